@@ -1,0 +1,108 @@
+"""Settings of a host.  Durations are integer microseconds, sizes bytes.  Values are checked by `validate`."""
+
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from stack.errors import ConfigError
+
+MS: Final = 1_000
+SECOND: Final = 1_000_000
+MINUTE: Final = 60 * SECOND
+
+
+class Rng(Protocol):
+    """The randomness a Host is given: `random.Random(seed)` in tests, `random.SystemRandom()` outside."""
+
+    def getrandbits(self, k: int, /) -> int:
+        """An int of `k` random bits."""
+
+    def randrange(self, stop: int, /) -> int:
+        """An int in [0, stop)."""
+
+    def randbytes(self, n: int, /) -> bytes:
+        """`n` random bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpConfig:
+    """Per-host defaults of TCP; `Host.connect` and `Host.listen` take a changed copy per connection."""
+
+    congestion: str = "cubic"
+    nodelay: bool = False
+    sack: bool = True
+    timestamps: bool = True
+    window_scaling: bool = True
+    send_buffer: int = 4 << 20
+    recv_buffer: int = 6 << 20
+    mss_limit: int = 65_495  # largest MSS ever announced or used
+    rto_initial_us: int = 1 * SECOND  # RFC 6298 §2.1
+    rto_min_us: int = 200 * MS
+    rto_max_us: int = 120 * SECOND  # RFC 6298 §2.5: at least 60 s
+    delayed_ack_us: int = 40 * MS  # RFC 9293 §3.8.6.3 (MUST-40): under 500 ms
+    syn_retries_us: int = 3 * MINUTE  # RFC 9293 §3.8.3 (MUST-23): R2 of a SYN at least 3 minutes
+    r1_retries: int = 3  # RFC 9293 §3.8.3 (SHLD-10)
+    user_timeout_us: int = 15 * MINUTE  # RFC 9293 §3.8.3 (SHLD-11): R2 at least 100 s
+    keepalive: bool = False  # RFC 9293 §3.8.4 (MUST-25): default off
+    keepalive_idle_us: int = 2 * 60 * MINUTE  # (MUST-28)
+    keepalive_interval_us: int = 75 * SECOND
+    keepalive_probes: int = 9
+    msl_us: int = 30 * SECOND
+    fin_wait_2_us: int = 60 * SECOND
+    initial_window_segs: int = 10  # RFC 6928
+    ecn: bool = False
+    out_of_order_bytes: int = 6 << 20
+    out_of_order_ranges: int = 1024
+    max_time_wait: int = 65_536
+    max_connections: int = 200_000
+    challenge_acks_per_s: int = 10  # per connection, RFC 5961 §7
+    dscp: int = 0
+    ttl: int = 64  # RFC 9293 §3.9.1 (MUST-49), RFC 1700
+
+
+@dataclass(frozen=True, slots=True)
+class IpConfig:
+    """IPv4, ARP, ICMP and UDP of one host."""
+
+    forwarding: bool = False
+    ttl: int = 64
+    reassembly_timeout_us: int = 60 * SECOND  # RFC 1122 §3.3.2
+    reassembly_bytes: int = 4 << 20
+    reassembly_datagrams: int = 1024
+    icmp_rate_per_s: int = 1000
+    icmp_burst: int = 50
+    echo_reply: bool = True
+    accept_redirects: bool = True
+    send_redirects: bool = True
+    arp_probe: bool = True  # RFC 5227: probe before an address is used
+    arp_entries: int = 4096
+    arp_queue_frames: int = 16  # waiting frames per unresolved neighbour
+    arp_queue_bytes: int = 256 << 10
+    arp_reachable_us: int = 30 * SECOND
+    arp_retry_us: int = 1 * SECOND  # RFC 1122 §2.3.2.1: at most one request a second
+    arp_tries: int = 3
+    arp_failed_us: int = 3 * SECOND
+    pmtu_timeout_us: int = 10 * MINUTE  # RFC 1191 §6.3
+    udp_recv_buffer: int = 1 << 20  # per endpoint
+    udp_recv_datagrams: int = 1024
+    max_udp_endpoints: int = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class HostConfig:
+    """All settings of one host."""
+
+    tcp: TcpConfig = field(default_factory=TcpConfig)
+    ip: IpConfig = field(default_factory=IpConfig)
+    port_range: tuple[int, int] = (32_768, 60_999)  # ephemeral ports, inclusive
+
+    def validate(self) -> None:
+        """Raise ConfigError for a value that cannot work."""
+        lo, hi = self.port_range
+        if not 1 <= lo <= hi <= 65_535:
+            raise ConfigError(f"port_range {lo}-{hi}: use 1 <= low <= high <= 65535")
+        if not 64 <= self.tcp.mss_limit <= 65_495:
+            raise ConfigError(f"mss_limit {self.tcp.mss_limit}: use 64 to 65495")
+        if not 0 < self.tcp.rto_min_us <= self.tcp.rto_max_us:
+            raise ConfigError("rto_min_us must be positive and at most rto_max_us")
+        if not 0 < self.tcp.delayed_ack_us < 500 * MS:
+            raise ConfigError("delayed_ack_us must be under 500 ms (RFC 9293 §3.8.6.3)")

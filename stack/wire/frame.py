@@ -1,0 +1,92 @@
+"""The unit that a device sends: one Ethernet frame with its offload metadata.
+
+Theory of operation.  A Host owns one `TxFrame` and refills it for every frame, so that sending makes
+no object per packet.  The transport header always begins at `L4_OFF` of `header`; the IP layer
+writes link and IP header right before it and sets `start`.  The payload stays where the application
+put it (`payload[payload_off : payload_off + payload_len]`) until the device copies it.
+
+What the C core completes (`finish`), told by `flags`:
+
+* FILL_IP: total length and header checksum of the IPv4 header at `start + ETH_HLEN`.
+* NEEDS_CSUM: the transport checksum at `csum_start + csum_offset` (both counted from `start`) over
+  everything from `csum_start` on, with the IPv4 pseudo-header.  A device that can offload it gets the
+  folded, not inverted pseudo-header sum instead (Linux, virtio_net_hdr).
+
+`gso_type`/`gso_size` are those of the virtio-net header: GSO_NONE, or a super-segment whose payload is
+cut into pieces of `gso_size` bytes by the kernel or by `finish`.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Final
+
+ETH_HLEN: Final = 14
+L4_OFF: Final = 80  # link header 14 + IP header with options 60, rounded up
+HEADER_ROOM: Final = 144  # L4_OFF + the longest TCP header (60), rounded up
+
+# virtio_net_hdr.flags (virtio 1.2 §5.1.6)
+VNET_NEEDS_CSUM: Final = 1
+VNET_DATA_VALID: Final = 2
+
+# virtio_net_hdr.gso_type; Linux UAPI virtio_net.h
+GSO_NONE: Final = 0
+GSO_TCPV4: Final = 1
+GSO_UDP_L4: Final = 5
+GSO_ECN: Final = 0x80
+
+# TxFrame.flags
+NEEDS_CSUM: Final = 1
+FILL_IP: Final = 2
+
+
+class TxFrame:
+    """One frame on its way out; reused.  Lengths and offsets are bytes."""
+
+    __slots__ = (
+        "csum_offset", "csum_start", "flags", "gso_size", "gso_type", "header", "header_end", "note",
+        "payload", "payload_len", "payload_off", "start",
+    )
+
+    def __init__(self) -> None:
+        self.header = bytearray(HEADER_ROOM)
+        self.start = L4_OFF  # first byte of the frame in `header`
+        self.header_end = L4_OFF  # one past the last header byte
+        self.payload: bytes | bytearray | memoryview = b""
+        self.payload_off = 0
+        self.payload_len = 0
+        self.flags = 0
+        self.gso_type = GSO_NONE
+        self.gso_size = 0
+        self.csum_start = 0
+        self.csum_offset = 0
+        self.note: str | None = None  # what a capture should say about this frame
+
+    def wire_len(self) -> int:
+        """Bytes of the (super-)frame, without the virtio header and the FCS."""
+        return self.header_end - self.start + self.payload_len
+
+
+class Caps:
+    """What a sink can carry.  `max_gso` is the most payload of one super-segment, 0 for none."""
+
+    __slots__ = ("csum", "max_gso", "tso4", "uso")
+
+    def __init__(self, *, csum: bool = False, tso4: bool = False, uso: bool = False,
+                 max_gso: int = 0) -> None:
+        self.csum = csum
+        self.tso4 = tso4
+        self.uso = uso
+        self.max_gso = max_gso
+
+
+class FrameSink(ABC):
+    """Where a Host puts its frames; a device, or in tests a list."""
+
+    caps: Caps
+
+    @abstractmethod
+    def send(self, frame: TxFrame) -> bool:
+        """Take one frame (copied or written before return).  False: dropped, and counted there."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Push out what `send` may have batched."""
