@@ -1,0 +1,29 @@
+# `make help` lists the targets.  `sudo make run` for a device on this machine, plain `make run` for one in
+# a network namespace of its own.
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test test-long check bench soak fuzz clean setup-test
+
+PY := .venv/bin/python
+args ?=
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## virtual environment in .venv/ with the compiled core (packages too, when root)
+	@scripts/setup.sh run
+
+setup-test:
+	@scripts/setup.sh test
+
+run: setup  ## the daemon in the foreground; args="--help" for its options
+	@exec .venv/bin/tapstack up $(args)
+
+demo: setup  ## everything at work in a private network namespace, unattended
+	@exec .venv/bin/tapstack demo $(args)
+
+test: setup-test  ## the test suite; args="-k name" for a part
+	@$(PY) -m pytest $(args)
+
+clean:  ## remove what was built
+	rm -rf .venv build dist out *.egg-info stack/wire/_wire*.so stack/device/_io*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
