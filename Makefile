@@ -1,7 +1,7 @@
 # `make help` lists the targets.  `sudo make run` for a device on this machine, plain `make run` for one in
 # a network namespace of its own.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-long check bench soak fuzz clean setup-test
+.PHONY: help setup run demo test test-long check docs bench soak fuzz clean setup-test
 
 PY := .venv/bin/python
 args ?=
@@ -23,6 +23,19 @@ demo: setup  ## everything at work in a private network namespace, unattended
 
 test: setup-test  ## the test suite; args="-k name" for a part
 	@$(PY) -m pytest $(args)
+
+test-long: setup-test  ## the whole suite, with the long variants
+	@$(PY) -m pytest -m "" $(args)
+
+check: setup-test  ## format, lint, types, import contracts, sizes, RFC coverage
+	@$(PY) tools/check.py
+
+docs: setup-test  ## write the generated pages: RFC conformance and the TCP state diagram
+	@$(PY) tools/rfc_coverage.py --write
+	@$(PY) tools/state_diagram.py --write
+
+bench: setup-test  ## benchmarks against kernel sockets; only="bulk_rx tcp_rr" for a part
+	@$(PY) tools/bench/run.py $(foreach m,$(only),--only $(m)) $(args)
 
 clean:  ## remove what was built
 	rm -rf .venv build dist out *.egg-info stack/wire/_wire*.so stack/device/_io*.so
