@@ -1,0 +1,267 @@
+"""The asyncio face of one host: connections, servers, datagrams and streams from its own address.
+
+The methods have the names, arguments and behaviour of the event loop's (`loop.create_connection` and so on),
+so that code moves over by exchanging the object they are called on.  Several AsyncHosts live side by
+side on one loop.
+
+    async with AsyncHost() as host:
+        host.add_device(tap, "198.18.0.2/24", gateway="198.18.0.1")
+        reader, writer = await host.open_connection("198.18.0.1", 80)
+"""
+
+import asyncio
+import random
+import ssl as ssl_module
+from asyncio import sslproto
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Final, Protocol, TypeVar
+
+from stack.aio.datagram import StackDatagramTransport
+from stack.aio.driver import DEFAULT_SPIN, Driver
+from stack.aio.server import StackServer
+from stack.aio.sockets import Address
+from stack.aio.transports import StackTransport
+from stack.config import HostConfig, Rng, TcpConfig
+from stack.device.base import Device
+from stack.errors import InvalidAddress
+from stack.host.host import Host
+from stack.tcp.connection import Connection
+from stack.wire.addr import ANY, parse_addr, parse_cidr
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+D = TypeVar("D", bound=asyncio.DatagramProtocol)
+TlsOption = ssl_module.SSLContext | bool | None
+ClientConnected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
+
+BACKLOG: Final = 100  # as asyncio
+STREAM_LIMIT: Final = 64 << 10  # as asyncio
+DRAIN_S: Final = 5.0
+
+
+class Resolver(Protocol):
+    """Turns names into addresses; the stack works without one."""
+
+    async def resolve(self, name: str) -> list[str]:
+        """Dotted quads, best first.  Raises OSError when there are none."""
+
+
+class AsyncHost:
+    """A TCP/IP host on the running event loop.
+
+    `config` is checked here (ConfigError).  `spin` is the number of empty device reads after a burst
+    before control returns to the loop, 0 for none.  `resolver`, if given, is asked about names; without
+    one, only dotted quads are taken.
+    """
+
+    __slots__ = ("_closing", "driver", "host", "resolver")
+
+    def __init__(self, config: HostConfig | None = None, *, rng: Rng | None = None, spin: int = DEFAULT_SPIN,
+                 resolver: Resolver | None = None) -> None:
+        config = config or HostConfig()
+        config.validate()
+        self.host = Host(config, rng or random.SystemRandom(), Driver.clock())
+        self.driver = Driver(self.host, asyncio.get_running_loop(), spin=spin)
+        self.resolver = resolver
+        self._closing = False
+
+    async def __aenter__(self) -> "AsyncHost":
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    # -- the host itself
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop the host runs on."""
+        return self.driver.loop
+
+    def add_device(self, device: Device, *addresses: str, gateway: str | None = None) -> int:
+        """Give the host an interface with addresses like "198.18.0.2/24" and, if given, a default route.
+
+        Returns the interface index.  Raises InvalidAddress.
+        """
+        parsed = [parse_cidr(address) for address in addresses]
+        via = parse_addr(gateway) if gateway is not None else None
+        ifindex = self.driver.attach(device)
+        now = self.driver.time()
+        for addr, prefix_len in parsed:
+            self.host.add_address(ifindex, addr, prefix_len, now)
+        if via is not None:
+            self.host.add_route(0, 0, via, ifindex, now)
+        self.driver.schedule()
+        return ifindex
+
+    async def aclose(self, timeout: float = DRAIN_S) -> None:
+        """Stop listening, close every connection and give them `timeout` seconds to drain; then reset what is left.
+
+        Devices are closed too.  Safe to call twice.
+        """
+        driver = self.driver
+        if not self._closing and not driver.closed.done():
+            self._closing = True
+            for handler in list(driver.handlers):
+                handler.close()
+            try:
+                async with asyncio.timeout(timeout):
+                    await driver.drained()
+            except TimeoutError:
+                for handler in list(driver.handlers):
+                    handler.abort()
+                await asyncio.sleep(0)  # the pass that sends the resets
+        driver.close()
+
+    # -- connections
+
+    async def create_connection(
+        self, protocol_factory: Callable[[], P], host: str, port: int, *, local_addr: Address | None = None,
+        ssl: TlsOption = None, server_hostname: str | None = None, ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None, config: TcpConfig | None = None,
+    ) -> tuple[asyncio.Transport, P]:
+        """Connect; returns (transport, protocol), as `loop.create_connection` does.
+
+        `config` replaces the host's TCP settings for this connection.  Raises the OSError a kernel socket would
+        (ConnectionRefusedError, TimeoutError, ENETUNREACH ...), InvalidAddress for what is not an address.
+        Cancelling it aborts the attempt.
+        """
+        context = _client_context(ssl, server_hostname)
+        local, local_port = (await self._resolve(local_addr[0]), local_addr[1]) if local_addr else (ANY, 0)
+        remote = await self._resolve(host)
+        protocol = protocol_factory()
+        if context is None:
+            transport = await self._connect(protocol, remote, port, local, local_port, config)
+            return transport, protocol
+        ready = self.loop.create_future()
+        tls = sslproto.SSLProtocol(
+            self.loop, protocol, context, ready, server_side=False, server_hostname=server_hostname or host,
+            ssl_handshake_timeout=ssl_handshake_timeout, ssl_shutdown_timeout=ssl_shutdown_timeout)
+        transport = await self._connect(tls, remote, port, local, local_port, config)
+        try:
+            await ready
+        except BaseException:
+            transport.abort()
+            raise
+        return tls._app_transport, protocol
+
+    async def _connect(self, protocol: asyncio.BaseProtocol, remote: int, port: int, local: int, local_port: int,
+                       config: TcpConfig | None) -> StackTransport:
+        driver = self.driver
+        conn = self.host.connect(remote, port, local, local_port, config, driver.time())
+        ready = self.loop.create_future()
+        transport = StackTransport(driver, conn, protocol, waiter=ready)
+        driver.wake(conn)
+        try:
+            await ready
+        except BaseException:
+            transport.abort()
+            raise
+        return transport
+
+    async def create_server(
+        self, protocol_factory: Callable[[], asyncio.BaseProtocol], host: str | None = None, port: int = 0, *,
+        backlog: int = BACKLOG, ssl: ssl_module.SSLContext | None = None, ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None, start_serving: bool = True, config: TcpConfig | None = None,
+    ) -> StackServer:
+        """Listen on `host` (None: every address of this host) and `port`, as `loop.create_server` does.
+
+        Raises AddressInUse, AddressNotAvailable, InvalidAddress.
+        """
+        addr = await self._resolve(host) if host else ANY
+        driver = self.driver
+
+        def accept(conn: Connection, server: StackServer) -> StackTransport:
+            protocol = protocol_factory()
+            if ssl is not None:
+                protocol = sslproto.SSLProtocol(
+                    driver.loop, protocol, ssl, None, server_side=True,  # type: ignore[arg-type]
+                    ssl_handshake_timeout=ssl_handshake_timeout, ssl_shutdown_timeout=ssl_shutdown_timeout)
+            return StackTransport(driver, conn, protocol, server=server)
+
+        server = StackServer(driver, lambda: self.host.listen(addr, port, backlog, config, driver.time()), accept)
+        if start_serving:
+            server.listen()
+        return server
+
+    async def start_tls(
+        self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol, sslcontext: ssl_module.SSLContext, *,
+        server_side: bool = False, server_hostname: str | None = None, ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> asyncio.Transport:
+        """Upgrade a connection to TLS, as `loop.start_tls` does (uvloop's takes no foreign transports)."""
+        ready = self.loop.create_future()
+        tls = sslproto.SSLProtocol(
+            self.loop, protocol, sslcontext, ready, server_side, server_hostname,  # type: ignore[arg-type]
+            call_connection_made=False, ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout)
+        transport.pause_reading()
+        transport.set_protocol(tls)
+        self.loop.call_soon(tls.connection_made, transport)
+        self.loop.call_soon(transport.resume_reading)
+        try:
+            await ready
+        except BaseException:
+            transport.abort()
+            raise
+        return tls._app_transport
+
+    # -- datagrams
+
+    async def create_datagram_endpoint(
+        self, protocol_factory: Callable[[], D], local_addr: Address | None = None,
+        remote_addr: Address | None = None, *, reuse_port: bool = False, allow_broadcast: bool = False,
+    ) -> tuple[StackDatagramTransport, D]:
+        """A UDP endpoint; with `remote_addr` only that peer is heard, and its refusals are.
+
+        Raises AddressInUse, AddressNotAvailable, InvalidAddress.
+        """
+        driver = self.driver
+        local, local_port = (await self._resolve(local_addr[0]), local_addr[1]) if local_addr else (ANY, 0)
+        peer = (await self._resolve(remote_addr[0]), remote_addr[1]) if remote_addr else None
+        endpoint = self.host.udp_open(local, local_port, driver.time(), reuse=reuse_port, broadcast=allow_broadcast)
+        if peer is not None:
+            self.host.udp_connect(endpoint, *peer)
+        protocol = protocol_factory()
+        transport = StackDatagramTransport(driver, endpoint, protocol, peer)
+        protocol.connection_made(transport)
+        return transport, protocol
+
+    # -- streams
+
+    async def open_connection(self, host: str, port: int, *, limit: int = STREAM_LIMIT,
+                              **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect; returns (reader, writer), as `asyncio.open_connection` does."""
+        reader = asyncio.StreamReader(limit=limit, loop=self.loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=self.loop)
+        transport, _ = await self.create_connection(lambda: protocol, host, port, **kwargs)
+        return reader, asyncio.StreamWriter(transport, protocol, reader, self.loop)
+
+    async def start_server(self, client_connected_cb: ClientConnected, host: str | None = None, port: int = 0, *,
+                           limit: int = STREAM_LIMIT, **kwargs: Any) -> StackServer:
+        """Listen; `client_connected_cb(reader, writer)` is called per connection, as with `asyncio.start_server`."""
+
+        def factory() -> asyncio.StreamReaderProtocol:
+            reader = asyncio.StreamReader(limit=limit, loop=self.loop)
+            return asyncio.StreamReaderProtocol(reader, client_connected_cb, loop=self.loop)
+
+        return await self.create_server(factory, host, port, **kwargs)
+
+    # -- names
+
+    async def _resolve(self, name: str) -> int:
+        try:
+            return parse_addr(name)
+        except InvalidAddress:
+            if self.resolver is None:
+                raise InvalidAddress(f"{name!r} is not an IPv4 address, and this host has no resolver for names") from None
+            return parse_addr((await self.resolver.resolve(name))[0])
+
+
+def _client_context(ssl: TlsOption, server_hostname: str | None) -> ssl_module.SSLContext | None:
+    if not ssl:
+        if server_hostname is not None:
+            raise ValueError("server_hostname is only meaningful with ssl")
+        return None
+    return ssl_module.create_default_context() if ssl is True else ssl

@@ -1,0 +1,361 @@
+"""asyncio's stream transport over one TCP connection of the stack.
+
+Theory of operation.  A StackTransport is the `user` of its Connection; the driver calls `on_events`
+from its passes and nothing else calls into the protocol, except `pause_writing`, which is called from
+within `write` as in asyncio.  What the protocol must be told later (`connection_lost`, data
+that was held back) is posted to the driver.
+
+    connecting -> open -> closing -> lost -> forgotten
+
+* The connection's send buffer takes the place of the kernel's: the transport's own "write buffer" is
+  what exceeds `TcpConfig.send_buffer`.  So `connection_lost` follows `close` as soon as the rest fits
+  there, while the connection lives on until the peer has everything, and the water marks mean what
+  they mean over a kernel socket.
+* While reading is paused, data stays in the connection, whose window closes.
+* After `connection_lost` (lost) the application is gone.  The transport stays with the connection
+  until that has ended (forgotten): the driver can then tell when everything has drained.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from stack.aio.driver import Driver
+from stack.aio.sockets import TcpSocket, sockaddr
+from stack.errors import DeviceGone
+from stack.tcp.events import CLOSED, CONNECTED, EOF, READABLE, WRITABLE
+
+if TYPE_CHECKING:
+    from stack.tcp.connection import Connection
+
+logger = logging.getLogger(__name__)
+
+HIGH_WATER: Final = 64 << 10
+IGNORED_WRITES: Final = 5  # writes to a lost connection before a warning
+_LOST: Final = 1 << 16  # our own event bit: call connection_lost
+
+
+class Owner(Protocol):
+    """The server that made a transport."""
+
+    def detach(self, transport: "StackTransport") -> None:
+        """`transport` has called connection_lost."""
+
+
+class StackTransport(asyncio.Transport):
+    """A stream transport.  Made by AsyncHost; all methods as documented for asyncio.Transport."""
+
+    __slots__ = ("_buffered", "_closing", "_conn", "_driver", "_eof_done", "_eof_seen", "_eof_written", "_error", "_high",
+                 "_lost", "_low", "_paused", "_protocol", "_server", "_socket", "_waiter", "_writes_ignored",
+                 "_writing_paused")
+
+    # asyncio.sslproto and loop.start_tls ask for this
+    _start_tls_compatible = True
+
+    def __init__(self, driver: Driver, conn: "Connection", protocol: asyncio.BaseProtocol, *,
+                 waiter: "asyncio.Future[None] | None" = None, server: Owner | None = None) -> None:
+        self._driver = driver
+        self._conn = conn
+        self._server = server
+        self._waiter = waiter  # set while connecting
+        self._socket: TcpSocket | None = None
+        self._paused = False
+        self._closing = False
+        self._lost = False
+        self._eof_seen = False
+        self._eof_done = False
+        self._eof_written = False
+        self._writing_paused = False
+        self._writes_ignored = 0
+        self._error: BaseException | None = None
+        self._high = HIGH_WATER
+        self._low = HIGH_WATER // 4
+        self.set_protocol(protocol)
+        driver.handlers.add(self)
+        conn.user = self
+
+    def __repr__(self) -> str:
+        state = "closed" if self._lost else "closing" if self._closing else "open"
+        return f"<{type(self).__name__} {state} {self._conn!r}>"
+
+    # -- events
+
+    def start(self) -> None:
+        """An accepted connection: make it known to the protocol, then deliver what came already."""
+        self._protocol.connection_made(self)
+        self.on_events(self._conn.take_events())
+
+    def on_events(self, events: int) -> None:
+        """The driver's call, inside a pass."""
+        if events == READABLE and not self._lost:
+            self._read()
+            return
+        if self._lost:
+            self._on_events_unattended(events)
+            return
+        if events & CONNECTED and self._waiter is not None:
+            self._connected()
+        if events & EOF:
+            self._eof_seen = True
+        if events & (READABLE | EOF) and not self._lost:
+            self._read()
+        if events & WRITABLE:
+            self._drained()
+        if events & CLOSED:
+            self._on_closed()
+        if events & _LOST:
+            self._connection_lost()
+
+    def _on_events_unattended(self, events: int) -> None:
+        """The application is gone."""
+        if events & READABLE:
+            # RFC 9293 §3.6.1 (SHLD-3): data after CLOSE is answered with RST, for nobody will read it.
+            self._conn.abort(self._driver.time())
+            self._driver.wake(self._conn)
+        if events & CLOSED:
+            self._forget()
+
+    def _connected(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        self._protocol.connection_made(self)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _on_closed(self) -> None:
+        """The connection has ended."""
+        error = self._conn.error
+        if self._waiter is not None:
+            if not self._waiter.done():
+                self._waiter.set_exception(error or ConnectionAbortedError("connection closed while connecting"))
+            self._waiter = None
+            self._closing = self._lost = True
+            self._forget()
+            return
+        self._forget()
+        if error is not None or self._closing or self._eof_done:
+            self._force_close(error)
+        # else what the peer sent has not been read yet: eof_received comes first, then close
+
+    def _forget(self) -> None:
+        """The connection has ended."""
+        self._conn.user = None
+        if self._lost:
+            self._driver.release(self)
+
+    def on_callback_error(self, exc: Exception) -> None:
+        """A callback of the protocol raised: the connection is aborted, as asyncio does."""
+        self._force_close(exc)
+
+    def on_device_gone(self, exc: DeviceGone) -> None:
+        """The link is lost for good."""
+        self._conn.user = None
+        if self._waiter is not None:
+            if not self._waiter.done():
+                self._waiter.set_exception(exc)
+            self._waiter = None
+            self._closing = self._lost = True
+        elif not self._lost:
+            self._closing = True
+            self._error = exc
+            self._connection_lost()
+
+    # -- reading
+
+    def _read(self) -> None:
+        if self._paused or self._closing:
+            return
+        if self._buffered:
+            self._read_into()
+        else:
+            chunks = self._conn.recv_chunks()
+            if chunks:
+                self._protocol.data_received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        if self._eof_seen and not (self._eof_done or self._paused or self._closing):
+            self._eof_done = True
+            if not self._protocol.eof_received():
+                self.close()
+
+    def _read_into(self) -> None:
+        protocol, conn = self._protocol, self._conn
+        while not (self._paused or self._closing):
+            buffer = memoryview(protocol.get_buffer(-1))
+            if not buffer.nbytes:
+                raise RuntimeError("get_buffer() returned an empty buffer")
+            data = conn.recv(buffer.nbytes)
+            if not data:
+                return
+            buffer[:len(data)] = data
+            protocol.buffer_updated(len(data))
+
+    def is_reading(self) -> bool:
+        """Whether data is delivered as it comes."""
+        return not (self._paused or self._closing)
+
+    def pause_reading(self) -> None:
+        """Leave data in the connection; when its buffer is full the peer has to stop."""
+        if not self._closing:
+            self._paused = True
+
+    def resume_reading(self) -> None:
+        """Deliver data again; what waits comes with the driver's next pass."""
+        if self._closing or not self._paused:
+            return
+        self._paused = False
+        self._driver.post(self, READABLE)
+
+    # -- writing
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Queue `data`; it leaves at the end of the pass, or in the loop's next round."""
+        if type(data) is not bytes:
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+            data = bytes(data)
+        if self._eof_written:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if self._closing:
+            self._ignore_write()
+            return
+        if not data:
+            return
+        driver, conn = self._driver, self._conn
+        conn.send(data, driver.time())
+        driver.wake(conn)
+        if not self._writing_paused and -conn.send_room() > self._high:
+            self._pause_writing()
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Queue several pieces as one."""
+        self.write(b"".join(list_of_data))
+
+    def _ignore_write(self) -> None:
+        self._writes_ignored += 1
+        if self._writes_ignored >= IGNORED_WRITES:
+            logger.warning("write to a closed connection ignored")
+
+    def write_eof(self) -> None:
+        """Send FIN after what is queued; reading goes on."""
+        if self._closing or self._eof_written:
+            return
+        self._eof_written = True
+        self._conn.close(self._driver.time())
+        self._driver.wake(self._conn)
+
+    def can_write_eof(self) -> bool:
+        """Always."""
+        return True
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """When to call pause_writing and resume_writing, in bytes beyond the connection's send buffer."""
+        if high is None:
+            high = HIGH_WATER if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self._high = high
+        self._low = low
+        if not self._writing_paused and self.get_write_buffer_size() > high:
+            self._pause_writing()
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """(low, high)"""
+        return (self._low, self._high)
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes queued beyond the connection's send buffer."""
+        return 0 if self._lost else max(0, -self._conn.send_room())
+
+    def _pause_writing(self) -> None:
+        self._writing_paused = True
+        try:
+            self._protocol.pause_writing()
+        except Exception as exc:
+            self._driver.loop.call_exception_handler({
+                "message": "protocol.pause_writing() failed", "exception": exc, "transport": self,
+                "protocol": self._protocol,
+            })
+
+    def _drained(self) -> None:
+        """The connection's send buffer has room again."""
+        size = self.get_write_buffer_size()
+        if self._writing_paused and size <= self._low:
+            self._writing_paused = False
+            self._protocol.resume_writing()
+        if self._closing and not size:
+            self._connection_lost()
+
+    # -- closing
+
+    def is_closing(self) -> bool:
+        """Whether close or abort was called, or the connection is gone."""
+        return self._closing
+
+    def close(self) -> None:
+        """Send what is queued, then FIN; no more data is received."""
+        if self._closing:
+            return
+        self._closing = True
+        if self._conn.user is self:
+            if not self._eof_written:
+                self._conn.close(self._driver.time())
+            self._driver.wake(self._conn)
+        if not self.get_write_buffer_size():
+            self._driver.post(self, _LOST)
+
+    def abort(self) -> None:
+        """Send RST; what is queued is lost."""
+        self._force_close(None)
+
+    def _force_close(self, exc: BaseException | None) -> None:
+        if self._lost:
+            return
+        self._closing = True
+        if self._error is None:
+            self._error = exc
+        if self._conn.user is self:
+            self._conn.abort(self._driver.time())
+            self._driver.wake(self._conn)
+        self._driver.post(self, _LOST)
+
+    def _connection_lost(self) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        if self._conn.user is None:
+            self._driver.release(self)
+        try:
+            self._protocol.connection_lost(self._error)
+        finally:
+            server, self._server = self._server, None
+            if server is not None:
+                server.detach(self)
+
+    # -- looking in
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """From now on `protocol` is called."""
+        self._protocol: Any = protocol
+        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """The protocol that is called."""
+        return self._protocol  # type: ignore[no-any-return]
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """peername, sockname, socket; and our own: connection, tcp_info."""
+        conn = self._conn
+        if name == "peername":
+            return sockaddr(conn.remote_addr, conn.remote_port)
+        if name == "sockname":
+            return sockaddr(conn.local_addr, conn.local_port)
+        if name == "socket":
+            if self._socket is None:
+                self._socket = TcpSocket(conn)
+            return self._socket
+        if name == "connection":
+            return conn
+        if name == "tcp_info":
+            return conn.tcp_info()
+        return default

@@ -1,0 +1,30 @@
+"""Every test here runs on plain asyncio and on uvloop."""
+
+import asyncio
+
+import pytest
+import uvloop
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request):
+    """`run(coroutine)`; fails when the loop was told of an exception that the test did not collect."""
+
+    def run_main(main, *, expect_errors=False):
+        factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
+        errors = []
+
+        async def guarded():
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(lambda _, context: errors.append(context))
+            async with asyncio.timeout(30):
+                return await main
+
+        with asyncio.Runner(loop_factory=factory) as runner:
+            result = runner.run(guarded())
+        if expect_errors:
+            return errors
+        assert not errors
+        return result
+
+    return run_main

@@ -1,0 +1,307 @@
+"""The driver's passes, timer, dispatch and end, against a scripted Host."""
+
+import asyncio
+import os
+
+import pytest
+
+from stack.aio.driver import MAX_BURSTS, Driver
+from stack.errors import DeviceGone
+from stack.tcp.events import READABLE
+from tests.support.aio_fakes import FakeConnection, FakeDevice, FakeHost
+
+
+class Handler:
+    def __init__(self, on_events=lambda events: None):
+        self.calls = []
+        self.failures = []
+        self.gone = None
+        self.act = on_events
+
+    def on_events(self, events):
+        self.calls.append(events)
+        self.act(events)
+
+    def on_callback_error(self, exc):
+        self.failures.append(exc)
+
+    def on_device_gone(self, exc):
+        self.gone = exc
+
+
+class FdDevice(FakeDevice):
+    """Readable while bursts wait, through a pipe."""
+
+    def __init__(self):
+        super().__init__()
+        self.out, self.into = os.pipe()
+
+    def fileno(self):
+        return self.out
+
+    def arrive(self, bursts=1):
+        self.bursts += bursts
+        os.write(self.into, b"x")
+
+    def rx_burst(self, burst):
+        rows = super().rx_burst(burst)
+        if rows and not self.bursts:
+            os.read(self.out, 100)
+        return rows
+
+    def close(self):
+        os.close(self.out)
+        os.close(self.into)
+
+
+async def settle(rounds=5):
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+
+
+async def started(device=None, **kwargs):
+    host = FakeHost()
+    driver = Driver(host, asyncio.get_running_loop(), **kwargs)
+    device = device or FakeDevice()
+    driver.attach(device)
+    await settle()
+    host.log.clear()
+    return host, driver, device
+
+
+def test_a_burst_is_received_answered_and_flushed_in_one_pass(run):
+    async def main():
+        host, driver, device = await started()
+        conn = FakeConnection(host)
+        conn.user = handler = Handler(lambda events: host.log.append("event"))
+        host.on_receive = lambda: conn.feed(b"x")
+        device.flushes = 0
+        device.arrive()
+        await settle(2)
+        assert host.log == ["receive", "event", "transmit"]
+        assert handler.calls == [READABLE]
+        assert device.flushes == 1
+        driver.close()
+
+    run(main())
+
+
+def test_a_descriptor_is_read_when_readable_and_no_more_after_close(run):
+    async def main():
+        device = FdDevice()
+        host, driver, _ = await started(device)
+        device.arrive(3)
+        await asyncio.sleep(0.02)
+        assert host.log.count("receive") == 3
+        driver.close()
+        driver.close()
+
+    run(main())
+
+
+def test_a_flood_lets_the_loop_have_its_turn(run):
+    async def main():
+        host, driver, device = await started()
+        device.arrive(MAX_BURSTS * 3)
+        turns = 0
+        while device.bursts:
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns >= 3
+        assert host.log.count("receive") == MAX_BURSTS * 3
+        driver.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize(("spin", "reads"), [(0, 2), (20, 22)])
+def test_spinning_reads_a_few_times_more(run, spin, reads):
+    async def main():
+        device = FdDevice()
+        _, driver, _ = await started(device, spin=spin)
+        device.reads = 0
+        device.arrive()
+        await asyncio.sleep(0.02)
+        assert device.reads == reads
+        driver.close()
+
+    run(main())
+
+
+def test_spinning_rests_when_it_brings_nothing(run):
+    async def main():
+        device = FdDevice()
+        _, driver, _ = await started(device, spin=20)
+        costs = []
+        for _ in range(40):
+            device.reads = 0
+            device.arrive()
+            while device.bursts:
+                await asyncio.sleep(0)
+            costs.append(device.reads)
+        assert costs[0] == 22
+        assert costs[-1] == 2
+        driver.close()
+
+    run(main())
+
+
+def test_work_outside_a_pass_costs_one_pass_however_many_calls(run):
+    async def main():
+        host, driver, _ = await started()
+        for _ in range(5):
+            driver.wake(object())
+            driver.schedule()
+        await settle(2)
+        assert host.log == ["wake"] * 5 + ["transmit"]
+        driver.close()
+
+    run(main())
+
+
+def test_work_inside_a_pass_needs_no_other_pass(run):
+    async def main():
+        host, driver, device = await started()
+        conn = FakeConnection(host)
+        conn.user = Handler(lambda events: driver.wake(conn))
+        host.on_receive = lambda: conn.feed(b"x")
+        device.arrive()
+        await settle()
+        assert host.log == ["receive", "wake", "transmit"]
+        driver.close()
+
+    run(main())
+
+
+def test_a_handler_that_posts_to_itself_does_not_starve_the_loop(run):
+    async def main():
+        _, driver, _ = await started()
+        handler = Handler(lambda events: driver.post(handler, 1))
+        driver.post(handler, 1)
+        await settle(10)
+        assert 2 <= len(handler.calls) <= 11
+        handler.act = lambda events: None
+        await settle(2)
+        count = len(handler.calls)
+        await settle()
+        assert len(handler.calls) == count
+        driver.close()
+
+    run(main())
+
+
+def test_the_timer_fires_at_the_deadline_and_not_before(run):
+    async def main():
+        host, driver, _ = await started()
+        fired = asyncio.Event()
+        host.on_due = fired.set
+        begin = driver.clock()
+        host.deadline = begin + 3_000
+        driver.schedule()  # whatever moves a deadline runs in a pass
+        await fired.wait()  # FakeHost.on_timer asserts that it is not early
+        assert driver.clock() - begin >= 3_000
+        driver.close()
+
+    run(main())
+
+
+def test_the_timer_follows_a_deadline_that_moves_earlier_and_one_that_moves_later(run):
+    async def main():
+        host, driver, _ = await started()
+        fired = asyncio.Event()
+        host.on_due = fired.set
+        host.deadline = driver.clock() + 20_000_000
+        driver.schedule()
+        await settle(2)
+        host.deadline = driver.clock() + 2_000
+        driver.schedule()
+        await settle(2)
+        host.deadline += 4_000  # the timer fires for nothing once
+        await fired.wait()
+        assert host.log.count("on_timer") == 1
+        driver.close()
+
+    run(main())
+
+
+def test_a_deadline_in_the_past_is_served_at_once(run):
+    async def main():
+        host, driver, _ = await started()
+        host.deadline = 5
+        driver.schedule()
+        await settle(2)
+        assert host.log[0] == "on_timer"
+        driver.close()
+
+    run(main())
+
+
+def test_a_device_with_a_deadline_is_called_and_then_read(run):
+    async def main():
+        host, driver, device = await started()
+        device.deadline = driver.clock() + 1_000
+        device.bursts = 1  # falls due with the deadline
+        driver.schedule()
+        await asyncio.sleep(0.02)
+        assert len(device.timers) == 1
+        assert "receive" in host.log
+        driver.close()
+
+    run(main())
+
+
+def test_a_failing_handler_is_reported_and_hurts_nobody_else(run):
+    async def main():
+        host, driver, device = await started()
+        bad, good = FakeConnection(host), FakeConnection(host)
+
+        def fail(events):
+            raise ZeroDivisionError
+
+        bad.user, good.user = Handler(fail), Handler()
+        host.on_receive = lambda: (bad.feed(b"x"), good.feed(b"x"))
+        device.arrive()
+        await settle(2)
+        assert [type(exc) for exc in bad.user.failures] == [ZeroDivisionError]
+        assert good.user.calls == [READABLE]
+        assert not good.user.failures
+        assert host.log == ["receive", "transmit"]
+        driver.close()
+
+    errors = run(main(), expect_errors=True)
+    assert [type(context["exception"]) for context in errors] == [ZeroDivisionError]
+
+
+def test_when_the_device_goes_every_handler_and_the_daemon_are_told(run):
+    async def main():
+        _, driver, device = await started()
+        handler = Handler()
+        driver.handlers.add(handler)
+        device.gone = True
+        device.arrive()
+        reason = await driver.closed
+        assert isinstance(reason, DeviceGone)
+        assert handler.gone is reason
+        assert device.closed
+        driver.schedule()
+        await settle()
+
+    run(main())
+
+
+def test_drained_waits_for_the_last_handler(run):
+    async def main():
+        _, driver, _ = await started()
+        await driver.drained()
+        first, second = Handler(), Handler()
+        driver.handlers.update((first, second))
+        waiter = asyncio.ensure_future(driver.drained())
+        await settle()
+        driver.release(first)
+        await settle()
+        assert not waiter.done()
+        driver.release(second)
+        await waiter
+        driver.close()
+
+    run(main())
