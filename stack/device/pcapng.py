@@ -1,0 +1,185 @@
+"""Reading and writing capture files: pcapng (draft-ietf-opsawg-pcapng), the format of Wireshark.
+
+The writer makes one little-endian section with any number of Ethernet interfaces and Enhanced Packet
+Blocks whose comment and direction options Wireshark shows.  The reader takes such files, skips blocks of
+other types, and refuses with ValueError what the format does not allow.
+"""
+
+from dataclasses import dataclass
+from struct import Struct, error as StructError
+from typing import BinaryIO, Final
+
+SECTION_HEADER: Final = 0x0A0D0D0A
+INTERFACE_DESCRIPTION: Final = 1
+ENHANCED_PACKET: Final = 6
+BYTE_ORDER_MAGIC: Final = 0x1A2B3C4D
+LINKTYPE_ETHERNET: Final = 1
+
+OPT_END: Final = 0
+OPT_COMMENT: Final = 1
+OPT_IF_NAME: Final = 2
+OPT_IF_TSRESOL: Final = 9
+OPT_EPB_FLAGS: Final = 2
+TSRESOL_US: Final = 6  # units of 10^-6 s
+
+UNKNOWN: Final = 0  # direction, as in the low bits of epb_flags
+INBOUND: Final = 1
+OUTBOUND: Final = 2
+
+MAX_COMMENT: Final = 1000  # bytes of UTF-8; the format allows 65535
+
+_BLOCK: Final = Struct("<II")
+_U32: Final = Struct("<I")
+_SECTION: Final = Struct("<IHHq")
+_INTERFACE: Final = Struct("<HHI")
+_PACKET: Final = Struct("<IIIII")
+_OPTION: Final = Struct("<HH")
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One captured frame.  `time` is in microseconds; `data` may be cut to the snap length."""
+
+    interface: int
+    time: int
+    direction: int
+    data: bytes
+    original_len: int
+    comments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A whole capture file: interface names by number, and the packets."""
+
+    interfaces: tuple[str, ...]
+    packets: tuple[Packet, ...]
+
+
+class PcapngWriter:
+    """Writes to an open binary file, which stays the caller's.
+
+    Packets longer than `snaplen` bytes are cut to it (0: kept whole).  Once a packet would make the file larger than
+    `max_bytes` (0: no bound), it and all later ones are left out and counted in `skipped`.
+    """
+
+    __slots__ = ("_file", "_max_bytes", "_snaplen", "interfaces", "size", "skipped")
+
+    def __init__(self, file: BinaryIO, *, snaplen: int = 0, max_bytes: int = 0) -> None:
+        self._file = file
+        self._snaplen = snaplen
+        self._max_bytes = max_bytes
+        self.interfaces = 0
+        self.size = 0
+        self.skipped = 0
+        self._block(SECTION_HEADER, _SECTION.pack(BYTE_ORDER_MAGIC, 1, 0, -1))
+
+    def add_interface(self, name: str) -> int:
+        """Describe one more interface; its number for `write`."""
+        options = _option(OPT_IF_NAME, name.encode()) + _option(OPT_IF_TSRESOL, bytes([TSRESOL_US]))
+        self._block(INTERFACE_DESCRIPTION, _INTERFACE.pack(LINKTYPE_ETHERNET, 0, self._snaplen) + options + _option(OPT_END))
+        self.interfaces += 1
+        return self.interfaces - 1
+
+    def write(self, interface: int, time: int, direction: int, data: bytes, comment: str = "") -> None:
+        """One frame, seen at `time` (microseconds) on `interface`, INBOUND or OUTBOUND."""
+        kept = data[:self._snaplen] if self._snaplen else data
+        options = _option(OPT_EPB_FLAGS, _U32.pack(direction))
+        if comment:
+            # Cut between characters, not inside one.
+            options += _option(OPT_COMMENT, comment.encode()[:MAX_COMMENT].decode(errors="ignore").encode())
+        body = _PACKET.pack(interface, time >> 32, time & 0xFFFFFFFF, len(kept), len(data)) + _padded(kept)
+        body += options + _option(OPT_END)
+        if self.skipped or (self._max_bytes and self.size + len(body) + 12 > self._max_bytes):
+            self.skipped += 1
+            return
+        self._block(ENHANCED_PACKET, body)
+
+    def flush(self) -> None:
+        """Push what is buffered to the file."""
+        self._file.flush()
+
+    def _block(self, kind: int, body: bytes) -> None:
+        length = len(body) + 12
+        self._file.write(_BLOCK.pack(kind, length) + body + _U32.pack(length))
+        self.size += length
+
+
+def read_pcapng(file: BinaryIO) -> Capture:
+    """Read a little-endian pcapng file with microsecond times.  Raises ValueError for anything malformed."""
+    data = file.read()
+    interfaces: list[str] = []
+    packets: list[Packet] = []
+    at = 0
+    try:
+        while at < len(data):
+            kind, length = _BLOCK.unpack_from(data, at)
+            if (at == 0) != (kind == SECTION_HEADER):
+                raise ValueError(f"offset {at}: a file has one section header, at its start")
+            if length < 12 or length % 4 or at + length > len(data) or _U32.unpack_from(data, at + length - 4)[0] != length:
+                raise ValueError(f"offset {at}: block length {length} is wrong")
+            body = data[at + 8:at + length - 4]
+            if kind == SECTION_HEADER:
+                _check_section(body)
+            elif kind == INTERFACE_DESCRIPTION:
+                interfaces.append(_read_interface(body))
+            elif kind == ENHANCED_PACKET:
+                packets.append(_read_packet(body, len(interfaces)))
+            at += length
+    except StructError as exc:
+        raise ValueError(f"offset {at}: block is cut short") from exc
+    if not data:
+        raise ValueError("the file is empty")
+    return Capture(tuple(interfaces), tuple(packets))
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)
+
+
+def _option(code: int, value: bytes = b"") -> bytes:
+    return _OPTION.pack(code, len(value)) + _padded(value)
+
+
+def _options(data: bytes) -> list[tuple[int, bytes]]:
+    """Code and value of each option up to the end mark, which may be missing."""
+    found = []
+    at = 0
+    while at < len(data):
+        code, length = _OPTION.unpack_from(data, at)
+        if code == OPT_END:
+            break
+        if at + 4 + length > len(data):
+            raise ValueError(f"option {code} is longer than its block")
+        found.append((code, data[at + 4:at + 4 + length]))
+        at += 4 + length + (-length % 4)
+    return found
+
+
+def _check_section(body: bytes) -> None:
+    magic, major, _minor, _length = _SECTION.unpack_from(body)
+    if magic != BYTE_ORDER_MAGIC or major != 1:
+        raise ValueError("not a little-endian pcapng file of version 1")
+
+
+def _read_interface(body: bytes) -> str:
+    options = dict(_options(body[_INTERFACE.size:]))
+    if options.get(OPT_IF_TSRESOL, bytes([TSRESOL_US])) != bytes([TSRESOL_US]):
+        raise ValueError("times are not in microseconds")
+    return options.get(OPT_IF_NAME, b"").decode()
+
+
+def _read_packet(body: bytes, interfaces: int) -> Packet:
+    interface, high, low, kept, original = _PACKET.unpack_from(body)
+    start = _PACKET.size
+    if interface >= interfaces:
+        raise ValueError(f"packet of interface {interface}, which is not described")
+    if kept > original or start + kept > len(body):
+        raise ValueError(f"packet of {kept} bytes does not fit")
+    options = _options(body[start + kept + (-kept % 4):])
+    direction = UNKNOWN
+    for code, value in options:
+        if code == OPT_EPB_FLAGS:
+            direction = _U32.unpack(value)[0] & 3
+    comments = tuple(value.decode() for code, value in options if code == OPT_COMMENT)
+    return Packet(interface, high << 32 | low, direction, body[start:start + kept], original, comments)

@@ -1,0 +1,1 @@
+"""Hosts and faulty links on a virtual clock; one seed decides everything."""
