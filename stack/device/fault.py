@@ -120,8 +120,7 @@ class FaultModel:
         if self._chance(faults.duplication):
             counts.duplicated += 1
             copies = 2
-        # A list, not a generator: each copy takes its own draws.
-        return any([self._arrive(frame, left_ns) for _ in range(copies)])
+        return sum(self._arrive(frame, left_ns) for _ in range(copies)) > 0
 
     def poll(self, now: int) -> list[bytes]:
         """The frames that have arrived by `now` (microseconds), in order of arrival."""

@@ -6,7 +6,8 @@ other types, and refuses with ValueError what the format does not allow.
 """
 
 from dataclasses import dataclass
-from struct import Struct, error as StructError
+from struct import Struct
+from struct import error as StructError
 from typing import BinaryIO, Final
 
 SECTION_HEADER: Final = 0x0A0D0D0A

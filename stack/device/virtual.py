@@ -156,8 +156,10 @@ class Switch(Segment):
         if known is sender:
             return True  # the destination is on the side it came from
         ports = [known] if known else [port for port in self._ports if port is not sender]
-        return all([port.deliver([cut for raw in frames for cut in accel.finish_raw(raw, port.caps)])
-                    for port in ports])
+        dropped = 0
+        for port in ports:
+            dropped += not port.deliver([cut for raw in frames for cut in accel.finish_raw(raw, port.caps)])
+        return not dropped
 
     def _learn(self, mac: bytes, port: VirtualDevice) -> None:
         if mac[0] & GROUP_BIT:

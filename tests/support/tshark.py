@@ -42,7 +42,7 @@ def read(path: Path) -> list[Row]:
     command = ["tshark", "-n", "-r", str(path), *VERIFY, "-T", "fields", "-E", f"aggregator={SEPARATOR}"]
     for name in FIELDS:
         command += ["-e", name]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own arguments
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ValueError(f"tshark cannot read {path}: {done.stderr.strip()}")
     rows = []

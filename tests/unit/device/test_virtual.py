@@ -8,7 +8,7 @@ from stack.device.wrapper import NO_OFFLOAD, raw_at
 from stack.errors import ConfigError, DeviceGone
 from stack.wire.burst import KIND_DROP, MAX_FRAMES, ROW_BAD_CSUM, ROW_PARTIAL, Burst
 from stack.wire.frame import GSO_NONE, GSO_TCPV4, TxFrame
-from tests.support.frames import A, B, MAC_A, MAC_B, End, arp_frame, checksums_hold, tcp_frame, udp_frame
+from tests.support.frames import MAC_A, MAC_B, A, B, End, arp_frame, checksums_hold, tcp_frame, udp_frame
 from tests.support.tx import finished, super_segment
 
 MAC_C = bytes.fromhex("020000000003")
