@@ -40,6 +40,8 @@ ROW_BAD_OPTS: Final = 512  # a TCP option length was illegal; parsing stopped th
 #   key = source address << 32 | source port << 16 | destination port
 #   pay_off: offset in `pool` of the transport payload (for ARP: of the ARP packet; for ICMP, other
 #   protocols and fragments: of the IP payload); pay_len its bytes
+#   aux: DropReason (KIND_DROP), urgent pointer (TCP), type << 8 | code (ICMP), protocol (IP_OTHER, IP_FRAG)
+#   A UDP row with ROW_GSO is several datagrams of meta's gso_size bytes each, the last one maybe shorter.
 ROW: Final = Struct("<QIIIIIIIHHBBH4x")
 # off, len, l3_off, l4_off, vnet_flags, gso_type, gso_size, csum_start, csum_offset, segs
 #   off: offset of the frame in `pool`; l3_off, l4_off, csum_start counted from `off`
@@ -60,8 +62,7 @@ class Burst:
         self.used = 0
 
     def meta_at(self, index: int) -> tuple[int, ...]:
-        """The cold row of frame `index`: (off, len, l3_off, l4_off, vnet_flags, gso_type, gso_size,
-        csum_start, csum_offset, segs)."""
+        """The cold row of frame `index`, in the order given at META."""
         return META.unpack_from(self.meta, index * META.size)
 
     def row_at(self, index: int) -> tuple[int, ...]:

@@ -36,6 +36,12 @@ GSO_ECN: Final = 0x80
 # TxFrame.flags
 NEEDS_CSUM: Final = 1
 FILL_IP: Final = 2
+PARTIAL_CSUM: Final = 4  # the checksum field holds the pseudo-header sum already (a received virtio NEEDS_CSUM)
+
+# Caps as the bits that the C core takes
+CAP_CSUM: Final = 1
+CAP_TSO4: Final = 2
+CAP_USO: Final = 4
 
 
 class TxFrame:

@@ -1,0 +1,68 @@
+"""The C core's functions in the shape that `accel` offers; `_pure` has the same ones.
+
+The only importer of the cffi module `_wire`.  Every length given to C is checked here, once, so that C
+may trust it: a buffer is never read or written beyond its end.
+"""
+
+from typing import TYPE_CHECKING
+
+from stack.wire._wire import ffi, lib
+from stack.wire.burst import META, ROW, Burst
+from stack.wire.frame import HEADER_ROOM
+
+if TYPE_CHECKING:
+    from stack.wire._wire import CData
+
+Data = bytes | bytearray | memoryview
+
+
+def _pointer(data: Data) -> "CData | bytes":
+    # cffi takes `bytes` as they are; any other buffer needs a pointer made for it.
+    return data if isinstance(data, bytes) else ffi.from_buffer("uint8_t[]", data)
+
+
+def partial_sum(data: Data, start: int = 0) -> int:
+    """RFC 1071 sum of `data` added to the folded sum `start`; folded, not inverted."""
+    return lib.ts_sum(_pointer(data), len(data), start)
+
+
+def update_checksum(checksum: int, old16: int, new16: int) -> int:
+    """RFC 1624 §3 (eqn. 3): `checksum` after a 16-bit field changed from `old16` to `new16`."""
+    return lib.ts_update_checksum(checksum, old16, new16)
+
+
+def parse_burst(burst: Burst, mac: bytes, count: int) -> None:
+    """Parse the first `count` frames, placed in pool and meta by the caller, into rows; sets `burst.count`."""
+    if not (len(mac) == 6 and 0 <= count <= len(burst.meta) // META.size and count <= len(burst.rows) // ROW.size):
+        raise ValueError("parse_burst: bad MAC address or count")
+    lib.ts_parse(ffi.from_buffer("uint8_t[]", burst.pool), mac, ffi.from_buffer("ts_meta[]", burst.meta),
+                 ffi.from_buffer("ts_row[]", burst.rows), count)
+    burst.count = count
+
+
+def header_len(frame: bytes) -> int:
+    """Bytes of link, IPv4 and transport header of a TCP or UDP frame that can be segmented, else 0."""
+    return lib.ts_header_len(frame, len(frame))
+
+
+def tx_complete(header: bytearray, start: int, end: int, payload: Data, pay_off: int, pay_len: int, flags: int,
+                gso_type: int, gso_size: int, csum_start: int, csum_offset: int, caps: int, max_gso: int) -> int:
+    """Complete `header[start:end]` in place, in front of `payload[pay_off : pay_off + pay_len]`.
+
+    Returns wire frames << 16 | virtio gso_type << 8 | virtio flags; 0 for a frame that cannot be sent.
+    """
+    if not (0 <= start <= end <= len(header) and pay_off >= 0 and 0 <= pay_len <= len(payload) - pay_off):
+        return 0
+    return lib.ts_tx_complete(ffi.from_buffer("uint8_t[]", header), start, end, _pointer(payload), pay_off, pay_len,
+                              flags, gso_type, gso_size, csum_start, csum_offset, caps, max_gso)
+
+
+def tx_emit(header: bytearray, start: int, end: int, payload: Data, pay_off: int, pay_len: int, gso_type: int,
+            gso_size: int, caps: int, index: int) -> bytes:
+    """Wire frame `index` of a super-segment that `tx_complete` has seen; b"" if there is none."""
+    if not (0 <= start <= end <= len(header) and pay_off >= 0 and 0 <= pay_len <= len(payload) - pay_off):
+        return b""
+    out = bytearray(HEADER_ROOM + gso_size)
+    length = lib.ts_tx_emit(ffi.from_buffer("uint8_t[]", header), start, end, _pointer(payload), pay_off, pay_len,
+                            gso_type, gso_size, caps, index, ffi.from_buffer("uint8_t[]", out))
+    return bytes(memoryview(out)[:length])
