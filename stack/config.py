@@ -75,6 +75,7 @@ class IpConfig:
     accept_redirects: bool = True
     send_redirects: bool = True
     arp_probe: bool = True  # RFC 5227: probe before an address is used
+    arp_optimistic: bool = True  # use the address while it is being probed (as RFC 4429 does for IPv6)
     arp_entries: int = 4096
     arp_queue_frames: int = 16  # waiting frames per unresolved neighbour
     arp_queue_bytes: int = 256 << 10

@@ -1,0 +1,278 @@
+"""IPv4 of a host, the way in: who a received packet is for (RFC 791, RFC 1122 §3.2.1, RFC 1812 §5.3).
+
+Theory of operation.  `on_row` takes every received row but the TCP segments that the Host recognises itself.  The usual
+case, a unicast datagram for an address of the interface it came in by, from a possible source, passes one dict lookup
+and one comparison; all else goes through `accept`, which drops (and counts), forwards, or agrees.  What is accepted goes
+to ICMP, UDP or reassembly; a reassembled TCP segment comes back as a one-frame burst in `reinjected`.
+
+Endpoints whose event mask became non-zero are in `ready`; errors for TCP in `errors`.  The Host drains both.
+"""
+
+from typing import Final
+
+from stack.config import IpConfig, Rng
+from stack.host.forwarder import Forwarder
+from stack.host.icmp_layer import IcmpEcho, IcmpLayer
+from stack.host.ip_output import IpOutput
+from stack.host.udp_layer import UdpLayer
+from stack.ip.reassembly import Datagram, Reassembly
+from stack.stats import Counter, DropReason, Stats
+from stack.trace import Trace
+from stack.wire import accel, icmp, ipv4
+from stack.wire.addr import LIMITED_BROADCAST, MAC_ZERO, format_addr, is_multicast, is_unicast
+from stack.wire.burst import (KIND_ARP, KIND_DROP, KIND_ICMP, KIND_IP_FRAG, KIND_TCP, KIND_UDP, ROW_BAD_CSUM,
+                              ROW_IPOPTS, ROW_LINK_GROUP, Burst)
+from stack.wire.ethernet import HLEN as ETH_HLEN
+from stack.wire.ethernet import TYPE_IPV4, pack_header
+from stack.wire.icmp import TransportError
+
+MAX_REINJECTED: Final = 256
+UNUSUAL: Final = ROW_IPOPTS | ROW_LINK_GROUP  # rows with these flags need `accept`
+
+Row = tuple[int, ...]
+
+
+class IpLayer(IpOutput):
+    """All of IP of one host.  See the head of this file and of `ip_output.py`."""
+
+    __slots__ = ("_forwarder", "_impossible_sources", "icmp", "ready", "reassembly", "udp")
+
+    def __init__(self, config: IpConfig, rng: Rng, stats: Stats, trace: Trace | None = None, *,
+                 port_range: tuple[int, int] = (32_768, 60_999)) -> None:
+        super().__init__(config, rng, stats, trace)
+        self.ready: list[object] = []  # UdpEndpoint and IcmpEcho objects with events
+        self.reassembly = Reassembly(config, stats)
+        self.icmp = IcmpLayer(self, self.ready, self._deliver_error)
+        self.udp = UdpLayer(self, rng, self.ready, port_range)
+        self._forwarder = Forwarder(self, self.icmp)
+        self._impossible_sources: frozenset[int] = frozenset()  # our own addresses and those of our subnets' broadcasts
+
+    # --- input -----------------------------------------------------------------------------------------------------
+
+    def on_row(self, ifindex: int, burst: Burst, index: int, row: Row, now: int) -> None:
+        """Take one received frame."""
+        kind = row[10]
+        src = row[0] >> 32
+        if (self.local_addrs.get(row[1]) != ifindex or row[9] & UNUSUAL or not 0x0100_0000 <= src < 0xE000_0000
+                or src >> 24 == 127 or src in self._impossible_sources):
+            if kind == KIND_ARP:
+                self._on_arp(ifindex, burst, row, now)
+                return
+            if kind == KIND_DROP:
+                self._on_drop(ifindex, burst, index, row, now)
+                return
+            if not self.accept(ifindex, burst, index, row, now):
+                return
+        elif kind == KIND_DROP:
+            self._drop(row[12], index)
+            return
+        self.stats.counts[Counter.IP_IN_DELIVERS] += 1
+        if kind == KIND_UDP:
+            if not self.udp.on_row(ifindex, burst, index, row):
+                self.send_unreachable(burst, index, icmp.PORT, now)
+        elif kind == KIND_ICMP:
+            self._on_icmp(ifindex, burst, index, row, now)
+        elif kind == KIND_IP_FRAG:
+            self._on_fragment(ifindex, burst, index, row, now)
+        elif kind != KIND_TCP and row[12] != 2:
+            # RFC 1122 §3.2.2.1 (ICMP-5).  IGMP (protocol 2) is for routers and quietly ignored.
+            self._drop(DropReason.IP_UNKNOWN_PROTOCOL, index)
+            self.send_unreachable(burst, index, icmp.PROTOCOL, now)
+
+    def accept(self, ifindex: int, burst: Burst, index: int, row: Row, now: int) -> bool:
+        """True when a row is for this host; else it has been forwarded, or dropped and counted.
+
+        The Host asks for TCP rows with flags in UNUSUAL, or a destination that is not an address of the interface, or
+        SYN (RFC 9293 §3.9.2.3, MUST-63: the source is verified here).
+        """
+        dst, flags = row[1], row[9]
+        interface = self.interfaces.get(ifindex)
+        if interface is None:
+            return self._drop(DropReason.IP_WRONG_INTERFACE, index)
+        if not self._source_ok(row[0] >> 32, burst, index):
+            return self._drop(DropReason.IP_MARTIAN_SOURCE, index)
+        group = dst == LIMITED_BROADCAST or dst in interface.broadcasts or dst in interface.groups
+        if flags & ROW_LINK_GROUP and not group:
+            # RFC 1122 §3.3.6 (IP-11), RFC 1812 §5.3.4: never answered nor forwarded
+            return self._drop(DropReason.IP_NOT_OURS if is_multicast(dst) else DropReason.IP_LINK_BROADCAST, index)
+        owner = self.local_addrs.get(dst)
+        ours = group or owner == ifindex or (owner is not None and self.config.forwarding)
+        if flags & ROW_IPOPTS and not self._options_ok(burst, index, now):
+            return False
+        if ours:
+            if group and row[10] == KIND_TCP:
+                # RFC 9293 §3.9.2.3 (MUST-57)
+                return self._drop(DropReason.IP_MARTIAN_DESTINATION, index)
+            return True
+        if owner is not None:
+            # RFC 1122 §3.3.4.2: strong end-system model
+            return self._drop(DropReason.IP_WRONG_INTERFACE, index)
+        if not self.config.forwarding:
+            return self._drop(DropReason.IP_NOT_OURS, index)
+        self._forwarder.forward(interface, burst, index, row, now)
+        return False
+
+    def _source_ok(self, src: int, burst: Burst, index: int) -> bool:
+        """One host, and not this one, unless the frame is one that we sent to ourselves.  RFC 1122 §3.2.1.3 (IP-3)."""
+        if src in self.local_addrs:
+            at = burst.meta_at(index)[0]
+            return burst.pool[at + 6:at + 12] == burst.pool[at:at + 6]
+        return is_unicast(src) and src not in self._impossible_sources
+
+    def _options_ok(self, burst: Burst, index: int, now: int) -> bool:
+        """RFC 1122 §3.2.1.8 (IP-8): unknown options are ignored, wrong lengths reported, source routes refused."""
+        packet = self._packet(burst, index)
+        result = ipv4.check_options(packet[ipv4.HLEN:(packet[0] & 15) * 4])
+        if result == ipv4.OPTIONS_OK:
+            return True
+        if result == ipv4.OPTIONS_SOURCE_ROUTE:
+            # RFC 7126 §4.3, §4.4: packets with a source route should be dropped
+            return self._drop(DropReason.IP_SOURCE_ROUTE, index)
+        self._drop(DropReason.IP_BAD_OPTIONS, index)
+        self.icmp.send_error(icmp.PARAMETER_PROBLEM, 0, packet, now, link_group=self._is_group(burst, index),
+                             ident=(ipv4.HLEN + result) << 8)
+        return False
+
+    def _drop(self, reason: int, index: int) -> bool:
+        self.stats.drops[reason] += 1
+        if self.trace is not None:
+            self.trace.on_drop(reason, index)
+        return False
+
+    def _on_drop(self, ifindex: int, burst: Burst, index: int, row: Row, now: int) -> None:
+        """A frame that the parser refused.  A router does not look at transport headers (RFC 1812 §5.2.1)."""
+        reason = row[12]
+        if self.config.forwarding and DropReason.TCP_SHORT <= reason <= DropReason.ICMP_CHECKSUM and row[1] \
+                and row[1] not in self.local_addrs and not self.accept(ifindex, burst, index, row, now):
+            return
+        self._drop(reason, index)
+
+    def _on_arp(self, ifindex: int, burst: Burst, row: Row, now: int) -> None:
+        interface = self.interfaces.get(ifindex)
+        if interface is not None:
+            self.arp.on_arp(interface, burst.pool[row[2]:row[2] + row[3]], now)
+            self._settle_arp(now)
+
+    def _on_icmp(self, ifindex: int, burst: Burst, index: int, row: Row, now: int) -> None:
+        if row[9] & ROW_BAD_CSUM:
+            self._drop(DropReason.ICMP_CHECKSUM, index)
+            return
+        off = row[2]
+        meta = burst.meta_at(index)
+        self.icmp.on_message(ifindex, row[0] >> 32, row[1], burst.pool[off:off + row[3]],
+                             burst.pool[meta[0] + meta[2] + 8], now)
+
+    # --- fragments -------------------------------------------------------------------------------------------------
+
+    def _on_fragment(self, ifindex: int, burst: Burst, index: int, row: Row, now: int) -> None:
+        off, _, l3_off, l4_off = burst.meta_at(index)[:4]
+        header = burst.pool[off + l3_off:off + l4_off]
+        datagram = self.reassembly.on_fragment(ifindex, header, burst.pool[row[2]:row[2] + row[3]], now)
+        if datagram is not None:
+            self._on_reassembled(ifindex, datagram, group=bool(row[9] & ROW_LINK_GROUP), now=now)
+        self._sync()
+
+    def _on_reassembled(self, ifindex: int, datagram: Datagram, *, group: bool, now: int) -> None:
+        src, dst, proto, _ = datagram.key
+        header = datagram.header()
+        payload = datagram.payload()
+        if proto == ipv4.PROTO_ICMP:
+            if accel.checksum(payload) != 0:
+                self._drop(DropReason.ICMP_CHECKSUM, -1)
+                return
+            self.icmp.on_message(ifindex, src, dst, payload, header[8], now)
+        elif proto == ipv4.PROTO_UDP:
+            if not self.udp.on_reassembled(ifindex, header, payload):
+                self.icmp.send_error(icmp.UNREACHABLE, icmp.PORT, header + payload, now, link_group=group)
+        elif proto == ipv4.PROTO_TCP:
+            self._reinject(ifindex, header, payload)
+        else:
+            self._drop(DropReason.IP_UNKNOWN_PROTOCOL, -1)
+            self.icmp.send_error(icmp.UNREACHABLE, icmp.PROTOCOL, header + payload, now, link_group=group)
+
+    def _reinject(self, ifindex: int, header: bytes, payload: bytes) -> None:
+        """A whole datagram goes once more through the parser, which does the transport header and its checksum."""
+        if len(self.reinjected) >= MAX_REINJECTED:
+            self._drop(DropReason.RX_NO_BUFFER, -1)
+            return
+        mac = self.interfaces[ifindex].mac
+        csum = accel.checksum(header)
+        frame = (pack_header(mac, MAC_ZERO, TYPE_IPV4) + header[:10] + csum.to_bytes(2, "big") + header[12:]
+                 + payload)
+        burst = Burst(0, 1)
+        accel.load_burst(burst, ((frame, 0, 0, 0, 0, 0),), mac)
+        self.reinjected.append((ifindex, burst))
+
+    # --- errors ----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _packet(burst: Burst, index: int) -> bytes:
+        """A copy of the beginning of an IP packet, as much as an error quotes."""
+        off, length, l3_off = burst.meta_at(index)[:3]
+        packet = burst.pool[off + l3_off:off + min(length, l3_off + icmp.MAX_ERROR)]
+        return packet[:packet[2] << 8 | packet[3]]  # without Ethernet padding
+
+    @staticmethod
+    def _is_group(burst: Burst, index: int) -> bool:
+        return bool(burst.row_at(index)[9] & ROW_LINK_GROUP)
+
+    def send_unreachable(self, burst: Burst, index: int, code: int, now: int) -> bool:
+        """Answer a received row with destination unreachable (`icmp.PORT`, `icmp.PROTOCOL`), if allowed.  ICMP-5."""
+        return self.icmp.send_error(icmp.UNREACHABLE, code, self._packet(burst, index), now,
+                                    link_group=self._is_group(burst, index))
+
+    def report(self, err: TransportError) -> None:
+        """Give an error that this host found to the transport."""
+        self._deliver_error(err, 0)
+
+    def _deliver_error(self, err: TransportError, now: int) -> bool:
+        if err.proto == ipv4.PROTO_UDP:
+            return self.udp.on_error(err, now)
+        if err.proto == ipv4.PROTO_ICMP:
+            return self.icmp.on_error(err, now)
+        if err.proto == ipv4.PROTO_TCP:
+            super().report(err)
+            return True
+        return False
+
+    def _unresolved(self, frame: bytes) -> None:
+        """Somebody else's datagram that cannot be forwarded is reported to its sender (RFC 1812 §5.2.7.1)."""
+        packet = frame[ETH_HLEN:]
+        if int.from_bytes(packet[12:16], "big") in self.local_addrs:
+            super()._unresolved(frame)
+        else:
+            self._forwarder.undeliverable.append(packet)
+
+    def _changed(self) -> None:
+        self._impossible_sources = frozenset(self.local_addrs).union(*(i.broadcasts for i in self.interfaces.values()))
+        super()._changed()
+
+    # --- time ------------------------------------------------------------------------------------------------------
+
+    def _sync(self) -> None:
+        super()._sync()
+        self.deadline = min(self.deadline, self.reassembly.deadline)
+
+    def on_timer(self, now: int) -> None:
+        """Run what is due."""
+        for _, packet in self.reassembly.on_timer(now):
+            self.icmp.send_error(icmp.TIME_EXCEEDED, icmp.REASSEMBLY_EXCEEDED, packet, now)
+        super().on_timer(now)
+        self._forwarder.report_undeliverable(now)
+
+    def open_echo(self) -> IcmpEcho:
+        """An endpoint for `tapstack ping`."""
+        return self.icmp.open_echo()
+
+    def snapshot(self) -> dict[str, object]:
+        """For `tapstack status`."""
+        states = self.arp.claim_states()
+        return {
+            "interfaces": [i.snapshot() for i in self.interfaces.values()],
+            "addresses": {format_addr(a): state for a, state in states.items()},
+            "neighbors": self.neighbors.snapshot(),
+            "routes": [r.snapshot() for r in self.routes],
+            "pmtu": {format_addr(a): mtu for a, mtu in self.pmtu.snapshot().items()},
+            "reassembly": {"datagrams": len(self.reassembly), "bytes": self.reassembly.used},
+            "udp": self.udp.snapshot(),
+        }

@@ -1,0 +1,261 @@
+"""UDP of a host: which endpoint a datagram belongs to, and sending (RFC 768, RFC 1122 §4.1).
+
+Theory of operation.  `_ports` holds all endpoints by local port.  A unicast datagram goes to the most specific one
+(UDP-7), found in two dicts: connected endpoints by all four numbers, the others by (local address, port) with address
+0 for any.  Broadcasts and multicasts go to every endpoint on the port.  An endpoint whose event mask becomes non-zero
+is put in `ready`.
+"""
+
+from stack.config import IpConfig, Rng
+from stack.errors import (AddressInUse, AddressNotAvailable, InvalidAddress, MessageTooLong, NoBufferSpace,
+                          NotConnected, StackError)
+from stack.host.ip_output import IpOutput
+from stack.ip import output as out
+from stack.stats import Counter, DropReason
+from stack.udp.endpoint import CLOSED, Datagram, UdpEndpoint
+from stack.wire import accel, udp
+from stack.wire.addr import is_multicast
+from stack.wire.burst import ROW_BAD_CSUM, ROW_GSO, ROW_IPOPTS, Burst
+from stack.wire.frame import GSO_NONE, L4_OFF, NEEDS_CSUM, TxFrame
+from stack.wire.icmp import ErrorKind, TransportError
+from stack.wire.ipv4 import PROTO_UDP
+
+_HEADER_END = L4_OFF + udp.HLEN
+_pack_header = udp.HEADER.pack_into
+
+
+class UdpLayer:
+    """See the head of this file."""
+
+    __slots__ = ("_bound", "_config", "_connected", "_count", "_frame", "_ip", "_port_range", "_ports", "_rng", "ready")
+
+    def __init__(self, ip: IpOutput, rng: Rng, ready: list[object],
+                 port_range: tuple[int, int] = (32_768, 60_999)) -> None:
+        self._ip = ip
+        self._config: IpConfig = ip.config
+        self._rng = rng
+        self._port_range = port_range
+        self._ports: dict[int, list[UdpEndpoint]] = {}
+        self._count = 0
+        self._bound: dict[int, UdpEndpoint] = {}  # local address << 16 | port
+        self._connected: dict[tuple[int, int], UdpEndpoint] = {}  # (row key, local address)
+        self._frame = TxFrame()
+        self._frame.csum_offset = udp.CSUM_OFFSET
+        self.ready = ready
+
+    # --- application -----------------------------------------------------------------------------------------------
+
+    def open(self, laddr: int, lport: int, *, reuse: bool = False, broadcast: bool = False) -> UdpEndpoint:
+        """Bind an endpoint; `lport` 0 takes a free ephemeral port.  RFC 6056 §3.3.1: chosen at random.
+
+        Raises AddressInUse, AddressNotAvailable, NoBufferSpace.
+        """
+        if laddr and not (laddr in self._ip.local_addrs or is_multicast(laddr)):
+            raise AddressNotAvailable("the local address is not one of this host")
+        if self._count >= self._config.max_udp_endpoints:
+            raise NoBufferSpace("too many UDP endpoints")
+        if not 0 <= lport <= 0xFFFF:
+            raise InvalidAddress(f"{lport} is not a port number")
+        if lport == 0:
+            lport = self._free_port(laddr)
+        elif not self._may_bind(laddr, lport, reuse=reuse):
+            raise AddressInUse(f"UDP port {lport} is in use")
+        made = UdpEndpoint(laddr, lport, limit_bytes=self._config.udp_recv_buffer,
+                           limit_datagrams=self._config.udp_recv_datagrams, reuse=reuse, broadcast=broadcast)
+        self._ports.setdefault(lport, []).append(made)
+        self._count += 1
+        self._bound[laddr << 16 | lport] = made
+        return made
+
+    def _may_bind(self, laddr: int, lport: int, *, reuse: bool) -> bool:
+        """A port taken for one address is taken for "any" and the reverse, unless all agree to share it."""
+        return all((reuse and rival.reuse) or (laddr and rival.laddr and rival.laddr != laddr)
+                   for rival in self._ports.get(lport, ()))
+
+    def _free_port(self, laddr: int) -> int:
+        low, high = self._port_range
+        count = high - low + 1
+        first = self._rng.randrange(count)
+        for i in range(count):
+            port = low + (first + i) % count
+            if self._may_bind(laddr, port, reuse=False):
+                return port
+        raise AddressNotAvailable("no ephemeral UDP port is free")
+
+    def connect(self, endpoint: UdpEndpoint, raddr: int, rport: int) -> None:
+        """Set the default destination; only datagrams and errors from there are then delivered.
+
+        Fixes the local address.  Raises NetworkUnreachable, AddressInUse, InvalidAddress.
+        """
+        if not 0 < rport <= 0xFFFF:
+            raise InvalidAddress(f"{rport} is not a port to connect to")
+        path = self._ip.path(raddr, endpoint.laddr)
+        key = (raddr << 32 | rport << 16 | endpoint.lport, path.src)
+        if self._connected.get(key, endpoint) is not endpoint:
+            raise AddressInUse("another endpoint is connected to the same peer")
+        self._disconnect(endpoint)
+        endpoint.laddr = path.src
+        endpoint.raddr = raddr
+        endpoint.rport = rport
+        self._connected[key] = endpoint
+        self._rebind(endpoint.lport)
+
+    def close(self, endpoint: UdpEndpoint) -> None:
+        """Give the port back; what is queued can still be read."""
+        if not endpoint.closed:
+            endpoint.closed = True
+            self._disconnect(endpoint)
+            self._ports[endpoint.lport].remove(endpoint)
+            self._count -= 1
+            self._rebind(endpoint.lport)
+            self._wake(endpoint, CLOSED)
+
+    def _wake(self, endpoint: UdpEndpoint, event: int) -> None:
+        if not endpoint.events:
+            self.ready.append(endpoint)
+        endpoint.events |= event
+
+    def _rebind(self, port: int) -> None:
+        """Recompute `_bound` for a port; of several endpoints that share a key the latest is served."""
+        endpoints = self._ports[port]
+        for laddr in {0, *self._ip.local_addrs, *(e.laddr for e in endpoints)}:
+            self._bound.pop(laddr << 16 | port, None)
+        for endpoint in endpoints:
+            if not endpoint.raddr:
+                self._bound[endpoint.laddr << 16 | port] = endpoint
+        if not endpoints:
+            del self._ports[port]
+
+    def _disconnect(self, endpoint: UdpEndpoint) -> None:
+        if endpoint.raddr:
+            key = (endpoint.raddr << 32 | endpoint.rport << 16 | endpoint.lport, endpoint.laddr)
+            self._connected.pop(key, None)
+
+    def send(self, endpoint: UdpEndpoint, data: bytes, raddr: int, rport: int, now: int) -> bool:
+        """Send one datagram of up to 65507 bytes; `raddr` 0: to the connected peer.  False: dropped and counted.
+
+        Raises MessageTooLong, NotConnected, NetworkUnreachable, AddressNotAvailable, InvalidAddress.
+        """
+        length = len(data)
+        if length > udp.MAX_PAYLOAD:
+            raise MessageTooLong(f"a datagram of {length} bytes: at most {udp.MAX_PAYLOAD} fit")
+        if not raddr:
+            raddr = endpoint.raddr
+            rport = endpoint.rport
+            if not raddr:
+                raise NotConnected("no destination given")
+        ip = self._ip
+        path = ip.path(raddr, endpoint.laddr)
+        if path.kind == out.BROADCAST and not endpoint.broadcast:
+            raise InvalidAddress("broadcast was not asked for on this endpoint")
+        frame = self._frame
+        _pack_header(frame.header, L4_OFF, endpoint.lport, rport, length + 8, 0)
+        frame.header_end = _HEADER_END
+        frame.payload = data
+        frame.payload_off = 0
+        frame.payload_len = length
+        frame.gso_type = GSO_NONE
+        frame.gso_size = 0
+        frame.flags = NEEDS_CSUM
+        ip.stats.counts[Counter.UDP_OUT] += 1
+        return ip.output_datagram(path, PROTO_UDP, frame, now, endpoint.tos, endpoint.ttl)
+
+    # --- input -----------------------------------------------------------------------------------------------------
+
+    def on_row(self, ifindex: int, burst: Burst, index: int, row: tuple[int, ...]) -> bool:
+        """One datagram that IP accepted.  False: nobody wants it (the caller tells the sender)."""
+        key, dst, off, length = row[:4]
+        flags = row[9]
+        if flags & ROW_BAD_CSUM:
+            self._ip.stats.drops[DropReason.UDP_CHECKSUM] += 1
+            return True
+        pool = burst.pool
+        if flags & ROW_IPOPTS:
+            meta = burst.meta_at(index)
+            l3_off = meta[0] + meta[2]
+        else:
+            l3_off = off - 28
+        if flags & ROW_GSO:
+            return self._on_super(ifindex, burst, index, row, l3_off)
+        return self._deliver(key, dst, (pool[off:off + length], key >> 32, key >> 16 & 0xFFFF, dst, pool[l3_off + 8],
+                                        pool[l3_off + 1], ifindex))
+
+    def _on_super(self, ifindex: int, burst: Burst, index: int, row: tuple[int, ...], l3_off: int) -> bool:
+        """Several datagrams that the sender's kernel handed over as one (GSO_UDP_L4)."""
+        key, dst, off, length = row[:4]
+        size = burst.meta_at(index)[6] or length
+        wanted = False
+        for at in range(off, off + length, size):
+            data = burst.pool[at:min(at + size, off + length)]
+            wanted = self._deliver(key, dst, (data, key >> 32, key >> 16 & 0xFFFF, dst, burst.pool[l3_off + 8],
+                                              burst.pool[l3_off + 1], ifindex))
+        return wanted
+
+    def on_reassembled(self, ifindex: int, header: bytes, segment: bytes) -> bool:
+        """One datagram that came in fragments: its IP header and everything behind.  False: nobody wants it."""
+        parsed = udp.parse(segment)
+        src = int.from_bytes(header[12:16], "big")
+        dst = int.from_bytes(header[16:20], "big")
+        if parsed is None:
+            self._ip.stats.drops[DropReason.UDP_LENGTH] += 1
+            return True
+        sport, dport, length, csum = parsed
+        segment = segment[:length]
+        if csum and accel.checksum(segment, udp.pseudo_sum(src, dst, PROTO_UDP, length)) != 0:
+            self._ip.stats.drops[DropReason.UDP_CHECKSUM] += 1
+            return True
+        return self._deliver(src << 32 | sport << 16 | dport, dst,
+                             (segment[udp.HLEN:], src, sport, dst, header[8], header[1], ifindex))
+
+    def _deliver(self, key: int, dst: int, datagram: Datagram) -> bool:
+        if dst not in self._ip.local_addrs:
+            return self._deliver_group(key & 0xFFFF, dst, datagram)
+        endpoint = self._connected.get((key, dst)) if self._connected else None
+        if endpoint is None:
+            port = key & 0xFFFF
+            endpoint = self._bound.get(dst << 16 | port) or self._bound.get(port)
+            if endpoint is None:
+                self._ip.stats.drops[DropReason.UDP_NO_PORT] += 1
+                return False
+        self._queue(endpoint, datagram)
+        return True
+
+    def _deliver_group(self, port: int, dst: int, datagram: Datagram) -> bool:
+        """RFC 1122 §4.1.3.3, UDP-7: every endpoint on the port whose addresses do not exclude it."""
+        interface = self._ip.interfaces[datagram[6]]
+        on_link = {a for a, _ in interface.addrs}
+        for endpoint in self._ports.get(port, ()):
+            if (endpoint.laddr in (0, dst) or endpoint.laddr in on_link) \
+                    and (not endpoint.raddr or (endpoint.raddr, endpoint.rport) == datagram[1:3]):
+                self._queue(endpoint, datagram)
+        return True
+
+    def _queue(self, endpoint: UdpEndpoint, datagram: Datagram) -> None:
+        stats = self._ip.stats
+        queued = endpoint.on_datagram(datagram)
+        if queued < 0:
+            stats.drops[DropReason.UDP_QUEUE_FULL] += 1
+            return
+        stats.counts[Counter.UDP_IN] += 1
+        if queued:
+            self.ready.append(endpoint)
+
+    def on_error(self, err: TransportError, now: int) -> bool:
+        """An ICMP error or an unresolved next hop concerns one of our datagrams.  False: none that we know.
+
+        RFC 1122 §4.1.3.3 (UDP-4).  Unconnected endpoints are told as well; whether that matters is up to their driver.
+        """
+        endpoint = self._connected.get((err.raddr << 32 | err.rport << 16 | err.lport, err.laddr))
+        if endpoint is None:
+            endpoint = self._bound.get(err.laddr << 16 | err.lport) or self._bound.get(err.lport)
+        if endpoint is None:
+            return False
+        if err.kind == ErrorKind.FRAG_NEEDED:
+            self._ip.set_path_mtu(err.raddr, err.mtu, now)
+        if endpoint.on_error(err):
+            self.ready.append(endpoint)
+        return True
+
+    def snapshot(self) -> list[dict[str, object]]:
+        """For `tapstack status`."""
+        return [e.snapshot() for port in sorted(self._ports) for e in self._ports[port]]
