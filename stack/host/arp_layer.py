@@ -1,7 +1,7 @@
 """ARP on the interfaces of a host: answers, asks, learns, defends (RFC 826, RFC 5227).
 
-Theory of operation.  Joins the pure tables (`NeighborTable`, `AddressClaim`) with the interfaces' sinks.  `on_arp` takes
-a packet from the wire; `pump` sends what the tables want sent; both return nothing: failures are left in
+Theory of operation.  Joins the pure tables (`NeighborTable`, `AddressClaim`) with the interfaces' sinks.  `on_arp`
+takes a packet from the wire; `pump` sends what the tables want sent; both return nothing: failures are left in
 `neighbors.failures` and addresses lost to a conflict in `lost`, for the IP layer to act upon.
 """
 

@@ -1,9 +1,9 @@
 """Passing on what is for others (RFC 1812), when `IpConfig.forwarding` is set.
 
-Theory of operation.  IP's `accept` has verified source, options and the link-level destination.  Here the destination is
-looked up (one dict probe for a destination seen lately), the TTL is lowered and the frame goes out with its offload
+Theory of operation.  IP's `accept` has verified source, options and the link-level destination.  Here the destination
+is looked up (one dict probe for a destination seen lately), the TTL is lowered and the frame goes out with its offload
 metadata: a super-segment stays one if the outgoing device can carry it, else the device cuts it.  The MTU is compared
-with what will be on the wire.  A copy of the received frame is made once, of its headers twice.
+with what will be on the wire.
 
 OMITS RFC 1812 §4.2.2.2, §5.2.4.1: record route and timestamp options pass unchanged, as RFC 7126 lets operators do.
 """

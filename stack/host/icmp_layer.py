@@ -1,9 +1,11 @@
-"""ICMP of a host: echo both ways, errors out (limited), errors in (matched by what they quote).  RFC 792, RFC 1122 §3.2.2.
+"""ICMP of a host: echo both ways, errors out and errors in (RFC 792, RFC 1122 §3.2.2).
 
 Theory of operation.  `on_message` takes a whole ICMP message with a verified checksum.  The echo reply is made from the
-received bytes: new header, same payload by reference, checksum updated rather than computed (RFC 1624).  Errors received
-become TransportError records and go to `deliver`, which the IP layer provides.  OMITS RFC 792: timestamp, information and
-address mask messages are obsolete (RFC 6918) or optional and ignored.
+received bytes: new header, same payload by reference, checksum updated rather than computed (RFC 1624).  Errors
+received are matched by what they quote, become TransportError records and go to `deliver`, which the IP layer provides.
+Errors sent pass the rules of RFC 1122 §3.2.2 and a token bucket.
+
+OMITS RFC 792: timestamp, information and address mask messages are obsolete (RFC 6918) or optional, and ignored.
 """
 
 from collections import OrderedDict, deque
@@ -181,8 +183,8 @@ class IcmpLayer:
         self._ip.stats.counts[Counter.ICMP_OUT] += 1
         return self._ip.output_datagram(path, ipv4.PROTO_ICMP, frame, now, tos, ttl)
 
-    def send_error(self, icmp_type: int, code: int, packet: bytes, now: int, *, link_group: bool = False, ident: int = 0,
-                   second: int = 0, src: int = 0) -> bool:
+    def send_error(self, icmp_type: int, code: int, packet: bytes, now: int, *, link_group: bool = False,
+                   ident: int = 0, second: int = 0, src: int = 0) -> bool:
         """Tell the sender of `packet` (from its IP header on) what is wrong with it, if that is allowed.
 
         RFC 1122 §3.2.2, RFC 1812 §4.3.2.  The source is the address it was sent to, if that is ours (`src` else).
@@ -225,7 +227,10 @@ class IcmpLayer:
 
     def send_echo(self, endpoint: IcmpEcho, raddr: int, seq: int, data: bytes, now: int, *, ttl: int = 0, tos: int = 0,
                   laddr: int = 0) -> bool:
-        """Ping: one echo request with `data`.  False: dropped and counted.  Raises StackError when there is no route."""
+        """Ping: one echo request with `data`.  False: dropped and counted.
+
+        Raises NetworkUnreachable, AddressNotAvailable.
+        """
         path = self._ip.path(raddr, laddr)
         seq &= 0xFFFF
         head = icmp.HEADER.pack(icmp.ECHO, 0, 0, endpoint.ident, seq)

@@ -1,9 +1,9 @@
 """IPv4 of a host, the way in: who a received packet is for (RFC 791, RFC 1122 §3.2.1, RFC 1812 §5.3).
 
-Theory of operation.  `on_row` takes every received row but the TCP segments that the Host recognises itself.  The usual
-case, a unicast datagram for an address of the interface it came in by, from a possible source, passes one dict lookup
-and one comparison; all else goes through `accept`, which drops (and counts), forwards, or agrees.  What is accepted goes
-to ICMP, UDP or reassembly; a reassembled TCP segment comes back as a one-frame burst in `reinjected`.
+Theory of operation.  `on_row` takes every received row but the TCP segments that the Host recognises itself.  The
+usual case, a unicast datagram for an address of the interface it came in by, from a possible source, passes a dict
+lookup and a few comparisons; all else goes through `accept`, which drops (and counts), forwards, or agrees.  What is
+accepted goes to ICMP, UDP or reassembly; a reassembled TCP segment comes back as a one-frame burst in `reinjected`.
 
 Endpoints whose event mask became non-zero are in `ready`; errors for TCP in `errors`.  The Host drains both.
 """
@@ -20,8 +20,18 @@ from stack.stats import Counter, DropReason, Stats
 from stack.trace import Trace
 from stack.wire import accel, icmp, ipv4
 from stack.wire.addr import LIMITED_BROADCAST, MAC_ZERO, format_addr, is_multicast, is_unicast
-from stack.wire.burst import (KIND_ARP, KIND_DROP, KIND_ICMP, KIND_IP_FRAG, KIND_TCP, KIND_UDP, ROW_BAD_CSUM,
-                              ROW_IPOPTS, ROW_LINK_GROUP, Burst)
+from stack.wire.burst import (
+    KIND_ARP,
+    KIND_DROP,
+    KIND_ICMP,
+    KIND_IP_FRAG,
+    KIND_TCP,
+    KIND_UDP,
+    ROW_BAD_CSUM,
+    ROW_IPOPTS,
+    ROW_LINK_GROUP,
+    Burst,
+)
 from stack.wire.ethernet import HLEN as ETH_HLEN
 from stack.wire.ethernet import TYPE_IPV4, pack_header
 from stack.wire.icmp import TransportError

@@ -27,8 +27,16 @@ from stack.ip.routes import Route, RouteTable, choose_source
 from stack.stats import Counter, DropReason, Stats
 from stack.trace import Trace
 from stack.wire import accel, ipv4
-from stack.wire.addr import (LIMITED_BROADCAST, MAC_BROADCAST, MAC_ZERO, format_addr, is_multicast, is_unicast,
-                             multicast_mac, prefix_mask)
+from stack.wire.addr import (
+    LIMITED_BROADCAST,
+    MAC_BROADCAST,
+    MAC_ZERO,
+    format_addr,
+    is_multicast,
+    is_unicast,
+    multicast_mac,
+    prefix_mask,
+)
 from stack.wire.burst import Burst
 from stack.wire.ethernet import HLEN as ETH_HLEN
 from stack.wire.frame import FILL_IP, L4_OFF, NEEDS_CSUM, Caps, FrameSink, TxFrame
@@ -135,7 +143,10 @@ class IpOutput:
 
     def add_route(self, prefix: int, prefix_len: int, *, gateway: int = 0, ifindex: int = 0, metric: int = 0,
                   src: int = 0, mtu: int = 0) -> None:
-        """Add a route; without `ifindex` it leads where `gateway` is on the link.  Raises InvalidAddress, ConfigError."""
+        """Add a route; without `ifindex` it leads where `gateway` is on the link.
+
+        Raises InvalidAddress, ConfigError.
+        """
         if not 0 <= prefix_len <= 32:
             raise InvalidAddress(f"a prefix length of {prefix_len} cannot be used: use 0 to 32")
         if gateway:

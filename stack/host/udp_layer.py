@@ -7,8 +7,14 @@ is put in `ready`.
 """
 
 from stack.config import IpConfig, Rng
-from stack.errors import (AddressInUse, AddressNotAvailable, InvalidAddress, MessageTooLong, NoBufferSpace,
-                          NotConnected, StackError)
+from stack.errors import (
+    AddressInUse,
+    AddressNotAvailable,
+    InvalidAddress,
+    MessageTooLong,
+    NoBufferSpace,
+    NotConnected,
+)
 from stack.host.ip_output import IpOutput
 from stack.ip import output as out
 from stack.stats import Counter, DropReason

@@ -1,10 +1,10 @@
-"""Claiming an IPv4 address on a link: probe, announce, defend (RFC 5227).
+r"""Claiming an IPv4 address on a link: probe, announce, defend (RFC 5227).
 
 Theory of operation.  One `AddressClaim` per configured address, a small machine driven by `on_timer` and by the ARP
 packets heard on the interface:
 
     WAITING -> PROBING (PROBE_NUM probes) -> ANNOUNCING (ANNOUNCE_NUM announcements) -> HELD
-       \\-----------\\-> LOST: another host uses or claims the address
+       \-----------\-> LOST: another host uses or claims the address
 
 What to send is the return value: PROBE, ANNOUNCE or NOTHING.  Once announced, an address is never given up:
 RFC 5227 §2.4 (c) leaves that to hosts whose address is configured by hand, which all of ours are, with at most one

@@ -1,4 +1,4 @@
-"""Sending ICMP errors: when it is allowed, how often, and what they quote (RFC 792, RFC 1122 §3.2.2, RFC 1812 §4.3.2)."""
+"""Sending ICMP errors: when, how often, and what they quote (RFC 792, RFC 1122 §3.2.2, RFC 1812 §4.3.2)."""
 
 from typing import Final
 

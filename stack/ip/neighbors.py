@@ -1,4 +1,4 @@
-"""Neighbours on the links: who has which link address, and is it still true?  (RFC 826, RFC 1122 §2.3.2, RFC 4861 §7.3)
+"""Neighbours on the links and their link addresses (RFC 826, RFC 1122 §2.3.2, RFC 4861 §7.3).
 
 Theory of operation.  One table for all interfaces.  An entry moves through the states of RFC 4861 §7.3.2:
 
@@ -10,8 +10,9 @@ Theory of operation.  One table for all interfaces.  An entry moves through the 
     FAILED      frames are refused for `failed_us`, then the next use asks again
 
 The table does no output: what has to be asked is put in `requests`, frames that can go in `released`, failures in
-`failures`, and whoever answers after a failure in `recovered`; the owner drains these after each call.  `generation` is raised when a link address that a Path
-may have in its prefix is no longer to be used without asking the table: it changed, aged or failed.
+`failures`, and whoever answers after a failure in `recovered`; the owner drains these after each call.  `generation`
+is raised when a link address that a Path may have in its prefix is no longer to be used without asking the table: it
+changed, aged or failed.
 
 Entries are ordered by last use (OrderedDict); the least recently used one that is not permanent makes room.
 Entries learned from other hosts' requests go to the front, so that a flood of those evicts only its like.
@@ -111,7 +112,7 @@ class NeighborTable:
         return entry
 
     def enqueue(self, entry: Neighbor, frames: list[bytes]) -> bool:
-        """Keep the finished frames of one packet until the neighbour answers.  False when it has failed and nothing is kept.
+        """Keep the finished frames of one packet until the neighbour answers.  False: it has failed, nothing is kept.
 
         RFC 1122 §2.3.2.2 (ARP-5): the latest packets are kept, the oldest make room.
         """

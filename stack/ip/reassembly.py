@@ -30,7 +30,8 @@ Key = tuple[int, int, int, int]
 class Datagram:
     """One datagram in progress, or complete."""
 
-    __slots__ = ("cost", "end", "expires_at", "first_header", "got", "have", "ifindex", "key", "offsets", "pieces", "tos")
+    __slots__ = ("cost", "end", "expires_at", "first_header", "got", "have", "ifindex", "key", "offsets", "pieces",
+                 "tos")
 
     def __init__(self, key: Key, ifindex: int, expires_at: int) -> None:
         self.key = key
