@@ -5,9 +5,9 @@ Blocks whose comment and direction options Wireshark shows.  The reader takes su
 other types, and refuses with ValueError what the format does not allow.
 """
 
+import struct
 from dataclasses import dataclass
 from struct import Struct
-from struct import error as StructError
 from typing import BinaryIO, Final
 
 SECTION_HEADER: Final = 0x0A0D0D0A
@@ -78,7 +78,8 @@ class PcapngWriter:
     def add_interface(self, name: str) -> int:
         """Describe one more interface; its number for `write`."""
         options = _option(OPT_IF_NAME, name.encode()) + _option(OPT_IF_TSRESOL, bytes([TSRESOL_US]))
-        self._block(INTERFACE_DESCRIPTION, _INTERFACE.pack(LINKTYPE_ETHERNET, 0, self._snaplen) + options + _option(OPT_END))
+        fixed = _INTERFACE.pack(LINKTYPE_ETHERNET, 0, self._snaplen)
+        self._block(INTERFACE_DESCRIPTION, fixed + options + _option(OPT_END))
         self.interfaces += 1
         return self.interfaces - 1
 
@@ -117,17 +118,18 @@ def read_pcapng(file: BinaryIO) -> Capture:
             kind, length = _BLOCK.unpack_from(data, at)
             if (at == 0) != (kind == SECTION_HEADER):
                 raise ValueError(f"offset {at}: a file has one section header, at its start")
-            if length < 12 or length % 4 or at + length > len(data) or _U32.unpack_from(data, at + length - 4)[0] != length:
+            end = at + length
+            if length < 12 or length % 4 or end > len(data) or _U32.unpack_from(data, end - 4)[0] != length:
                 raise ValueError(f"offset {at}: block length {length} is wrong")
-            body = data[at + 8:at + length - 4]
+            body = data[at + 8:end - 4]
             if kind == SECTION_HEADER:
                 _check_section(body)
             elif kind == INTERFACE_DESCRIPTION:
                 interfaces.append(_read_interface(body))
             elif kind == ENHANCED_PACKET:
                 packets.append(_read_packet(body, len(interfaces)))
-            at += length
-    except StructError as exc:
+            at = end
+    except struct.error as exc:
         raise ValueError(f"offset {at}: block is cut short") from exc
     if not data:
         raise ValueError("the file is empty")

@@ -12,6 +12,7 @@ class VirtualClock:
         self.now = now
 
     def __call__(self) -> int:
+        """The time, in microseconds."""
         return self.now
 
     def advance(self, *, us: int = 0, ms: int = 0, s: int = 0) -> int:

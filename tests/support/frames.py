@@ -97,7 +97,8 @@ class Conversation:
 
     def a(self, flags: str, data: bytes = b"", *, options: bytes = b"", ack: bool = True) -> None:
         """A sends."""
-        self.frames.append((True, tcp_frame(A, B, flags, self.seq_a, self.seq_b if ack else 0, self.window, data, options)))
+        acked = self.seq_b if ack else 0
+        self.frames.append((True, tcp_frame(A, B, flags, self.seq_a, acked, self.window, data, options)))
         self.seq_a += len(data) + ("S" in flags) + ("F" in flags)
 
     def b(self, flags: str, data: bytes = b"", *, options: bytes = b"") -> None:

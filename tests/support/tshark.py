@@ -24,8 +24,8 @@ FLAG_FIN, FLAG_SYN, FLAG_RST, FLAG_ACK = 0x01, 0x02, 0x04, 0x10
 
 CHECKSUMS = ("ip", "tcp", "udp", "icmp")
 FIELDS = (
-    "frame.number", "eth.src", "ip.src", "arp.src.proto_ipv4", "ip.proto", "_ws.expert.severity", "_ws.expert.message", "_ws.malformed",
-    "tcp.stream", "tcp.flags", "tcp.seq_raw", "tcp.ack_raw", "tcp.len", "tcp.window_size", "frame.comment",
+    "frame.number", "eth.src", "ip.src", "arp.src.proto_ipv4", "ip.proto", "_ws.malformed", "_ws.expert.severity",
+    "_ws.expert.message", "tcp.stream", "tcp.flags", "tcp.seq_raw", "tcp.ack_raw", "tcp.len", "tcp.window_size",
     *(f"{name}.checksum.status" for name in CHECKSUMS),
 )
 VERIFY = [word for name in ("ip", "tcp", "udp") for word in ("-o", f"{name}.check_checksum:TRUE")]

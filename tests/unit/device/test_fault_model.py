@@ -70,7 +70,8 @@ def test_delay_is_exact() -> None:
 @pytest.mark.parametrize("rate", [0.01, 0.3])
 def test_rates_are_what_they_say(name: str, rate: float) -> None:
     count = 20_000
-    link = model(**{name: rate})
+    settings: dict[str, Any] = {name: rate}
+    link = model(**settings)
     pass_through(link, numbered(count))
     happened = {"loss": link.counts.lost, "duplication": link.counts.duplicated, "reordering": link.counts.reordered}
     sigma = (rate * (1 - rate) * count) ** 0.5
@@ -82,7 +83,8 @@ def test_rates_are_what_they_say(name: str, rate: float) -> None:
 
 @pytest.mark.parametrize(("name", "delivered"), [("loss", 0), ("duplication", 200), ("reordering", 100)])
 def test_probability_one_means_always(name: str, delivered: int) -> None:
-    assert len(pass_through(model(**{name: 1.0}), numbered(100))) == delivered
+    settings: dict[str, Any] = {name: 1.0}
+    assert len(pass_through(model(**settings), numbered(100))) == delivered
 
 
 def test_offer_tells_of_a_lost_frame() -> None:
