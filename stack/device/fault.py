@@ -193,8 +193,15 @@ class FaultDevice(WrapperDevice):
 
     __slots__ = ("_arrived", "_clock", "_frame", "_now_us", "inbound", "outbound")
 
-    def __init__(self, inner: Device, rng: Rng, clock: Callable[[], int] | None = None, *,
-                 inbound: Faults | None = None, outbound: Faults | None = None) -> None:
+    def __init__(
+        self,
+        inner: Device,
+        rng: Rng,
+        clock: Callable[[], int] | None = None,
+        *,
+        inbound: Faults | None = None,
+        outbound: Faults | None = None,
+    ) -> None:
         super().__init__(inner)
         # Each direction has a generator of its own, so that traffic one way does not change the fate of the other.
         self.inbound = FaultModel(Random(rng.getrandbits(64)), inbound)

@@ -15,10 +15,11 @@ from collections.abc import Callable
 
 from stack.device.base import Device
 from stack.device.pcapng import INBOUND, OUTBOUND, PcapngWriter
-from stack.device.wrapper import NO_OFFLOAD, RawFrame, WrapperDevice, raw_at
+from stack.device.wrapper import NO_OFFLOAD, WrapperDevice, raw_at
 from stack.stats import DropReason
 from stack.trace import Trace
 from stack.wire import accel
+from stack.wire.accel import Raw
 from stack.wire.burst import Burst
 from stack.wire.frame import GSO_NONE, Caps, TxFrame
 
@@ -31,8 +32,15 @@ class CaptureDevice(WrapperDevice):
 
     __slots__ = ("_burst_rows", "_clock", "_held", "_interface", "_super", "_trace", "_writer")
 
-    def __init__(self, inner: Device, writer: PcapngWriter, clock: Callable[[], int], *,
-                 trace: "CaptureTrace | None" = None, super_segments: bool = False) -> None:
+    def __init__(
+        self,
+        inner: Device,
+        writer: PcapngWriter,
+        clock: Callable[[], int],
+        *,
+        trace: "CaptureTrace | None" = None,
+        super_segments: bool = False,
+    ) -> None:
         super().__init__(inner)
         self._writer = writer
         self._clock = clock
@@ -84,7 +92,7 @@ class CaptureDevice(WrapperDevice):
         self._writer.flush()
         super().close()
 
-    def _finish(self, raw: RawFrame) -> list[bytes]:
+    def _finish(self, raw: Raw) -> list[bytes]:
         """The wire frames that `raw` stands for; or itself, with the checksum of one large segment."""
         if self._super:
             data, vnet_flags, _type, _size, csum_start, csum_offset = raw

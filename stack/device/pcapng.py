@@ -85,7 +85,7 @@ class PcapngWriter:
 
     def write(self, interface: int, time: int, direction: int, data: bytes, comment: str = "") -> None:
         """One frame, seen at `time` (microseconds) on `interface`, INBOUND or OUTBOUND."""
-        kept = data[:self._snaplen] if self._snaplen else data
+        kept = data[: self._snaplen] if self._snaplen else data
         options = _option(OPT_EPB_FLAGS, _U32.pack(direction))
         if comment:
             # Cut between characters, not inside one.
@@ -121,7 +121,7 @@ def read_pcapng(file: BinaryIO) -> Capture:
             end = at + length
             if length < 12 or length % 4 or end > len(data) or _U32.unpack_from(data, end - 4)[0] != length:
                 raise ValueError(f"offset {at}: block length {length} is wrong")
-            body = data[at + 8:end - 4]
+            body = data[at + 8 : end - 4]
             if kind == SECTION_HEADER:
                 _check_section(body)
             elif kind == INTERFACE_DESCRIPTION:
@@ -154,7 +154,7 @@ def _options(data: bytes) -> list[tuple[int, bytes]]:
             break
         if at + 4 + length > len(data):
             raise ValueError(f"option {code} is longer than its block")
-        found.append((code, data[at + 4:at + 4 + length]))
+        found.append((code, data[at + 4 : at + 4 + length]))
         at += 4 + length + (-length % 4)
     return found
 
@@ -166,7 +166,7 @@ def _check_section(body: bytes) -> None:
 
 
 def _read_interface(body: bytes) -> str:
-    options = dict(_options(body[_INTERFACE.size:]))
+    options = dict(_options(body[_INTERFACE.size :]))
     if options.get(OPT_IF_TSRESOL, bytes([TSRESOL_US])) != bytes([TSRESOL_US]):
         raise ValueError("times are not in microseconds")
     return options.get(OPT_IF_NAME, b"").decode()
@@ -179,10 +179,10 @@ def _read_packet(body: bytes, interfaces: int) -> Packet:
         raise ValueError(f"packet of interface {interface}, which is not described")
     if kept > original or start + kept > len(body):
         raise ValueError(f"packet of {kept} bytes does not fit")
-    options = _options(body[start + kept + (-kept % 4):])
+    options = _options(body[start + kept + (-kept % 4) :])
     direction = UNKNOWN
     for code, value in options:
         if code == OPT_EPB_FLAGS:
             direction = _U32.unpack(value)[0] & 3
     comments = tuple(value.decode() for code, value in options if code == OPT_COMMENT)
-    return Packet(interface, high << 32 | low, direction, body[start:start + kept], original, comments)
+    return Packet(interface, high << 32 | low, direction, body[start : start + kept], original, comments)

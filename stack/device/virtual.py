@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Iterable
 
 from stack.device.base import Device
-from stack.device.wrapper import RawFrame
 from stack.errors import ConfigError, DeviceGone
 from stack.wire import accel
+from stack.wire.accel import Raw
 from stack.wire.burst import Burst
 from stack.wire.frame import ETH_HLEN, GSO_NONE, Caps, TxFrame
 
@@ -48,13 +48,22 @@ class VirtualDevice(Device):
 
     __slots__ = ("_closed", "_queue", "_queue_bytes", "_queue_frames", "_queued_bytes", "_segment", "rx_dropped")
 
-    def __init__(self, name: str, mac: bytes, mtu: int, caps: Caps, segment: Segment, *,
-                 queue_frames: int = QUEUE_FRAMES, queue_bytes: int = QUEUE_BYTES) -> None:
+    def __init__(
+        self,
+        name: str,
+        mac: bytes,
+        mtu: int,
+        caps: Caps,
+        segment: Segment,
+        *,
+        queue_frames: int = QUEUE_FRAMES,
+        queue_bytes: int = QUEUE_BYTES,
+    ) -> None:
         if len(mac) != 6 or mac[0] & GROUP_BIT:
             raise ConfigError(f"{name}: {mac.hex(':')} is not a unicast MAC address")
         super().__init__(name, mac, mtu, caps)
         self._segment = segment
-        self._queue: deque[RawFrame] = deque()
+        self._queue: deque[Raw] = deque()
         self._queue_frames = queue_frames
         self._queue_bytes = queue_bytes
         self._queued_bytes = 0
@@ -68,15 +77,19 @@ class VirtualDevice(Device):
     def flush(self) -> None:
         """Nothing: `send` does not batch."""
 
-    def deliver(self, frames: Iterable[RawFrame]) -> bool:
+    def deliver(self, frames: Iterable[Raw]) -> bool:
         """Frames from the segment, already fit for `caps`.  False if one of them was dropped."""
         queue = self._queue
         was_empty = not queue
         dropped = 0
         for raw in frames:
             length = len(raw[0])
-            if (self._closed or len(queue) >= self._queue_frames or self._queued_bytes + length > self._queue_bytes
-                    or (raw[2] == GSO_NONE and length > self.mtu + ETH_HLEN)):
+            if (
+                self._closed
+                or len(queue) >= self._queue_frames
+                or self._queued_bytes + length > self._queue_bytes
+                or (raw[2] == GSO_NONE and length > self.mtu + ETH_HLEN)
+            ):
                 dropped += 1
                 continue
             queue.append(raw)
@@ -113,11 +126,19 @@ class _Cable(Segment):
 
     def carry(self, sender: VirtualDevice, frame: TxFrame) -> bool:
         peer = self.ends[0] if sender is self.ends[1] else self.ends[1]
-        return peer.deliver(accel.finish(frame, peer.caps))
+        frames = accel.finish(frame, peer.caps)
+        return bool(frames) and peer.deliver(frames)
 
 
-def link(mac_a: bytes, mac_b: bytes, mtu: int = 1500, caps: Caps = FULL_OFFLOAD, caps_b: Caps | None = None, *,
-         queue_frames: int = QUEUE_FRAMES) -> tuple[VirtualDevice, VirtualDevice]:
+def link(
+    mac_a: bytes,
+    mac_b: bytes,
+    mtu: int = 1500,
+    caps: Caps = FULL_OFFLOAD,
+    caps_b: Caps | None = None,
+    *,
+    queue_frames: int = QUEUE_FRAMES,
+) -> tuple[VirtualDevice, VirtualDevice]:
     """Two devices joined by a cable.  `caps_b`, if given, holds for the second one.  Raises ConfigError."""
     cable = _Cable()
     a = VirtualDevice("veth-a", mac_a, mtu, caps, cable, queue_frames=queue_frames)
@@ -140,8 +161,9 @@ class Switch(Segment):
         self._ports: list[VirtualDevice] = []
         self._table: dict[bytes, VirtualDevice] = {}
 
-    def plug(self, mac: bytes, mtu: int = 1500, caps: Caps = FULL_OFFLOAD, *,
-             queue_frames: int = QUEUE_FRAMES) -> VirtualDevice:
+    def plug(
+        self, mac: bytes, mtu: int = 1500, caps: Caps = FULL_OFFLOAD, *, queue_frames: int = QUEUE_FRAMES
+    ) -> VirtualDevice:
         """A new device on this switch.  Raises ConfigError for a bad address."""
         device = VirtualDevice(f"port{len(self._ports)}", mac, mtu, caps, self, queue_frames=queue_frames)
         self._ports.append(device)
@@ -150,6 +172,8 @@ class Switch(Segment):
     def carry(self, sender: VirtualDevice, frame: TxFrame) -> bool:
         """Learn, then forward or flood.  False if a port dropped the frame."""
         frames = accel.finish(frame, FULL_OFFLOAD)
+        if not frames:
+            return False  # it contradicts itself
         target, source = frames[0][0][:6], frames[0][0][6:12]
         self._learn(source, sender)
         known = self._table.get(target)

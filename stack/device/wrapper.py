@@ -1,12 +1,9 @@
 """What devices that wrap another device, and links between devices, have in common."""
 
 from stack.device.base import Device
+from stack.wire.accel import Raw
 from stack.wire.burst import Burst
 from stack.wire.frame import Caps, TxFrame
-
-# A frame as bytes with its offload metadata, offsets counted from the frame's first byte:
-# (frame, vnet_flags, gso_type, gso_size, csum_start, csum_offset).  `accel` takes and gives these.
-RawFrame = tuple[bytes, int, int, int, int, int]
 
 NO_OFFLOAD = Caps()
 
@@ -60,10 +57,10 @@ class WrapperDevice(Device):
             self.on_readable()
 
 
-def raw_at(burst: Burst, index: int) -> RawFrame:
+def raw_at(burst: Burst, index: int) -> Raw:
     """A copy of received frame `index` with its offload metadata."""
     off, length, _l3_off, _l4_off, vnet_flags, gso_type, gso_size, csum_start, csum_offset, _segs = burst.meta_at(index)
-    return burst.pool[off:off + length], vnet_flags, gso_type, gso_size, csum_start, csum_offset
+    return burst.pool[off : off + length], vnet_flags, gso_type, gso_size, csum_start, csum_offset
 
 
 def refill(frame: TxFrame, data: bytes | bytearray) -> TxFrame:

@@ -118,7 +118,7 @@ class Port(FrameSink):
             self.network.record(self, INBOUND, data, "")
         burst, raws = self.node.burst, [(data, 0, 0, 0, 0, 0) for data in frames]
         while raws:
-            del raws[:accel.load_burst(burst, raws, self.mac)]
+            del raws[: accel.load_burst(burst, raws, self.mac)]
             self.node.host.receive(self.ifindex, burst, now)
             self.node.work(now)
 
@@ -162,17 +162,29 @@ class Network:
         self.nodes.append(node)
         return node
 
-    def link(self, a: Node, b: Node, forward: Faults | None = None, backward: Faults | None = None, *,
-             mtu: int = 1500, caps: Caps = NO_OFFLOAD) -> Link:
+    def link(
+        self,
+        a: Node,
+        b: Node,
+        forward: Faults | None = None,
+        backward: Faults | None = None,
+        *,
+        mtu: int = 1500,
+        caps: Caps = NO_OFFLOAD,
+    ) -> Link:
         """Join two nodes by a new interface on each.  `forward` is from `a` to `b`.
 
         `caps` is what the hosts are told they may hand over; on the link there are wire frames only.
         """
         number = len(self.links)
-        directions = [FaultModel(self.rng(f"link{number}/{way}"), faults)
-                      for way, faults in (("forward", forward), ("backward", backward))]
-        ports = [Port(self, node, f"{node.name}.{len(node.ports)}", 2 * number + end, caps, directions[end])
-                 for end, node in enumerate((a, b))]
+        directions = [
+            FaultModel(self.rng(f"link{number}/{way}"), faults)
+            for way, faults in (("forward", forward), ("backward", backward))
+        ]
+        ports = [
+            Port(self, node, f"{node.name}.{len(node.ports)}", 2 * number + end, caps, directions[end])
+            for end, node in enumerate((a, b))
+        ]
         for port in ports:
             port.node.ports.append(port)
             port.ifindex = port.node.host.add_interface(port.name, port, port.mac, mtu, self.clock.now)

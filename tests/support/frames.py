@@ -40,8 +40,16 @@ def ipv4_frame(src: End, dst: End, proto: int, segment: bytes, ident: int = 0) -
     return dst.mac + src.mac + b"\x08\x00" + header + segment
 
 
-def tcp_frame(src: End, dst: End, flags: str, seq: int, ack: int = 0, window: int = 65_535, data: bytes = b"",
-              options: bytes = b"") -> bytes:
+def tcp_frame(
+    src: End,
+    dst: End,
+    flags: str,
+    seq: int,
+    ack: int = 0,
+    window: int = 65_535,
+    data: bytes = b"",
+    options: bytes = b"",
+) -> bytes:
     """A TCP segment; `flags` as in "SA", `options` padded to four bytes by the caller."""
     bits = sum(TCP_FLAGS[flag] for flag in flags)
     head = pack("!HHIIBBHHH", src.port, dst.port, seq, ack, (20 + len(options)) << 2, bits, window, 0, 0)
@@ -61,8 +69,9 @@ def udp_frame(src: End, dst: End, data: bytes) -> bytes:
 
 def arp_frame(src: End, dst: End) -> bytes:
     """An ARP request of `src` for `dst`."""
-    return (b"\xff" * 6 + src.mac + b"\x08\x06" + pack("!HHBBH", 1, 0x0800, 6, 4, 1)
-            + src.mac + src.ip + bytes(6) + dst.ip)
+    return (
+        b"\xff" * 6 + src.mac + b"\x08\x06" + pack("!HHBBH", 1, 0x0800, 6, 4, 1) + src.mac + src.ip + bytes(6) + dst.ip
+    )
 
 
 def checksums_hold(frame: bytes) -> bool:

@@ -24,8 +24,20 @@ FLAG_FIN, FLAG_SYN, FLAG_RST, FLAG_ACK = 0x01, 0x02, 0x04, 0x10
 
 CHECKSUMS = ("ip", "tcp", "udp", "icmp")
 FIELDS = (
-    "frame.number", "eth.src", "ip.src", "arp.src.proto_ipv4", "ip.proto", "_ws.malformed", "_ws.expert.severity",
-    "_ws.expert.message", "tcp.stream", "tcp.flags", "tcp.seq_raw", "tcp.ack_raw", "tcp.len", "tcp.window_size",
+    "frame.number",
+    "eth.src",
+    "ip.src",
+    "arp.src.proto_ipv4",
+    "ip.proto",
+    "_ws.malformed",
+    "_ws.expert.severity",
+    "_ws.expert.message",
+    "tcp.stream",
+    "tcp.flags",
+    "tcp.seq_raw",
+    "tcp.ack_raw",
+    "tcp.len",
+    "tcp.window_size",
     *(f"{name}.checksum.status" for name in CHECKSUMS),
 )
 VERIFY = [word for name in ("ip", "tcp", "udp") for word in ("-o", f"{name}.check_checksum:TRUE")]
@@ -104,8 +116,11 @@ def broken(row: Row) -> list[str]:
 def remarks(row: Row, allowed: Sequence[Allowed]) -> list[str]:
     """Expert remarks of severity warning or error that are not allowed."""
     pairs = zip(row["_ws.expert.severity"], row["_ws.expert.message"], strict=True)
-    return [f"tshark: {message}" for severity, message in pairs if int(severity) >= SEVERITY_WARNING
-            and not any(re.fullmatch(item.pattern, message) for item in allowed)]
+    return [
+        f"tshark: {message}"
+        for severity, message in pairs
+        if int(severity) >= SEVERITY_WARNING and not any(re.fullmatch(item.pattern, message) for item in allowed)
+    ]
 
 
 @dataclass
@@ -142,8 +157,13 @@ class _Stream:
 
 def numbers(row: Row) -> tuple[int, int, int, int, int]:
     """Flags, sequence number, acknowledgment number, payload length, scaled window."""
-    return (int(first(row, "tcp.flags"), 16), int(first(row, "tcp.seq_raw")), int(first(row, "tcp.ack_raw") or 0),
-            int(first(row, "tcp.len")), int(first(row, "tcp.window_size")))
+    return (
+        int(first(row, "tcp.flags"), 16),
+        int(first(row, "tcp.seq_raw")),
+        int(first(row, "tcp.ack_raw") or 0),
+        int(first(row, "tcp.len")),
+        int(first(row, "tcp.window_size")),
+    )
 
 
 def beyond(a: int, b: int) -> int:

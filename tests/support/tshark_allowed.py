@@ -16,9 +16,13 @@ class Allowed:
 
 
 ALLOWED = (
-    Allowed(r"Connection reset \(RST\)",
-            "the answer to a segment for a closed port or of an aborted connection (RFC 9293 §3.5.2)"),
-    Allowed(r"TCP window specified by the receiver is now completely full",
-            "using all of the window that the peer offers is right"),
+    Allowed(
+        r"Connection reset \(RST\)",
+        "the answer to a segment for a closed port or of an aborted connection (RFC 9293 §3.5.2)",
+    ),
+    Allowed(
+        r"TCP window specified by the receiver is now completely full",
+        "using all of the window that the peer offers is right",
+    ),
     Allowed(r"TCP Zero Window segment", "our receive buffer is full because the application does not read"),
 )

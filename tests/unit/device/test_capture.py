@@ -31,8 +31,9 @@ class Bench:
         self.trace = CaptureTrace()
         self.burst = Burst()
         inner, self.far = link(MAC_A, MAC_B, queue_frames=queue_frames)
-        self.near = CaptureDevice(inner, PcapngWriter(self.file), self.clock, trace=self.trace,
-                                  super_segments=super_segments)
+        self.near = CaptureDevice(
+            inner, PcapngWriter(self.file), self.clock, trace=self.trace, super_segments=super_segments
+        )
 
     def packets(self) -> tuple[Packet, ...]:
         self.near.flush()
@@ -55,7 +56,9 @@ def test_both_directions_with_their_times() -> None:
     bench.near.rx_burst(bench.burst)
     bench.clock.advance(us=5)
     assert [(p.time, p.direction, p.data) for p in bench.packets()] == [
-        (1_000, OUTBOUND, udp_frame(A, B, b"out")), (1_005, INBOUND, udp_frame(B, A, b"in"))]
+        (1_000, OUTBOUND, udp_frame(A, B, b"out")),
+        (1_005, INBOUND, udp_frame(B, A, b"in")),
+    ]
 
 
 def test_nothing_of_what_passes_is_changed() -> None:
@@ -110,8 +113,12 @@ def test_remarks_become_comments() -> None:
     bench.trace.note_rx(2, "second")
     bench.trace.on_drop(DropReason.UDP_NO_PORT, -1)  # not about a received frame
     comments = [(p.direction, p.comments) for p in bench.packets()]
-    assert comments == [(INBOUND, ("dropped: udp_no_port",)), (INBOUND, ()), (INBOUND, ("first; second",)),
-                        (OUTBOUND, ("in answer",))]
+    assert comments == [
+        (INBOUND, ("dropped: udp_no_port",)),
+        (INBOUND, ()),
+        (INBOUND, ("first; second",)),
+        (OUTBOUND, ("in answer",)),
+    ]
 
 
 def test_a_remark_comes_too_late_once_the_burst_is_written() -> None:

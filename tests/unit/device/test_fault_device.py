@@ -7,7 +7,6 @@ from stack.device.base import Device
 from stack.device.fault import FaultDevice, Faults
 from stack.device.virtual import FULL_OFFLOAD, VirtualDevice, link
 from stack.wire.burst import ROW_BAD_CSUM, ROW_PARTIAL, Burst
-
 from tests.support.clock import VirtualClock
 from tests.support.frames import MAC_A, MAC_B, A, B, checksums_hold, tcp_frame, udp_frame
 from tests.support.tx import finished, super_segment
@@ -22,8 +21,9 @@ def drain(device: Device) -> list[bytes]:
     return frames
 
 
-def build(*, inbound: Faults | None = None, outbound: Faults | None = None) -> tuple[
-        FaultDevice, VirtualDevice, VirtualClock]:
+def build(
+    *, inbound: Faults | None = None, outbound: Faults | None = None
+) -> tuple[FaultDevice, VirtualDevice, VirtualClock]:
     """A device with faults, the device at the far end, and the clock."""
     clock = VirtualClock(1_000)
     near, far = link(MAC_A, MAC_B)

@@ -111,18 +111,23 @@ def test_reordered_frames_arrive_later_and_the_others_do_not_wait() -> None:
     assert sorted(sequence) == list(range(500))
     held = {number for number, (at, _) in zip(sequence, arrived, strict=True) if at == 10 * number + 1_035}
     assert 50 < len(held) < 150
-    assert all(at == 10 * number + (1_035 if number in held else 1_000)
-               for number, (at, _) in zip(sequence, arrived, strict=True))
+    assert all(
+        at == 10 * number + (1_035 if number in held else 1_000)
+        for number, (at, _) in zip(sequence, arrived, strict=True)
+    )
     overtaken = sum(a > b for a, b in pairwise(sequence))
     assert overtaken > 40
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("frame", [
-    tcp_frame(A, B, "PA", 1, 2, data=b"some data"),
-    udp_frame(A, B, b"odd"),
-    tcp_frame(A, B, "A", 1, 2) + bytes(6),  # padded to 60 bytes: damage to the padding would not show
-])
+@pytest.mark.parametrize(
+    "frame",
+    [
+        tcp_frame(A, B, "PA", 1, 2, data=b"some data"),
+        udp_frame(A, B, b"odd"),
+        tcp_frame(A, B, "A", 1, 2) + bytes(6),  # padded to 60 bytes: damage to the padding would not show
+    ],
+)
 def test_corruption_flips_one_bit_and_breaks_a_checksum(frame: bytes, seed: int) -> None:
     assert checksums_hold(frame)
     link = model(seed, corruption=1.0)
@@ -217,8 +222,16 @@ def history(seed: int, **settings: Any) -> list[tuple[int, bytes]]:
 
 
 def test_one_seed_gives_one_history() -> None:
-    everything = {"loss": 0.1, "duplication": 0.1, "corruption": 0.1, "reordering": 0.1, "delay_us": 100,
-                  "jitter_us": 50, "rate": 5_000_000, "queue_bytes": 3_000}
+    everything = {
+        "loss": 0.1,
+        "duplication": 0.1,
+        "corruption": 0.1,
+        "reordering": 0.1,
+        "delay_us": 100,
+        "jitter_us": 50,
+        "rate": 5_000_000,
+        "queue_bytes": 3_000,
+    }
     assert history(7, **everything) == history(7, **everything)
     assert history(7, **everything) != history(8, **everything)
 

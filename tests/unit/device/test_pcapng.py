@@ -84,14 +84,17 @@ def good_file() -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize(("name", "at", "value"), [
-    ("no section header", 0, 6),
-    ("byte order", 8, 0),
-    ("version", 12, 2),
-    ("block length odd", 4, 29),
-    ("block length past the end", 4, 250),
-    ("trailing length", 24, 0),
-])
+@pytest.mark.parametrize(
+    ("name", "at", "value"),
+    [
+        ("no section header", 0, 6),
+        ("byte order", 8, 0),
+        ("version", 12, 2),
+        ("block length odd", 4, 29),
+        ("block length past the end", 4, 250),
+        ("trailing length", 24, 0),
+    ],
+)
 def test_a_malformed_file_is_refused(name: str, at: int, value: int) -> None:
     data = bytearray(good_file())
     read_pcapng(BytesIO(data))  # the control: it was good

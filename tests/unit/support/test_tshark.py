@@ -42,7 +42,7 @@ def insert(ours: bool, data: bytes) -> list[tuple[bool, bytes]]:
 
 
 def flip(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
 @pytest.mark.parametrize("loss_free", [True, False])
