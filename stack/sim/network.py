@@ -36,6 +36,24 @@ class SimulationError(Exception):
     """The simulation cannot go on, or did not reach what it was to reach."""
 
 
+class Handler(Protocol):
+    """The application of an endpoint: its `user`, as with the asyncio driver."""
+
+    def on_events(self, events: int) -> None:
+        """Act on event bits (`stack.tcp.events`); tell `Host.wake` of endpoints that were used."""
+
+
+class Endpoint(Protocol):
+    """A connection, listener or datagram endpoint of a host."""
+
+    @property
+    def user(self) -> Handler | None:
+        """Who hears of its events."""
+
+    def take_events(self) -> int:
+        """The events since the last call."""
+
+
 class SimHost(Protocol):
     """What the network needs of a host; `stack.host.host.Host` is one."""
 
@@ -55,32 +73,26 @@ class SimHost(Protocol):
     def poll_transmit(self, now: int) -> None:
         """Send what may be sent."""
 
-    def poll_events(self) -> Sequence[object]:
+    def poll_events(self) -> Sequence[Endpoint]:
         """Endpoints with events for the application."""
-
-    def wake(self, endpoint: object) -> None:
-        """The application did something with `endpoint`."""
 
 
 class Node:
-    """A host in the network.  `on_events(endpoint)` is the application; without one, events stay in the host."""
+    """A host in the network."""
 
-    __slots__ = ("burst", "host", "index", "name", "on_events", "ports")
+    __slots__ = ("burst", "host", "name", "ports")
 
-    def __init__(self, name: str, index: int, host: SimHost) -> None:
+    def __init__(self, name: str, host: SimHost) -> None:
         self.name = name
-        self.index = index
         self.host = host
         self.burst = Burst()
         self.ports: list[Port] = []
-        self.on_events: Callable[[object], None] | None = None
 
     def work(self, now: int) -> None:
-        """Let the application and the host act on what has happened."""
-        if self.on_events is not None:
-            for endpoint in self.host.poll_events():
-                self.on_events(endpoint)
-                self.host.wake(endpoint)
+        """Let the applications and the host act on what has happened."""
+        for endpoint in self.host.poll_events():
+            if endpoint.user is not None:
+                endpoint.user.on_events(endpoint.take_events())
         self.host.poll_transmit(now)
 
 
@@ -158,7 +170,7 @@ class Network:
 
     def add_host(self, name: str, host: SimHost) -> Node:
         """Put `host` into the network."""
-        node = Node(name, len(self.nodes), host)
+        node = Node(name, host)
         self.nodes.append(node)
         return node
 

@@ -1,12 +1,24 @@
 """A host with one rule, for tests of networks: it answers every UDP datagram, and sends some on its own."""
 
-from collections import deque
-
 from stack.config import NEVER
+from stack.sim.network import Handler
+from stack.tcp.events import READABLE
 from stack.wire.burst import KIND_UDP, Burst
 from stack.wire.frame import FrameSink
 from tests.support.frames import End, udp_frame
 from tests.support.tx import finished
+
+
+class FakeEndpoint:
+    """Readable whenever something came."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.user: Handler | None = None
+
+    def take_events(self) -> int:
+        events, self.events = self.events, 0
+        return events
 
 
 class PingHost:
@@ -22,8 +34,7 @@ class PingHost:
         self.outbox: list[bytes] = []
         self.got: list[tuple[int, bytes]] = []  # time, payload
         self.bursts: list[int] = []  # rows of each
-        self.events: deque[object] = deque()
-        self.woken: list[object] = []
+        self.endpoint = FakeEndpoint()
 
     def add_interface(self, name: str, sink: FrameSink, mac: bytes, mtu: int, now: int) -> int:
         self.sinks.append(sink)
@@ -39,7 +50,7 @@ class PingHost:
                 continue  # damaged, or not ours
             data = burst.pool[row[2] : row[2] + row[3]]
             self.got.append((now, data))
-            self.events.append(data)
+            self.endpoint.events |= READABLE
             if data.startswith(b"ping"):
                 self.outbox.append(b"pong" + data[4:])
 
@@ -55,10 +66,5 @@ class PingHost:
             self.sinks[0].send(frame)
         self.outbox.clear()
 
-    def poll_events(self) -> list[object]:
-        events = list(self.events)
-        self.events.clear()
-        return events
-
-    def wake(self, endpoint: object) -> None:
-        self.woken.append(endpoint)
+    def poll_events(self) -> list[FakeEndpoint]:
+        return [self.endpoint] if self.endpoint.events else []

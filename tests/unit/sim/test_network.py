@@ -13,6 +13,7 @@ from stack.device.pcapng import INBOUND, OUTBOUND, Packet, read_pcapng
 from stack.device.virtual import FULL_OFFLOAD
 from stack.sim import network
 from stack.sim.network import Link, Network, Node, SimulationError
+from stack.tcp.events import READABLE
 from stack.wire import accel
 from tests.support.fake_host import PingHost
 from tests.support.frames import End, checksums_hold
@@ -89,12 +90,20 @@ def test_a_conversation_without_end_at_one_instant_is_stopped(monkeypatch: pytes
         net.run_for(1)
 
 
-def test_the_application_hears_of_events_and_its_host_is_woken() -> None:
-    net, _, b = pair(count=2)
-    heard: list[object] = []
-    net.nodes[1].on_events = heard.append
+class Listener:
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+
+    def on_events(self, events: int) -> None:
+        self.heard.append(events)
+
+
+def test_the_application_hears_of_events() -> None:
+    net, a, b = pair(count=2)
+    listener = b.endpoint.user = Listener()
     net.run_for(5_000)
-    assert heard == b.woken == [b"ping 2", b"ping 1"]
+    assert listener.heard == [READABLE, READABLE]
+    assert a.endpoint.events == READABLE  # nobody took them
 
 
 def test_checks_run_after_every_event() -> None:
