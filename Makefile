@@ -35,7 +35,7 @@ docs: setup-test  ## write the generated pages: RFC conformance and the TCP stat
 	@$(PY) tools/state_diagram.py --write
 
 bench: setup-test  ## benchmarks against kernel sockets; only="bulk_rx tcp_rr" for a part
-	@$(PY) tools/bench/run.py $(foreach m,$(only),--only $(m)) $(args)
+	@$(PY) -m tools.bench.run $(foreach m,$(only),--only $(m)) $(args)
 
 clean:  ## remove what was built
 	rm -rf .venv build dist out *.egg-info stack/wire/_wire*.so stack/device/_io*.so

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.netns
 
 
 def test_10_000_idle_connections_are_held_in_8_kib_each(stack, record_property):
-    script = str(ROOT / "tests/support/idle_client.py")
+    script = str(ROOT / "tools/bench/idle_client.py")
     before = stack.memory()
     client = stack.namespace.start(sys.executable, script, STACK, "7", "10000", stdin=subprocess.PIPE)
     assert client.stdout.readline() == "opened 10000\n"

@@ -10,7 +10,7 @@ from tests.support.rfc import rfc
 pytestmark = [pytest.mark.netns, pytest.mark.interop]
 
 
-def received(output: str) -> int:
+def received(output):
     return int(re.search(r"(\d+) received", output)[1])
 
 

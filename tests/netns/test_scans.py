@@ -16,7 +16,7 @@ def ports(output: str) -> dict[int, str]:
     return {int(port): state for port, state in re.findall(r"[ \t](\d+)/([a-z|]+)/", output)}
 
 
-def scan(namespace, *arguments, timeout=100.0) -> str:
+def scan(namespace, *arguments, timeout=100.0):
     need("nmap")
     return namespace.run("nmap", "-n", "-Pn", *arguments, "-oG", "-", STACK, timeout=timeout).stdout
 

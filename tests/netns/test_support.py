@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.netns import Namespace
+from tests.support.netns import CommandFailed, Namespace
 
 pytestmark = pytest.mark.netns
 
@@ -30,9 +30,9 @@ def test_a_namespace_goes_with_its_processes_also_after_a_failure():
 
 
 def test_a_program_that_hangs_or_fails_fails_the_test(namespace):
-    with pytest.raises(pytest.fail.Exception, match="not done after"):
+    with pytest.raises(CommandFailed, match="not done after"):
         namespace.run("sleep", "100", timeout=0.1)
-    with pytest.raises(pytest.fail.Exception, match="exit status 1"):
+    with pytest.raises(CommandFailed, match="exit status 1"):
         namespace.run("false")
 
 

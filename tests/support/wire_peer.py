@@ -45,7 +45,8 @@ class Subject:
                 answer = ARP(op=2, hwsrc=MAC, psrc=ADDRESS, hwdst=frame.src, pdst=self.address)
                 self.raw.send(bytes(Ether(src=MAC, dst=frame.src) / answer))
             elif IP in frame and frame[IP].dst == ADDRESS and frame[IP].src == self.address:
-                return frame[IP]
+                packet: IP = frame[IP]
+                return packet
         return None
 
     def meet(self) -> None:

@@ -4,6 +4,8 @@ Each script takes a subject and returns the trace of what it sent.  The trace is
 that a change shows in both; where we differ from Linux on purpose, both traces and the reason are.
 """
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.support.rfc import rfc
@@ -42,7 +44,7 @@ def offering(*names: str):
     return script
 
 
-def segments(*sends: tuple, port: int = DISCARD, options=ALL_OPTIONS, probe: bool = False):
+def segments(*sends, port: int = DISCARD, options=ALL_OPTIONS, probe: bool = False):
     """A script that sends segments on an open connection; `probe` asks at the end whether it still exists."""
 
     def script(subject: Subject) -> list[str]:
@@ -210,7 +212,7 @@ SAME = [
 ]
 
 # name, requirement, script, ours, Linux, why
-DIFFERENT = [
+DIFFERENT: list[tuple[str, str, Callable[[Subject], list[str]], list[str], list[str], str]] = [
     (
         "segment-without-timestamp",
         "7323-5.3",

@@ -1,0 +1,45 @@
+"""The other half of each pair: the same services by uvloop on the kernel's sockets.
+
+kernel_server.py ADDRESS CONGESTION
+"""
+
+import asyncio
+import resource
+import socket
+import sys
+
+import uvloop
+
+from tools.bench.services import BACKLOG, DATAGRAMS, STREAMS
+
+
+class BufferedSink(asyncio.BufferedProtocol):
+    """The fastest way that uvloop offers to read and forget."""
+
+    _buffer = bytearray(1 << 18)
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002  (the interface of asyncio)
+        """Always the same one."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Forget."""
+
+
+async def main(address: str, congestion: str) -> None:
+    """Serve until killed."""
+    loop = asyncio.get_running_loop()
+    for port, stream in (STREAMS | {5001: BufferedSink}).items():
+        listener = socket.create_server((address, port), backlog=BACKLOG)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await loop.create_server(stream, sock=listener, backlog=BACKLOG)
+    for port, datagrams in DATAGRAMS.items():
+        await loop.create_datagram_endpoint(datagrams, local_addr=(address, port))
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    uvloop.run(main(*sys.argv[1:3]))
