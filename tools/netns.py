@@ -98,9 +98,7 @@ class Namespace:
                 env=ENVIRONMENT,
             )
         except subprocess.TimeoutExpired as error:
-            raise CommandFailed(
-                f"{' '.join(command)}: not done after {timeout:g} s\n{error.output}\n{error.stderr}"
-            ) from None
+            raise CommandFailed(f"{' '.join(command)}: not done after {timeout:g} s") from error
         if check and result.returncode:
             output = result.stdout[-4000:] + result.stderr[-4000:]
             raise CommandFailed(f"{' '.join(command)}: exit status {result.returncode}\n{output}")

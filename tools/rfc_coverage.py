@@ -19,7 +19,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = "docs/rfc-conformance.md"
-CITATION = re.compile(r"(?:(DEVIATES|OMITS) )?RFC (\d+) §([\w.]*\w)(?: \(([^()]*)\))?(?:: *(.*))?")
+SECTION = r"§[\w.]*\w"
+CITATION = re.compile(
+    rf"(?:(DEVIATES|OMITS) )?RFC (\d+)(?: ({SECTION}(?:, {SECTION})*))?(?: \(([^()]*)\))?(?:: *(.*))?"
+)
 REQUIREMENT_ID = re.compile(r"(?:[A-Z0-9]{1,5}-[\w./]+|SACK-DOS|\d[\d/]*-\w+|\d+/\d+(?:-\w+)?)$")
 LEVELS = {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY"}
 
@@ -82,10 +85,23 @@ def citations(root: Path, known: dict[str, Requirement]) -> Iterator[Reference]:
         if path.suffix not in {".py", ".c", ".h"} or path.name == "_wire.c":
             continue
         name = path.relative_to(root).as_posix()
-        for number, line in enumerate(path.read_text().splitlines(), 1):
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines, 1):
             for kind, rfc, section, inside, why in CITATION.findall(line):
                 named = bool(inside) and all(REQUIREMENT_ID.match(i.strip()) for i in inside.split(","))
-                yield Reference(name, number, rfc, section, expand(inside, known) if named else (), kind, why.strip())
+                ids = expand(inside, known) if named else ()
+                yield Reference(name, number, rfc, section, ids, kind, sentence(why, lines[number:]) if kind else "")
+
+
+def sentence(start: str, following: list[str]) -> str:
+    """A reason that may go on in the next lines of its comment, up to the full stop."""
+    text = start.strip()
+    for line in following:
+        more = line.strip().lstrip("#*/ ")
+        if not text or not more or text.endswith((".", "*/", '"""')):
+            break
+        text += f" {more}"
+    return text.partition(". ")[0].removesuffix('"""').removesuffix("*/").strip().removesuffix(".")
 
 
 def marks(root: Path, known: dict[str, Requirement]) -> Iterator[Reference]:
@@ -167,7 +183,10 @@ def page(known: dict[str, Requirement], cited: list[Reference]) -> str:
         out.append("| " + " | ".join(column.replace("|", "\\|") for column in row) + " |")
     departures = sorted({(c.kind, int(c.rfc), c.section, c.why, c.where) for c in cited if c.kind})
     out += ["", "## Departures", "", "What the code says it does otherwise (DEVIATES) or leaves out (OMITS).", ""]
-    out += [f"- {kind} RFC {rfc} §{section}: {why} (`{where}`)" for kind, rfc, section, why, where in departures]
+    out += [
+        f"- {kind} RFC {rfc}{section and ' '}{section}: {why} (`{where}`)"
+        for kind, rfc, section, why, where in departures
+    ]
     return "\n".join(out) + "\n"
 
 

@@ -64,6 +64,17 @@ def test_omits_and_deviates_with_a_requirement_excuse_it(tree):
     assert "DEVIATES RFC 9293 §3.1: the device does it" in tool.page(known, cited)
 
 
+def test_a_reason_goes_on_to_its_full_stop_and_sections_may_be_several(tree):
+    source = """
+        # DEVIATES RFC 9293 §3.1, §3.5 (MUST-2): because of
+        # this and that.  More about it.
+        x = 1
+    """
+    known, cited, _ = tree("stack/a.py", source)
+    assert known["MUST-2"].excused == "deviates: because of this and that"
+    assert "DEVIATES RFC 9293 §3.1, §3.5: because of this and that (`stack/a.py`)" in tool.page(known, cited)
+
+
 def test_a_departure_without_a_reason_is_a_problem(tree):
     _, _, problems = tree("stack/a.py", "# OMITS RFC 9293 §3.5 (MUST-10)\n")
     assert "stack/a.py:1: OMITS says no reason" in problems
