@@ -82,7 +82,7 @@ class ArpLayer:
         if self._check_conflict(interface, msg, now):
             return
         ours = self._local_addrs.get(msg.tpa) == interface.index
-        if msg.spa:
+        if msg.spa and msg.spa not in self._local_addrs:
             self._learn(interface, msg, now, ours=ours)
         if ours and msg.op == arp.REQUEST:
             self._stats.counts[Counter.ARP_OUT_REPLIES] += 1

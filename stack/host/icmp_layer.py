@@ -75,7 +75,7 @@ class IcmpLayer:
 
     # --- input -----------------------------------------------------------------------------------------------------
 
-    def on_message(self, ifindex: int, src: int, dst: int, message: bytes, ttl: int, now: int) -> None:
+    def on_message(self, ifindex: int, src: int, dst: int, message: bytes, ttl: int, tos: int, now: int) -> None:
         """One message with a good checksum, accepted by IP; `dst` may be a group."""
         stats = self._ip.stats
         stats.counts[Counter.ICMP_IN] += 1
@@ -84,7 +84,7 @@ class IcmpLayer:
             return
         kind = message[0]
         if kind == icmp.ECHO:
-            self._on_echo(src, dst, message, now)
+            self._on_echo(src, dst, message, tos, now)
         elif kind == icmp.ECHO_REPLY:
             self._on_echo_reply(src, message, ttl, now)
         elif kind == icmp.REDIRECT:
@@ -95,8 +95,11 @@ class IcmpLayer:
             # RFC 1122 §3.2.2 (ICMP-6): unknown types are discarded; RFC 6633 §3: so is source quench
             stats.drops[DropReason.ICMP_UNKNOWN_TYPE] += 1
 
-    def _on_echo(self, src: int, dst: int, message: bytes, now: int) -> None:
-        """RFC 1122 §3.2.2.6 (ICMP-1): same data back, from the address that was asked."""
+    def _on_echo(self, src: int, dst: int, message: bytes, tos: int, now: int) -> None:
+        """Same data back, from the address that was asked.  RFC 1122 §3.2.2.6 (ICMP-1).
+
+        OMITS RFC 1122 §3.2.2.6: record route and timestamp options are not returned (RFC 7126 §4.5 would drop them).
+        """
         ip = self._ip
         if dst not in ip.local_addrs or not ip.config.echo_reply:
             # RFC 1122 §3.2.2.6 (ICMP-2): an echo to a group may be ignored
@@ -113,7 +116,7 @@ class IcmpLayer:
         frame = self._frame
         frame.header[L4_OFF:_HEADER_END] = b"\0\0" + csum.to_bytes(2, "big") + message[4:8]
         ip.stats.counts[Counter.ICMP_ECHO_REPLIES] += 1
-        self._send(path, message, icmp.HLEN, now)
+        self._send(path, message, icmp.HLEN, now, tos & 0xFC)
 
     def _on_echo_reply(self, src: int, message: bytes, ttl: int, now: int) -> None:
         msg = icmp.parse(message)

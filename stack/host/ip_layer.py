@@ -60,7 +60,7 @@ class IpLayer(IpOutput):
     # --- input -----------------------------------------------------------------------------------------------------
 
     def on_row(self, ifindex: int, burst: Burst, index: int, row: Row, now: int) -> None:
-        """Take one received frame."""
+        """Take one received frame that is not TCP (for those the Host asks `accept`)."""
         kind = row[10]
         src = row[0] >> 32
         if (self.local_addrs.get(row[1]) != ifindex or row[9] & UNUSUAL or not 0x0100_0000 <= src < 0xE000_0000
@@ -169,8 +169,9 @@ class IpLayer(IpOutput):
             return
         off = row[2]
         meta = burst.meta_at(index)
-        self.icmp.on_message(ifindex, row[0] >> 32, row[1], burst.pool[off:off + row[3]],
-                             burst.pool[meta[0] + meta[2] + 8], now)
+        ip_at = meta[0] + meta[2]
+        self.icmp.on_message(ifindex, row[0] >> 32, row[1], burst.pool[off:off + row[3]], burst.pool[ip_at + 8],
+                             burst.pool[ip_at + 1], now)
 
     # --- fragments -------------------------------------------------------------------------------------------------
 
@@ -190,7 +191,7 @@ class IpLayer(IpOutput):
             if accel.checksum(payload) != 0:
                 self._drop(DropReason.ICMP_CHECKSUM, -1)
                 return
-            self.icmp.on_message(ifindex, src, dst, payload, header[8], now)
+            self.icmp.on_message(ifindex, src, dst, payload, header[8], header[1], now)
         elif proto == ipv4.PROTO_UDP:
             if not self.udp.on_reassembled(ifindex, header, payload):
                 self.icmp.send_error(icmp.UNREACHABLE, icmp.PORT, header + payload, now, link_group=group)

@@ -187,14 +187,14 @@ class IpOutput:
             return path
         if src and src not in self.local_addrs:
             raise AddressNotAvailable(f"{format_addr(src)} is not an address of this host")
-        chosen = self._choose(dst, src)
-        path = self._paths.get((dst, chosen[1]))
+        interface, chosen, kind, route = self._choose(dst, src)
+        path = self._paths.get((dst, chosen))
         if path is None:
-            path = Path(dst, chosen[1], chosen[0].sink)
+            path = Path(dst, chosen, interface.sink)
             while len(self._paths) >= MAX_PATHS:
                 del self._paths[next(iter(self._paths))]
-            self._paths[dst, chosen[1]] = path
-        self._route(path, *chosen)
+            self._paths[dst, chosen] = path
+        self._route(path, interface, kind, route)
         if src == 0:
             self._paths[dst, 0] = path
         return path
@@ -228,7 +228,7 @@ class IpOutput:
             return interface, src, out.MULTICAST if is_multicast(dst) else out.BROADCAST, route
         return interface, src, out.BROADCAST if dst in interface.broadcasts else out.UNICAST, route
 
-    def _route(self, path: Path, interface: Interface, src: int, kind: int, route: Route | None) -> None:  # noqa: ARG002
+    def _route(self, path: Path, interface: Interface, kind: int, route: Route | None) -> None:
         """Fill in what follows from the choice; the prefix comes when it is used."""
         path.ifindex = interface.index
         path.kind = kind
@@ -250,7 +250,8 @@ class IpOutput:
         if path.routed != self.generation:
             if path.src not in self.local_addrs:
                 raise AddressNotAvailable(f"{format_addr(path.src)} is no longer an address of this host")
-            self._route(path, *self._choose(path.dst, path.src))
+            interface, _, kind, route = self._choose(path.dst, path.src)
+            self._route(path, interface, kind, route)
         interface = self.interfaces[path.ifindex]
         if path.kind == out.UNICAST:
             entry = self.neighbors.use(path.ifindex, path.next_hop, now)

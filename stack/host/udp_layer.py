@@ -75,7 +75,7 @@ class UdpLayer:
 
     def _may_bind(self, laddr: int, lport: int, *, reuse: bool) -> bool:
         """A port taken for one address is taken for "any" and the reverse, unless all agree to share it."""
-        return all((reuse and rival.reuse) or (laddr and rival.laddr and rival.laddr != laddr)
+        return all((reuse and rival.reuse) or (laddr and rival.local_addr and rival.local_addr != laddr)
                    for rival in self._ports.get(lport, ()))
 
     def _free_port(self, laddr: int) -> int:
@@ -95,25 +95,25 @@ class UdpLayer:
         """
         if not 0 < rport <= 0xFFFF:
             raise InvalidAddress(f"{rport} is not a port to connect to")
-        path = self._ip.path(raddr, endpoint.laddr)
-        key = (raddr << 32 | rport << 16 | endpoint.lport, path.src)
+        path = self._ip.path(raddr, endpoint.local_addr)
+        key = (raddr << 32 | rport << 16 | endpoint.local_port, path.src)
         if self._connected.get(key, endpoint) is not endpoint:
             raise AddressInUse("another endpoint is connected to the same peer")
         self._disconnect(endpoint)
-        endpoint.laddr = path.src
-        endpoint.raddr = raddr
-        endpoint.rport = rport
+        endpoint.local_addr = path.src
+        endpoint.remote_addr = raddr
+        endpoint.remote_port = rport
         self._connected[key] = endpoint
-        self._rebind(endpoint.lport)
+        self._rebind(endpoint.local_port)
 
     def close(self, endpoint: UdpEndpoint) -> None:
         """Give the port back; what is queued can still be read."""
         if not endpoint.closed:
             endpoint.closed = True
             self._disconnect(endpoint)
-            self._ports[endpoint.lport].remove(endpoint)
+            self._ports[endpoint.local_port].remove(endpoint)
             self._count -= 1
-            self._rebind(endpoint.lport)
+            self._rebind(endpoint.local_port)
             self._wake(endpoint, CLOSED)
 
     def _wake(self, endpoint: UdpEndpoint, event: int) -> None:
@@ -124,17 +124,17 @@ class UdpLayer:
     def _rebind(self, port: int) -> None:
         """Recompute `_bound` for a port; of several endpoints that share a key the latest is served."""
         endpoints = self._ports[port]
-        for laddr in {0, *self._ip.local_addrs, *(e.laddr for e in endpoints)}:
+        for laddr in {0, *self._ip.local_addrs, *(e.local_addr for e in endpoints)}:
             self._bound.pop(laddr << 16 | port, None)
         for endpoint in endpoints:
-            if not endpoint.raddr:
-                self._bound[endpoint.laddr << 16 | port] = endpoint
+            if not endpoint.remote_addr:
+                self._bound[endpoint.local_addr << 16 | port] = endpoint
         if not endpoints:
             del self._ports[port]
 
     def _disconnect(self, endpoint: UdpEndpoint) -> None:
-        if endpoint.raddr:
-            key = (endpoint.raddr << 32 | endpoint.rport << 16 | endpoint.lport, endpoint.laddr)
+        if endpoint.remote_addr:
+            key = (endpoint.remote_addr << 32 | endpoint.remote_port << 16 | endpoint.local_port, endpoint.local_addr)
             self._connected.pop(key, None)
 
     def send(self, endpoint: UdpEndpoint, data: bytes, raddr: int, rport: int, now: int) -> bool:
@@ -146,16 +146,16 @@ class UdpLayer:
         if length > udp.MAX_PAYLOAD:
             raise MessageTooLong(f"a datagram of {length} bytes: at most {udp.MAX_PAYLOAD} fit")
         if not raddr:
-            raddr = endpoint.raddr
-            rport = endpoint.rport
+            raddr = endpoint.remote_addr
+            rport = endpoint.remote_port
             if not raddr:
                 raise NotConnected("no destination given")
         ip = self._ip
-        path = ip.path(raddr, endpoint.laddr)
+        path = ip.path(raddr, endpoint.local_addr)
         if path.kind == out.BROADCAST and not endpoint.broadcast:
             raise InvalidAddress("broadcast was not asked for on this endpoint")
         frame = self._frame
-        _pack_header(frame.header, L4_OFF, endpoint.lport, rport, length + 8, 0)
+        _pack_header(frame.header, L4_OFF, endpoint.local_port, rport, length + 8, 0)
         frame.header_end = _HEADER_END
         frame.payload = data
         frame.payload_off = 0
@@ -231,8 +231,8 @@ class UdpLayer:
         interface = self._ip.interfaces[datagram[6]]
         on_link = {a for a, _ in interface.addrs}
         for endpoint in self._ports.get(port, ()):
-            if (endpoint.laddr in (0, dst) or endpoint.laddr in on_link) \
-                    and (not endpoint.raddr or (endpoint.raddr, endpoint.rport) == datagram[1:3]):
+            if (endpoint.local_addr in (0, dst) or endpoint.local_addr in on_link) \
+                    and (not endpoint.remote_addr or (endpoint.remote_addr, endpoint.remote_port) == datagram[1:3]):
                 self._queue(endpoint, datagram)
         return True
 
@@ -249,7 +249,7 @@ class UdpLayer:
     def on_error(self, err: TransportError, now: int) -> bool:
         """An ICMP error or an unresolved next hop concerns one of our datagrams.  False: none that we know.
 
-        RFC 1122 §4.1.3.3 (UDP-4).  Unconnected endpoints are told as well; whether that matters is up to their driver.
+        RFC 1122 §4.1.3.3 (UDP-4): the application is told, if it wants to be (`recv_errors`) or has one peer only.
         """
         endpoint = self._connected.get((err.raddr << 32 | err.rport << 16 | err.lport, err.laddr))
         if endpoint is None:
@@ -258,7 +258,7 @@ class UdpLayer:
             return False
         if err.kind == ErrorKind.FRAG_NEEDED:
             self._ip.set_path_mtu(err.raddr, err.mtu, now)
-        if endpoint.on_error(err):
+        if (endpoint.remote_addr or endpoint.recv_errors) and endpoint.on_error(err):
             self.ready.append(endpoint)
         return True
 

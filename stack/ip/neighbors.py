@@ -14,8 +14,8 @@ The table does no output: what has to be asked is put in `requests`, frames that
 is raised when a link address that a Path may have in its prefix is no longer to be used without asking the table: it
 changed, aged or failed.
 
-Entries are ordered by last use (OrderedDict); the least recently used one that is not permanent makes room.
-Entries learned from other hosts' requests go to the front, so that a flood of those evicts only its like.
+When the table is full, the oldest entry that never proved reachable makes room, so that a flood of invented senders or
+destinations evicts only its like; after those the least recently used one that is not permanent.
 """
 
 from collections import OrderedDict, deque
@@ -65,13 +65,14 @@ class Neighbor:
 class NeighborTable:
     """See the head of this file."""
 
-    __slots__ = ("_config", "_entries", "_heap", "_pushes", "_stats", "failures", "generation", "recovered",
-                 "released", "requests")
+    __slots__ = ("_config", "_entries", "_heap", "_pushes", "_stats", "_unproven", "failures", "generation",
+                 "recovered", "released", "requests")
 
     def __init__(self, config: IpConfig, stats: Stats) -> None:
         self._config = config
         self._stats = stats
         self._entries: OrderedDict[tuple[int, int], Neighbor] = OrderedDict()
+        self._unproven: dict[tuple[int, int], None] = {}  # keys of entries that are not known to be reachable
         self._heap: list[tuple[int, int, Neighbor]] = []
         self._pushes = 0
         self.generation = 0
@@ -98,7 +99,6 @@ class NeighborTable:
         entry = self._entries.get(key)
         if entry is None:
             entry = self._insert(key)
-            self._entries[key] = entry
             self._ask(entry, now)
             return entry
         self._entries.move_to_end(key)
@@ -138,10 +138,7 @@ class NeighborTable:
         if entry is None:
             if not create:
                 return
-            key = (ifindex, addr)
-            entry = self._insert(key)
-            self._entries[key] = entry
-            self._entries.move_to_end(key, last=False)
+            entry = self._insert((ifindex, addr))
         elif entry.permanent:
             return
         changed = entry.mac != mac
@@ -177,7 +174,7 @@ class NeighborTable:
         """A static entry; neither aged, evicted nor changed by ARP."""
         key = (ifindex, addr)
         entry = self._entries.get(key) or self._insert(key)
-        self._entries[key] = entry
+        self._unproven.pop(key, None)
         entry.permanent = True
         entry.mac = mac
         entry.state = REACHABLE
@@ -188,7 +185,7 @@ class NeighborTable:
     def forget_interface(self, ifindex: int) -> None:
         """The interface went away."""
         for key in [k for k in self._entries if k[0] == ifindex]:
-            self._drop(self._entries.pop(key))
+            self._remove(key)
 
     # --- time ------------------------------------------------------------------------------------------------------
 
@@ -237,6 +234,7 @@ class NeighborTable:
     def _fail(self, entry: Neighbor, now: int) -> None:
         if entry.is_usable():
             self.generation += 1
+        self._unproven[entry.ifindex, entry.addr] = None
         entry.state = FAILED
         entry.mac = MAC_ZERO
         entry.deadline = NEVER
@@ -248,6 +246,7 @@ class NeighborTable:
         self.failures.append((entry, frames))
 
     def _reachable(self, entry: Neighbor, now: int) -> None:
+        self._unproven.pop((entry.ifindex, entry.addr), None)
         entry.state = REACHABLE
         entry.tries = 0
         self._arm(entry, now + self._config.arp_reachable_us)
@@ -262,14 +261,20 @@ class NeighborTable:
 
     def _insert(self, key: tuple[int, int]) -> Neighbor:
         while len(self._entries) >= self._config.arp_entries:
-            victim = next((k for k, e in self._entries.items() if not e.permanent), None)
+            victim = next(iter(self._unproven), None) or next(
+                (k for k, e in self._entries.items() if not e.permanent), None)
             if victim is None:
                 break  # only static entries are left: those are the administrator's bound
-            self._drop(self._entries.pop(victim))
+            self._remove(victim)
             self._stats.drops[DropReason.ARP_TABLE_FULL] += 1
-        return Neighbor(*key)
+        entry = Neighbor(*key)
+        self._entries[key] = entry
+        self._unproven[key] = None
+        return entry
 
-    def _drop(self, entry: Neighbor) -> None:
+    def _remove(self, key: tuple[int, int]) -> None:
+        entry = self._entries.pop(key)
+        self._unproven.pop(key, None)
         if entry.is_usable():
             self.generation += 1
         self._stats.drops[DropReason.ARP_QUEUE_FULL] += len(entry.queue)

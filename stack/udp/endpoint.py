@@ -23,22 +23,25 @@ Datagram = tuple[bytes, int, int, int, int, int, int]
 
 
 class UdpEndpoint:
-    """Made by `UdpLayer.open`.  `laddr` 0: any of ours; `raddr` 0: not connected.
+    """Made by `UdpLayer.open`.  `local_addr` 0: any of ours; `remote_addr` 0: not connected.
 
-    `ttl` and `tos` go on what is sent (0: the host's default); `user` is the driver's.
+    `ttl` and `tos` go on what is sent (0: the host's default).  Errors reach a connected endpoint, and others when
+    `recv_errors` is set (as IP_RECVERR on Linux).  `user` is the driver's.
     """
 
     __slots__ = ("_errors", "_limit_bytes", "_limit_datagrams", "_queue", "_queued_bytes", "broadcast", "closed",
-                 "dropped", "events", "laddr", "lport", "raddr", "reuse", "rport", "tos", "ttl", "user")
+                 "dropped", "events", "local_addr", "local_port", "recv_errors", "remote_addr", "remote_port", "reuse",
+                 "tos", "ttl", "user")
 
-    def __init__(self, laddr: int, lport: int, *, limit_bytes: int, limit_datagrams: int, reuse: bool = False,
+    def __init__(self, local_addr: int, local_port: int, *, limit_bytes: int, limit_datagrams: int, reuse: bool = False,
                  broadcast: bool = False) -> None:
-        self.laddr = laddr
-        self.lport = lport
-        self.raddr = 0
-        self.rport = 0
+        self.local_addr = local_addr
+        self.local_port = local_port
+        self.remote_addr = 0
+        self.remote_port = 0
         self.reuse = reuse
         self.broadcast = broadcast
+        self.recv_errors = False
         self.ttl = 0
         self.tos = 0
         self.events = 0
@@ -69,7 +72,7 @@ class UdpEndpoint:
         return 1
 
     def on_error(self, err: TransportError) -> bool:
-        """Keep an error for the application (UDP-4).  True when `events` was zero before."""
+        """Keep an error for the application.  True when `events` was zero before.  RFC 1122 §4.1.3.3 (UDP-4)."""
         if len(self._errors) >= MAX_ERRORS:
             self._errors.popleft()
         self._errors.append(err)
@@ -100,13 +103,19 @@ class UdpEndpoint:
         self.events = 0
         return events
 
-    def take_error(self) -> TransportError | None:
-        """The oldest error record, or None."""
+    def take_error(self) -> StackError | None:
+        """The oldest error as the exception that a socket would raise, or None."""
+        err = self.take_error_record()
+        return to_exception(err) if err is not None else None
+
+    def take_error_record(self) -> TransportError | None:
+        """The oldest error with all that is known about it, or None."""
         return self._errors.popleft() if self._errors else None
 
     def snapshot(self) -> dict[str, object]:
         """For `tapstack status`."""
-        return {"laddr": self.laddr, "lport": self.lport, "raddr": self.raddr, "rport": self.rport,
+        return {"local_addr": self.local_addr, "local_port": self.local_port,
+                "remote_addr": self.remote_addr, "remote_port": self.remote_port,
                 "queued": len(self._queue), "queued_bytes": self._queued_bytes, "dropped": self.dropped}
 
 
