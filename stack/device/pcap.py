@@ -12,6 +12,7 @@ whose burst the Host is working on.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 from stack.device.base import Device
 from stack.device.pcapng import INBOUND, OUTBOUND, PcapngWriter
@@ -121,13 +122,20 @@ class _Passed:
         self.note = note
 
 
+class TakesRemarks(Protocol):
+    """Who gave the Host its current burst, and keeps what is said about it."""
+
+    def note_rx(self, index: int, text: str) -> None:
+        """A remark on frame `index` of the burst."""
+
+
 class CaptureTrace(Trace):
     """Turns what a Host says about received frames into comments of the capture."""
 
     __slots__ = ("device",)
 
     def __init__(self) -> None:
-        self.device: CaptureDevice | None = None
+        self.device: TakesRemarks | None = None
 
     def note_rx(self, index: int, text: str) -> None:
         """A remark on row `index` of the current burst."""

@@ -19,6 +19,7 @@ from typing import BinaryIO, Protocol
 
 from stack.config import NEVER
 from stack.device.fault import FaultModel, Faults
+from stack.device.pcap import CaptureTrace
 from stack.device.pcapng import INBOUND, OUTBOUND, PcapngWriter
 from stack.device.wrapper import NO_OFFLOAD
 from stack.sim.clock import VirtualClock
@@ -77,13 +78,27 @@ class SimHost(Protocol):
         """Endpoints with events for the application."""
 
 
+class Record:
+    """A frame that entered (OUTBOUND) or left (INBOUND) a link at a port."""
+
+    __slots__ = ("data", "direction", "note", "port", "time")
+
+    def __init__(self, time: int, port: int, direction: int, data: bytes, note: str) -> None:
+        self.time = time
+        self.port = port
+        self.direction = direction
+        self.data = data
+        self.note = note
+
+
 class Node:
-    """A host in the network."""
+    """A host in the network.  `trace`, if the host was given it too, puts its remarks into captures."""
 
-    __slots__ = ("burst", "host", "name", "ports")
+    __slots__ = ("burst", "host", "name", "ports", "trace")
 
-    def __init__(self, name: str, host: SimHost) -> None:
+    def __init__(self, name: str, host: SimHost, trace: CaptureTrace | None) -> None:
         self.name = name
+        self.trace = trace or CaptureTrace()
         self.host = host
         self.burst = Burst()
         self.ports: list[Port] = []
@@ -99,7 +114,7 @@ class Node:
 class Port(FrameSink):
     """The interface of a node on a link.  `out` is the direction of the link that leads away from it."""
 
-    __slots__ = ("caps", "ifindex", "index", "mac", "name", "network", "node", "out")
+    __slots__ = ("_burst_records", "caps", "ifindex", "index", "mac", "name", "network", "node", "out")
 
     def __init__(self, network: "Network", node: Node, name: str, index: int, caps: Caps, out: FaultModel) -> None:
         self.network = network
@@ -110,6 +125,7 @@ class Port(FrameSink):
         self.out = out
         self.mac = b"\x02\x00\x00" + index.to_bytes(3, "big")  # locally administered
         self.ifindex = 0
+        self._burst_records: list[Record] = []
 
     def send(self, frame: TxFrame) -> bool:
         """Finished wire frames enter the link, whatever `caps` made the host hand over."""
@@ -126,13 +142,19 @@ class Port(FrameSink):
 
     def deliver(self, frames: list[bytes], now: int) -> None:
         """Hand what arrived to the host, in as many bursts as it takes."""
-        for data in frames:
-            self.network.record(self, INBOUND, data, "")
+        self.node.trace.device = self
         burst, raws = self.node.burst, [(data, 0, 0, 0, 0, 0) for data in frames]
         while raws:
-            del raws[: accel.load_burst(burst, raws, self.mac)]
+            taken = accel.load_burst(burst, raws, self.mac)
+            self._burst_records = [self.network.record(self, INBOUND, raw[0]) for raw in raws[:taken]]
+            del raws[:taken]
             self.node.host.receive(self.ifindex, burst, now)
             self.node.work(now)
+
+    def note_rx(self, index: int, text: str) -> None:
+        """A remark on frame `index` of the burst just delivered."""
+        record = self._burst_records[index]
+        record.note = f"{record.note}; {text}" if record.note else text
 
 
 class Link:
@@ -153,7 +175,7 @@ class Network:
     `checks` are called after every event (invariants of connections, say).
     """
 
-    __slots__ = ("_digest", "_record", "checks", "clock", "links", "nodes", "seed")
+    __slots__ = ("_digest", "_records", "checks", "clock", "links", "nodes", "seed")
 
     def __init__(self, seed: int, *, record_frames: int = RECORD_FRAMES) -> None:
         self.seed = seed
@@ -162,15 +184,15 @@ class Network:
         self.links: list[Link] = []
         self.checks: list[Callable[[], None]] = []
         self._digest = sha256()
-        self._record: deque[tuple[int, int, int, bytes, str]] = deque(maxlen=record_frames)
+        self._records: deque[Record] = deque(maxlen=record_frames)
 
     def rng(self, name: str) -> Random:
         """The generator called `name`; the same for the same seed and name, and independent of all others."""
         return Random(f"{self.seed}/{name}")  # a str seed is hashed with SHA-512, not with hash()
 
-    def add_host(self, name: str, host: SimHost) -> Node:
+    def add_host(self, name: str, host: SimHost, trace: CaptureTrace | None = None) -> Node:
         """Put `host` into the network."""
-        node = Node(name, host)
+        node = Node(name, host, trace)
         self.nodes.append(node)
         return node
 
@@ -242,11 +264,12 @@ class Network:
             times += (link.forward.deadline, link.backward.deadline)
         return min(times, default=NEVER)
 
-    def record(self, port: Port, direction: int, data: bytes, comment: str) -> None:
-        """A frame enters (OUTBOUND) or leaves (INBOUND) the link at `port`."""
-        now = self.clock.now
-        self._digest.update(_STAMP.pack(now, port.index, direction, len(data)) + data)
-        self._record.append((now, port.index, direction, data, comment))
+    def record(self, port: Port, direction: int, data: bytes, note: str = "") -> Record:
+        """Remember what passes `port` now."""
+        record = Record(self.clock.now, port.index, direction, data, note)
+        self._digest.update(_STAMP.pack(record.time, record.port, direction, len(data)) + data)
+        self._records.append(record)
+        return record
 
     def digest(self) -> str:
         """SHA-256 over all frames so far, with their times and places."""
@@ -256,9 +279,9 @@ class Network:
         """Write the latest frames at `port` as pcapng."""
         writer = PcapngWriter(file)
         interface = writer.add_interface(port.name)
-        for time, index, direction, data, comment in self._record:
-            if index == port.index:
-                writer.write(interface, time, direction, data, comment)
+        for record in self._records:
+            if record.port == port.index:
+                writer.write(interface, record.time, record.direction, record.data, record.note)
 
     def _round(self, now: int) -> bool:
         """One pass over links and timers; False if nothing was due."""
