@@ -6,7 +6,7 @@
 
 Citations look like `RFC 9293 §3.5 (MUST-10): why`, in comments and docstrings of stack/ and native/;
 `DEVIATES RFC ...` and `OMITS RFC ...` with a requirement in parentheses excuse that requirement.  Several
-requirements are separated by commas; `MUST-2/3` and `MUST-24..29` are short for what they look like.
+requirements are separated by commas; `MUST-2/3`, `MUST-24..29` and `T-ST-*` are short for what they look like.
 """
 
 import ast
@@ -23,7 +23,7 @@ SECTION = r"§[\w.]*\w"
 CITATION = re.compile(
     rf"(?:(DEVIATES|OMITS) )?RFC (\d+)(?: ({SECTION}(?:, {SECTION})*))?(?: \(([^()]*)\))?(?:: *(.*))?"
 )
-REQUIREMENT_ID = re.compile(r"(?:[A-Z0-9]{1,5}-[\w./]+|SACK-DOS|\d[\d/]*-\w+|\d+/\d+(?:-\w+)?)$")
+REQUIREMENT_ID = re.compile(r"[A-Z0-9]+[-/][\w./*-]+")
 LEVELS = {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY"}
 
 
@@ -71,6 +71,8 @@ def expand(ids: str, known: dict[str, Requirement]) -> tuple[str, ...]:
         stem, dash, tail = part.rpartition("-")
         if part in known or not dash:
             found.append(part)
+        elif tail == "*":
+            found += [name for name in known if name.startswith(f"{stem}-")]
         elif match := re.fullmatch(r"(\d+)\.\.(\d+)", tail):
             found += [f"{stem}-{n}" for n in range(int(match[1]), int(match[2]) + 1)]
         else:
@@ -88,7 +90,7 @@ def citations(root: Path, known: dict[str, Requirement]) -> Iterator[Reference]:
         lines = path.read_text().splitlines()
         for number, line in enumerate(lines, 1):
             for kind, rfc, section, inside, why in CITATION.findall(line):
-                named = bool(inside) and all(REQUIREMENT_ID.match(i.strip()) for i in inside.split(","))
+                named = bool(inside) and all(REQUIREMENT_ID.fullmatch(i.strip()) for i in inside.split(","))
                 ids = expand(inside, known) if named else ()
                 yield Reference(name, number, rfc, section, ids, kind, sentence(why, lines[number:]) if kind else "")
 
