@@ -27,7 +27,7 @@ if ! { "$python" -m pip --version && [ "$(cat .venv/.place)" = "$(pwd)" ]; } >/d
     pwd >.venv/.place
 fi
 echo "setup: installing tapstack and what it needs, compiling the C core"
-"$python" -m pip install --disable-pip-version-check --no-warn-script-location -q --progress-bar on -e ".$extras"
+"$python" -m pip install --disable-pip-version-check --no-warn-script-location -e ".$extras"
 
 # pip builds the C core as an optional extension; say so when it did not come about.
 backend=$("$python" -c 'from stack.wire import accel; print(accel.backend)')
