@@ -1,0 +1,1 @@
+"""What the daemon offers on the stack's address.  Plain asyncio protocols: they know no stack."""
