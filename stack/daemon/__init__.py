@@ -1,1 +1,1 @@
-"""Layer 6: the tapstack daemon."""
+"""Layer 6: the tapstack daemon.  `run.up(settings)` is the whole of it; the command line calls it."""

@@ -1,0 +1,249 @@
+"""The control socket: other programs of the same user look into the daemon and act through it.
+
+Theory of operation.  A Unix stream socket, mode 0600, in a directory of the daemon's user; the peer's user is
+checked as well (SO_PEERCRED).  A client sends one line of JSON, `{"op": NAME, ...}`, and gets one line
+back, `{"ok": true, ...}` or `{"ok": false, "error": SENTENCE}`.
+
+    status    the snapshot, in the same line
+    ping      then one line per echo request, and a last one with `done`
+    connect   then the socket is the TCP connection: raw bytes both ways, half close included
+
+One request per connection; when the client goes away, what it asked for ends.
+"""
+
+import asyncio
+import ipaddress
+import json
+import logging
+import os
+import socket
+import stat
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from stack.errors import AddressInUse, InvalidAddress, StackError
+
+logger = logging.getLogger(__name__)
+
+MAX_LINE: Final = 64 << 10
+MAX_CLIENTS: Final = 256
+MAX_PINGS: Final = 1 << 32
+CHUNK: Final = 256 << 10
+REQUEST_S: Final = 10.0
+CONNECT_S: Final = 180.0
+_ROOT: Final = 0
+_UCRED: Final = struct.Struct("3i")  # unix(7): pid, uid, gid
+
+
+class Actor(Protocol):
+    """What the daemon can do for a client."""
+
+    def status(self) -> dict[str, Any]:
+        """The snapshot."""
+
+    async def connect(self, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A TCP connection from the stack's address.  Raises OSError."""
+
+    async def ping(self, address: str, seq: int, size: int, timeout_s: float) -> dict[str, Any]:
+        """One echo request: `{"rtt_us": .., "ttl": ..}`, or `{"error": ..}`.  Raises OSError."""
+
+
+def default_path(device: str) -> Path:
+    """Where the daemon on `device` listens unless told otherwise."""
+    if os.geteuid() == 0 and os.access("/run", os.W_OK):
+        return Path("/run/tapstack") / device / "control"
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/tapstack-{os.getuid()}"  # noqa: S108  # made 0700, checked
+    return Path(runtime) / "tapstack" / device / "control"
+
+
+def candidates(device: str) -> list[Path]:
+    """Where to look for the daemon on `device`."""
+    found = [default_path(device), Path("/run/tapstack") / device / "control"]
+    return list(dict.fromkeys(found))
+
+
+def _make_folder(folder: Path, uid: int, gid: int) -> None:
+    """The socket's own folder, for its user only."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    os.chown(folder, uid, gid, follow_symlinks=False)
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid:
+        raise StackError(f"control socket: {folder} belongs to somebody else")
+
+
+def _is_served(path: Path) -> bool:
+    """Whether a daemon answers there; a stale socket is removed."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except FileNotFoundError:
+            return False
+        except ConnectionRefusedError:
+            path.unlink()
+            return False
+    return True
+
+
+def listen(path: Path, uid: int, gid: int, *, own_folder: bool) -> socket.socket:
+    """A listening socket that only `uid` can connect to.  Raises AddressInUse when a daemon answers there already."""
+    server = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        if own_folder:
+            os.umask(0o022)
+            _make_folder(path.parent, uid, gid)
+            os.umask(0o177)
+        if _is_served(path):
+            raise AddressInUse(f"another tapstack daemon is listening on {path}")
+        server.bind(os.fspath(path))
+        os.chown(path, uid, gid, follow_symlinks=False)
+        server.listen(16)
+        server.setblocking(False)
+    except OSError as error:
+        server.close()
+        if isinstance(error, StackError):
+            raise
+        raise StackError(f"control socket {path}: {(error.strerror or str(error)).lower()}") from None
+    finally:
+        os.umask(before)
+    return server
+
+
+class ControlServer:
+    """Serves `actor` on a listening Unix socket, for the users `owners`: root and the daemon's own by default."""
+
+    __slots__ = ("_actor", "_owners", "_server", "_tasks")
+
+    def __init__(self, actor: Actor, owners: frozenset[int] | None = None) -> None:
+        self._actor = actor
+        self._owners = frozenset({_ROOT, os.geteuid()}) if owners is None else owners
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self, server: socket.socket) -> None:
+        """Accept clients."""
+        self._server = await asyncio.start_unix_server(self._on_client, sock=server, limit=MAX_LINE)
+
+    async def stop(self) -> None:
+        """Refuse new clients and end what goes on."""
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            if len(self._tasks) > MAX_CLIENTS:
+                return
+            await self._serve(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the client went away, or we do
+        except Exception:
+            logger.exception("control request failed")
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        operations: dict[object, Callable[..., Awaitable[None]]] = {
+            "status": self._status,
+            "ping": self._ping,
+            "connect": self._connect,
+        }
+        try:
+            line = await asyncio.wait_for(reader.readline(), REQUEST_S)
+            if _uid_of(writer.get_extra_info("socket")) not in self._owners:
+                await _reply(writer, {"ok": False, "error": "not your daemon"})
+                return
+            request = json.loads(line)
+            operation = operations[request["op"]]
+        except (ValueError, KeyError, TypeError, TimeoutError, RecursionError):
+            await _reply(writer, {"ok": False, "error": "not a request of this daemon's version"})
+            return
+        try:
+            await operation(request, reader, writer)
+        except (InvalidAddress, ValueError, TypeError, KeyError) as error:
+            await _reply(writer, {"ok": False, "error": f"bad request: {error}"})
+        except TimeoutError:
+            await _reply(writer, {"ok": False, "error": "timed out"})
+        except OSError as error:
+            await _reply(writer, {"ok": False, "error": error.strerror or str(error)})
+
+    async def _status(
+        self, _request: dict[str, Any], _reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await _reply(writer, {"ok": True, "status": self._actor.status()})
+
+    async def _ping(self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        address, count, size = _address(request), int(request["count"]), int(request["size"])
+        interval, timeout = float(request["interval"]), float(request["timeout"])
+        if not (
+            1 <= count <= MAX_PINGS and 0 <= size <= 65_507 and 0.001 <= interval <= 3600 and 0.001 <= timeout <= 3600
+        ):
+            raise ValueError("count, size, interval or timeout out of range")
+        await _reply(writer, {"ok": True})
+        gone = asyncio.ensure_future(reader.read(1))  # the client says nothing more: this is its end
+        try:
+            for seq in range(1, count + 1):
+                result = await self._actor.ping(address, seq, size, timeout)
+                await _reply(writer, {"seq": seq, **result})
+                if seq < count:
+                    await asyncio.wait([gone], timeout=interval)
+                if gone.done():
+                    return
+            await _reply(writer, {"done": True})
+        finally:
+            gone.cancel()
+
+    async def _connect(
+        self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        address, port = _address(request), int(request["port"])
+        if not 1 <= port <= 65_535:
+            raise ValueError("port out of range")
+        timeout = min(float(request.get("timeout", CONNECT_S)), CONNECT_S)
+        far_reader, far_writer = await asyncio.wait_for(self._actor.connect(address, port), timeout)
+        try:
+            await _reply(writer, {"ok": True})
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_copy(reader, far_writer))
+                group.create_task(_copy(far_reader, writer))
+        except* OSError as errors:  # the client sees the end of the stream; why, the log says
+            logger.info(
+                "relayed connection failed",
+                extra={"fields": {"peer": f"{address}:{port}", "error": str(errors.exceptions[0])}},
+            )
+            far_writer.transport.abort()
+        finally:
+            far_writer.close()
+
+
+def _address(request: dict[str, Any]) -> str:
+    return str(ipaddress.IPv4Address(str(request["address"])))
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Bytes from one to the other, then its end."""
+    while chunk := await reader.read(CHUNK):
+        writer.write(chunk)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
+
+
+async def _reply(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
+    writer.write(json.dumps(answer).encode("ascii") + b"\n")
+    await writer.drain()
+
+
+def _uid_of(client: socket.socket) -> int:
+    """Who is at the other end."""
+    _pid, uid, _gid = _UCRED.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return int(uid)

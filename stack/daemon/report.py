@@ -1,0 +1,39 @@
+"""The status of a host as plain data: what `tapstack status --json` prints and the index page shows.
+
+interfaces addresses neighbors routes pmtu reassembly udp   as the IP layer tells them
+listeners      local_address local_port backlog waiting
+connections    local_address local_port remote_address remote_port options, and every field of TcpInfo
+counters drops by name
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from stack.tcp.connection import Connection
+from stack.tcp.info import TcpInfo
+from stack.wire.addr import format_addr
+
+
+def options(info: TcpInfo) -> list[str]:
+    """What was negotiated, as `ss` names it."""
+    names = []
+    if info.timestamps:
+        names.append("ts")
+    if info.sack:
+        names.append("sack")
+    if info.snd_wscale or info.rcv_wscale:
+        names.append(f"wscale:{info.snd_wscale},{info.rcv_wscale}")
+    return names
+
+
+def of_connection(connection: Connection) -> dict[str, Any]:
+    """One connection."""
+    info = connection.tcp_info()
+    return {
+        "local_address": format_addr(connection.local_addr),
+        "local_port": connection.local_port,
+        "remote_address": format_addr(connection.remote_addr),
+        "remote_port": connection.remote_port,
+        "options": options(info),
+        **asdict(info),
+    }

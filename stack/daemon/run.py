@@ -1,0 +1,89 @@
+"""From settings to a running daemon and back to a clean machine.
+
+Theory of operation.  Three parts, in this order and never back:
+
+    prepare   as root: open the device, the capture file and the control socket, set up the kernel's side
+    drop      become the user for good; everything that will ever be imported has been by now
+    serve     `stack.daemon.server`, until a signal or the loss of the device
+
+The device is not persistent: it, its addresses and its routes go with the last descriptor.  What does not
+(the uplink's rules, the control socket) is left to the Janitor, which is started before any of it is made.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from stack import app
+from stack.daemon import control, hostside, log, privileges
+from stack.daemon.private import check_tun
+from stack.daemon.server import Daemon
+from stack.daemon.settings import Settings
+from stack.daemon.terminal import StatusLine, announce, say
+from stack.device.base import Device
+from stack.errors import StackError
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What needed root."""
+
+    device: Device
+    listener: socket.socket
+    capture: BinaryIO | None
+
+
+def prepare(settings: Settings, user: privileges.User, undo: contextlib.ExitStack) -> Prepared:
+    """Open and set up everything; `undo` ends it.  Raises StackError."""
+    path = Path(settings.control).absolute() if settings.control else control.default_path(settings.dev)
+    check_tun()
+    network = settings.interface.network
+    hostside.check_free(settings.dev, network)
+    cleaning = []
+    if hostside.exists(settings.dev):  # a device that was here before stays, without our address
+        cleaning.append(["ip", "address", "delete", str(settings.host_interface), "dev", settings.dev])
+    device = app.open_device(settings.dev, mtu=settings.mtu, offload=settings.offload)
+    undo.callback(device.close)
+
+    uplink = hostside.Uplink(settings.dev, network) if settings.uplink else None
+    listener = control.listen(path, user.uid, user.gid, own_folder=not settings.control)
+    undo.callback(listener.close)
+    cleaning.append(["rm", "-f", str(path)])
+    if not settings.control:
+        cleaning.append(["rmdir", str(path.parent), str(path.parent.parent)])
+    janitor = hostside.Janitor(cleaning + (uplink.undo if uplink else []))
+    undo.callback(janitor.finish)
+
+    hostside.configure(settings.dev, settings.host_interface, settings.mtu)
+    if uplink is not None:
+        uplink.open()
+    capture = undo.enter_context(_open_capture(settings.capture, user)) if settings.capture else None
+    return Prepared(device, listener, capture)
+
+
+def _open_capture(path: str, user: privileges.User) -> BinaryIO:
+    try:
+        file = Path(path).open("wb")  # noqa: SIM115  # the caller's ExitStack closes it
+        if os.geteuid() == 0:
+            os.fchown(file.fileno(), user.uid, user.gid)
+    except OSError as error:
+        raise StackError(f"capture {path}: {(error.strerror or str(error)).lower()}") from None
+    return file
+
+
+def up(settings: Settings) -> int:
+    """Run the daemon until a signal or the loss of its device; the exit code.  Raises StackError before that."""
+    log.set_up(settings.log_format, settings.log_level)
+    user = privileges.target(settings.user)
+    with contextlib.ExitStack() as undo:
+        prepared = prepare(settings, user, undo)
+        daemon = Daemon(settings, StatusLine())
+        runner = undo.enter_context(asyncio.Runner(loop_factory=app.loop_factory()))
+        runner.get_loop()  # made now: what it imports is imported before the drop
+        privileges.drop(user)
+        device = app.wrap_device(prepared.device, settings.faults(), prepared.capture)
+        return runner.run(daemon.run(device, prepared.listener, lambda: say(announce(settings))))

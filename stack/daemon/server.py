@@ -1,0 +1,152 @@
+"""The daemon at work: its host, its services, its control socket, and how all of that ends."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
+
+from stack.aio.network import AsyncHost
+from stack.aio.server import StackServer
+from stack.daemon import report
+from stack.daemon.control import ControlServer
+from stack.daemon.page import render
+from stack.daemon.services.http import SWEEP_S, HttpConnection, HttpService, Site
+from stack.daemon.services.simple import DATAGRAMS, STREAMS, Datagrams
+from stack.daemon.settings import Settings
+from stack.daemon.terminal import StatusLine
+from stack.device.base import Device
+from stack.stats import Counter
+
+logger = logging.getLogger(__name__)
+
+HTTP_PORT: Final = 80
+ANY: Final = "0.0.0.0"  # noqa: S104  # of the stack, not of this machine
+BACKLOG: Final = 1024
+_REFRESH_S: Final = 0.5
+
+
+class Daemon:
+    """One daemon.  It is the control socket's `Actor` too."""
+
+    __slots__ = ("_begun_at", "_host", "_http", "_hurry", "_line", "_servers", "_settings", "_stop")
+
+    def __init__(self, settings: Settings, line: StatusLine) -> None:
+        self._settings = settings
+        self._line = line
+        self._begun_at = time.monotonic()
+        self._http = HttpService(Site(self._page, settings.max_upload))
+        self._host: AsyncHost
+        self._servers: list[StackServer] = []
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    async def run(self, device: Device, listener: socket.socket, on_ready: Callable[[], None]) -> int:
+        """Serve until a signal (0) or until the device is gone (1)."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal)
+        self._host = host = AsyncHost(settings.host_config())
+        host.add_device(device, settings.address, gateway=str(settings.host_interface.ip))
+        await self._open_services()
+        control = ControlServer(self)
+        await control.start(listener)
+        logger.info("up", extra={"fields": {"device": settings.dev, "address": settings.address}})
+        on_ready()
+        ticking = loop.create_task(self._tick())
+        gone = await self._first_of(self._stop.wait(), host.driver.closed) == 1
+        if gone:
+            logger.error("the device %s disappeared; its connections are lost", settings.dev)
+        else:
+            await self._first_of(self._drain(), self._hurry.wait())
+        await control.stop()
+        await host.aclose(0.0)
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
+        logger.info("down", extra={"fields": {"device": settings.dev}})
+        return 1 if gone else 0
+
+    def _on_signal(self) -> None:
+        """The first signal drains, the second does not wait for it."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    @staticmethod
+    async def _first_of(*things: Awaitable[object]) -> int:
+        """Which of them is done first; the others are given up."""
+        futures = [asyncio.ensure_future(thing) for thing in things]
+        done, _ = await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+        for future in futures:
+            future.cancel()
+        return min(futures.index(future) for future in done)
+
+    async def _open_services(self) -> None:
+        host = self._host
+        self._servers.append(
+            await host.create_server(lambda: HttpConnection(self._http), None, HTTP_PORT, backlog=BACKLOG)
+        )
+        for port, protocol in STREAMS.items():
+            self._servers.append(await host.create_server(protocol, None, port, backlog=BACKLOG))
+        for port, answer in DATAGRAMS.items():
+            await host.create_datagram_endpoint(partial(Datagrams, answer), (ANY, port))
+
+    async def _drain(self) -> None:
+        """No new connections; let HTTP finish the answers it is at, then everything what it has queued; for a while."""
+        until = time.monotonic() + self._settings.drain_s
+        for server in self._servers:
+            server.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._http.drain(), self._settings.drain_s)
+        await self._host.aclose(max(0.0, until - time.monotonic()))
+
+    async def _tick(self) -> None:
+        """Keep the status line alive and close idle HTTP connections."""
+        self._line.start()
+        try:
+            swept_at = time.monotonic()
+            while True:
+                now = time.monotonic()
+                counts = self._host.host.stats.counts
+                self._line.update(
+                    now,
+                    counts[Counter.RX_BYTES],
+                    counts[Counter.TX_BYTES],
+                    len(self._http.connections),
+                    sum(self._host.host.stats.drops),
+                )
+                if now - swept_at >= SWEEP_S:
+                    self._http.sweep()
+                    swept_at = now
+                await asyncio.sleep(_REFRESH_S)
+        finally:
+            self._line.stop()
+
+    # -- what the page and the control socket ask for
+
+    def _page(self, peer: tuple[str, int]) -> str:
+        return render(self.status(), peer)
+
+    def status(self) -> dict[str, Any]:
+        """The snapshot of the host, in the form of `stack.daemon.report`, and of the daemon itself."""
+        return {
+            "daemon": {
+                "device": self._settings.dev,
+                "address": self._settings.address,
+                "uptime_s": int(time.monotonic() - self._begun_at),
+                "http_requests": self._http.requests,
+            },
+            **report.from_host(self._host.host),
+        }
+
+    async def connect(self, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A TCP connection from the stack's address.  Raises OSError."""
+        return await self._host.open_connection(address, port)
+
+    async def ping(self, address: str, seq: int, size: int, timeout_s: float) -> dict[str, Any]:
+        """One echo request.  Raises OSError."""
+        raise NotImplementedError

@@ -1,0 +1,195 @@
+"""What `tapstack up` can be told: a TOML file, then the command line over it, checked before anything is opened.
+
+Every mistake becomes a ConfigError whose message is one sentence that names the setting.
+"""
+
+import ipaddress
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from stack.config import HostConfig, IpConfig, TcpConfig
+from stack.device.fault import Faults
+from stack.errors import ConfigError
+
+_T = TypeVar("_T")
+_LENGTH_OF_NAME = 15  # IFNAMSIZ of Linux with the final zero
+FAULT_QUEUE_BYTES = 1 << 20  # what waits at a limited rate
+MTU_MIN = 576  # RFC 791: every host takes 576 bytes
+MTU_MAX = 65_521  # the largest a TAP takes
+
+
+class FaultSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The link made worse on purpose.  Rates are fractions, durations milliseconds."""
+
+    loss: float = 0.0
+    duplicate: float = 0.0
+    corrupt: float = 0.0
+    reorder: float = 0.0
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    rate_mbit: float = 0.0
+    seed: int = 1
+
+    def check(self) -> None:
+        """Raise ConfigError for what cannot be."""
+        for name in ("loss", "duplicate", "corrupt", "reorder"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"fault.{name} is {getattr(self, name)}: use a fraction from 0 to 1")
+        for name in ("delay_ms", "jitter_ms", "rate_mbit"):
+            if not 0.0 <= getattr(self, name) <= 1e6:
+                raise ConfigError(f"fault.{name} is {getattr(self, name)}: use 0 to 1000000")
+
+    def active(self) -> bool:
+        """Whether anything is to be made worse."""
+        return any(
+            (self.loss, self.duplicate, self.corrupt, self.reorder, self.delay_ms, self.jitter_ms, self.rate_mbit)
+        )
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One daemon.  Field names are the keys of the TOML file and, with dashes, the command's options."""
+
+    dev: str = "tapstack0"
+    address: str = "198.18.0.2/24"
+    host_address: str = "198.18.0.1"
+    mtu: int = 1500
+    offload: bool = True
+    user: str = ""
+    uplink: bool = False
+    capture: str = ""
+    control: str = ""
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    drain_s: float = 5.0
+    max_upload: int = 10 << 30
+    fault: FaultSettings = FaultSettings()
+    tcp: dict[str, Any] = {}
+    ip: dict[str, Any] = {}
+
+    @property
+    def interface(self) -> ipaddress.IPv4Interface:
+        """The stack's address with its prefix."""
+        return ipaddress.IPv4Interface(self.address)
+
+    @property
+    def host_interface(self) -> ipaddress.IPv4Interface:
+        """The kernel's address on the device, with the same prefix."""
+        return ipaddress.IPv4Interface(f"{self.host_address.partition('/')[0]}/{self.interface.network.prefixlen}")
+
+    def faults(self) -> Faults | None:
+        """What to do to frames in each direction; None for nothing."""
+        fault = self.fault
+        return (
+            Faults(
+                loss=fault.loss,
+                duplication=fault.duplicate,
+                corruption=fault.corrupt,
+                reordering=fault.reorder,
+                delay_us=round(fault.delay_ms * 1000),
+                jitter_us=round(fault.jitter_ms * 1000),
+                rate=round(fault.rate_mbit * 125_000),
+                queue_bytes=FAULT_QUEUE_BYTES,
+            )
+            if fault.active()
+            else None
+        )
+
+    def host_config(self) -> HostConfig:
+        """The engine's configuration, validated."""
+        config = HostConfig(tcp=_section(self.tcp, TcpConfig, "tcp"), ip=_section(self.ip, IpConfig, "ip"))
+        config.validate()
+        return config
+
+
+def _section(values: dict[str, Any], kind: type[_T], where: str) -> _T:
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"{where}.{name} is not a setting; known are {', '.join(sorted(known))}")
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_sentence(error, where)) from None
+
+
+def _sentence(error: msgspec.ValidationError, where: str = "") -> str:
+    """`Expected int, got str - at $.mtu` as `mtu: expected int, got str`."""
+    text, _, path = str(error).partition(" - at `$")
+    path = path.rstrip("`").lstrip(".")
+    name = ".".join(part for part in (where, path) if part)
+    unknown = re.search(r"unknown field `(.*)`", text)
+    if unknown:
+        prefix = f"{name}." if name else ""
+        return f"{prefix}{unknown[1]} is not a setting"
+    return f"{name}: {text[0].lower()}{text[1:]}"
+
+
+def load(path: str | None, options: dict[str, Any]) -> Settings:
+    """The file at `path`, if any, with `options` over it (None: not given; `fault` may be a partial dict)."""
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = msgspec.toml.decode(Path(path).read_bytes())
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror.lower() if error.strerror else error}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+            raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    given = {name: value for name, value in options.items() if value is not None and name != "fault"}
+    fault = {name: value for name, value in options.get("fault", {}).items() if value is not None}
+    values = {**values, **given}
+    if fault:
+        values["fault"] = {**values.get("fault", {}), **fault}
+    try:
+        settings = msgspec.convert(values, Settings)
+    except msgspec.ValidationError as error:
+        where = f"{path}: " if path is not None else ""
+        raise ConfigError(where + _sentence(error)) from None
+    check(settings)
+    return settings
+
+
+def check(settings: Settings) -> None:
+    """Raise ConfigError for the first setting that cannot be used."""
+    name = settings.dev
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or len(name) > _LENGTH_OF_NAME or name in {".", ".."}:
+        raise ConfigError(
+            f"dev {name!r} cannot name a device: use 1 to {_LENGTH_OF_NAME} letters, digits, '_', '.', '-'"
+        )
+    if not MTU_MIN <= settings.mtu <= MTU_MAX:
+        raise ConfigError(f"mtu is {settings.mtu}: use {MTU_MIN} to {MTU_MAX}")
+    if not 0 <= settings.drain_s <= 300:
+        raise ConfigError(f"drain_s is {settings.drain_s}: use 0 to 300 seconds")
+    if not 0 <= settings.max_upload <= 1 << 50:
+        raise ConfigError(f"max_upload is {settings.max_upload}: use a number of bytes from 0 to {1 << 50}")
+    _check_addresses(settings)
+    settings.fault.check()
+    settings.host_config()
+
+
+def _check_addresses(settings: Settings) -> None:
+    for what, text in (("address", settings.address), ("host_address", settings.host_address)):
+        try:
+            ipaddress.IPv4Interface(text)
+        except ValueError:
+            raise ConfigError(f"{what} {text!r} is not an IPv4 address, such as 198.18.0.2/24") from None
+    if "/" not in settings.address:
+        raise ConfigError(f"address {settings.address} has no prefix length: write {settings.address}/24")
+    ours, host = settings.interface, settings.host_interface
+    if not 1 <= ours.network.prefixlen <= 30:
+        raise ConfigError(f"address {ours}: use a prefix length from 1 to 30, so that two hosts fit")
+    written = settings.host_address.partition("/")[2]
+    if written and written != str(ours.network.prefixlen):
+        raise ConfigError(f"host_address {settings.host_address} has another prefix length than address {ours}")
+    for what, one in (("address", ours), ("host_address", host)):
+        if one.ip in (one.network.network_address, one.network.broadcast_address):
+            raise ConfigError(f"{what} {one.ip} is the network's own or broadcast address")
+        if one.ip.is_multicast or one.ip.is_loopback or one.ip.is_unspecified or one.ip.is_reserved:
+            raise ConfigError(f"{what} {one.ip} is not an address that a host can have")
+    if host.ip not in ours.network:
+        raise ConfigError(f"host_address {host.ip} is outside the stack's network {ours.network}")
+    if host.ip == ours.ip:
+        raise ConfigError(f"address and host_address are both {ours.ip}: the stack and the kernel need one each")

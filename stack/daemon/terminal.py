@@ -1,0 +1,88 @@
+"""What the person in front of the daemon sees: what to type next, then one quiet line that lives."""
+
+import os
+import sys
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from stack.daemon.privileges import in_own_namespace
+from stack.daemon.settings import Settings
+
+
+def announce(settings: Settings) -> str:
+    """What to type next."""
+    address = settings.interface.ip
+    lines = [f"tapstack is up: {address} on {settings.dev}, this machine is {settings.host_interface.ip}", ""]
+    enter = ""
+    if in_own_namespace():
+        lines += [
+            "It lives in a network namespace of its own, because it was not started as root.  From another",
+            "terminal of yours:",
+            "",
+        ]
+        enter = f"nsenter --preserve-credentials -U -n -t {os.getpid()} "
+    lines += [
+        f"  {enter}ping {address}",
+        f"  {enter}curl http://{address}/",
+        "  tapstack status" + ("" if settings.dev == "tapstack0" else f" --dev {settings.dev}"),
+        "",
+    ]
+    if not enter:
+        lines += [f"The page for a browser: http://{address}/", ""]
+    return "\n".join([*lines, "Ctrl-C ends it.", ""])
+
+
+class StatusLine:
+    """One line at the bottom of a terminal, redrawn when told; nothing where there is no terminal."""
+
+    __slots__ = ("_last", "_live")
+
+    def __init__(self, console: Console | None = None) -> None:
+        console = console or Console()
+        self._last: tuple[float, int, int] | None = None
+        self._live = Live(Text(), console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+
+    def start(self) -> None:
+        """Begin; what is written to standard output and error goes above the line from now on."""
+        if self._live is not None:
+            self._live.start()
+
+    def stop(self) -> None:
+        """Take the line away."""
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self, now: float, rx_bytes: int, tx_bytes: int, connections: int, drops: int) -> None:
+        """Show the rates since the last call, at `now` (seconds, any origin)."""
+        if self._live is None:
+            return
+        text = Text(no_wrap=True, overflow="ellipsis")
+        if self._last is not None and now > self._last[0]:
+            then, rx_before, tx_before = self._last
+            text.append(f" in {rate((rx_bytes - rx_before) / (now - then))}", "green")
+            text.append(f"  out {rate((tx_bytes - tx_before) / (now - then))}", "cyan")
+        self._last = (now, rx_bytes, tx_bytes)
+        text.append(f"  {connections} connection{'' if connections == 1 else 's'}")
+        text.append(f"  {drops} dropped", "dim" if not drops else "yellow")
+        self._live.update(text, refresh=True)
+
+
+def rate(bytes_per_s: float) -> str:
+    """`bytes_per_s` in bits for people."""
+    bits = bytes_per_s * 8
+    for unit in ("bit/s", "kbit/s", "Mbit/s"):
+        if bits < 1000:
+            return f"{bits:.0f} {unit}" if bits >= 100 or unit == "bit/s" else f"{bits:.1f} {unit}"
+        bits /= 1000
+    return f"{bits:.1f} Gbit/s"
+
+
+def say(text: str) -> None:
+    """Write to standard output, which may have gone away."""
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except OSError:
+        pass

@@ -1,0 +1,151 @@
+import asyncio
+import json
+import os
+import socket
+import stat
+
+import pytest
+
+from stack.daemon import control
+from stack.daemon.control import ControlServer
+from stack.errors import AddressInUse, ConnectionRefused, StackError
+
+
+class Actor:
+    """Answers like a daemon; `connect` leads to an echo of its own."""
+
+    def status(self):
+        return {"big": "x" * 200_000}
+
+    async def connect(self, address, port):
+        if port == 1:
+            raise ConnectionRefused("connection refused")
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=theirs)
+
+        async def echo():
+            data = await reader.read()
+            writer.write(data)
+            writer.close()
+
+        self.echo = asyncio.create_task(echo())
+        return await asyncio.open_connection(sock=ours)
+
+    async def ping(self, address, seq, size, timeout_s):
+        return {"rtt_us": seq, "ttl": 64} if seq != 2 else {"error": "no answer"}
+
+
+def path_in(folder):
+    return folder / "run" / "tapstack0" / "control"
+
+
+def listen(folder):
+    return control.listen(path_in(folder), os.getuid(), os.getgid(), own_folder=True)
+
+
+def talk(tmp_path, request, after=b"", owners=None):
+    """All that the daemon says to `request`."""
+
+    async def scenario():
+        server = ControlServer(Actor(), owners)
+        await server.start(listen(tmp_path))
+        reader, writer = await asyncio.open_unix_connection(path_in(tmp_path))
+        writer.write(request + b"\n" + after)
+        if after:
+            writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        await server.stop()
+        return answer
+
+    path_in(tmp_path).parent.parent.mkdir(exist_ok=True)
+    return asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+def answers(tmp_path, **request):
+    return [json.loads(line) for line in talk(tmp_path, json.dumps(request).encode()).splitlines()]
+
+
+def test_only_the_owner_has_rights_on_the_socket(tmp_path):
+    with listen(tmp_path):
+        assert stat.S_IMODE(path_in(tmp_path).stat().st_mode) == 0o600
+        assert stat.S_IMODE(path_in(tmp_path).parent.stat().st_mode) == 0o700
+
+
+def test_status(tmp_path):
+    assert answers(tmp_path, op="status") == [{"ok": True, "status": {"big": "x" * 200_000}}]
+
+
+def test_ping_streams_a_line_per_request(tmp_path):
+    assert answers(tmp_path, op="ping", address="198.18.0.1", count=3, size=56, interval=0.001, timeout=1) == [
+        {"ok": True},
+        {"seq": 1, "rtt_us": 1, "ttl": 64},
+        {"seq": 2, "error": "no answer"},
+        {"seq": 3, "rtt_us": 3, "ttl": 64},
+        {"done": True},
+    ]
+
+
+def test_connect_relays_both_ways_with_half_close(tmp_path):
+    data = os.urandom(1_000_000)
+    answer = talk(tmp_path, b'{"op": "connect", "address": "198.18.0.1", "port": 7}', data)
+    assert answer == b'{"ok": true}\n' + data
+
+
+def test_what_the_stack_raises_is_told(tmp_path):
+    assert answers(tmp_path, op="connect", address="198.18.0.1", port=1) == [
+        {"ok": False, "error": "connection refused"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"",
+        b"nonsense",
+        b"[]",
+        b"{}",
+        b'{"op": "reboot"}',
+        b'{"op": ["status"]}',
+        b"\xff\xfe",
+        b'"' + b"x" * 100_000,
+        b'{"op": "ping"}',
+        b'{"op": "ping", "address": "1.2.3", "count": 1, "size": 1, "interval": 1, "timeout": 1}',
+        b'{"op": "ping", "address": "1.2.3.4", "count": 0, "size": 1, "interval": 1, "timeout": 1}',
+        b'{"op": "ping", "address": "1.2.3.4", "count": 1, "size": 1, "interval": NaN, "timeout": 1}',
+        b'{"op": "connect", "address": "1.2.3.4", "port": 0}',
+        b'{"op": "connect", "address": null, "port": 1}',
+        b'{"op": "connect", "address": "1.2.3.4", "port": {}}',
+        b"[" * 10_000,
+    ],
+)
+def test_bad_requests_get_a_sentence(tmp_path, request_line):
+    answer = json.loads(talk(tmp_path, request_line))
+    assert answer["ok"] is False
+    assert answer["error"]
+
+
+def test_other_users_are_turned_away(tmp_path):
+    ours = os.getuid()
+    assert json.loads(talk(tmp_path, b'{"op": "status"}', owners=frozenset({ours})))["ok"]
+    assert json.loads(talk(tmp_path, b'{"op": "status"}', owners=frozenset({ours + 1}))) == {
+        "ok": False,
+        "error": "not your daemon",
+    }
+
+
+def test_second_daemon_on_the_same_socket_is_refused(tmp_path):
+    with listen(tmp_path), pytest.raises(AddressInUse, match="another tapstack daemon"):
+        listen(tmp_path)
+
+
+def test_socket_of_a_daemon_that_died_is_replaced(tmp_path):
+    listen(tmp_path).close()
+    with listen(tmp_path):
+        pass
+
+
+def test_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(StackError, match="control socket"):
+        listen(tmp_path)
