@@ -1,1 +1,1 @@
-"""Layer 6: the tapstack command."""
+"""Layer 6: the `tapstack` command."""

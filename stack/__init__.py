@@ -1,0 +1,35 @@
+"""A TCP/IP host you can import.
+
+    async with stack.open_tap("tapstack0", "198.18.0.2/24", host_address="198.18.0.1") as host:
+        reader, writer = await host.open_connection("198.18.0.1", 8000)
+
+The names below are the public ones; each is loaded when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stack.aio.network import AsyncHost
+    from stack.app import open_device, open_tap, run
+    from stack.config import HostConfig, IpConfig, TcpConfig
+    from stack.errors import StackError
+
+__all__ = ["AsyncHost", "HostConfig", "IpConfig", "StackError", "TcpConfig", "open_device", "open_tap", "run"]
+
+_HOME = {
+    "AsyncHost": "stack.aio.network",
+    "HostConfig": "stack.config",
+    "IpConfig": "stack.config",
+    "StackError": "stack.errors",
+    "TcpConfig": "stack.config",
+    "open_device": "stack.app",
+    "open_tap": "stack.app",
+    "run": "stack.app",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,83 @@
+"""Puts the parts together: a device, a host on it, and the event loop that drives them.
+
+    async with stack.open_tap("tapstack0", "198.18.0.2/24", host_address="198.18.0.1") as host:
+        reader, writer = await host.open_connection("198.18.0.1", 8000)
+
+The daemon is built from the same functions.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, BinaryIO, TypeVar
+
+from stack.aio.driver import Driver
+from stack.aio.network import AsyncHost
+from stack.config import HostConfig
+from stack.daemon import hostside
+from stack.device.base import Device
+from stack.device.fault import FaultDevice, Faults
+from stack.device.pcap import CaptureDevice
+from stack.device.pcapng import PcapngWriter
+from stack.device.tap import TapDevice
+
+T = TypeVar("T")
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Uvloop's where it is installed, else asyncio's own."""
+    try:
+        import uvloop  # noqa: PLC0415  # optional
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run(main)` on the fastest loop there is."""
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(main)
+
+
+def open_device(name: str, *, mtu: int = 1500, offload: bool = True) -> TapDevice:
+    """A TAP device, with the kernel's offloads where it has them.  Needs CAP_NET_ADMIN.  Raises DeviceError."""
+    return TapDevice(name, mtu=mtu, offload=offload)
+
+
+def wrap_device(device: Device, faults: Faults | None = None, capture: BinaryIO | None = None, seed: int = 1) -> Device:
+    """`device` as seen through faults in both directions and a capture of what the stack sees and sends."""
+    if faults is not None:
+        device = FaultDevice(device, random.Random(seed), Driver.clock, inbound=faults, outbound=faults)
+    if capture is not None:
+        device = CaptureDevice(device, PcapngWriter(capture), Driver.clock)
+    return device
+
+
+@contextlib.asynccontextmanager
+async def open_tap(
+    name: str = "tapstack0",
+    address: str = "198.18.0.2/24",
+    *,
+    host_address: str | None = "198.18.0.1",
+    mtu: int = 1500,
+    offload: bool = True,
+    config: HostConfig | None = None,
+) -> AsyncIterator[AsyncHost]:
+    """A host of its own address on a new TAP device; it and the device end with the context.
+
+    `host_address` is what the kernel gets on its side, and the stack's default gateway; None leaves the
+    kernel's side to you.  Needs root (CAP_NET_ADMIN).  Raises ConfigError, DeviceError, AddressInUse.
+    """
+    interface = ipaddress.IPv4Interface(address)
+    device = open_device(name, mtu=mtu, offload=offload)
+    try:
+        if host_address is not None:
+            hostside.check_free(name, interface.network)
+            hostside.configure(name, ipaddress.IPv4Interface(f"{host_address}/{interface.network.prefixlen}"), mtu)
+        async with AsyncHost(config) as host:
+            host.add_device(device, address, gateway=host_address)
+            yield host
+    finally:
+        device.close()

@@ -1,0 +1,157 @@
+"""The `tapstack` command.
+
+Exit codes: 0 done, 1 something failed on the way, 2 it could not begin (bad option or configuration, device or
+address taken, no daemon).  What goes wrong is told in one sentence on standard error.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import click
+
+from stack.cli import client
+from stack.errors import StackError
+
+
+def fail(message: str, code: int = 2) -> NoReturn:
+    """End with one sentence."""
+    click.echo(f"tapstack: {message}", err=True)
+    sys.exit(code)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Turn what can be foreseen to go wrong into a sentence and exit code 2."""
+    try:
+        yield
+    except StackError as error:
+        fail(error.strerror or str(error))
+
+
+class Address(click.ParamType[str]):
+    """An IPv4 address, or a name that this machine can resolve to one."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As dotted decimal."""
+        try:
+            return client.resolve(str(value))
+        except OSError as error:
+            self.fail(f"{value}: {error.strerror or error}", param, ctx)
+
+
+def daemon_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that choose a running daemon."""
+    function = click.option("--control", metavar="PATH", default=None, help="Its control socket.")(function)
+    return click.option(
+        "--dev", metavar="NAME", default="tapstack0", show_default=True, help="The device of the daemon to talk to."
+    )(function)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tapstack", prog_name="tapstack")
+def main() -> None:
+    """A TCP/IP host in user space, on a TAP device."""
+
+
+@main.command()
+@click.option("--config", metavar="FILE.toml", default=None, help="Settings; options on the command line go first.")
+@click.option("--dev", metavar="NAME", default=None, help="TAP device.  [default: tapstack0]")
+@click.option("--address", metavar="ADDR/LEN", default=None, help="The stack's address.  [default: 198.18.0.2/24]")
+@click.option("--host-address", metavar="ADDR", default=None, help="The kernel's address.  [default: 198.18.0.1]")
+@click.option("--mtu", type=int, default=None, help="Bytes of an IP packet.  [default: 1500]")
+@click.option(
+    "--user", metavar="NAME", default=None, help="Whom to become after start.  [default: who called sudo, else nobody]"
+)
+@click.option("--uplink", is_flag=True, default=None, help="Forward and masquerade the stack's traffic on this host.")
+@click.option("--no-offload", "offload", flag_value=False, default=None, help="Plain frames, no checksum or TSO help.")
+@click.option("--capture", metavar="FILE", default=None, help="Write all frames to a pcapng file.")
+@click.option("--control", metavar="PATH", default=None, help="Control socket.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default=None)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default=None)
+@click.option("--loss", type=float, default=None, help="Fraction of frames to lose, each way.")
+@click.option("--duplicate", type=float, default=None, help="Fraction of frames to send twice.")
+@click.option("--corrupt", type=float, default=None, help="Fraction of frames to damage.")
+@click.option("--reorder", type=float, default=None, help="Fraction of frames to put out of order.")
+@click.option("--delay", "delay_ms", metavar="MS", type=float, default=None, help="Delay of every frame.")
+@click.option("--jitter", "jitter_ms", metavar="MS", type=float, default=None, help="Random part of the delay.")
+@click.option("--rate", "rate_mbit", metavar="MBIT", type=float, default=None, help="Limit in Mbit/s.")
+@click.option("--seed", type=int, default=None, help="Of the faults above.")
+def up(config: str | None, **options: Any) -> None:
+    """Run the daemon in the foreground."""
+    # Loaded here: the other commands start faster without the stack.
+    from stack.daemon import private, settings  # noqa: PLC0415
+
+    fault = {name: options.pop(name) for name in settings.FaultSettings.__struct_fields__}
+    with sentences():
+        loaded = settings.load(config, {**options, "fault": fault})
+        private.become_root(sys.argv[1:])
+        from stack.daemon import run  # noqa: PLC0415
+
+        code = run.up(loaded)
+    sys.exit(code)
+
+
+@main.command()
+@daemon_options
+@click.option("--json", "as_json", is_flag=True, help="The snapshot as JSON.")
+def status(dev: str, control: str | None, as_json: bool) -> None:
+    """Interfaces, neighbours, routes, sockets and drop counters of the running daemon."""
+    from stack.cli import render  # noqa: PLC0415  # rich takes a while to load
+
+    with sentences():
+        snapshot = client.status(dev, control)
+    click.echo(render.as_json(snapshot) if as_json else render.as_text(snapshot))
+
+
+@main.command()
+@daemon_options
+@click.option("-c", "--count", type=click.IntRange(min=1), default=None, help="Stop after so many.")
+@click.option("-s", "--size", type=click.IntRange(0, 65_507), default=56, show_default=True, help="Bytes of data.")
+@click.option("-i", "--interval", type=click.FloatRange(0.001, 3600), default=1.0, show_default=True)
+@click.option(
+    "-W", "--timeout", type=click.FloatRange(0.001, 3600), default=2.0, show_default=True, help="Wait for an answer."
+)
+@click.argument("address", type=Address())
+def ping(dev: str, control: str | None, address: str, **options: Any) -> None:
+    """Send echo requests from the stack's address."""
+    with sentences():
+        sys.exit(client.ping(dev, control, address, **options))
+
+
+@main.command()
+@daemon_options
+@click.option("-w", "--timeout", type=click.FloatRange(0.001, 180), default=180.0, help="Wait for the connection.")
+@click.argument("address", type=Address())
+@click.argument("port", type=click.IntRange(1, 65_535))
+def nc(dev: str, control: str | None, address: str, port: int, timeout: float) -> None:
+    """Connect from the stack's address; standard input and output are the connection.
+
+    The end of standard input is sent as FIN; the command ends when the peer has closed too.
+    """
+    with sentences():
+        sys.exit(client.nc(dev, control, address, port, timeout))
+
+
+@main.command()
+@daemon_options
+@click.option("-o", "--output", metavar="FILE", default=None, help="Write the body there.")
+@click.option("-i", "--include", is_flag=True, help="Show the response headers too.")
+@click.argument("url")
+def get(dev: str, control: str | None, url: str, output: str | None, include: bool) -> None:
+    """Fetch an http:// URL from the stack's address."""
+    with sentences():
+        sys.exit(client.get(dev, control, url, output, include))
+
+
+@main.command()
+@click.option("--size", type=click.IntRange(1, 1 << 20), default=100, show_default=True, help="MiB to move each way.")
+def demo(size: int) -> None:
+    """Show everything at work in a private network namespace, unattended."""
+    from stack.cli import demo as show  # noqa: PLC0415
+
+    with sentences():
+        sys.exit(show.run(size))

@@ -1,0 +1,116 @@
+"""`tapstack status` for people: interfaces, neighbours, routes, sockets like `ss -ti`, and what was dropped."""
+
+import json
+from typing import Any
+
+from stack.daemon.page import duration, size
+
+
+def as_json(status: dict[str, Any]) -> str:
+    """The whole snapshot."""
+    return json.dumps(status, indent=2)
+
+
+def as_text(status: dict[str, Any]) -> str:
+    """The snapshot in sections."""
+    daemon, counters = status["daemon"], status["counters"]
+    lines = [
+        (
+            f"tapstack on {daemon['device']}: {daemon['address']}, up {daemon['uptime_s']} s, "
+            f"{counters['rx_frames']} frames in ({size(counters['rx_bytes'])}), "
+            f"{counters['tx_frames']} out ({size(counters['tx_bytes'])})"
+        )
+    ]
+    names = {interface["ifindex"]: interface["name"] for interface in status["interfaces"]}
+    lines += _section(
+        "Interfaces",
+        ("name", "mac", "mtu", "addresses"),
+        [
+            (
+                one["name"],
+                one["mac"],
+                one["mtu"],
+                " ".join(f"{a} ({_claim(status, a)})" if _claim(status, a) else a for a in one["addrs"]),
+            )
+            for one in status["interfaces"]
+        ],
+    )
+    lines += _section(
+        "Neighbours",
+        ("address", "dev", "mac", "state"),
+        [
+            (one["addr"], names.get(one["ifindex"], one["ifindex"]), one["mac"] or "-", one["state"])
+            for one in status["neighbors"]
+        ],
+    )
+    lines += _section(
+        "Routes",
+        ("destination", "via", "dev", "source"),
+        [
+            (one["dst"], one["gateway"] or "-", names.get(one["ifindex"], one["ifindex"]), one["src"] or "-")
+            for one in status["routes"]
+        ],
+    )
+    lines += _section(
+        "Listening",
+        ("", "address", "queue"),
+        [
+            *(
+                ("tcp", f"{one['local_address']}:{one['local_port']}", f"{one['waiting']}/{one['backlog']}")
+                for one in status["listeners"]
+            ),
+            *(("udp", f"{one['local_address']}:{one['local_port']}", f"{one['queued']}") for one in status["udp"]),
+        ],
+    )
+    lines += ["", "Connections"]
+    for one in status["connections"]:
+        lines += [f"  {line}" for line in _connection(one)]
+    if not status["connections"]:
+        lines.append("  none")
+    lines += _section("Dropped", ("reason", "count"), sorted(status["drops"].items(), key=lambda item: -item[1]))
+    return "\n".join(lines)
+
+
+def _claim(status: dict[str, Any], address: str) -> str:
+    """What RFC 5227 says of `address`, unless it is simply ours."""
+    state = str(status["addresses"].get(address.partition("/")[0], ""))
+    return "" if state.lower() in {"", "assigned", "announced", "in_use"} else state.lower()
+
+
+def _connection(one: dict[str, Any]) -> list[str]:
+    """Two lines, as `ss -ti` has them."""
+    words = [
+        *one["options"],
+        one["congestion"],
+        f"rto:{one['rto_us'] / 1000:g}",
+        f"rtt:{one['srtt_us'] / 1000:g}/{one['rttvar_us'] / 1000:g}",
+        f"mss:{one['mss']}",
+        f"cwnd:{one['cwnd']}",
+    ]
+    if one["ssthresh"] < 1 << 30:
+        words.append(f"ssthresh:{one['ssthresh']}")
+    words += [f"snd_wnd:{one['snd_wnd']}", f"rcv_wnd:{one['rcv_wnd']}", f"delivered:{one['delivered']}"]
+    words += [
+        f"{name}:{one[name]}"
+        for name in ("in_flight", "unsent", "retransmits", "sacked", "lost", "out_of_order", "backoff")
+        if one[name]
+    ]
+    if one["min_rtt_us"] > 0:
+        words.append(f"minrtt:{duration(one['min_rtt_us']).replace(' ', '')}")
+    if one["timers"]:
+        words.append(f"timers:{','.join(one['timers'])}")
+    ends = f"{one['local_address']}:{one['local_port']}  {one['remote_address']}:{one['remote_port']}"
+    queues = f"recv-q {one['recv_queue']:<7} send-q {one['send_queue']:<7}"
+    return [f"{one['state']:<12} {queues} {ends}", f"    {' '.join(words)}"]
+
+
+def _section(title: str, heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
+    """A titled table with columns as wide as needed."""
+    if not rows:
+        return ["", title, "  none"]
+    table = [heads, *(tuple(str(cell) for cell in row) for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
+    body = [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    ]
+    return ["", title, *body]
