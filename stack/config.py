@@ -40,6 +40,7 @@ class TcpConfig:
     rto_min_us: int = 200 * MS
     rto_max_us: int = 120 * SECOND  # RFC 6298 §2.5: at least 60 s
     delayed_ack_us: int = 40 * MS  # RFC 9293 §3.8.6.3 (MUST-40): under 500 ms
+    quick_acks: int = 16  # this many segments are acknowledged at once on a new connection
     syn_retries_us: int = 3 * MINUTE  # RFC 9293 §3.8.3 (MUST-23): R2 of a SYN at least 3 minutes
     r1_retries: int = 3  # RFC 9293 §3.8.3 (SHLD-10)
     user_timeout_us: int = 15 * MINUTE  # RFC 9293 §3.8.3 (SHLD-11): R2 at least 100 s

@@ -1,0 +1,378 @@
+"""Segment arrives: the steps of RFC 9293 §3.10.7, in its order.
+
+Each step is one function; it returns an action mask, or STOP when the segment is finished with.  A drop is counted
+in `DROPS`, which the Host reads after the segment (the Connection knows no statistics object).
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from stack import errors
+from stack.stats import DropReason
+from stack.tcp import output
+from stack.tcp.events import CONNECTED, EOF, READABLE, URGENT
+from stack.tcp.receiver import ACK_LATER, ACK_NOW, OUTPUT
+from stack.tcp.segment import ACK, FIN, RST, SYN, URG, Segment
+from stack.tcp.sender import FIN_ACKED
+from stack.tcp.state import (
+    CLOSE_WAIT,
+    CLOSING,
+    ESTABLISHED,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    LAST_ACK,
+    SYN_RECEIVED,
+    TIME_WAIT,
+)
+from stack.tcp.time_wait import ANSWER, REOPEN
+from stack.tcp.timers import DELAYED_ACK, KEEPALIVE, USER
+from stack.tcp.timers import FIN_WAIT_2 as T_FIN_WAIT_2
+from stack.tcp.timers import TIME_WAIT as T_TIME_WAIT
+from stack.wire.seq import HALF, MASK
+from stack.wire.tcp import SynOptions, parse_syn
+
+if TYPE_CHECKING:
+    from stack.tcp.connection import Connection
+
+STOP: Final = 1 << 16  # the segment is finished with
+DROP_SHIFT: Final = 20  # the reason of a drop stands above this bit of the action mask
+
+
+def dropped(reason: DropReason, actions: int = 0) -> int:
+    """The action mask of a segment that is dropped."""
+    return actions | STOP | int(reason) << DROP_SHIFT
+
+
+# -- SYN-SENT (RFC 9293 §3.10.7.3)
+
+
+def on_syn_sent(conn: "Connection", seg: Segment, now: int) -> int:
+    """A segment in SYN-SENT."""
+    snd, flags = conn.snd, seg.flags
+    has_ack = bool(flags & ACK)
+    acceptable = has_ack and seg.ack == snd.snd_nxt
+    if has_ack and not acceptable:
+        if flags & RST:
+            return dropped(DropReason.TCP_BAD_ACK)
+        conn.rst_seq = seg.ack  # (T-RST-2): reset what it is about, and stay
+        return dropped(DropReason.TCP_BAD_ACK, OUTPUT)
+    if flags & RST:
+        # RFC 5961 §3.2: only with an acceptable ACK
+        if not acceptable:
+            return dropped(DropReason.TCP_BLIND_RST)
+        conn.fail(errors.ConnectionRefused("the peer refused the connection"))
+        return OUTPUT
+    if not flags & SYN:
+        return dropped(DropReason.TCP_BAD_FLAGS)
+    negotiate(conn, seg, now)
+    conn.timers.cancel_all()
+    conn.last_rx_at = now
+    if acceptable:
+        conn.enter(ESTABLISHED)
+        established(conn, seg, now)
+        conn.ack_now = True
+    else:
+        # RFC 9293 §3.5 (MUST-10): simultaneous open
+        conn.enter(SYN_RECEIVED)
+        conn.syn_due = True
+        conn.snd.snd_wnd = seg.wnd
+        conn.timers.arm(USER, now + conn.config.syn_retries_us)
+    return OUTPUT | text_of_syn(conn, seg, now)
+
+
+def text_of_syn(conn: "Connection", seg: Segment, now: int) -> int:
+    """Data and FIN on a SYN wait for ESTABLISHED (T-HS-1)."""
+    if not seg.length and not seg.flags & FIN:
+        return 0
+    seg.seq = conn.rcv.rcv_nxt
+    conn.rcv.rcv_adv = (conn.rcv.rcv_nxt + min(conn.rcv.limit, 0xFFFF)) & MASK
+    return (_text(conn, seg, now) | fin(conn, seg, now)) & ~STOP
+
+
+def negotiate(conn: "Connection", seg: Segment, now: int) -> None:
+    """Take the peer's SYN: IRS and its options (RFC 9293 §3.7.1, RFC 7323 §2-3, RFC 2018 §2)."""
+    rcv, config = conn.rcv, conn.config
+    options = parse_syn(seg.options) if seg.options else SynOptions()
+    rcv.start(seg.seq)
+    conn.peer_mss = options.mss or conn.peer_mss  # (MUST-15): 536 when absent
+    # RFC 7323 §2.2 (7323-2.2): scaling only when both sides offered it
+    conn.peer_wscale = options.wscale if config.window_scaling else -1
+    if conn.peer_wscale < 0:
+        rcv.rcv_wscale = 0
+    else:
+        conn.snd.snd_wscale = conn.peer_wscale
+    conn.ts_ok = config.timestamps and seg.has_ts
+    if conn.ts_ok:
+        rcv.ts_recent, rcv.ts_recent_at = seg.tsval, now
+    conn.sack_ok = config.sack and options.sack_ok  # RFC 2018 §2 (2018-1)
+
+
+def established(conn: "Connection", seg: Segment, now: int) -> None:
+    """Our SYN is acknowledged."""
+    snd = conn.snd
+    sampled = not conn.syn_tries and conn.opened_at
+    snd.start(now, conn.effective_mss(), conn.sack_ok, conn.syn_lost)
+    snd.max_gso = conn.max_gso
+    # the window of a SYN is not scaled (7323-2.2)
+    snd.snd_wnd = seg.wnd if seg.flags & SYN else seg.wnd << snd.snd_wscale
+    snd.max_snd_wnd = snd.snd_wnd
+    snd.snd_wl1, snd.snd_wl2 = seg.seq, seg.ack
+    if sampled and not conn.syn_lost:
+        snd.rtt.on_sample(now - conn.opened_at)
+    conn.syn_due = False
+    conn.timers.cancel_all()
+    conn.events |= CONNECTED
+    if conn.config.keepalive:
+        conn.timers.arm(KEEPALIVE, now + conn.config.keepalive_idle_us)
+
+
+# -- SYN-RECEIVED and the synchronised states (RFC 9293 §3.10.7.4)
+
+
+def on_synchronised(conn: "Connection", seg: Segment, now: int) -> int:
+    """A segment in SYN-RECEIVED or later: the eight checks in their order."""
+    if conn.state == TIME_WAIT:
+        return _time_wait(conn, seg, now)
+    actions = _check_sequence(conn, seg, now)
+    if actions & STOP:
+        return actions
+    if seg.flags & RST:
+        return _check_reset(conn, seg)
+    if seg.flags & SYN:
+        return _check_syn(conn, seg)
+    conn.last_rx_at = now
+    conn.keepalive_sent = 0
+    answer = _check_ack(conn, seg, now)
+    actions |= answer
+    if answer & STOP:
+        return actions
+    if seg.flags & URG:
+        _urgent(conn, seg)
+    if seg.length:
+        actions |= _text(conn, seg, now)
+    if seg.flags & FIN and not actions & STOP:
+        actions |= fin(conn, seg, now)
+    return actions
+
+
+def _time_wait(conn: "Connection", seg: Segment, now: int) -> int:
+    record = conn.time_wait
+    assert record is not None
+    verdict = record.on_segment(seg, now)
+    if conn.timers.at[T_TIME_WAIT] != record.expires_at:
+        conn.timers.arm(T_TIME_WAIT, record.expires_at)
+    if verdict in (ANSWER, REOPEN):
+        conn.ack_now = True
+        return dropped(DropReason.TCP_TIME_WAIT, ACK_NOW)
+    return dropped(DropReason.TCP_TIME_WAIT)
+
+
+def _challenge(conn: "Connection", reason: DropReason) -> int:
+    """Drop and acknowledge (RFC 5961 §3-5); the Host limits their rate (§7)."""
+    conn.ack_now = True
+    return dropped(reason, ACK_NOW)
+
+
+def _check_sequence(conn: "Connection", seg: Segment, now: int) -> int:
+    """First check: PAWS, then acceptability (RFC 9293 §3.10.7.4, RFC 7323 §5)."""
+    rcv, flags = conn.rcv, seg.flags
+    if conn.ts_ok and not flags & RST:
+        if not seg.has_ts:
+            if not flags & SYN:
+                return dropped(DropReason.TCP_MISSING_TIMESTAMP)  # RFC 7323 §3.2 (7323-3.2b)
+        elif rcv.paws_reject(seg, now):
+            return _challenge(conn, DropReason.TCP_PAWS)
+    length = seg.length + (1 if flags & SYN else 0) + (1 if flags & FIN else 0)
+    if not rcv.acceptable(seg.seq, length):
+        if flags & RST:
+            return dropped(DropReason.TCP_OUT_OF_WINDOW)
+        if conn.state == SYN_RECEIVED and flags & (SYN | ACK) == SYN and seg.seq == rcv.irs:
+            conn.syn_due = True  # (T-HS-2): the peer did not get our SYN-ACK
+            return dropped(DropReason.TCP_DUPLICATE, OUTPUT)
+        if flags & SYN and conn.state > SYN_RECEIVED:
+            return _challenge(conn, DropReason.TCP_BLIND_SYN)  # RFC 5961 §4 (5961-4): any sequence number
+        if seg.seq != rcv.rcv_nxt or rcv.rcv_wnd():
+            _note_duplicate(conn, seg)
+            if flags & ACK and not flags & SYN and conn.state != SYN_RECEIVED:
+                # its ACK may still be news when everything it carries is old
+                _old_segment_ack(conn, seg, now)
+            return _challenge(conn, DropReason.TCP_OUT_OF_WINDOW)
+        # RFC 9293 §3.10.7.4 (MUST-66): with a zero window ACK, RST and URG are taken, the text is not
+        seg.length = 0
+        seg.flags = flags & ~FIN
+        conn.ack_now = True
+        if conn.ts_ok and seg.has_ts:
+            rcv.update_ts(seg, now)
+        return ACK_NOW
+    if conn.ts_ok and seg.has_ts and not flags & RST:
+        rcv.update_ts(seg, now)
+    return 0
+
+
+def _note_duplicate(conn: "Connection", seg: Segment) -> None:
+    """RFC 2883 §4.1 (2883-1): a segment that lies before rcv_nxt altogether is reported as D-SACK."""
+    rcv = conn.rcv
+    if seg.length and conn.sack_ok and 0 < (rcv.rcv_nxt - seg.seq) & MASK < HALF:
+        rcv.dsack = (seg.seq, (seg.seq + seg.length) & MASK)
+
+
+def _old_segment_ack(conn: "Connection", seg: Segment, now: int) -> None:
+    """DEVIATES RFC 9293 §3.10.7.4: a retransmission whose text is old still carries a current ACK; as in deployed
+    stacks that ACK counts, else two peers that lost each other's ACKs would wait for a timeout."""
+    snd = conn.snd
+    if 0 < (conn.rcv.rcv_nxt - seg.seq) & MASK < HALF and 0 < (seg.ack - snd.snd_una) & MASK <= (
+            snd.snd_max - snd.snd_una) & MASK and conn.state in (ESTABLISHED, CLOSE_WAIT):
+        snd.on_ack(seg, conn.echo_rtt(seg, now), now)
+
+
+def _check_reset(conn: "Connection", seg: Segment) -> int:
+    """Second check: RST (RFC 5961 §3.2, 5961-3)."""
+    if seg.seq != conn.rcv.rcv_nxt:
+        return _challenge(conn, DropReason.TCP_BLIND_RST)
+    state = conn.state
+    if state == SYN_RECEIVED:
+        # (MUST-11): a passive open goes back to LISTEN, which is the Listener's own state
+        conn.fail(None if conn.passive else errors.ConnectionRefused("the peer refused the connection"))
+    elif state in (CLOSING, LAST_ACK):
+        conn.fail(None)
+    else:
+        conn.rcv.clear()
+        conn.fail(errors.ConnectionReset("the peer reset the connection"))
+    return STOP | OUTPUT
+
+
+def _check_syn(conn: "Connection", seg: Segment) -> int:
+    """Fourth check: SYN (RFC 5961 §4, 5961-4)."""
+    if conn.state == SYN_RECEIVED and conn.passive:
+        conn.fail(None)  # RFC 9293 §3.10.7.4: back to LISTEN
+        return dropped(DropReason.TCP_BLIND_SYN, OUTPUT)
+    return _challenge(conn, DropReason.TCP_BLIND_SYN)
+
+
+def _check_ack(conn: "Connection", seg: Segment, now: int) -> int:
+    """Fifth check: the ACK field."""
+    if not seg.flags & ACK:
+        return dropped(DropReason.TCP_NO_ACK)
+    snd = conn.snd
+    ahead = (seg.ack - snd.snd_una) & MASK
+    sent = (snd.snd_max - snd.snd_una) & MASK
+    if conn.state == SYN_RECEIVED:
+        if not 0 < ahead <= sent:
+            conn.rst_seq = seg.ack
+            return dropped(DropReason.TCP_BAD_ACK, OUTPUT)
+        conn.enter(ESTABLISHED)
+        established(conn, seg, now)
+        if conn.rcv.queued:
+            conn.events |= READABLE
+        if conn.rcv.fin_received:
+            conn.enter(CLOSE_WAIT)
+        if snd.fin_queued:
+            conn.enter(LAST_ACK if conn.rcv.fin_received else FIN_WAIT_1)
+        return OUTPUT
+    if ahead > sent:
+        if ahead < HALF:
+            return _challenge(conn, DropReason.TCP_BAD_ACK)  # (T-ACK-1): an ACK of something not sent
+        # RFC 5961 §5 (5961-5): too old an ACK
+        if (snd.snd_una - seg.ack) & MASK > max(snd.max_snd_wnd, 1):
+            return _challenge(conn, DropReason.TCP_BAD_ACK)
+        return 0
+    result = snd.on_ack(seg, conn.echo_rtt(seg, now) if snd.total_retrans else -1, now)
+    if conn.want_writable:
+        conn.check_writable()
+    if result & FIN_ACKED:
+        return OUTPUT | _fin_acked(conn, now)
+    return OUTPUT
+
+
+def _fin_acked(conn: "Connection", now: int) -> int:
+    state = conn.state
+    if state == FIN_WAIT_1:
+        conn.enter(FIN_WAIT_2)
+        if conn.released:
+            conn.timers.arm(T_FIN_WAIT_2, now + conn.config.fin_wait_2_us)  # (T-FIN-4)
+    elif state == CLOSING:
+        conn.enter_time_wait(now)
+    elif state == LAST_ACK:
+        conn.fail(None)
+        return STOP
+    return 0
+
+
+def _urgent(conn: "Connection", seg: Segment) -> None:
+    """Sixth check (RFC 9293 §3.8.5, RFC 6093 §3): the pointer names the octet after the urgent data."""
+    rcv = conn.rcv
+    up = (seg.seq + seg.up) & MASK
+    if rcv.rcv_up < 0 or 0 < (up - rcv.rcv_up) & MASK < HALF:
+        if 0 < (up - rcv.rcv_nxt) & MASK < HALF:
+            rcv.rcv_up = up
+            conn.events |= URGENT
+
+
+def _text(conn: "Connection", seg: Segment, now: int) -> int:
+    """Seventh: the segment text."""
+    if conn.state not in (ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, SYN_RECEIVED):
+        return 0
+    if conn.released and conn.state != SYN_RECEIVED:
+        # RFC 9293 §3.6.1 (SHLD-3): nobody will read this
+        conn.rst_seq = output.sequence_for_control(conn)
+        conn.fail(None if conn.snd.may_close_idle() else errors.ConnectionAborted("data arrived after close"))
+        return dropped(DropReason.TCP_AFTER_CLOSE, OUTPUT)
+    rcv = conn.rcv
+    before = rcv.rcv_nxt
+    answer = rcv.on_data(seg)
+    if rcv.overflowed:
+        rcv.overflowed = False
+        conn.ack_now = True
+        return dropped(DropReason.TCP_REASSEMBLY_FULL, ACK_NOW)
+    if rcv.rcv_nxt != before:
+        conn.events |= READABLE
+    if answer & ACK_NOW:
+        conn.ack_now = True
+    elif answer:
+        conn.ack_pending = True
+    else:
+        timers = conn.timers
+        if not timers.running(DELAYED_ACK):
+            timers.arm(DELAYED_ACK, now + conn.config.delayed_ack_us)
+    if conn.pending_fin >= 0:
+        answer |= take_fin(conn, now)
+    return answer
+
+
+def fin(conn: "Connection", seg: Segment, now: int) -> int:
+    """Eighth: the FIN bit (T-FIN-1)."""
+    rcv = conn.rcv
+    if rcv.fin_received:
+        conn.ack_now = True
+        return ACK_NOW
+    at = (seg.seq + seg.length) & MASK
+    # beyond the window it does not count, as data would not (T-WND-1)
+    if (at - rcv.rcv_nxt) & MASK >= max((rcv.rcv_adv - rcv.rcv_nxt) & MASK, 1):
+        return 0
+    conn.pending_fin = at
+    if at != rcv.rcv_nxt:
+        return 0  # its data is missing
+    return take_fin(conn, now)
+
+
+def take_fin(conn: "Connection", now: int) -> int:
+    """Process the FIN when everything before it has arrived."""
+    rcv = conn.rcv
+    if conn.pending_fin != rcv.rcv_nxt:
+        return 0
+    conn.pending_fin = -1
+    rcv.rcv_nxt = (rcv.rcv_nxt + 1) & MASK
+    rcv.fin_received = True
+    rcv.ofo = None
+    conn.events |= EOF
+    conn.ack_pending = True
+    state = conn.state
+    if state == ESTABLISHED:
+        conn.enter(CLOSE_WAIT)
+    elif state == FIN_WAIT_1:
+        # our FIN is not acknowledged yet, else the fifth check had moved on (T-FIN-2)
+        conn.enter(CLOSING)
+    elif state == FIN_WAIT_2:
+        conn.enter_time_wait(now)
+        conn.ack_now = True
+        return ACK_NOW
+    return ACK_LATER

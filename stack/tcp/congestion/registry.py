@@ -1,0 +1,19 @@
+"""Names of the congestion control algorithms.  A new one is one file and one line here."""
+
+from stack.errors import ConfigError
+from stack.tcp.congestion.base import Controller
+from stack.tcp.congestion.cubic import Cubic
+from stack.tcp.congestion.newreno import NewReno
+
+ALGORITHMS: dict[str, type[Controller]] = {
+    "cubic": Cubic,
+    "newreno": NewReno,
+}
+
+
+def controller(name: str, mss: int, initial_window: int) -> Controller:
+    """A new controller by name.  Raises ConfigError for an unknown one."""
+    cls = ALGORITHMS.get(name)
+    if cls is None:
+        raise ConfigError(f"congestion control {name!r} is not known; use one of {', '.join(sorted(ALGORITHMS))}")
+    return cls(mss, initial_window)

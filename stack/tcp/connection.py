@@ -1,0 +1,519 @@
+"""One TCP connection: the state machine of RFC 9293, sans I/O.
+
+Theory of operation.  A Host gives segments (`on_segment`), expiries (`on_timer`) and application calls
+(`send`, `recv`, `close`, `abort`) and takes what is to be sent (`poll_transmit`, until it says False).
+The Connection owns `state` (written only by `_enter`), the timers, and what both halves must agree on;
+everything that is SND.* belongs to the Sender and everything that is RCV.* to the Receiver, which never
+meet.  Arrival of a segment is first tried against the fast path (ESTABLISHED, in order, nothing
+unusual); all else takes the steps of RFC 9293 §3.10.7 in arrival.py.
+
+What comes up: an action mask (ACK_NOW, ACK_LATER, OUTPUT, ADVICE of receiver.py) from on_segment and
+on_timer, `events` for the application, `deadline` for the clock.  Nothing here calls back.
+
+Life: `open` (active) or a Listener (passive) starts it; `close` ends the sending side; `release` says
+that the application has gone; CLOSED in `events` says that the connection has.
+"""
+
+from collections import deque
+from typing import Final
+
+from stack import errors
+from stack.config import NEVER, TcpConfig
+from stack.tcp import arrival, output
+from stack.tcp.events import CLOSED as EV_CLOSED
+from stack.tcp.events import READABLE, WRITABLE
+from stack.tcp.info import TcpInfo, snapshot
+from stack.tcp.receiver import ACK_LATER, ACK_NOW, ADVICE, OUTPUT, Receiver
+from stack.tcp.segment import ACK, PSH, Segment
+from stack.tcp.sender import Sender
+from stack.tcp.state import (
+    CLOSE_WAIT,
+    CLOSED,
+    CLOSING,
+    ESTABLISHED,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    LAST_ACK,
+    NAMES,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+    TRANSITIONS,
+)
+from stack.tcp.time_wait import TimeWait
+from stack.tcp.timers import DELAYED_ACK, KEEPALIVE, PERSIST, RETRANSMIT, TimerTable
+from stack.tcp.timers import FIN_WAIT_2 as T_FIN_WAIT_2
+from stack.tcp.timers import TIME_WAIT as T_TIME_WAIT
+from stack.tcp.timers import USER as T_USER
+from stack.wire.frame import TxFrame
+from stack.wire.icmp import ErrorKind
+from stack.wire.seq import HALF, MASK
+from stack.wire.tcp import DEFAULT_MSS, LEN_TS, MIN_MSS
+
+_PLAIN: Final = ACK | PSH
+HARD_ERRORS: Final = (ErrorKind.PROTOCOL_UNREACHABLE, ErrorKind.PORT_UNREACHABLE)
+
+
+class Connection:
+    """A TCP connection.
+
+    `mss` is the largest payload of one packet on the path, TCP options included (path MTU - 40 for IPv4);
+    `max_gso` the largest payload that the device takes at once (0: it does not segment).  `iss` and
+    `ts_offset` come from `stack.tcp.isn`.  Times are integer microseconds.
+    """
+
+    __slots__ = (
+        "ack_now", "ack_pending", "config", "error", "events", "host_queued", "host_timer_at", "iss", "keepalive_sent",
+        "last_rx_at", "local_addr", "local_port", "max_gso", "opened_at", "parent", "passive", "path", "path_mss",
+        "peer_mss", "peer_sack", "peer_wscale", "pending_fin", "probe_due", "rcv", "remote_addr", "remote_port",
+        "released", "rst_seq", "sack_ok", "snd", "soft_error", "state", "stats_retrans", "syn_lost", "syn_due", "syn_tries",
+        "time_wait", "timers", "ts_offset", "ts_ok", "user", "want_writable",
+    )
+
+    def __init__(self, local_addr: int, local_port: int, remote_addr: int, remote_port: int, config: TcpConfig,
+                 iss: int, ts_offset: int, now: int, mss: int = 1460, max_gso: int = 0) -> None:
+        self.local_addr = local_addr
+        self.local_port = local_port
+        self.remote_addr = remote_addr
+        self.remote_port = remote_port
+        self.config = config
+        self.iss = iss
+        self.ts_offset = ts_offset
+        self.opened_at = now
+        self.path_mss = mss
+        self.max_gso = max_gso
+        self.state = CLOSED
+        self.timers = TimerTable()
+        self.snd = Sender(config, iss, self.timers)
+        self.rcv = Receiver(config)
+        self.rcv.rcv_wscale = output.wscale_for(config)
+        self.events = 0
+        self.error: Exception | None = None
+        self.soft_error: ErrorKind | None = None
+        self.passive = False
+        # negotiated (RFC 7323, RFC 2018)
+        self.ts_ok = config.timestamps
+        self.sack_ok = config.sack
+        self.peer_mss = DEFAULT_MSS
+        self.peer_wscale = -1
+        # what poll_transmit owes
+        self.ack_now = False
+        self.ack_pending = False
+        self.syn_due = False
+        self.probe_due = False  # of a zero window (or keep-alive)
+        self.rst_seq = -1  # a RST with this sequence number is due
+        self.syn_tries = 0
+        self.syn_lost = False
+        self.pending_fin = -1  # sequence number of a FIN that came before its data
+        self.keepalive_sent = 0
+        self.last_rx_at = now
+        self.released = False
+        self.want_writable = False
+        self.time_wait: TimeWait | None = None
+        # slots of the Host and the driver
+        self.path: object = None
+        self.parent: object = None
+        self.user: object = None
+        self.host_queued = False
+        self.host_timer_at = NEVER
+        self.stats_retrans = 0
+
+    # -- getters
+
+    @property
+    def deadline(self) -> int:
+        """When on_timer wants to be called, at the earliest; NEVER when no timer runs."""
+        return self.timers.deadline
+
+    def tcp_info(self) -> TcpInfo:
+        """A snapshot of everything worth seeing."""
+        return snapshot(self)
+
+    def take_events(self) -> int:
+        """The pending event bits, which are cleared."""
+        events = self.events
+        self.events = 0
+        return events
+
+    def send_room(self) -> int:
+        """Bytes of the send buffer that are free; never negative."""
+        buffer = self.snd.buffer
+        return max(0, self.config.send_buffer - (buffer.end - buffer.base))
+
+    def send_pending(self) -> int:
+        """Bytes written and not yet acknowledged."""
+        return self.snd.buffer.end - self.snd.buffer.base
+
+    def recv_pending(self) -> int:
+        """Bytes that wait to be read."""
+        return self.rcv.queued
+
+    def eof_received(self) -> bool:
+        """Whether the peer closed its side and all before it was taken in."""
+        return self.rcv.fin_received
+
+    # -- the application's calls
+
+    def open(self, now: int) -> None:
+        """Active OPEN (RFC 9293 §3.10.1): send a SYN."""
+        self._enter(SYN_SENT)
+        self.snd.snd_nxt = self.snd.snd_max = (self.iss + 1) & MASK
+        self.syn_due = True
+        # RFC 9293 §3.8.3 (MUST-22, MUST-23): R2 of a SYN is at least three minutes
+        self.timers.arm(T_USER, now + self.config.syn_retries_us)
+
+    def send(self, data: bytes | bytearray | memoryview, now: int) -> None:
+        """Queue `data`; more than `send_room()` is taken, too: the caller minds the limit.  Raises BrokenPipe after
+        close, NotConnected when the connection is closed.  RFC 9293 §3.10.2."""
+        state = self.state
+        if self.snd.fin_queued:
+            raise errors.BrokenPipe("the sending side of this connection is closed")
+        if state == CLOSED or state > CLOSE_WAIT:
+            raise errors.NotConnected(f"the connection is {NAMES[state]}; open a new one")
+        self.snd.before_send(now)
+        self.snd.buffer.append(data)
+
+    def send_urgent(self, data: bytes, now: int) -> None:
+        """Queue `data` with the urgent mark after its last byte (RFC 9293 §3.8.5, MUST-30, MUST-31)."""
+        self.send(data, now)
+        snd = self.snd
+        # RFC 6093 §3 (MUST-62): SND.UP is the number of the octet following the urgent data
+        first = snd.snd_una if self.state >= ESTABLISHED else (self.iss + 1) & MASK
+        snd.snd_up = (first + snd.buffer.end - snd.buffer.base) & MASK
+
+    def recv(self, limit: int) -> bytes:
+        """Up to `limit` bytes; b"" when nothing waits (see `eof_received`).  RFC 9293 §3.10.3."""
+        data = self.rcv.take(limit)
+        if data and self.state >= ESTABLISHED and self.rcv.update_due():
+            self.ack_pending = True
+        return data
+
+    def recv_chunks(self) -> deque[bytes]:
+        """Everything that waits, in the pieces it came in."""
+        chunks = self.rcv.take_all()
+        if chunks and self.state >= ESTABLISHED and self.rcv.update_due():
+            self.ack_pending = True
+        return chunks
+
+    def urgent_remaining(self) -> int:
+        """Bytes up to the urgent mark that were not read yet; 0 when none (RFC 9293 §3.8.5, MUST-32, MUST-33)."""
+        rcv = self.rcv
+        if rcv.rcv_up < 0:
+            return 0
+        ahead = (rcv.rcv_up - rcv.rcv_nxt) & MASK
+        if ahead >= HALF:
+            ahead -= 1 << 32
+        return max(0, ahead + rcv.queued)
+
+    def close(self, now: int) -> None:
+        """Close the sending side once everything queued is sent (RFC 9293 §3.10.4); receiving goes on."""
+        state = self.state
+        if state == SYN_SENT:
+            self.fail(None)
+            return
+        if self.snd.fin_queued or state == CLOSED or state > CLOSE_WAIT:
+            return
+        self.snd.fin_queued = True
+        if state == ESTABLISHED:
+            self._enter(FIN_WAIT_1)
+        elif state == CLOSE_WAIT:
+            self._enter(LAST_ACK)
+
+    def release(self, now: int) -> None:
+        """The application has gone and reads no more: what it did not read, or what comes later, is answered with RST
+        (RFC 9293 §3.6.1, MAY-1, SHLD-3), and FIN-WAIT-2 does not last for ever."""
+        self.released = True
+        if self.rcv.queued and self.state >= SYN_RECEIVED and self.state != TIME_WAIT:
+            self.abort(now)
+            return
+        if self.state == FIN_WAIT_2:
+            self.timers.arm(T_FIN_WAIT_2, now + self.config.fin_wait_2_us)
+
+    def abort(self, now: int, error: Exception | None = None) -> None:
+        """Drop everything and reset the peer where it is synchronised (RFC 9293 §3.10.5, T-ABT-1)."""
+        if self.state in (SYN_RECEIVED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT):
+            # a peer that took less than we sent must still find the number acceptable
+            self.rst_seq = output.sequence_for_control(self)
+        if self.state != CLOSED:
+            self.fail(error if error is not None else errors.ConnectionAborted("the connection was aborted"))
+
+    def set_nodelay(self, on: bool) -> None:
+        """Nagle's algorithm off or on (RFC 9293 §3.7.4, MUST-17); what waits for it goes out now."""
+        self.snd.nodelay = on
+
+    def set_keepalive(self, on: bool, now: int) -> None:
+        """Keep-alive on or off (RFC 9293 §3.8.4, MUST-24)."""
+        if on and self.state >= ESTABLISHED:
+            self.timers.arm(KEEPALIVE, now + self.config.keepalive_idle_us)
+        elif not on:
+            self.timers.cancel(KEEPALIVE)
+
+    # -- the network's calls
+
+    def on_segment(self, seg: Segment, now: int) -> int:
+        """A segment for this connection; returns an action mask.  RFC 9293 §3.10.7."""
+        if self.state == ESTABLISHED:
+            rcv, snd = self.rcv, self.snd
+            length = seg.length
+            if (
+                seg.flags & ~PSH == ACK
+                and seg.seq == rcv.rcv_nxt
+                and not seg.options
+                and seg.has_ts == self.ts_ok
+                and (not seg.has_ts or (seg.tsval - rcv.ts_recent) & MASK < HALF)
+                and (seg.ack - snd.snd_una) & MASK <= (snd.snd_max - snd.snd_una) & MASK
+                and length <= (rcv.rcv_adv - rcv.rcv_nxt) & MASK
+                and not self.released
+            ):
+                return self._fast(seg, length, now)
+        if self.state >= SYN_RECEIVED:
+            return arrival.on_synchronised(self, seg, now)
+        if self.state == SYN_SENT:
+            return arrival.on_syn_sent(self, seg, now)
+        return 0
+
+    def _fast(self, seg: Segment, length: int, now: int) -> int:
+        """In order, acceptable ACK, nothing unusual."""
+        rcv, snd = self.rcv, self.snd
+        self.last_rx_at = now
+        ts_rtt_us = -1
+        if seg.has_ts:
+            if rcv.last_ack_sent == seg.seq:  # RFC 7323 §4.3 (7323-4.3)
+                rcv.ts_recent = seg.tsval
+                rcv.ts_recent_at = now
+            if snd.total_retrans:
+                ts_rtt_us = self.echo_rtt(seg, now)
+        actions = 0
+        ack = seg.ack
+        if ack != snd.snd_una or not length or seg.wnd << snd.snd_wscale != snd.snd_wnd:
+            snd.on_ack(seg, ts_rtt_us, now)
+            actions = OUTPUT
+            if self.want_writable:
+                self.check_writable()
+        else:
+            snd.snd_wl1 = seg.seq
+            snd.snd_wl2 = ack
+        if length:
+            self.events |= READABLE
+            answer = rcv.on_data(seg)
+            if answer:
+                actions |= answer
+                if answer & ACK_NOW:
+                    self.ack_now = True
+                else:
+                    self.ack_pending = True
+            elif self.timers.at[DELAYED_ACK] == NEVER:
+                self.timers.arm(DELAYED_ACK, now + self.config.delayed_ack_us)
+            if self.pending_fin >= 0:
+                actions |= arrival.take_fin(self, now)
+        return actions
+
+    def echo_rtt(self, seg: Segment, now: int) -> int:
+        """Round-trip time by the timestamp echo in microseconds (to a millisecond), or -1."""
+        if not seg.has_ts or not seg.tsecr:
+            return -1
+        ticks = (output.ts_now(self, now) - seg.tsecr) & MASK
+        return ticks * output.TS_TICK_US if ticks < HALF else -1
+
+    def check_writable(self) -> None:
+        """Raise WRITABLE when the send buffer is at most half full."""
+        buffer = self.snd.buffer
+        if 2 * (buffer.end - buffer.base) <= self.config.send_buffer:
+            self.want_writable = False
+            self.events |= WRITABLE
+
+    def on_timer(self, now: int) -> int:
+        """Fire what is due; returns an action mask."""
+        timers = self.timers
+        actions = 0
+        if timers.deadline <= now:
+            for slot in range(len(timers.at)):
+                if timers.at[slot] <= now:
+                    timers.at[slot] = NEVER
+                    actions |= self._expired(slot, now)
+            timers.settle()
+        return actions
+
+    def _expired(self, slot: int, now: int) -> int:
+        """The timer `slot` ran out."""
+        if slot == RETRANSMIT:
+            return self._on_retransmit(now)
+        if slot == DELAYED_ACK:
+            self.ack_pending = True
+            return OUTPUT
+        if slot == PERSIST:
+            if self.snd.on_persist(now):
+                self.probe_due = True
+            return OUTPUT
+        if slot == KEEPALIVE:
+            return self._on_keepalive(now)
+        if slot == T_USER:
+            if self.state in (SYN_SENT, SYN_RECEIVED):
+                self.fail(self._timeout_error("the peer did not answer the SYN"))
+                return OUTPUT
+            # RFC 9293 §3.8.3 (MUST-20, MUST-21): R2 ends the connection
+            self.abort(now, self._timeout_error("the peer acknowledged nothing for too long"))
+            return OUTPUT
+        if slot in (T_FIN_WAIT_2, T_TIME_WAIT):
+            self.fail(None)
+        return OUTPUT
+
+    def _timeout_error(self, text: str) -> Exception:
+        """RFC 9293 §3.9.2.2 (MUST-56, SHLD-25): a soft error that was reported meanwhile is the better reason."""
+        if self.soft_error is not None:
+            return errors.HostUnreachable(f"{text} ({self.soft_error.name.lower().replace('_', ' ')})")
+        return errors.ConnectionTimedOut(text)
+
+    def _on_retransmit(self, now: int) -> int:
+        snd = self.snd
+        if self.state in (SYN_SENT, SYN_RECEIVED):
+            # RFC 9293 §3.8.1 (T-HS-2): the same SYN again, with backoff
+            self.syn_due = True
+            self.syn_lost = True
+            self.syn_tries += 1
+            snd.rtt.on_timeout()
+            snd.total_retrans += 1
+            return OUTPUT | ADVICE if self.syn_tries == self.config.r1_retries else OUTPUT
+        snd.on_rto(now)
+        # RFC 9293 §3.8.3 (MUST-20, SHLD-10): past R1 the path deserves doubt
+        return OUTPUT | ADVICE if snd.timeouts == self.config.r1_retries else OUTPUT
+
+    def _on_keepalive(self, now: int) -> int:
+        config = self.config
+        idle = now - self.last_rx_at
+        if self.state < ESTABLISHED or self.state == TIME_WAIT:
+            return 0
+        if idle < config.keepalive_idle_us or self.snd.snd_una != self.snd.snd_nxt:
+            # RFC 9293 §3.8.4 (MUST-26): only on an idle connection
+            self.keepalive_sent = 0
+            self.timers.arm(KEEPALIVE, max(self.last_rx_at + config.keepalive_idle_us, now + 1))
+            return 0
+        if self.keepalive_sent >= config.keepalive_probes:
+            self.abort(now, errors.ConnectionTimedOut("the peer answered no keep-alive probe"))
+            return OUTPUT
+        self.keepalive_sent += 1
+        self.probe_due = True
+        self.timers.arm(KEEPALIVE, now + config.keepalive_interval_us)
+        return OUTPUT
+
+    def on_icmp_error(self, kind: ErrorKind, code: int, mtu: int, quoted_seq: int, now: int) -> bool:
+        """An ICMP error quotes one of our segments; returns whether it is believed (for FRAG_NEEDED the Host
+        then lowers the path MTU).  RFC 9293 §3.9.2.2, RFC 5927 §4."""
+        snd = self.snd
+        if self.state in (CLOSED, TIME_WAIT):
+            return False
+        # RFC 5927 §4.1 (5927-1): the quoted number must be of something outstanding
+        if (quoted_seq - snd.snd_una) & MASK >= max((snd.snd_nxt - snd.snd_una) & MASK, 1):
+            return False
+        if kind == ErrorKind.FRAG_NEEDED:
+            return True
+        if self.state < ESTABLISHED and not self.passive and kind in HARD_ERRORS:
+            # (MUST-55, SHLD-26) aborts; RFC 5927 §5: but only before the connection is synchronised
+            self.fail(errors.ConnectionRefused(f"the peer's host reports {kind.name.lower().replace('_', ' ')}"))
+            return True
+        self.soft_error = kind  # (MUST-54, MUST-56): informs, never aborts
+        return True
+
+    def set_path_mss(self, mss: int, max_gso: int, now: int) -> None:
+        """The path carries payloads of at most `mss` bytes now (MTU - 40); what is outstanding and does not fit is
+        sent again at once, without a congestion response (RFC 1191 §6.5, 1191-1)."""
+        lowered = mss < self.path_mss
+        self.path_mss = mss
+        self.max_gso = max_gso
+        self.snd.max_gso = max_gso
+        if self.state < ESTABLISHED:
+            return
+        self.snd.set_mss(self.effective_mss())
+        if lowered and self.snd.snd_una != self.snd.snd_nxt and not self.snd.probing:
+            self.snd.resend_all()
+
+    def effective_mss(self) -> int:
+        """Eff.snd.MSS of RFC 9293 §3.7.1 (MUST-16): what fits, less the options on every segment."""
+        mss = min(max(self.peer_mss, MIN_MSS), self.path_mss, self.config.mss_limit)
+        return max(mss - (LEN_TS if self.ts_ok else 0), MIN_MSS - LEN_TS)
+
+    # -- output
+
+    def poll_transmit(self, frame: TxFrame, now: int) -> bool:
+        """Fill `frame` from its transport header on with the next segment; False: nothing to send."""
+        if self.rst_seq >= 0:
+            output.fill_rst(self, frame, now)
+            return True
+        state = self.state
+        if state >= ESTABLISHED:
+            if self.ack_now:
+                output.fill_ack(self, frame, now)
+                return True
+            snd = self.snd
+            if self.probe_due:
+                self.probe_due = False
+                if output.fill_probe(self, frame, now):
+                    return True
+            if (snd.snd_nxt - snd.snd_una) & MASK != snd.buffer.end - snd.buffer.base or snd.board.lost_bytes \
+                    or snd.fin_queued:
+                if snd.next_range(now):
+                    output.fill_data(self, frame, now)
+                    return True
+            if self.ack_pending:
+                output.fill_ack(self, frame, now)
+                return True
+            return False
+        if self.syn_due and state >= SYN_SENT:
+            output.fill_syn(self, frame, now)
+            return True
+        return False
+
+    # -- shared with arrival.py and output.py
+
+    def _enter(self, state: int) -> None:
+        """The one writer of `state`."""
+        assert state in TRANSITIONS[self.state], f"{NAMES[self.state]} -> {NAMES[state]}"
+        self.state = state
+
+    def enter(self, state: int) -> None:
+        """Move to `state`; for arrival.py."""
+        self._enter(state)
+
+    def fail(self, error: Exception | None) -> None:
+        """To CLOSED from anywhere; `error` is what the application learns (None: a normal close, MUST-12)."""
+        if self.state == CLOSED:
+            return
+        self._enter(CLOSED)
+        self.error = error
+        self.events |= EV_CLOSED
+        self.timers.cancel_all()
+        self.snd.clear()
+        self.ack_now = self.ack_pending = self.syn_due = self.probe_due = False
+        if self.released or error is not None:
+            self.rcv.ofo = None
+
+    def enter_time_wait(self, now: int) -> None:
+        """RFC 9293 §3.6.1 (MUST-13): linger 2 MSL; only that timer runs."""
+        self._enter(TIME_WAIT)
+        self.timers.cancel_all()
+        two_msl_us = 2 * self.config.msl_us
+        rcv = self.rcv
+        self.time_wait = TimeWait(
+            self.snd.snd_nxt, rcv.rcv_nxt, rcv.rcv_wnd() >> rcv.rcv_wscale,
+            (self.ts_ok, rcv.ts_recent, self.ts_offset), two_msl_us, now,
+        )
+        self.timers.arm(T_TIME_WAIT, now + two_msl_us)
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError when something that must hold does not (for tests and simulation)."""
+        state = self.state
+        if state == CLOSED:
+            assert min(self.timers.at) == NEVER, "a timer runs in CLOSED"
+            return
+        assert self.timers.deadline <= min(self.timers.at)
+        if state == TIME_WAIT:
+            running = [i for i, at in enumerate(self.timers.at) if at != NEVER]
+            assert running == [T_TIME_WAIT], f"timers {running} run in TIME-WAIT"
+        if state >= ESTABLISHED:
+            self.snd.check_invariants()
+            self.rcv.check_invariants()
+        if state in (FIN_WAIT_2, CLOSING, TIME_WAIT, LAST_ACK, FIN_WAIT_1):
+            assert self.snd.fin_queued
+
+
+__all__ = ["ACK_LATER", "ACK_NOW", "ADVICE", "OUTPUT", "Connection"]

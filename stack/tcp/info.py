@@ -1,0 +1,90 @@
+"""A snapshot of one connection, for people and tests (what `ss -ti` shows)."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stack.tcp.recovery import PHASES
+from stack.tcp.state import NAMES
+from stack.tcp.timers import NAMES as TIMER_NAMES
+from stack.config import NEVER
+
+if TYPE_CHECKING:
+    from stack.tcp.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class TcpInfo:
+    """Bytes, microseconds and counts; `timers` maps the running ones to their times."""
+
+    state: str
+    mss: int
+    snd_una: int
+    snd_nxt: int
+    snd_wnd: int
+    rcv_nxt: int
+    rcv_wnd: int
+    snd_wscale: int
+    rcv_wscale: int
+    timestamps: bool
+    sack: bool
+    cwnd: int
+    ssthresh: int
+    pacing_rate: int
+    congestion: str
+    phase: str
+    srtt_us: int
+    rttvar_us: int
+    min_rtt_us: int
+    rto_us: int
+    backoff: int
+    in_flight: int
+    sacked: int
+    lost: int
+    retransmits: int
+    unsent: int
+    send_queue: int
+    recv_queue: int
+    out_of_order: int
+    delivered: int
+    delivery_rate: int
+    timers: dict[str, int]
+
+
+def snapshot(conn: "Connection") -> TcpInfo:
+    """What `Connection.tcp_info` returns."""
+    snd, rcv = conn.snd, conn.rcv
+    controller = snd.controller
+    return TcpInfo(
+        state=NAMES[conn.state],
+        mss=snd.eff_snd_mss,
+        snd_una=snd.snd_una,
+        snd_nxt=snd.snd_nxt,
+        snd_wnd=snd.snd_wnd,
+        rcv_nxt=rcv.rcv_nxt,
+        rcv_wnd=rcv.rcv_wnd(),
+        snd_wscale=snd.snd_wscale,
+        rcv_wscale=rcv.rcv_wscale,
+        timestamps=conn.ts_ok,
+        sack=conn.sack_ok,
+        cwnd=controller.cwnd if controller else 0,
+        ssthresh=controller.ssthresh if controller else 0,
+        pacing_rate=controller.pacing_rate if controller else 0,
+        congestion=controller.name if controller else conn.config.congestion,
+        phase=PHASES[snd.recovery.phase],
+        srtt_us=snd.rtt.srtt_us,
+        rttvar_us=snd.rtt.rttvar_us,
+        min_rtt_us=snd.rtt.min_rtt_us,
+        rto_us=snd.rtt.timeout_us(),
+        backoff=snd.rtt.backoff,
+        in_flight=snd.in_flight() if controller else 0,
+        sacked=snd.board.sacked_bytes,
+        lost=snd.board.lost_bytes,
+        retransmits=snd.total_retrans,
+        unsent=snd.unsent() if controller else conn.send_pending(),
+        send_queue=conn.send_pending(),
+        recv_queue=rcv.queued,
+        out_of_order=rcv.ofo.size if rcv.ofo else 0,
+        delivered=snd.delivered,
+        delivery_rate=snd.sample.delivery_rate if snd.sample else 0,
+        timers={TIMER_NAMES[i]: at for i, at in enumerate(conn.timers.at) if at != NEVER},
+    )

@@ -1,0 +1,167 @@
+"""A passive OPEN: where SYNs for a port go (RFC 9293 §3.10.7.2, RFC 4987).
+
+Theory of operation.  A SYN makes a Connection in SYN-RECEIVED while fewer than `backlog` of them wait;
+beyond that the SYN is answered with a cookie and nothing is kept, so a flood costs no memory.  An ACK
+that brings a valid cookie back makes an ESTABLISHED connection.  Connections that are established wait in
+`accept_queue`, at most `backlog` of them; with a full queue new SYNs are dropped.
+
+A cookie is: 24 bits of keyed hash over the 4-tuple, the peer's ISN and a tick of 64 s, with the MSS class
+and the tick's low bits in the high byte; what else was negotiated travels in the timestamp's low bits and
+is lost without timestamps (RFC 4987 §3.6).
+"""
+
+from collections import deque
+from typing import Final
+
+from stack.config import SECOND, TcpConfig
+from stack.tcp import arrival
+from stack.tcp.connection import Connection
+from stack.tcp.events import ACCEPTABLE
+from stack.tcp.isn import cookie_mac, initial_sequence
+from stack.tcp.output import TS_TICK_US, wscale_for
+from stack.tcp.segment import ACK, Segment
+from stack.tcp.state import SYN_RECEIVED
+from stack.tcp.timers import USER
+from stack.wire.seq import MASK
+from stack.wire.tcp import pack_syn_options, parse_syn
+
+COOKIE_TICK_US: Final = 64 * SECOND
+COOKIE_AGE: Final = 2  # ticks that a cookie stays good
+MSS_CLASSES: Final = (536, 1220, 1300, 1360, 1400, 1440, 1460, 8960)
+# low bits of the timestamp in a cookie: window scale (4, 15 = none), SACK (1)
+TS_BITS: Final = 5
+TS_NO_SCALE: Final = 15
+
+
+class Cookie:
+    """The SYN-ACK that carries a cookie: for the Host to send."""
+
+    __slots__ = ("iss", "options")
+
+    def __init__(self, iss: int, options: bytes) -> None:
+        self.iss = iss
+        self.options = options
+
+
+class Listener:
+    """LISTEN for one port; `local_addr` 0 is any local address."""
+
+    __slots__ = ("accept_queue", "backlog", "closed", "config", "embryonic", "events", "local_addr", "local_port",
+                 "secret", "user")
+
+    def __init__(self, local_addr: int, local_port: int, config: TcpConfig, backlog: int, secret: bytes) -> None:
+        self.local_addr = local_addr
+        self.local_port = local_port
+        self.config = config
+        self.backlog = max(1, backlog)
+        self.secret = secret
+        self.accept_queue: deque[Connection] = deque()
+        self.embryonic = 0  # connections of ours in SYN-RECEIVED
+        self.events = 0
+        self.closed = False
+        self.user: object = None
+
+    def on_syn(self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, max_gso: int,
+               now: int) -> Connection | Cookie | None:
+        """A SYN without a connection: a new connection in SYN-RECEIVED, a cookie to send, or None (dropped)."""
+        if len(self.accept_queue) >= self.backlog:
+            return None
+        if self.embryonic >= self.backlog:
+            return self._cookie(seg, laddr, raddr, rport, mss, now)
+        iss, ts_offset = initial_sequence(self.secret, laddr, self.local_port, raddr, rport, now)
+        conn = Connection(laddr, self.local_port, raddr, rport, self.config, iss, ts_offset, now, mss, max_gso)
+        self.adopt(conn, seg, now)
+        return conn
+
+    def adopt(self, conn: Connection, seg: Segment, now: int) -> None:
+        """Put a fresh `conn` into SYN-RECEIVED by the SYN `seg` (RFC 9293 §3.10.7.2 step 3)."""
+        conn.passive = True
+        conn.parent = self
+        arrival.negotiate(conn, seg, now)
+        conn.enter(SYN_RECEIVED)
+        conn.snd.snd_nxt = conn.snd.snd_max = (conn.iss + 1) & MASK
+        conn.syn_due = True
+        conn.timers.arm(USER, now + self.config.syn_retries_us)
+        arrival.text_of_syn(conn, seg, now)
+        self.embryonic += 1
+
+    def on_established(self, conn: Connection) -> None:
+        """A connection of ours left SYN-RECEIVED for ESTABLISHED."""
+        self.embryonic -= 1
+        self.accept_queue.append(conn)
+        self.events |= ACCEPTABLE
+
+    def on_lost(self) -> None:
+        """A connection of ours left SYN-RECEIVED for CLOSED (MUST-11)."""
+        self.embryonic -= 1
+
+    def accept(self) -> Connection | None:
+        """The next established connection, or None."""
+        return self.accept_queue.popleft() if self.accept_queue else None
+
+    def take_events(self) -> int:
+        """The pending event bits, which are cleared."""
+        events = self.events
+        self.events = 0
+        return events
+
+    # -- SYN cookies
+
+    def _cookie(self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, now: int) -> Cookie:
+        options = parse_syn(seg.options)
+        peer = options.mss or MSS_CLASSES[0]
+        index = max((i for i, m in enumerate(MSS_CLASSES) if m <= peer), default=0)
+        tick = now // COOKIE_TICK_US
+        mac = cookie_mac(self.secret, laddr, self.local_port, raddr, rport, seg.seq, tick)
+        iss = ((tick & 0x1F) << 27 | index << 24 | mac) & MASK
+        config = self.config
+        sack = config.sack and options.sack_ok
+        ts = None
+        wscale = -1
+        if config.timestamps and seg.has_ts:
+            if config.window_scaling and options.wscale >= 0:
+                wscale = wscale_for(config)
+            bits = (options.wscale if wscale >= 0 else TS_NO_SCALE) | (16 if sack else 0)
+            ts = ((self._cookie_ts(laddr, raddr, rport, now) >> TS_BITS << TS_BITS | bits) & MASK, seg.tsval)
+        else:
+            sack = False
+        return Cookie(iss, pack_syn_options(min(mss, config.mss_limit), wscale, sack, ts))
+
+    def _cookie_ts(self, laddr: int, raddr: int, rport: int, now: int) -> int:
+        _, offset = initial_sequence(self.secret, laddr, self.local_port, raddr, rport, 0)
+        return (now // TS_TICK_US + offset) & MASK
+
+    def on_ack(self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, max_gso: int,
+               now: int) -> Connection | None:
+        """An ACK without a connection: an ESTABLISHED connection when it brings a valid cookie back, else None."""
+        iss = (seg.ack - 1) & MASK
+        irs = (seg.seq - 1) & MASK
+        tick_now = now // COOKIE_TICK_US
+        age = (tick_now - (iss >> 27)) & 0x1F
+        if age >= COOKIE_AGE or len(self.accept_queue) >= self.backlog:
+            return None
+        mac = cookie_mac(self.secret, laddr, self.local_port, raddr, rport, irs, tick_now - age)
+        if mac != iss & 0xFFFFFF:
+            return None
+        _, ts_offset = initial_sequence(self.secret, laddr, self.local_port, raddr, rport, 0)
+        conn = Connection(laddr, self.local_port, raddr, rport, self.config, iss, ts_offset, now, mss, max_gso)
+        conn.passive = True
+        conn.parent = self
+        # the SYN is made up again from what the cookie kept
+        syn = Segment()
+        syn.seq, syn.wnd, syn.has_ts, syn.tsval = irs, seg.wnd, seg.has_ts, seg.tsval
+        wscale = -1
+        sack = False
+        if seg.has_ts:
+            bits = seg.tsecr & ((1 << TS_BITS) - 1)
+            sack = bool(bits & 16)
+            wscale = bits & TS_NO_SCALE
+            wscale = -1 if wscale == TS_NO_SCALE else wscale
+        syn.options = pack_syn_options(MSS_CLASSES[iss >> 24 & 7], wscale, sack, None)
+        arrival.negotiate(conn, syn, now)
+        conn.enter(SYN_RECEIVED)
+        conn.snd.snd_nxt = conn.snd.snd_max = (iss + 1) & MASK
+        conn.rcv.syn_window_field()
+        conn.opened_at = 0  # the round trip was not measured
+        self.embryonic += 1
+        return conn if seg.flags & ACK else None

@@ -1,0 +1,262 @@
+"""The receiving half of a connection: RCV.*, the read queue, reassembly and the ACK policy.
+
+Theory of operation.  `on_data` is called with segments that passed the acceptability test; it trims
+them to the window, puts in-order bytes on the read queue and the rest into reassembly, and answers
+with ACK_NOW, ACK_LATER or 0 (the delayed-ACK timer runs).  The window offered is what the read queue
+and the out-of-order queue leave free; its right edge `rcv_adv` never moves left (RFC 9293 §3.8.6,
+MUST-34) and moves right only by a useful step (MUST-39).
+"""
+
+from collections import deque
+from typing import Final
+
+from stack.config import TcpConfig
+from stack.tcp.reassembly import Reassembly
+from stack.tcp.segment import Segment
+from stack.wire.seq import HALF, MASK
+
+# What on_segment and on_data ask of the Host
+ACK_NOW: Final = 1  # before this connection's next segment
+ACK_LATER: Final = 2  # once, at the end of the burst
+OUTPUT: Final = 4  # there may be something to send
+ADVICE: Final = 8  # R1 passed: the path deserves doubt (RFC 9293 §3.8.3, MUST-20)
+
+MIN_RCV_MSS: Final = 536
+PAWS_IDLE_US: Final = 24 * 24 * 3600 * 1_000_000  # RFC 7323 §5.5: 24 days
+MAX_WINDOW_FIELD: Final = 0xFFFF
+
+
+class Receiver:
+    """RCV.* of RFC 9293 §3.3.1; `limit` is the receive buffer in bytes."""
+
+    __slots__ = (
+        "chunks", "dsack", "fin_received", "irs", "last_ack_sent", "limit", "max_ofo_bytes", "max_ofo_runs", "ofo",
+        "overflowed", "quick", "queued", "rcv_adv", "rcv_mss", "rcv_nxt", "rcv_up", "rcv_wscale", "ts_recent",
+        "ts_recent_at", "unacked",
+    )
+
+    def __init__(self, config: TcpConfig) -> None:
+        self.irs = 0
+        self.rcv_nxt = 0
+        self.rcv_adv = 0  # right edge of the window as last announced
+        self.rcv_up = -1  # end of the urgent data, -1: none
+        self.rcv_wscale = 0
+        self.rcv_mss = MIN_RCV_MSS  # the largest segment seen: what "full-sized" means
+        self.limit = config.recv_buffer
+        self.max_ofo_bytes = config.out_of_order_bytes
+        self.max_ofo_runs = config.out_of_order_ranges
+        self.chunks: deque[bytes] = deque()
+        self.queued = 0
+        self.ofo: Reassembly | None = None
+        self.fin_received = False
+        self.unacked = 0  # bytes received since the last ACK
+        self.quick = config.quick_acks
+        self.dsack: tuple[int, int] | None = None
+        self.ts_recent = 0
+        self.ts_recent_at = 0
+        self.last_ack_sent = 0
+        self.overflowed = False  # the last segment was refused by a reassembly bound
+
+    def start(self, irs: int) -> None:
+        """The peer's SYN carried sequence number `irs`."""
+        self.irs = irs
+        self.rcv_nxt = (irs + 1) & MASK
+        self.rcv_adv = self.rcv_nxt
+        self.last_ack_sent = self.rcv_nxt
+
+    # -- window
+
+    def free(self) -> int:
+        """Bytes that may still be taken in."""
+        used = self.queued
+        if self.ofo is not None:
+            used += self.ofo.size
+        return max(0, self.limit - used)
+
+    def rcv_wnd(self) -> int:
+        """The window as last announced, in bytes from rcv_nxt."""
+        wnd = (self.rcv_adv - self.rcv_nxt) & MASK
+        return wnd if wnd < HALF else 0
+
+    def window_field(self) -> int:
+        """The value for the window field now, and `rcv_adv` moved to what it says."""
+        wnd = self.rcv_wnd()
+        # out-of-order bytes lie within the window: only the read queue reduces it
+        room = max(0, self.limit - self.queued)
+        scale = self.rcv_wscale
+        # RFC 9293 §3.8.6.2.2 (MUST-39): advance only by a segment or by half the buffer
+        if room - wnd >= min(self.limit // 2, self.rcv_mss):
+            wnd = room
+            field = wnd >> scale
+        else:
+            # RFC 7323 §2.3 (7323-2.3): rounding must not move the right edge left
+            field = (wnd + (1 << scale) - 1) >> scale
+        field = min(field, MAX_WINDOW_FIELD)
+        self.rcv_adv = (self.rcv_nxt + (field << scale)) & MASK
+        return field
+
+    def syn_window_field(self) -> int:
+        """The same for a SYN, which is never scaled (RFC 7323 §2.2, 7323-2.2)."""
+        field = min(self.limit, MAX_WINDOW_FIELD)
+        self.rcv_adv = (self.rcv_nxt + field) & MASK
+        return field
+
+    def update_due(self) -> bool:
+        """Whether reading opened the window enough to tell the peer."""
+        room = self.limit - self.queued
+        wnd = self.rcv_wnd()
+        step = room - wnd
+        return step >= min(self.limit // 2, 2 * self.rcv_mss) and room >= 2 * wnd
+
+    # -- acceptance
+
+    def acceptable(self, seq: int, length: int) -> bool:
+        """The four cases of RFC 9293 §3.10.7.4, table 6 (T-WND-1); `length` counts SYN and FIN."""
+        wnd = self.rcv_wnd()
+        d = (seq - self.rcv_nxt) & MASK
+        if length == 0:
+            return d < wnd or d == 0
+        if wnd == 0:
+            return False
+        if d < wnd:
+            return True
+        return (d + length - 1) & MASK < wnd
+
+    def paws_reject(self, seg: Segment, now: int) -> bool:
+        """RFC 7323 §5.3 (7323-5.3): the timestamp is older than the newest seen, which is not too old itself."""
+        return 0 < (self.ts_recent - seg.tsval) & MASK < HALF and now - self.ts_recent_at < PAWS_IDLE_US
+
+    def update_ts(self, seg: Segment, now: int) -> None:
+        """RFC 7323 §4.3 (7323-4.3): remember TSval when the segment touches Last.ACK.sent."""
+        if (self.last_ack_sent - seg.seq) & MASK < HALF and (seg.tsval - self.ts_recent) & MASK < HALF:
+            self.ts_recent = seg.tsval
+            self.ts_recent_at = now
+
+    # -- data
+
+    def on_data(self, seg: Segment) -> int:
+        """Take the text of an acceptable segment; returns ACK_NOW or ACK_LATER, or 0 to delay."""
+        seq, length, off = seg.seq, seg.length, seg.off
+        nxt = self.rcv_nxt
+        old = (nxt - seq) & MASK
+        if 0 < old < HALF:
+            # the front is known already
+            if old >= length:
+                self.dsack = (seq, (seq + length) & MASK)
+                return ACK_NOW
+            self.dsack = (seq, nxt)
+            seq, length, off = nxt, length - old, off + old
+        # RFC 9293 §3.10.7.4 (T-WND-1): nothing beyond the window
+        length = min(length, (self.rcv_adv - seq) & MASK)
+        if length <= 0:
+            return ACK_NOW
+        data = seg.pool[off:off + length]
+        if seq != nxt:
+            return self._on_out_of_order(seq, data)
+        self.rcv_mss = max(self.rcv_mss, length)
+        self._accept(data)
+        if self.ofo is not None and self.ofo.runs:
+            self._drain()
+            return ACK_NOW  # RFC 5681 §4.2: a filled gap is acknowledged at once
+        if old:
+            return ACK_NOW
+        return self._ack_policy(length)
+
+    def _accept(self, data: bytes) -> None:
+        self.rcv_nxt = (self.rcv_nxt + len(data)) & MASK
+        self.chunks.append(data)
+        self.queued += len(data)
+
+    def _ack_policy(self, length: int) -> int:
+        """RFC 9293 §3.8.6.3 (SHLD-18, SHLD-19): at least every second full-sized segment."""
+        self.unacked += length
+        if self.quick > 0:
+            self.quick -= 1
+            return ACK_LATER
+        if self.unacked >= 2 * self.rcv_mss:
+            return ACK_LATER
+        return 0
+
+    def _on_out_of_order(self, seq: int, data: bytes) -> int:
+        if self.ofo is None:
+            self.ofo = Reassembly(self.max_ofo_bytes, self.max_ofo_runs)
+        added = self.ofo.insert(self.rcv_nxt, seq, data)
+        self.overflowed = added < 0
+        if 0 <= added < len(data):
+            # RFC 2883 §4.1-4.2 (2883-1): report the part that was there before
+            self.dsack = (seq, (seq + len(data)) & MASK) if added == 0 else self.dsack
+        return ACK_NOW  # (SHLD-31, MAY-13)
+
+    def _drain(self) -> None:
+        ofo = self.ofo
+        assert ofo is not None
+        while True:
+            run = ofo.pop_ready(self.rcv_nxt)
+            if run is None:
+                return
+            skip = (self.rcv_nxt - run.start) & MASK
+            for piece in run.pieces:
+                if skip >= len(piece):
+                    skip -= len(piece)
+                    continue
+                self._accept(piece[skip:] if skip else piece)
+                skip = 0
+
+    def take(self, limit: int) -> bytes:
+        """Up to `limit` bytes off the read queue."""
+        chunks = self.chunks
+        if not chunks or limit <= 0:
+            return b""
+        first = chunks[0]
+        if len(first) > limit:
+            chunks[0] = first[limit:]
+            self.queued -= limit
+            return first[:limit]
+        chunks.popleft()
+        if not chunks or len(first) == limit:
+            self.queued -= len(first)
+            return first
+        parts = [first]
+        got = len(first)
+        while chunks and got + len(chunks[0]) <= limit:
+            parts.append(chunks.popleft())
+            got += len(parts[-1])
+        self.queued -= got
+        return b"".join(parts)
+
+    def take_all(self) -> deque[bytes]:
+        """Everything on the read queue."""
+        chunks = self.chunks
+        self.chunks = deque()
+        self.queued = 0
+        return chunks
+
+    def sack_blocks(self, limit: int) -> list[tuple[int, int]]:
+        """What to report (RFC 2018 §4, RFC 2883 §4); clears a pending D-SACK."""
+        blocks: list[tuple[int, int]] = []
+        dsack = self.dsack
+        if dsack is not None:
+            self.dsack = None
+            blocks.append(dsack)
+            if self.ofo is not None:
+                around = self.ofo.block_around(dsack[0])
+                if around is not None:
+                    blocks.append(around)
+        if self.ofo is not None and self.ofo.runs:
+            blocks += [b for b in self.ofo.blocks(limit) if b not in blocks]
+        return blocks[:limit]
+
+    def clear(self) -> None:
+        """Drop what was not read."""
+        self.chunks.clear()
+        self.queued = 0
+        self.ofo = None
+        self.dsack = None
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError when the books do not balance."""
+        assert self.queued == sum(map(len, self.chunks))
+        assert (self.rcv_adv - self.rcv_nxt) & MASK < HALF or self.fin_received
+        if self.ofo is not None:
+            self.ofo.check_invariants(self.rcv_nxt)
+            assert self.ofo.size <= self.max_ofo_bytes

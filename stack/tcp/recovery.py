@@ -1,0 +1,141 @@
+"""Loss recovery: when ranges are lost, and how fast a connection sends until they are repaired.
+
+Theory of operation.  One engine with three phases: OPEN, RECOVERY (a loss was detected by what the peer
+acknowledged) and LOSS (the retransmission timer fired).  A detection policy only marks ranges of the
+scoreboard lost: RFC 6675 with SACK, duplicate ACKs without.  What is sent in RECOVERY is bounded by
+proportional rate reduction (RFC 9937) on the same books in both cases; without SACK each duplicate ACK
+counts as one delivered segment (`dup_bytes`).  Both phases end when everything that was outstanding at
+their start is acknowledged (`recovery_point`, RFC 6582 §3.2, RFC 6675 §5).
+"""
+
+from typing import Final
+
+from stack.tcp.congestion.base import Controller
+from stack.tcp.scoreboard import LOST, SACKED, Record, Scoreboard
+from stack.wire.seq import HALF, MASK
+
+OPEN: Final = 0
+RECOVERY: Final = 1
+LOSS: Final = 2
+PHASES: Final = ("open", "recovery", "loss")
+
+DUP_THRESH: Final = 3  # RFC 5681 §3.2, RFC 6675 §2
+
+
+class Recovery:
+    """Phase, duplicate ACKs and the PRR account of one connection."""
+
+    __slots__ = ("_edge", "dup_bytes", "dupacks", "phase", "prr_delivered", "prr_out", "quota", "recover_fs",
+                 "recovery_point", "rescued", "sack")
+
+    def __init__(self) -> None:
+        self.phase = OPEN
+        self.sack = False
+        self.dupacks = 0
+        self.dup_bytes = 0  # without SACK: bytes that duplicate ACKs say have left the network
+        self.recovery_point = 0
+        self._edge = -1  # everything before it was considered for loss in this episode; -1: nothing yet
+        self.prr_delivered = 0
+        self.prr_out = 0
+        self.recover_fs = 0
+        self.quota = 0  # bytes that PRR allows now
+        self.rescued = False
+
+    # -- detection
+
+    def detect(self, board: Scoreboard, mss: int) -> int:
+        """Mark what RFC 6675 §4 IsLost() says is lost (6675-1); returns the bytes newly marked."""
+        if not board.sacked_bytes:
+            return 0
+        records = board.records
+        i = board.find((board.high_sacked - 1) & MASK)
+        above = runs = 0
+        while i > board.head:
+            r = records[i]
+            if r.mark & SACKED:
+                above += (r.end - r.seq) & MASK
+                runs += 1
+                if above > (DUP_THRESH - 1) * mss or runs >= DUP_THRESH:
+                    break
+            i -= 1
+        else:
+            return 0
+        edge = records[i].seq
+        start = board.head
+        if self._edge >= 0 and ((self._edge - records[start].seq) & MASK) < HALF:
+            start = board.find(self._edge)
+        self._edge = edge
+        marked = 0
+        for k in range(start, i):
+            r = records[k]
+            if not r.mark & (SACKED | LOST):
+                marked += board.mark_lost(r)
+        return marked
+
+    def mark_first(self, board: Scoreboard, mss: int) -> int:
+        """The first segment outstanding is lost; returns its bytes."""
+        r = board.first()
+        if r is None or r.mark & (SACKED | LOST):
+            return 0
+        if (r.end - r.seq) & MASK > mss:
+            board.split(board.head, (r.seq + mss) & MASK)
+        return board.mark_lost(r)
+
+    def first_hole(self, board: Scoreboard) -> Record | None:
+        """The first range below the highest SACKed one that is neither SACKed nor marked lost."""
+        if not board.sacked_bytes:
+            return None
+        for k in range(board.head, len(board.records)):
+            r = board.records[k]
+            if ((r.seq - board.high_sacked) & MASK) < HALF:
+                return None
+            if not r.mark:
+                return r
+        return None
+
+    # -- phases
+
+    def enter_recovery(self, now: int, snd_una: int, snd_nxt: int, in_flight: int, controller: Controller) -> None:
+        """RFC 6675 §5 step 4, RFC 5681 §3.2 (5681-3.2): reduce once per window of data."""
+        self.phase = RECOVERY
+        self.recovery_point = snd_nxt
+        self.prr_delivered = self.prr_out = 0
+        self.recover_fs = max(1, (snd_nxt - snd_una) & MASK)
+        self.rescued = False
+        controller.on_loss(now, in_flight)
+
+    def enter_loss(self, snd_nxt: int) -> None:
+        """The retransmission timer fired."""
+        self.phase = LOSS
+        self.recovery_point = snd_nxt
+        self.dupacks = self.dup_bytes = 0
+        self._edge = -1
+
+    def leave(self) -> None:
+        """Everything of the episode is acknowledged."""
+        self.phase = OPEN
+        self.dupacks = self.dup_bytes = 0
+        self._edge = -1
+        self.quota = 0
+
+    # -- proportional rate reduction
+
+    def update_quota(self, delivered: int, pipe: int, ssthresh: int, mss: int, progress: bool) -> None:
+        """RFC 9937 §6.2 (6937/9937-1): what may be sent for this ACK.  `progress`: snd_una advanced and
+        nothing more was found lost."""
+        self.prr_delivered += delivered
+        if pipe > ssthresh:
+            quota = -(-self.prr_delivered * ssthresh // self.recover_fs) - self.prr_out
+        else:
+            limit = max(self.prr_delivered - self.prr_out, delivered)
+            if progress:
+                limit += mss
+            quota = min(ssthresh - pipe, limit)
+        if self.prr_out == 0:
+            quota = max(quota, mss)  # the fast retransmission goes out at once
+        self.quota = max(0, quota)
+
+    def on_sent(self, nbytes: int) -> None:
+        """`nbytes` went out during recovery."""
+        self.prr_out += nbytes
+        self.quota = max(0, self.quota - nbytes)

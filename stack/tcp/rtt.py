@@ -1,0 +1,60 @@
+"""Round-trip time and retransmission timeout (RFC 6298).
+
+Theory of operation.  The Sender gives at most one sample per flight (RFC 7323 appendix G: samples are
+not taken from every ACK at full weight) from ranges that were sent once (Karn), or from timestamps.
+`rto_us` is the timeout without backoff; `timeout_us()` applies it.
+"""
+
+from stack.config import SECOND, TcpConfig
+
+# RFC 6298 §2: the clock granularity G; our clock ticks in microseconds, deadlines are kept to a millisecond
+GRANULARITY_US = 1_000
+RTO_AFTER_SYN_LOSS_US = 3 * SECOND  # RFC 6298 §5.7
+
+
+class RttEstimator:
+    """SRTT, RTTVAR and RTO in microseconds; `srtt_us` is 0 before the first sample."""
+
+    __slots__ = ("backoff", "min_rtt_us", "rto_max_us", "rto_min_us", "rto_us", "rttvar_us", "srtt_us")
+
+    def __init__(self, config: TcpConfig) -> None:
+        self.srtt_us = 0
+        self.rttvar_us = 0
+        self.min_rtt_us = 0
+        self.rto_min_us = config.rto_min_us
+        self.rto_max_us = config.rto_max_us
+        # RFC 6298 §2.1 (6298-2.1): 1 s before the first sample
+        self.rto_us = config.rto_initial_us
+        self.backoff = 0
+
+    def on_sample(self, rtt_us: int) -> None:
+        """One measurement; also ends the backoff."""
+        rtt_us = max(rtt_us, 1)
+        if not self.srtt_us:
+            # RFC 6298 §2.2 (6298-2.2/2.3)
+            self.srtt_us = rtt_us
+            self.rttvar_us = rtt_us // 2
+            self.min_rtt_us = rtt_us
+        else:
+            # RFC 6298 §2.3 (6298-2.2/2.3): RTTVAR first, alpha 1/8, beta 1/4
+            self.rttvar_us += (abs(self.srtt_us - rtt_us) - self.rttvar_us) // 4
+            self.srtt_us = max(1, self.srtt_us + (rtt_us - self.srtt_us) // 8)
+            self.min_rtt_us = min(self.min_rtt_us, rtt_us)
+        # DEVIATES RFC 6298 §2.4: the lower bound is a setting, 200 ms by default as in all deployed stacks
+        rto = self.srtt_us + max(GRANULARITY_US, 4 * self.rttvar_us)
+        self.rto_us = min(max(rto, self.rto_min_us), self.rto_max_us)
+        self.backoff = 0
+
+    def on_timeout(self) -> None:
+        """RFC 6298 §5.5 (6298-5.4..5.6): the RTO doubles."""
+        if self.rto_us << self.backoff < self.rto_max_us:
+            self.backoff += 1
+
+    def timeout_us(self) -> int:
+        """RTO with backoff, at most `rto_max_us` (RFC 6298 §2.5, 6298-2.5)."""
+        return min(self.rto_us << self.backoff, self.rto_max_us)
+
+    def after_syn_loss(self) -> None:
+        """RFC 6298 §5.7 (6298-5.7): the SYN timed out, so data starts with 3 s."""
+        self.backoff = 0
+        self.rto_us = max(self.rto_us, min(RTO_AFTER_SYN_LOSS_US, self.rto_max_us))

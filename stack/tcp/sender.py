@@ -1,0 +1,638 @@
+"""The sending half of a connection: SND.*, the send buffer, the scoreboard, RTT, recovery, cwnd.
+
+Theory of operation.  `on_ack` takes everything an acceptable ACK says; `next_range` is the one place
+that decides what is sent next and leaves its answer in `out_*`; `on_sent` books what went out.  The SYN
+is the Connection's business: the Sender begins when it is acknowledged.  The FIN is the last sequence
+number of the stream (`fin_seq`) and lives in the scoreboard like data.
+
+Invariants: snd_una <= snd_nxt <= snd_max (modulo 2^32); the scoreboard covers snd_una .. snd_nxt;
+`snd_una` and `snd_wnd` are stored before anything else acts on an ACK; whenever something is
+outstanding, the retransmission or the persist timer runs.
+"""
+
+from typing import Final
+
+from stack.config import NEVER, TcpConfig
+from stack.tcp import recovery as rec
+from stack.tcp.congestion.base import AckSample, Controller
+from stack.tcp.congestion.registry import controller as make_controller
+from stack.tcp.recovery import Recovery
+from stack.tcp.rtt import RttEstimator
+from stack.tcp.scoreboard import SACKED, Record, Scoreboard
+from stack.tcp.segment import FIN, SYN, Segment
+from stack.tcp.send_buffer import SendBuffer
+from stack.tcp.timers import PERSIST, RETRANSMIT, USER, TimerTable
+from stack.wire.seq import HALF, MASK
+from stack.wire.tcp import parse_sack
+
+# on_ack results
+ACK_ADVANCED: Final = 1
+FIN_ACKED: Final = 2
+
+SUPER_SEGMENT_US: Final = 1_000  # a super-segment is at most what the path takes in 1 ms
+
+
+def initial_window(mss: int, segs: int) -> int:
+    """RFC 6928 §2 (6928-1): min(10 MSS, max(2 MSS, 14600)) for the default of 10 segments."""
+    return min(segs * mss, max(2 * mss, segs * 1460))
+
+
+class Sender:
+    """SND.* of RFC 9293 §3.3.1, in bytes and microseconds."""
+
+    __slots__ = (
+        "_round_max", "_round_prev", "_round_seq", "board", "buffer", "config", "controller", "delivered",
+        "delivered_at", "eff_snd_mss", "fin_queued", "fin_seq", "first_sent_at", "high_rtt_seq", "iss", "last_sent_at",
+        "max_gso", "max_snd_wnd", "nodelay", "out_fin", "out_len", "out_probe", "out_record", "out_seq", "persist_backoff",
+        "probing", "recovery", "retransmits", "rtt", "sample", "snd_max", "snd_nxt", "snd_una", "snd_up", "snd_wl1",
+        "snd_wl2", "snd_wnd", "snd_wscale", "timeouts", "timers", "total_retrans",
+    )
+
+    def __init__(self, config: TcpConfig, iss: int, timers: TimerTable) -> None:
+        self.config = config
+        self.timers = timers
+        self.iss = iss
+        self.snd_una = iss
+        self.snd_nxt = iss
+        self.snd_max = iss
+        self.snd_wnd = 0
+        self.snd_wl1 = 0
+        self.snd_wl2 = 0
+        self.snd_up = -1  # end of urgent data, -1: none
+        self.snd_wscale = 0
+        self.max_snd_wnd = 0
+        self.eff_snd_mss = 536
+        self.max_gso = 0  # most payload the device takes at once, 0: no super-segments
+        self.buffer = SendBuffer()
+        self.board = Scoreboard()
+        self.rtt = RttEstimator(config)
+        self.recovery = Recovery()
+        self.controller: Controller | None = None  # made when the MSS is known
+        self.sample: AckSample | None = None
+        self.nodelay = config.nodelay
+        self.fin_queued = False
+        self.fin_seq = -1
+        self.delivered = 0
+        self.delivered_at = 0
+        self.first_sent_at = 0
+        self.last_sent_at = 0
+        self.high_rtt_seq = iss
+        self.timeouts = 0  # of the retransmission timer since snd_una moved
+        self.retransmits = 0
+        self.total_retrans = 0
+        self.persist_backoff = 0
+        self.probing = False  # a zero-window probe octet is outstanding
+        self._round_seq = iss
+        self._round_max = 0
+        self._round_prev = 0
+        # the answer of next_range
+        self.out_seq = 0
+        self.out_len = 0
+        self.out_fin = False
+        self.out_probe = False
+        self.out_record: Record | None = None  # a retransmission of this record
+
+    # -- start
+
+    def start(self, now: int, mss: int, sack: bool, syn_lost: bool) -> None:
+        """The SYN is acknowledged: snd_una = iss + 1."""
+        self.snd_una = self.snd_nxt = self.snd_max = (self.iss + 1) & MASK
+        self._round_seq = self.high_rtt_seq = self.snd_una
+        self.eff_snd_mss = mss
+        self.recovery.sack = sack
+        self.recovery.recovery_point = self.snd_una
+        # RFC 6928 §2 (6928-1): a lost SYN or SYN-ACK means an initial window of one segment
+        window = mss if syn_lost else initial_window(mss, self.config.initial_window_segs)
+        self.controller = make_controller(self.config.congestion, mss, window)
+        self.delivered_at = self.first_sent_at = self.last_sent_at = now
+        if syn_lost:
+            self.rtt.after_syn_loss()
+
+    def set_mss(self, mss: int) -> None:
+        """The segment size changed; what was cut larger is cut again when it is sent again."""
+        self.eff_snd_mss = mss
+        if self.controller is not None:
+            self.controller.on_mss(mss)
+
+    # -- getters
+
+    def in_flight(self) -> int:
+        """The pipe of RFC 6675 §4, in bytes."""
+        board = self.board
+        n = ((self.snd_nxt - self.snd_una) & MASK) - board.sacked_bytes - board.lost_bytes + board.retrans_bytes \
+            - self.recovery.dup_bytes
+        return max(n, 0)
+
+    def unsent(self) -> int:
+        """Bytes in the send buffer that were never sent."""
+        buffer = self.buffer
+        sent = (self.snd_nxt - self.snd_una) & MASK
+        if self.fin_seq >= 0 and sent:
+            sent -= 1
+        return buffer.end - buffer.base - sent
+
+    def fin_sent(self) -> bool:
+        """Whether the FIN was sent at least once."""
+        return self.fin_seq >= 0
+
+    def may_close_idle(self) -> bool:
+        """Nothing is outstanding and nothing waits."""
+        return self.snd_una == self.snd_nxt and self.buffer.end == self.buffer.base
+
+    # -- acknowledgements
+
+    def on_ack(self, seg: Segment, ts_rtt_us: int, now: int) -> int:
+        """Take an acceptable ACK (snd_una - max_snd_wnd <= SEG.ACK <= snd_max); returns ACK_ADVANCED and
+        FIN_ACKED bits.  `ts_rtt_us` is a round-trip time from the timestamp echo, or -1."""
+        ack = seg.ack
+        una = self.snd_una
+        acked = (ack - una) & MASK
+        if acked >= HALF:
+            return 0  # older than snd_una: only its SACK could matter, and RFC 6675 ignores those
+        board = self.board
+        prior = self.in_flight()
+        wnd = seg.wnd << self.snd_wscale
+        same_window = wnd == self.snd_wnd
+        # RFC 9293 §3.10.7.4 (T-WL-1): an older segment does not update the window
+        if self._window_is_news(seg):
+            self._set_window(wnd, seg)
+        board.newest = None
+        result = 0
+        fresh = 0
+        if acked:
+            if 0 < (ack - self.snd_nxt) & MASK < HALF:
+                self._retake(ack, now)
+            self.snd_una = ack
+            fresh = board.on_ack(ack)
+            result = self._release(acked, ack)
+            self.timeouts = 0
+            self.persist_backoff = 0
+            if self.probing:
+                self.probing = False
+            if self.snd_up >= 0 and ((ack - self.snd_up) & MASK) < HALF:
+                self.snd_up = -1
+        sacked = 0
+        if seg.options and self.recovery.sack:
+            sacked = self._on_sack_option(seg)
+        if acked or sacked or (una == ack and self._is_duplicate(seg, same_window)):
+            self._after_delivery(seg, acked, fresh, sacked, prior, ts_rtt_us, now)
+        elif self.probing and self.snd_wnd:
+            self._untake_probe()
+        self._update_timers(bool(acked), now)
+        return result
+
+    def _window_is_news(self, seg: Segment) -> bool:
+        d = (seg.seq - self.snd_wl1) & MASK
+        return 0 < d < HALF or (d == 0 and ((seg.ack - self.snd_wl2) & MASK) < HALF)
+
+    def _set_window(self, wnd: int, seg: Segment) -> None:
+        self.snd_wnd = wnd
+        self.snd_wl1 = seg.seq
+        self.snd_wl2 = seg.ack
+        if wnd > self.max_snd_wnd:
+            self.max_snd_wnd = wnd
+
+    def _release(self, acked: int, ack: int) -> int:
+        """Free acknowledged bytes of the send buffer."""
+        if self.fin_seq >= 0 and ack == (self.fin_seq + 1) & MASK:
+            self.buffer.release(self.buffer.end)
+            return ACK_ADVANCED | FIN_ACKED
+        self.buffer.release(self.buffer.base + acked)
+        return ACK_ADVANCED
+
+    def _retake(self, ack: int, now: int) -> None:
+        """The peer acknowledges an octet that was sent and taken back (a window probe)."""
+        self.board.append(self.snd_nxt, ack, now)
+        self.snd_nxt = ack
+
+    def _is_duplicate(self, seg: Segment, same_window: bool) -> bool:
+        """RFC 5681 §2 (5681-3.2): a duplicate acknowledgement."""
+        return (same_window and not seg.length and not seg.flags & (SYN | FIN) and self.snd_nxt != self.snd_una
+                and not self.probing and self.snd_wnd != 0)
+
+    def _on_sack_option(self, seg: Segment) -> int:
+        """Mark what the SACK option reports; returns the bytes that are news."""
+        una, nxt = self.snd_una, self.snd_nxt
+        span = (nxt - una) & MASK
+        fresh = 0
+        for left, right in parse_sack(seg.options):
+            # RFC 2018 §3, RFC 6675 §4 (6675-3): blocks must lie above snd_una and within what was sent;
+            # a D-SACK (RFC 2883) lies below and is no news for the scoreboard
+            begin = (left - una) & MASK
+            end = (right - una) & MASK
+            if not begin < end <= span or begin == 0:
+                continue
+            fresh += self.board.on_sack(left, right)
+        return fresh
+
+    def _after_delivery(self, seg: Segment, acked: int, fresh: int, sacked: int, prior: int, ts_rtt_us: int,
+                        now: int) -> None:
+        """Round-trip time, loss detection and congestion control for one ACK."""
+        recovery, board = self.recovery, self.board
+        delivered = fresh + sacked
+        rtt_us = self._take_rtt(ts_rtt_us, now)
+        lost = 0
+        if recovery.phase == rec.OPEN and not sacked and not recovery.dupacks and acked and not board.sacked_bytes:
+            pass  # the fast path: in order, nothing missing
+        else:
+            lost, delivered = self._detect(acked, sacked, delivered, prior, now)
+        self.delivered += delivered
+        self.delivered_at = now
+        self._feed_controller(acked, sacked, lost, rtt_us, prior, now)
+        if recovery.phase == rec.RECOVERY:
+            controller = self.controller
+            assert controller is not None
+            recovery.update_quota(delivered, self.in_flight(), controller.ssthresh, self.eff_snd_mss,
+                                  acked > 0 and not lost)
+
+    def _take_rtt(self, ts_rtt_us: int, now: int) -> int:
+        """The round-trip time of the newest range this ACK delivered, -1 for none (Karn, MUST-18)."""
+        newest = self.board.newest
+        if newest is None:
+            return -1
+        if newest.transmissions == 1:
+            rtt_us = now - newest.sent_at
+        elif ts_rtt_us >= 0:
+            rtt_us = ts_rtt_us  # RFC 6298 §3 (6298-3): the echo tells which transmission it was
+        else:
+            return -1
+        # RFC 7323 appendix G (7323-G): one sample per flight moves SRTT
+        if ((self.snd_una - self.high_rtt_seq) & MASK) < HALF or not self.rtt.srtt_us:
+            self.high_rtt_seq = self.snd_nxt
+            self.rtt.on_sample(rtt_us)
+        else:
+            self.rtt.backoff = 0
+            if rtt_us < self.rtt.min_rtt_us:
+                self.rtt.min_rtt_us = max(rtt_us, 1)
+        return rtt_us
+
+    def _detect(self, acked: int, sacked: int, delivered: int, prior: int, now: int) -> tuple[int, int]:
+        """Update the recovery phase; returns (bytes newly lost, bytes delivered)."""
+        recovery, board, mss = self.recovery, self.board, self.eff_snd_mss
+        lost = 0
+        if acked:
+            delivered = self._on_advance(acked, delivered)
+            if recovery.phase == rec.RECOVERY and not recovery.sack and self.snd_una != self.snd_nxt:
+                # RFC 6582 §3.2 step 3 (6582-1): a partial ACK tells of the next hole
+                lost += recovery.mark_first(board, mss)
+        elif sacked or not recovery.sack:
+            recovery.dupacks += 1
+            if not recovery.sack:
+                outstanding = (self.snd_nxt - self.snd_una) & MASK
+                before = recovery.dup_bytes
+                recovery.dup_bytes = max(0, min(before + mss, outstanding - mss))
+                delivered += recovery.dup_bytes - before
+        if recovery.sack:
+            lost += recovery.detect(board, mss)
+        if recovery.phase == rec.OPEN:
+            if not lost and recovery.dupacks >= rec.DUP_THRESH and self._may_fast_retransmit():
+                lost += recovery.mark_first(board, mss)
+            if lost:
+                controller = self.controller
+                assert controller is not None
+                recovery.enter_recovery(now, self.snd_una, self.snd_nxt, prior, controller)
+        return lost, delivered
+
+    def _may_fast_retransmit(self) -> bool:
+        """RFC 6582 §3.2 step 1 (6582-1): not for duplicates of what was sent before a timeout."""
+        return ((self.snd_una - self.recovery.recovery_point) & MASK) < HALF
+
+    def _on_advance(self, acked: int, delivered: int) -> int:
+        """snd_una moved: leave the phase when its point is reached; returns the bytes delivered."""
+        recovery = self.recovery
+        if recovery.phase == rec.OPEN:
+            recovery.dupacks = 0
+            recovery.dup_bytes = 0
+        elif ((self.snd_una - recovery.recovery_point) & MASK) < HALF:
+            controller = self.controller
+            assert controller is not None
+            if recovery.phase == rec.RECOVERY:
+                controller.on_recovery_exit(self.delivered_at)
+            recovery.leave()
+        elif not recovery.sack:
+            # duplicates were counted as delivered already: this ACK explains them
+            explained = min(recovery.dup_bytes, max(0, acked - self.eff_snd_mss))
+            recovery.dup_bytes -= explained
+            delivered = max(0, delivered - explained)
+        return delivered
+
+    def _feed_controller(self, acked: int, sacked: int, lost: int, rtt_us: int, prior: int, now: int) -> None:
+        controller = self.controller
+        if controller is None:
+            return
+        s = self.sample
+        if s is None:
+            s = self.sample = AckSample()
+        in_flight = self.in_flight()
+        s.now = now
+        s.acked, s.sacked, s.lost = acked, sacked, lost
+        s.delivered = self.delivered
+        s.rtt_us = rtt_us
+        s.srtt_us = self.rtt.srtt_us
+        s.min_rtt_us = self.rtt.min_rtt_us
+        s.in_flight, s.prior_in_flight = in_flight, prior
+        s.in_recovery = self.recovery.phase == rec.RECOVERY
+        s.round_start = False
+        if ((self.snd_una - self._round_seq) & MASK) < HALF:
+            self._round_seq = self.snd_nxt
+            self._round_prev, self._round_max = self._round_max, in_flight
+            s.round_start = True
+        newest = self.board.newest
+        s.delivery_rate = 0
+        if newest is not None and newest.delivered_at:
+            interval = max(now - newest.delivered_at, newest.sent_at - newest.first_sent_at)
+            if interval > 0:
+                s.delivery_rate = (self.delivered - newest.delivered) * 1_000_000 // interval
+        used = max(self._round_max, self._round_prev)
+        # RFC 7661 §4.1: in slow start half of cwnd in use counts as using it, since cwnd may double
+        if controller.cwnd < controller.ssthresh:
+            used *= 2
+        s.app_limited = used + 2 * self.eff_snd_mss < controller.cwnd
+        if acked or sacked:
+            controller.on_ack(s)
+
+    def _untake_probe(self) -> None:
+        """The window opened and the probe octet was not taken: send it again with what follows."""
+        self.probing = False
+        self.board.truncate(self.snd_una)
+        self.snd_nxt = self.snd_una
+        self.fin_seq = -1
+
+    # -- timers
+
+    def _update_timers(self, advanced: bool, now: int) -> None:
+        timers = self.timers
+        if self.snd_una == self.snd_nxt:
+            # RFC 6298 §5.2 (6298-5.1..5.3): all acknowledged
+            timers.at[RETRANSMIT] = NEVER
+            timers.at[USER] = NEVER
+        elif advanced:
+            timers.arm(RETRANSMIT, now + self.rtt.timeout_us())  # RFC 6298 §5.3
+            timers.arm(USER, now + self.config.user_timeout_us)
+        if self.snd_wnd:
+            timers.at[PERSIST] = NEVER
+        elif timers.at[USER] != NEVER:
+            # RFC 9293 §3.8.6.1 (MUST-37): a peer that answers probes may keep its window shut for ever
+            timers.arm(USER, now + self.config.user_timeout_us)
+
+    def on_rto(self, now: int) -> None:
+        """The retransmission timer fired (RFC 6298 §5.4-5.6, RFC 5681 §3.1)."""
+        board, recovery, controller = self.board, self.recovery, self.controller
+        if self.snd_una == self.snd_nxt or controller is None:
+            return
+        first = board.first()
+        if first is not None and board.sacked_bytes and first.mark & SACKED:
+            # RFC 2018 §8 (2018-4): the peer dropped what it had SACKed
+            board.forget_sacks()
+        in_flight = self.in_flight()
+        again = self.timeouts > 0
+        board.mark_all_lost()
+        recovery.enter_loss(self.snd_nxt)
+        if self.snd_wnd or not self.probing:
+            controller.on_rto(now, in_flight, not again)
+        self.timeouts += 1
+        self.rtt.on_timeout()
+        self.timers.arm(RETRANSMIT, now + self.rtt.timeout_us())
+
+    def on_persist(self, now: int) -> bool:
+        """The persist timer fired: whether a probe shall go out (RFC 9293 §3.8.6.1, MUST-35..37)."""
+        if self.snd_una != self.snd_nxt and not self.probing:
+            return False
+        if not self.probing and not self.unsent() and not self._fin_waits():
+            return False
+        self.persist_backoff += 1
+        self._arm_persist(now)
+        return True
+
+    def _arm_persist(self, now: int) -> None:
+        # (SHLD-29, SHLD-30): first after one RTO, then exponentially
+        delay = min(self.rtt.rto_us << min(self.persist_backoff, 16), self.config.rto_max_us)
+        self.timers.arm(PERSIST, now + delay)
+
+    # -- sending
+
+    def _fin_waits(self) -> bool:
+        return self.fin_queued and self.fin_seq < 0
+
+    def max_segment(self) -> int:
+        """Payload of the largest (super-)segment to hand to the device now."""
+        mss = self.eff_snd_mss
+        if self.max_gso < 2 * mss or self.snd_up >= 0:
+            return mss
+        controller = self.controller
+        assert controller is not None
+        cwnd = controller.cwnd
+        limit = min(self.max_gso, max(4 * mss, cwnd // 2))
+        srtt_us = self.rtt.srtt_us
+        if srtt_us > SUPER_SEGMENT_US:
+            limit = min(limit, max(2 * mss, cwnd * SUPER_SEGMENT_US // srtt_us))
+        return limit - limit % mss
+
+    def next_range(self, now: int) -> bool:
+        """Decide what to send next; the answer is in out_seq, out_len, out_fin, out_record, out_probe."""
+        board, controller = self.board, self.controller
+        if controller is None:
+            return False
+        self.out_probe = False
+        self.out_record = None
+        self.out_fin = False
+        in_flight = self.in_flight()
+        if self.recovery.phase == rec.RECOVERY:
+            budget = self.recovery.quota
+        else:
+            budget = controller.cwnd - in_flight
+        if board.lost_bytes > board.retrans_bytes:
+            if self._next_lost(budget, in_flight):
+                return True
+            if board.lost_bytes > board.retrans_bytes:
+                return False  # a repair waits for the window: nothing new before it
+        if self._next_new(budget, in_flight, now):
+            return True
+        return self.recovery.phase == rec.RECOVERY and self.recovery.sack and budget >= self.eff_snd_mss \
+            and self._next_rescue()
+
+    def _next_rescue(self) -> bool:
+        """RFC 6675 §4 NextSeg() rules 3 and 4 (6675-2): with nothing new to send, a hole that is not lost by the
+        rules yet, then once per episode the last segment."""
+        board, recovery = self.board, self.recovery
+        mss = self.eff_snd_mss
+        r = recovery.first_hole(board)
+        if r is None:
+            r = board.last()
+            if recovery.rescued or r is None or r.mark:
+                return False
+            recovery.rescued = True
+            if (r.end - r.seq) & MASK > mss:
+                r = board.split(board.index_of(r), (r.end - mss) & MASK)
+        board.mark_lost(r)
+        return self._next_lost(mss, self.in_flight())
+
+    def _next_lost(self, budget: int, in_flight: int) -> bool:
+        """RFC 6675 §4 NextSeg() rule 1: the oldest lost range."""
+        board = self.board
+        r = board.next_lost()
+        if r is None:
+            return False
+        # RFC 9293 §3.8.6 (MUST-34, SHLD-16): into a shrunken window only the first segment, as a probe
+        if ((r.seq - self.snd_una) & MASK) >= max(self.snd_wnd, 1):
+            return False
+        length = (r.end - r.seq) & MASK
+        limit = self.max_segment()
+        mss = self.eff_snd_mss
+        room = max(budget, mss) if in_flight == 0 else budget
+        if room < min(length, mss):
+            return False
+        limit = min(limit, max(mss, room - room % mss))
+        fin = 1 if r.fin else 0
+        if length - fin > limit:
+            board.split(board.index_of(r), (r.seq + limit) & MASK)
+            length, fin = limit, 0
+        self.out_record = r
+        self.out_seq = r.seq
+        self.out_len = length - fin
+        self.out_fin = bool(fin)
+        return True
+
+    def _next_new(self, budget: int, in_flight: int, now: int) -> bool:
+        """New data within window and cwnd: Nagle, silly-window avoidance, the FIN."""
+        unsent = self.unsent()
+        fin_waits = self._fin_waits()
+        if self.probing or not (unsent or fin_waits):
+            return False
+        mss = self.eff_snd_mss
+        outstanding = (self.snd_nxt - self.snd_una) & MASK
+        usable = self.snd_wnd - outstanding
+        if usable <= 0:
+            if not outstanding and self.timers.at[PERSIST] == NEVER:
+                self._arm_persist(now)
+            return False
+        if budget < min(mss, max(unsent, 1)):
+            return False
+        limit = self.max_segment()
+        n = min(unsent, usable, budget, limit)
+        if n < unsent:
+            # not the end of the data: whole segments only
+            if n >= mss:
+                n -= n % mss
+                if n < limit and outstanding and self._defer(n, limit):
+                    return False
+            elif not self._worth_sending(n, outstanding, now):
+                return False
+        elif not self._may_send_tail(n, outstanding, fin_waits):
+            n -= n % mss
+            if not n:
+                return False
+        self.out_seq = self.snd_nxt
+        self.out_len = n
+        # the FIN needs a sequence number in the window, too
+        self.out_fin = fin_waits and n == unsent and n < usable
+        return n > 0 or self.out_fin
+
+    def _defer(self, n: int, limit: int) -> bool:
+        """Whether to wait for more ACKs, so that super-segments stay large (they cost the same whatever
+        their size).  ACKs are on their way, and not all of a small window is waited for."""
+        if self.recovery.phase != rec.OPEN:
+            return False
+        return n < min(limit // 2, self.max_snd_wnd // 4)
+
+    def _worth_sending(self, n: int, outstanding: int, now: int) -> bool:
+        """RFC 9293 §3.8.6.2.1 (MUST-38): less than a segment only for half of the largest window seen."""
+        if n * 2 >= self.max_snd_wnd > 0:
+            return True
+        if not outstanding and self.timers.at[PERSIST] == NEVER:
+            self._arm_persist(now)
+        return False
+
+    def _may_send_tail(self, n: int, outstanding: int, fin_waits: bool) -> bool:
+        """RFC 9293 §3.7.4 (SHLD-7, MUST-17), Nagle: a short last segment waits while data is outstanding."""
+        return (n % self.eff_snd_mss == 0 or self.nodelay or not outstanding or fin_waits or self.snd_up >= 0)
+
+    def take_probe(self) -> bool:
+        """Choose the octet of a zero-window probe (MUST-36) as the next range."""
+        self.out_record = None
+        self.out_fin = False
+        self.out_probe = True
+        self.out_seq = self.snd_una
+        if self.probing:
+            r = self.board.first()
+            self.out_record = r
+            self.out_fin = r is not None and r.fin
+            self.out_len = 0 if self.out_fin else 1
+            return r is not None
+        if self.unsent():
+            self.out_len = 1
+        elif self._fin_waits():
+            self.out_len = 0
+            self.out_fin = True
+        else:
+            return False
+        if self.snd_wnd > 0 and self.out_len:
+            # silly-window override (RFC 9293 §3.8.6.2.1): the timer sends what the window takes
+            self.out_len = min(self.unsent(), self.snd_wnd, self.eff_snd_mss)
+            self.out_probe = False
+        return True
+
+    def on_sent(self, now: int) -> None:
+        """The range in out_* went out."""
+        length = self.out_len + self.out_fin
+        timers = self.timers
+        record = self.out_record
+        if record is not None:
+            self.board.retransmitted(record, now)
+            self.total_retrans += 1
+        else:
+            if self.snd_una == self.snd_nxt:
+                self.first_sent_at = self.delivered_at = now
+                timers.arm(USER, now + self.config.user_timeout_us)
+            record = self.board.append(self.snd_nxt, (self.snd_nxt + length) & MASK, now)
+            record.fin = self.out_fin
+            record.delivered = self.delivered
+            record.delivered_at = self.delivered_at
+            record.first_sent_at = self.first_sent_at
+            if self.out_fin:
+                self.fin_seq = (self.snd_nxt + self.out_len) & MASK
+            self.snd_nxt = (self.snd_nxt + length) & MASK
+            if ((self.snd_max - self.snd_nxt) & MASK) >= HALF:
+                self.snd_max = self.snd_nxt
+        self.last_sent_at = now
+        if self.out_probe:
+            self.probing = True
+            return
+        if self.recovery.phase == rec.RECOVERY:
+            self.recovery.on_sent(length)
+        in_flight = self.in_flight()
+        if in_flight > self._round_max:
+            self._round_max = in_flight
+        if timers.at[RETRANSMIT] == NEVER:
+            timers.arm(RETRANSMIT, now + self.rtt.timeout_us())  # RFC 6298 §5.1
+
+    def resend_all(self) -> None:
+        """Everything outstanding was too large for the path: send it again, cwnd untouched (RFC 1191 §6.5)."""
+        self.board.mark_all_lost()
+        self.recovery.enter_loss(self.snd_nxt)
+
+    def before_send(self, now: int) -> None:
+        """RFC 5681 §4.1 (5681-4.1): restart the window after an idle time of more than an RTO."""
+        controller = self.controller
+        if controller is None or self.snd_una != self.snd_nxt:
+            return
+        idle = now - self.last_sent_at
+        if idle > self.rtt.rto_us:
+            controller.after_idle(now, idle, initial_window(self.eff_snd_mss, self.config.initial_window_segs))
+            self.last_sent_at = now
+
+    def clear(self) -> None:
+        """Drop everything that waits."""
+        self.buffer.clear()
+        self.snd_nxt = self.snd_una
+        self.board = Scoreboard()
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError when SND.* or the scoreboard contradict each other."""
+        assert (self.snd_nxt - self.snd_una) & MASK < HALF
+        assert (self.snd_max - self.snd_nxt) & MASK < HALF
+        self.board.check_invariants(self.snd_una, self.snd_nxt)
+        assert self.unsent() >= 0
+        if self.snd_una != self.snd_nxt:
+            at = self.timers.at
+            assert min(at[RETRANSMIT], at[PERSIST]) != NEVER, "data is outstanding and no timer runs"
