@@ -1,12 +1,13 @@
 """Segment arrives: the steps of RFC 9293 §3.10.7, in its order.
 
 Each step is one function; it returns an action mask, or STOP when the segment is finished with.  A drop is counted
-in `DROPS`, which the Host reads after the segment (the Connection knows no statistics object).
+by the Host: its reason travels in the high bits of the mask (`dropped`).
 """
 
 from typing import TYPE_CHECKING, Final
 
 from stack import errors
+from stack.config import SECOND
 from stack.stats import DropReason
 from stack.tcp import output
 from stack.tcp.events import CONNECTED, EOF, READABLE, URGENT
@@ -136,9 +137,9 @@ def on_synchronised(conn: "Connection", seg: Segment, now: int) -> int:
     if actions & STOP:
         return actions
     if seg.flags & RST:
-        return _check_reset(conn, seg)
+        return _check_reset(conn, seg, now)
     if seg.flags & SYN:
-        return _check_syn(conn, seg)
+        return _check_syn(conn, seg, now)
     conn.last_rx_at = now
     conn.keepalive_sent = 0
     answer = _check_ack(conn, seg, now)
@@ -166,8 +167,14 @@ def _time_wait(conn: "Connection", seg: Segment, now: int) -> int:
     return dropped(DropReason.TCP_TIME_WAIT)
 
 
-def _challenge(conn: "Connection", reason: DropReason) -> int:
-    """Drop and acknowledge (RFC 5961 §3-5); the Host limits their rate (§7)."""
+def _challenge(conn: "Connection", reason: DropReason, now: int) -> int:
+    """Drop and acknowledge (RFC 5961 §3-5), at a limited rate per connection (§7, 5961-7): a limit shared by all
+    connections would tell an attacker about others (CVE-2016-5696)."""
+    if now - conn.challenge_at >= SECOND:
+        conn.challenge_at, conn.challenges = now, 0
+    conn.challenges += 1
+    if conn.challenges > conn.config.challenge_acks_per_s:
+        return dropped(reason)
     conn.ack_now = True
     return dropped(reason, ACK_NOW)
 
@@ -180,7 +187,7 @@ def _check_sequence(conn: "Connection", seg: Segment, now: int) -> int:
             if not flags & SYN:
                 return dropped(DropReason.TCP_MISSING_TIMESTAMP)  # RFC 7323 §3.2 (7323-3.2b)
         elif rcv.paws_reject(seg, now):
-            return _challenge(conn, DropReason.TCP_PAWS)
+            return _challenge(conn, DropReason.TCP_PAWS, now)
     length = seg.length + (1 if flags & SYN else 0) + (1 if flags & FIN else 0)
     if not rcv.acceptable(seg.seq, length):
         if flags & RST:
@@ -189,13 +196,17 @@ def _check_sequence(conn: "Connection", seg: Segment, now: int) -> int:
             conn.syn_due = True  # (T-HS-2): the peer did not get our SYN-ACK
             return dropped(DropReason.TCP_DUPLICATE, OUTPUT)
         if flags & SYN and conn.state > SYN_RECEIVED:
-            return _challenge(conn, DropReason.TCP_BLIND_SYN)  # RFC 5961 §4 (5961-4): any sequence number
+            return _challenge(conn, DropReason.TCP_BLIND_SYN, now)  # RFC 5961 §4 (5961-4): any sequence number
         if seg.seq != rcv.rcv_nxt or rcv.rcv_wnd():
             _note_duplicate(conn, seg)
             if flags & ACK and not flags & SYN and conn.state != SYN_RECEIVED:
                 # its ACK may still be news when everything it carries is old
                 _old_segment_ack(conn, seg, now)
-            return _challenge(conn, DropReason.TCP_OUT_OF_WINDOW)
+            if seg.length:
+                # old data again: its sender missed our ACK
+                conn.ack_now = True
+                return dropped(DropReason.TCP_OUT_OF_WINDOW, ACK_NOW)
+            return _challenge(conn, DropReason.TCP_OUT_OF_WINDOW, now)
         # RFC 9293 §3.10.7.4 (MUST-66): with a zero window ACK, RST and URG are taken, the text is not
         seg.length = 0
         seg.flags = flags & ~FIN
@@ -224,10 +235,10 @@ def _old_segment_ack(conn: "Connection", seg: Segment, now: int) -> None:
         snd.on_ack(seg, conn.echo_rtt(seg, now), now)
 
 
-def _check_reset(conn: "Connection", seg: Segment) -> int:
+def _check_reset(conn: "Connection", seg: Segment, now: int) -> int:
     """Second check: RST (RFC 5961 §3.2, 5961-3)."""
     if seg.seq != conn.rcv.rcv_nxt:
-        return _challenge(conn, DropReason.TCP_BLIND_RST)
+        return _challenge(conn, DropReason.TCP_BLIND_RST, now)
     state = conn.state
     if state == SYN_RECEIVED:
         # (MUST-11): a passive open goes back to LISTEN, which is the Listener's own state
@@ -240,12 +251,12 @@ def _check_reset(conn: "Connection", seg: Segment) -> int:
     return STOP | OUTPUT
 
 
-def _check_syn(conn: "Connection", seg: Segment) -> int:
+def _check_syn(conn: "Connection", seg: Segment, now: int) -> int:
     """Fourth check: SYN (RFC 5961 §4, 5961-4)."""
     if conn.state == SYN_RECEIVED and conn.passive:
         conn.fail(None)  # RFC 9293 §3.10.7.4: back to LISTEN
         return dropped(DropReason.TCP_BLIND_SYN, OUTPUT)
-    return _challenge(conn, DropReason.TCP_BLIND_SYN)
+    return _challenge(conn, DropReason.TCP_BLIND_SYN, now)
 
 
 def _check_ack(conn: "Connection", seg: Segment, now: int) -> int:
@@ -270,10 +281,10 @@ def _check_ack(conn: "Connection", seg: Segment, now: int) -> int:
         return OUTPUT
     if ahead > sent:
         if ahead < HALF:
-            return _challenge(conn, DropReason.TCP_BAD_ACK)  # (T-ACK-1): an ACK of something not sent
+            return _challenge(conn, DropReason.TCP_BAD_ACK, now)  # (T-ACK-1): an ACK of something not sent
         # RFC 5961 §5 (5961-5): too old an ACK
         if (snd.snd_una - seg.ack) & MASK > max(snd.max_snd_wnd, 1):
-            return _challenge(conn, DropReason.TCP_BAD_ACK)
+            return _challenge(conn, DropReason.TCP_BAD_ACK, now)
         return 0
     result = snd.on_ack(seg, conn.echo_rtt(seg, now) if snd.total_retrans else -1, now)
     if conn.want_writable:

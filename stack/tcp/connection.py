@@ -15,7 +15,7 @@ that the application has gone; CLOSED in `events` says that the connection has.
 """
 
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 from stack import errors
 from stack.config import NEVER, TcpConfig
@@ -63,10 +63,11 @@ class Connection:
     """
 
     __slots__ = (
-        "ack_now", "ack_pending", "config", "error", "events", "host_queued", "host_timer_at", "iss", "keepalive_sent",
+        "ack_now", "ack_pending", "challenge_at", "challenges", "config", "error", "events", "host_evented", "host_key",
+        "host_queued", "host_timer", "iss", "keepalive_sent",
         "last_rx_at", "local_addr", "local_port", "max_gso", "opened_at", "parent", "passive", "path", "path_mss",
         "peer_mss", "peer_sack", "peer_wscale", "pending_fin", "probe_due", "rcv", "remote_addr", "remote_port",
-        "released", "rst_seq", "sack_ok", "snd", "soft_error", "state", "stats_retrans", "syn_lost", "syn_due", "syn_tries",
+        "released", "rst_seq", "sack_ok", "snd", "soft_error", "state", "syn_lost", "syn_due", "syn_tries",
         "time_wait", "timers", "ts_offset", "ts_ok", "user", "want_writable",
     )
 
@@ -107,6 +108,8 @@ class Connection:
         self.pending_fin = -1  # sequence number of a FIN that came before its data
         self.keepalive_sent = 0
         self.last_rx_at = now
+        self.challenge_at = now
+        self.challenges = 0
         self.released = False
         self.want_writable = False
         self.time_wait: TimeWait | None = None
@@ -114,9 +117,10 @@ class Connection:
         self.path: object = None
         self.parent: object = None
         self.user: object = None
+        self.host_key = 0  # remote address << 32 | remote port << 16 | local port
         self.host_queued = False
-        self.host_timer_at = NEVER
-        self.stats_retrans = 0
+        self.host_evented = False
+        self.host_timer: list[Any] | None = None
 
     # -- getters
 
@@ -136,9 +140,9 @@ class Connection:
         return events
 
     def send_room(self) -> int:
-        """Bytes of the send buffer that are free; never negative."""
+        """Bytes of the send buffer that are free; negative when more was written than `send_buffer`."""
         buffer = self.snd.buffer
-        return max(0, self.config.send_buffer - (buffer.end - buffer.base))
+        return self.config.send_buffer - (buffer.end - buffer.base)
 
     def send_pending(self) -> int:
         """Bytes written and not yet acknowledged."""
@@ -152,6 +156,11 @@ class Connection:
         """Whether the peer closed its side and all before it was taken in."""
         return self.rcv.fin_received
 
+    def rebase(self, iss: int) -> None:
+        """Begin at another ISS; only before the SYN went out."""
+        self.iss = self.snd.iss = self.snd.snd_una = iss
+        self.snd.snd_nxt = self.snd.snd_max = (iss + 1) & MASK
+
     # -- the application's calls
 
     def open(self, now: int) -> None:
@@ -163,15 +172,20 @@ class Connection:
         self.timers.arm(T_USER, now + self.config.syn_retries_us)
 
     def send(self, data: bytes | bytearray | memoryview, now: int) -> None:
-        """Queue `data`; more than `send_room()` is taken, too: the caller minds the limit.  Raises BrokenPipe after
-        close, NotConnected when the connection is closed.  RFC 9293 §3.10.2."""
+        """Queue `data`; more than `send_room()` is taken, too: the caller minds the limit, and WRITABLE tells when the
+        buffer is half empty again.  Raises BrokenPipe after close, NotConnected when the connection is closed.
+        RFC 9293 §3.10.2."""
         state = self.state
         if self.snd.fin_queued:
             raise errors.BrokenPipe("the sending side of this connection is closed")
         if state == CLOSED or state > CLOSE_WAIT:
             raise errors.NotConnected(f"the connection is {NAMES[state]}; open a new one")
-        self.snd.before_send(now)
-        self.snd.buffer.append(data)
+        snd = self.snd
+        snd.before_send(now)
+        buffer = snd.buffer
+        buffer.append(data)
+        if buffer.end - buffer.base >= self.config.send_buffer:
+            self.want_writable = True
 
     def send_urgent(self, data: bytes, now: int) -> None:
         """Queue `data` with the urgent mark after its last byte (RFC 9293 §3.8.5, MUST-30, MUST-31)."""

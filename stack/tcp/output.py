@@ -25,10 +25,13 @@ from stack.wire.tcp import (
     TS_PREFIX,
     pack_sack,
     pack_syn_options,
+    pack_ts,
 )
 
 if TYPE_CHECKING:
     from stack.tcp.connection import Connection
+
+__all__ = ["TS_TICK_US", "fill_ack", "fill_data", "fill_probe", "fill_reply", "fill_rst", "fill_syn", "pack_ts"]
 
 TS_TICK_US: Final = 1_000  # RFC 7323 §5.4 (7323-5.4): one tick a millisecond
 _END_PLAIN: Final = L4_OFF + HEADER_LEN

@@ -1,0 +1,259 @@
+"""One TCP/IP host, sans I/O: frames and time in, frames, events and a deadline out.
+
+Theory of operation.  Whoever drives a Host gives it bursts of received frames (`receive`) and the passing of
+time (`on_timer`), takes the events for the application (`poll_events`) and lets it send (`poll_transmit`);
+`deadline` says when it wants to be called at the latest.  All output goes straight to the sinks of the
+interfaces.  Nothing in here or below reads a clock, a socket or a random source.
+
+`receive` is the packet path: one loop over the rows that the C core parsed.  A TCP segment for one of our
+addresses goes to its connection from here; all other rows go to the IP layer.  Order within a pass: every
+received segment is processed before the application is told, and it is told before delayed ACKs go out
+(RFC 9293 §3.8.6.3, MUST-58, MUST-59), so that its answer carries them.
+"""
+
+from typing import Final
+
+from stack.config import NEVER, HostConfig, Rng, TcpConfig
+from stack.host.icmp_layer import IcmpEcho
+from stack.host.ip_layer import IpLayer
+from stack.host.tcp_layer import TcpLayer
+from stack.stats import Counter, DropReason, Stats
+from stack.tcp.arrival import DROP_SHIFT, STOP
+from stack.tcp.connection import Connection
+from stack.tcp.listener import Listener
+from stack.tcp.receiver import ACK_NOW, ADVICE
+from stack.tcp.segment import URG, Segment
+from stack.trace import Trace
+from stack.udp.endpoint import UdpEndpoint
+from stack.wire.burst import (
+    KIND_TCP,
+    ROW,
+    ROW_BAD_CSUM,
+    ROW_CE,
+    ROW_IPOPTS,
+    ROW_LINK_GROUP,
+    ROW_OPTS,
+    ROW_TS,
+    Burst,
+)
+from stack.wire.frame import FrameSink
+
+_ODD_IP: Final = ROW_IPOPTS | ROW_LINK_GROUP  # rows that IP must agree to first
+_SPECIAL: Final = ACK_NOW | ADVICE
+
+
+class Host:
+    """See the head of this file.  `rng` decides everything random; times are integer microseconds."""
+
+    __slots__ = ("_seg", "config", "ip", "stats", "tcp", "trace")
+
+    def __init__(self, config: HostConfig, rng: Rng, now: int = 0, trace: Trace | None = None) -> None:
+        config.validate()
+        self.config = config
+        self.stats = Stats()
+        self.trace = trace
+        self.ip = IpLayer(config.ip, rng, self.stats, trace, port_range=config.port_range)
+        self.tcp = TcpLayer(config, rng, self.stats, self.ip, now)
+        self._seg = Segment()
+
+    # -- configuration
+
+    def add_interface(self, name: str, sink: FrameSink, mac: bytes, mtu: int, now: int) -> int:
+        """Attach a device; returns its interface index.  Raises ConfigError."""
+        return self.ip.add_interface(name, sink, mac, mtu, now)
+
+    def remove_interface(self, ifindex: int, now: int) -> None:
+        """Detach a device with its addresses and routes."""
+        self.ip.remove_interface(ifindex, now)
+
+    def add_address(self, ifindex: int, addr: int, prefix_len: int, now: int) -> None:
+        """Give an interface an address.  Raises InvalidAddress, AddressInUse."""
+        self.ip.add_address(ifindex, addr, prefix_len, now)
+
+    def add_route(self, prefix: int, prefix_len: int, gateway: int = 0, ifindex: int = 0, metric: int = 0) -> None:
+        """Add a route.  Raises InvalidAddress, ConfigError."""
+        self.ip.add_route(prefix, prefix_len, gateway=gateway, ifindex=ifindex, metric=metric)
+
+    # -- the packet path
+
+    def receive(self, ifindex: int, burst: Burst, now: int) -> None:
+        """Process the frames of a burst that came in by interface `ifindex`."""
+        tcp, ip, seg = self.tcp, self.ip, self._seg
+        flows, local, drops = tcp.flows, ip.local_addrs, self.stats.drops
+        seg.pool = burst.pool
+        index = -1
+        segments = 0
+        for row in ROW.iter_unpack(memoryview(burst.rows)[:burst.count * ROW.size]):
+            index += 1
+            key, dst, seg.off, seg.length, seg.seq, seg.ack, seg.tsval, seg.tsecr, seg.wnd, flags, kind, seg.flags, _ = row
+            if kind != KIND_TCP:
+                ip.on_row(ifindex, burst, index, row, now)
+                continue
+            if (local.get(dst) != ifindex or flags & _ODD_IP) and not ip.accept(ifindex, burst, index, row, now):
+                continue
+            if flags & ROW_BAD_CSUM:
+                drops[DropReason.TCP_CHECKSUM] += 1  # RFC 9293 §3.1 (MUST-3)
+                if self.trace is not None:
+                    self.trace.on_drop(DropReason.TCP_CHECKSUM, index)
+                continue
+            segments += 1
+            seg.has_ts = bool(flags & ROW_TS)
+            seg.ce = bool(flags & ROW_CE)
+            if flags & ROW_OPTS or seg.flags & URG:
+                self._unusual_header(burst, index, flags)
+            else:
+                seg.options = b""
+            table = flows.get(dst)
+            conn = table.get(key) if table is not None else None
+            if conn is None:
+                tcp.on_stray(seg, ifindex, dst, key, now)
+                continue
+            actions = conn.on_segment(seg, now)
+            if actions >= STOP and self.trace is not None:
+                self.trace.on_drop(actions >> DROP_SHIFT, index)
+            # the usual part of TcpLayer.after
+            if actions & _SPECIAL or actions >= STOP or conn.parent is not None:
+                tcp.after(conn, actions, now)
+                continue
+            if actions and not conn.host_queued:
+                conn.host_queued = True
+                tcp.ready.append(conn)
+            if conn.events and not conn.host_evented:
+                conn.host_evented = True
+                tcp.evented.append(conn)
+            entry = conn.host_timer
+            if entry is None or conn.timers.deadline < entry[0]:
+                tcp.timers.update(conn)
+        counts = self.stats.counts
+        counts[Counter.RX_FRAMES] += burst.count
+        counts[Counter.TCP_IN_SEGS] += segments
+        if ip.errors or ip.reinjected:
+            self._settle(now)
+
+    def _unusual_header(self, burst: Burst, index: int, flags: int) -> None:
+        """Options besides timestamps, and the urgent pointer, are read from the frame."""
+        seg = self._seg
+        off, _, _, l4_off = burst.meta_at(index)[:4]
+        start = off + l4_off
+        seg.options = burst.pool[start + 20:start + (burst.pool[start + 12] >> 4) * 4] if flags & ROW_OPTS else b""
+        seg.up = burst.pool[start + 18] << 8 | burst.pool[start + 19]
+
+    def _settle(self, now: int) -> None:
+        """Errors and looped frames that the IP layer left for us; bounded per call."""
+        ip = self.ip
+        if ip.errors:
+            errors, ip.errors = ip.errors, []
+            for err in errors:
+                self.tcp.on_error(err, now)
+        if ip.reinjected:
+            bursts = ip.reinjected[:]
+            ip.reinjected.clear()
+            for ifindex, burst in bursts:
+                self.receive(ifindex, burst, now)
+
+    # -- time and output
+
+    @property
+    def deadline(self) -> int:
+        """When `on_timer` wants to be called; NEVER when nothing is pending."""
+        if self.ip.reinjected or self.ip.errors:
+            return 0
+        records = self.tcp.time_waits.records
+        time_wait_at = next(iter(records.values())).expires_at if records else NEVER
+        return min(self.tcp.timers.deadline, self.ip.deadline, time_wait_at)
+
+    def on_timer(self, now: int) -> None:
+        """Let time pass."""
+        if self.ip.deadline <= now:
+            self.ip.on_timer(now)
+        self.tcp.on_timer(now)
+        self._settle(now)
+
+    def poll_events(self) -> list[object]:
+        """Endpoints with events since the last call."""
+        tcp, ready = self.tcp, self.ip.ready
+        if not tcp.evented and not ready:
+            return []
+        found = tcp.evented
+        tcp.evented = []
+        for endpoint in found:
+            if isinstance(endpoint, Connection):
+                endpoint.host_evented = False
+        if ready:
+            found += ready
+            ready.clear()
+        return found
+
+    def poll_transmit(self, now: int) -> bool:
+        """Send what is to be sent; True when there is more than one pass's share."""
+        more = self.tcp.poll_transmit(now)
+        if self.ip.errors or self.ip.reinjected:
+            self._settle(now)
+        return more or bool(self.tcp.ready)
+
+    def wake(self, endpoint: object) -> None:
+        """The application did something with `endpoint`: it is polled by the next `poll_transmit`."""
+        if isinstance(endpoint, Connection):
+            self.tcp.wake(endpoint)
+
+    # -- endpoints
+
+    def connect(self, raddr: int, rport: int, laddr: int = 0, lport: int = 0, config: TcpConfig | None = None,
+                now: int = 0) -> Connection:
+        """Active OPEN; CONNECTED or CLOSED follows in the connection's events.  Raises NetworkUnreachable,
+        AddressNotAvailable, AddressInUse, InvalidAddress.  RFC 9293 §3.10.1."""
+        return self.tcp.connect(raddr, rport, laddr, lport, config, now)
+
+    def listen(self, laddr: int, port: int, backlog: int = 128, config: TcpConfig | None = None,
+               now: int = 0) -> Listener:  # noqa: ARG002
+        """Passive OPEN on `laddr` (0: every address) and `port` (0: a free one).  Raises AddressInUse,
+        AddressNotAvailable, InvalidAddress."""
+        return self.tcp.listen(laddr, port, backlog, config)
+
+    def unlisten(self, listener: Listener, now: int) -> None:
+        """Close a listener; connections that it had not handed out are reset."""
+        self.tcp.unlisten(listener, now)
+
+    def udp_open(self, laddr: int = 0, lport: int = 0, now: int = 0, *, reuse: bool = False,  # noqa: ARG002
+                 broadcast: bool = False) -> UdpEndpoint:
+        """Bind a UDP endpoint.  Raises AddressInUse, AddressNotAvailable, NoBufferSpace."""
+        return self.ip.udp.open(laddr, lport, reuse=reuse, broadcast=broadcast)
+
+    def udp_connect(self, endpoint: UdpEndpoint, raddr: int, rport: int) -> None:
+        """Fix the peer of an endpoint."""
+        self.ip.udp.connect(endpoint, raddr, rport)
+
+    def udp_send(self, endpoint: UdpEndpoint, data: bytes, raddr: int, rport: int, now: int) -> None:
+        """Send one datagram.  Raises MessageTooLong, NetworkUnreachable, ..."""
+        self.ip.udp.send(endpoint, data, raddr, rport, now)
+
+    def udp_close(self, endpoint: UdpEndpoint) -> None:
+        """Give the port back."""
+        self.ip.udp.close(endpoint)
+
+    def icmp_open(self) -> IcmpEcho:
+        """An endpoint that sends echo requests."""
+        return self.ip.open_echo()
+
+    def connections(self) -> list[Connection]:
+        """All connections."""
+        return [conn for table in self.tcp.flows.values() for conn in table.values()]
+
+    def snapshot(self) -> dict[str, object]:
+        """What `tapstack status` shows, but for the connections."""
+        return {
+            **self.ip.snapshot(),
+            "tcp": self.tcp.snapshot(),
+            "drops": self.stats.drops_by_name(),
+            "counters": self.stats.counts_by_name(),
+        }
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError when a connection or a table is inconsistent (tests and simulation)."""
+        count = 0
+        for laddr, table in self.tcp.flows.items():
+            for key, conn in table.items():
+                assert (conn.local_addr, conn.host_key) == (laddr, key)
+                conn.check_invariants()
+                count += 1
+        assert count == self.tcp.n_conns

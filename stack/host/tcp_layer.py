@@ -1,0 +1,384 @@
+"""TCP of a host: which connection a segment belongs to, and what happens to segments of none.
+
+Theory of operation.  `flows[local address][key]` is the demultiplexer; `key` is the integer that the C
+parser makes of remote address, remote port and local port, so that a lookup is two dict reads.  Segments
+that find no connection meet, in this order, TIME-WAIT records, listeners, and a reset.
+
+Three lists carry work between the steps of a pass: `ready` (connections that may have something to send),
+`evented` (endpoints with events for the application), `timers` (deadlines).  Every call into a connection is
+followed by `after`, which puts it where it belongs; `poll_transmit` empties `ready`, and a connection that is
+finished leaves the tables there, once its last segment is out.
+"""
+
+from collections import deque
+from typing import Final
+
+from stack.config import HostConfig, Rng, TcpConfig
+from stack.errors import AddressInUse, AddressNotAvailable, ConnectionAborted, InvalidAddress, NoBufferSpace
+from stack.host.ip_layer import IpLayer
+from stack.host.ports import EphemeralPorts
+from stack.host.timer_queue import TimerQueue
+from stack.ip import output as ip_out
+from stack.ip.icmp import IcmpLimiter
+from stack.ip.output import Path
+from stack.stats import Counter, DropReason, Stats
+from stack.tcp import output, state, time_wait
+from stack.tcp.arrival import DROP_SHIFT, STOP
+from stack.tcp.connection import Connection
+from stack.tcp.events import ACCEPTABLE, CLOSED
+from stack.tcp.isn import initial_sequence
+from stack.tcp.listener import Cookie, Listener
+from stack.tcp.receiver import ACK_NOW, ADVICE
+from stack.tcp.segment import ACK, FIN, RST, SYN, Segment
+from stack.tcp.time_wait import TimeWait, TimeWaitTable
+from stack.wire.addr import format_addr
+from stack.wire.frame import TxFrame
+from stack.wire.icmp import ErrorKind, TransportError
+from stack.wire.seq import HALF, MASK
+
+PASS_FRAMES: Final = 128  # frames sent in one pass before received ones get their turn
+CONN_FRAMES: Final = 16  # of them by one connection, before the next has its turn
+HEADERS: Final = 40  # IPv4 and TCP header without options (RFC 9293 §3.7.1)
+REPLIES_PER_S: Final = 50_000  # resets and other segments of no connection
+REPLY_BURST: Final = 5_000
+
+
+class TcpLayer:
+    """See the head of this file."""
+
+    __slots__ = ("_config", "_frame", "_ip", "_ports", "_replies", "_secret", "_stats", "evented", "flows", "listeners",
+                 "n_conns", "ready", "time_waits", "timers")
+
+    def __init__(self, config: HostConfig, rng: Rng, stats: Stats, ip: IpLayer, now: int) -> None:
+        self._config = config
+        self._stats = stats
+        self._ip = ip
+        self._secret = rng.randbytes(32)
+        self._ports = EphemeralPorts(config.port_range, self._secret)
+        self._replies = IcmpLimiter(REPLIES_PER_S, REPLY_BURST, now)
+        self._frame = TxFrame()
+        self.flows: dict[int, dict[int, Connection]] = {}
+        self.listeners: dict[int, Listener] = {}  # local address (0: any) << 16 | port
+        self.time_waits = TimeWaitTable(config.tcp.max_time_wait)
+        self.timers = TimerQueue()
+        self.ready: deque[Connection] = deque()
+        self.evented: list[object] = []
+        self.n_conns = 0
+
+    # -- application
+
+    def connect(self, raddr: int, rport: int, laddr: int, lport: int, config: TcpConfig | None, now: int) -> Connection:
+        """Active OPEN.  Raises NetworkUnreachable, AddressNotAvailable, AddressInUse, InvalidAddress."""
+        if not 0 < rport <= 0xFFFF:
+            raise InvalidAddress(f"{rport} is not a port that can be connected to")
+        path = self._ip.path(raddr, laddr)
+        if path.kind not in (ip_out.UNICAST, ip_out.LOCAL):
+            # RFC 9293 §3.9.2.3 (MUST-46)
+            raise InvalidAddress(f"{format_addr(raddr)} is a broadcast or multicast address; TCP needs one host")
+        laddr = path.src
+        if self.n_conns >= self._config.tcp.max_connections:
+            raise NoBufferSpace("the host holds as many connections as it may (max_connections)")
+        table = self.flows.get(laddr, {})
+        high = raddr << 32 | rport << 16
+        if not lport:
+            lport = self._ports.pick(laddr, raddr, rport, lambda p: high | p in table or self._listening(laddr, p))
+        elif high | lport in table:
+            raise AddressInUse(f"port {lport} has a connection to {format_addr(raddr)}:{rport} already")
+        reuse = self.time_waits.get((laddr, high | lport))
+        tcp = config or self._config.tcp
+        iss, ts_offset = initial_sequence(self._secret, laddr, lport, raddr, rport, now)
+        if reuse is not None:
+            iss = self._iss_after(reuse, iss)
+            self.time_waits.remove((laddr, high | lport))
+        conn = Connection(laddr, lport, raddr, rport, tcp, iss, ts_offset, now, path.mtu - HEADERS, _gso_of(path))
+        self._register(conn, path)
+        self._stats.counts[Counter.TCP_ACTIVE_OPENS] += 1
+        conn.open(now)
+        self.wake(conn)
+        return conn
+
+    def listen(self, laddr: int, port: int, backlog: int, config: TcpConfig | None) -> Listener:
+        """Passive OPEN (RFC 9293 §3.10.1, MUST-41..45).  Raises AddressInUse, AddressNotAvailable, InvalidAddress."""
+        if laddr and not self._ip.is_local(laddr):
+            raise AddressNotAvailable(f"{format_addr(laddr)} is not an address of this host")
+        if not 0 <= port <= 0xFFFF:
+            raise InvalidAddress(f"{port} is not a port number")
+        if not port:
+            port = self._ports.pick(laddr, 0, 0, lambda p: self._listening(laddr, p))
+        rivals = [key for key in self.listeners if key & 0xFFFF == port]
+        if any(not laddr or not key >> 16 or key >> 16 == laddr for key in rivals):
+            raise AddressInUse(f"TCP port {port} is in use on {format_addr(laddr) if laddr else 'this host'}")
+        listener = Listener(laddr, port, config or self._config.tcp, backlog, self._secret)
+        self.listeners[laddr << 16 | port] = listener
+        return listener
+
+    def _listening(self, laddr: int, port: int) -> bool:
+        return laddr << 16 | port in self.listeners or port in self.listeners
+
+    def unlisten(self, listener: Listener, now: int) -> None:
+        """Close a listener; what it had not handed out is reset."""
+        listener.closed = True
+        self.listeners.pop(listener.local_addr << 16 | listener.local_port, None)
+        waiting = list(listener.accept_queue)
+        listener.accept_queue.clear()
+        for table in self.flows.values():
+            waiting += [c for c in table.values() if c.parent is listener]
+        for conn in waiting:
+            conn.parent = None
+            conn.abort(now, ConnectionAborted("the listener was closed"))
+            self.wake(conn)
+
+    def wake(self, conn: Connection) -> None:
+        """The application called a method of `conn`."""
+        if not conn.host_queued:
+            conn.host_queued = True
+            self.ready.append(conn)
+        if conn.events and not conn.host_evented:
+            conn.host_evented = True
+            self.evented.append(conn)
+
+    # -- tables
+
+    def _register(self, conn: Connection, path: Path) -> None:
+        conn.path = path
+        conn.host_key = conn.remote_addr << 32 | conn.remote_port << 16 | conn.local_port
+        self.flows.setdefault(conn.local_addr, {})[conn.host_key] = conn
+        self.n_conns += 1
+
+    def _retire(self, conn: Connection) -> None:
+        """Take a finished connection out of the tables (its object may live on with the application)."""
+        self.timers.remove(conn)
+        table = self.flows.get(conn.local_addr)
+        if table is None or table.pop(conn.host_key, None) is None:
+            return
+        self.n_conns -= 1
+        if not table:
+            del self.flows[conn.local_addr]
+        parent = conn.parent
+        if isinstance(parent, Listener):
+            parent.on_lost()
+            conn.parent = None
+        if conn.state == state.TIME_WAIT:
+            record = conn.time_wait
+            assert record is not None
+            self.time_waits.add((conn.local_addr, conn.host_key), record)
+            self._stats.counts[Counter.TCP_TIME_WAITS] += 1
+            conn.events |= CLOSED
+            if not conn.host_evented:
+                conn.host_evented = True
+                self.evented.append(conn)
+
+    # -- arrival
+
+    def after(self, conn: Connection, actions: int, now: int) -> None:
+        """File a connection that was given something: drops, the immediate ACK, output, events, timer."""
+        if actions >= STOP:
+            reason = actions >> DROP_SHIFT
+            if reason:
+                self._stats.drops[reason] += 1
+        if actions & ACK_NOW and conn.ack_now and conn.poll_transmit(self._frame, now):
+            self._ip.output(conn.path, self._frame, now, conn.config.dscp << 2, conn.config.ttl)  # type: ignore[arg-type]
+            self._stats.counts[Counter.TCP_OUT_SEGS] += 1
+        if actions and not conn.host_queued:
+            conn.host_queued = True
+            self.ready.append(conn)
+        if conn.events and not conn.host_evented:
+            conn.host_evented = True
+            self.evented.append(conn)
+        parent = conn.parent
+        if parent is not None and conn.state >= state.ESTABLISHED:
+            conn.parent = None
+            self._accepted(conn, parent)
+        if actions & ADVICE:
+            self._ip.negative_advice(conn.path, now)  # type: ignore[arg-type]
+        entry = conn.host_timer
+        if entry is None or conn.timers.deadline < entry[0]:
+            self.timers.update(conn)
+
+    def _accepted(self, conn: Connection, parent: object) -> None:
+        assert isinstance(parent, Listener)
+        self._stats.counts[Counter.TCP_PASSIVE_OPENS] += 1
+        parent.on_established(conn)
+        if parent not in self.evented:
+            self.evented.append(parent)
+
+    def on_stray(self, seg: Segment, ifindex: int, laddr: int, key: int, now: int) -> None:
+        """A segment for one of our addresses without a connection (RFC 9293 §3.10.7.1-2)."""
+        raddr, rport, lport = key >> 32, key >> 16 & 0xFFFF, key & 0xFFFF
+        drops = self._stats.drops
+        if not self._ip.is_valid_source(raddr, ifindex):
+            drops[DropReason.TCP_BAD_SOURCE] += 1  # (MUST-57, MUST-63)
+            return
+        flags = seg.flags
+        minimum = 0
+        record = self.time_waits.get((laddr, key))
+        if record is not None:
+            verdict = record.on_segment(seg, now)
+            if verdict != time_wait.REOPEN:
+                drops[DropReason.TCP_TIME_WAIT] += 1
+                if verdict == time_wait.ANSWER:
+                    self.time_waits.refreshed((laddr, key))
+                    self._answer_time_wait(record, laddr, key, now)
+                return
+            minimum = record.snd_nxt
+        listener = self.listeners.get(laddr << 16 | lport) or self.listeners.get(lport)
+        if listener is not None and not flags & RST:
+            if flags & (SYN | ACK | FIN) == SYN:
+                if record is not None:
+                    self.time_waits.remove((laddr, key))
+                    self._stats.counts[Counter.TCP_TIME_WAIT_REUSED] += 1
+                self._on_syn(listener, seg, laddr, raddr, rport, record, minimum, now)
+                return
+            if flags & (SYN | ACK) == ACK and self._on_cookie(listener, seg, laddr, raddr, rport, now):
+                return
+        drops[DropReason.TCP_NO_PORT if listener is None else DropReason.TCP_BAD_FLAGS] += 1
+        if not flags & RST:
+            self._reset(seg, laddr, key, now)
+
+    def _on_syn(self, listener: Listener, seg: Segment, laddr: int, raddr: int, rport: int, record: TimeWait | None,
+                minimum: int, now: int) -> None:
+        if self.n_conns >= self._config.tcp.max_connections:
+            self._stats.drops[DropReason.TCP_TABLE_FULL] += 1
+            return
+        path = self._ip.path(raddr, laddr)
+        made = listener.on_syn(seg, laddr, raddr, rport, path.mtu - HEADERS, _gso_of(path), now)
+        if made is None:
+            self._stats.drops[DropReason.TCP_LISTEN_OVERFLOW] += 1
+        elif isinstance(made, Cookie):
+            self._stats.counts[Counter.TCP_SYN_COOKIES_SENT] += 1
+            output.fill_reply(self._frame, (listener.local_port, rport), made.iss, (seg.seq + 1) & MASK, SYN | ACK,
+                              min(listener.config.recv_buffer, 0xFFFF), made.options)
+            self._reply(path, now)
+        else:
+            if record is not None:
+                made.rebase(self._iss_after(record, made.iss))
+            self._register(made, path)
+            self.after(made, 1 << 2, now)
+
+    def _on_cookie(self, listener: Listener, seg: Segment, laddr: int, raddr: int, rport: int, now: int) -> bool:
+        """An ACK that may bring a SYN cookie back."""
+        path = self._ip.path(raddr, laddr)
+        conn = listener.on_ack(seg, laddr, raddr, rport, path.mtu - HEADERS, _gso_of(path), now)
+        if conn is None:
+            return False
+        self._stats.counts[Counter.TCP_SYN_COOKIES_RECV] += 1
+        self._register(conn, path)
+        self.after(conn, conn.on_segment(seg, now), now)
+        return True
+
+    @staticmethod
+    def _iss_after(record: TimeWait, iss: int) -> int:
+        """RFC 9293 §3.10.7.4, RFC 6191: the new connection's numbers begin beyond the old one's."""
+        floor = (record.snd_nxt + time_wait.ISS_STEP) & MASK
+        return iss if 0 < (iss - floor) & MASK < HALF else floor
+
+    # -- segments of no connection
+
+    def _reset(self, seg: Segment, laddr: int, key: int, now: int) -> None:
+        """RFC 9293 §3.5.2 (T-RST-1)."""
+        if seg.flags & ACK:
+            seq, ack, flags = seg.ack, 0, RST
+        else:
+            length = seg.length + (1 if seg.flags & SYN else 0) + (1 if seg.flags & FIN else 0)
+            seq, ack, flags = 0, (seg.seq + length) & MASK, RST | ACK
+        output.fill_reply(self._frame, (key & 0xFFFF, key >> 16 & 0xFFFF), seq, ack, flags, 0, b"")
+        if self._reply(self._ip.path(key >> 32, laddr), now):
+            self._stats.counts[Counter.TCP_OUT_RSTS] += 1
+
+    def _answer_time_wait(self, record: TimeWait, laddr: int, key: int, now: int) -> None:
+        options = b""
+        if record.ts_ok:
+            options = output.pack_ts((now // output.TS_TICK_US + record.ts_offset) & MASK, record.ts_recent)
+        output.fill_reply(self._frame, (key & 0xFFFF, key >> 16 & 0xFFFF), record.snd_nxt, record.rcv_nxt, ACK,
+                          record.window, options)
+        self._reply(self._ip.path(key >> 32, laddr), now)
+
+    def _reply(self, path: Path, now: int) -> bool:
+        """Send the frame that was filled, unless too many go out."""
+        if not self._replies.allow(now):
+            self._stats.drops[DropReason.TCP_REPLY_QUEUE_FULL] += 1
+            return False
+        self._ip.output(path, self._frame, now)
+        self._stats.counts[Counter.TCP_OUT_SEGS] += 1
+        return True
+
+    # -- errors, time, output
+
+    def on_error(self, err: TransportError, now: int) -> None:
+        """An ICMP error, or a next hop that does not answer."""
+        table = self.flows.get(err.laddr)
+        conn = table.get(err.raddr << 32 | err.rport << 16 | err.lport) if table else None
+        if conn is None:
+            self._stats.drops[DropReason.ICMP_NO_MATCH] += 1
+            return
+        if not conn.on_icmp_error(err.kind, err.code, err.mtu, err.seq, now):
+            self._stats.drops[DropReason.ICMP_NO_MATCH] += 1
+            return
+        if err.kind == ErrorKind.FRAG_NEEDED:
+            # RFC 1191 §3 (1191-1, ICMP-7); RFC 5927 §7 (5927-2): never above what the path had
+            mtu = self._ip.pmtu_of_error(err)
+            if mtu - HEADERS < conn.path_mss and self._ip.set_path_mtu(conn.remote_addr, mtu, now):
+                self._follow_path(conn, self._ip.path(conn.remote_addr, conn.local_addr), now)
+        self.after(conn, 1 << 2, now)
+
+    def _follow_path(self, conn: Connection, path: Path, now: int) -> None:
+        """The path's MTU is another now."""
+        conn.path = path
+        conn.set_path_mss(path.mtu - HEADERS, _gso_of(path), now)
+
+    def on_timer(self, now: int) -> None:
+        """Fire what is due."""
+        while (conn := self.timers.pop_due(now)) is not None:
+            self.after(conn, conn.on_timer(now), now)
+        self.time_waits.expire(now)
+
+    def poll_transmit(self, now: int) -> bool:
+        """Send what connections have to send; True when the pass's share was used up and more may wait."""
+        ready, frame, send = self.ready, self._frame, self._ip.output
+        left = PASS_FRAMES
+        while ready and left > 0:
+            conn = ready.popleft()
+            conn.host_queued = False
+            path: Path = conn.path  # type: ignore[assignment]
+            if path.mtu - HEADERS != conn.path_mss:
+                self._follow_path(conn, path, now)
+            tos, ttl = conn.config.dscp << 2, conn.config.ttl
+            retrans = conn.snd.total_retrans
+            count = 0
+            while conn.poll_transmit(frame, now):
+                send(path, frame, now, tos, ttl)
+                count += 1
+                if count >= CONN_FRAMES:
+                    conn.host_queued = True
+                    ready.append(conn)
+                    break
+            left -= count
+            self._stats.counts[Counter.TCP_OUT_SEGS] += count
+            self._stats.counts[Counter.TCP_RETRANS_SEGS] += conn.snd.total_retrans - retrans
+            if conn.state in (state.CLOSED, state.TIME_WAIT):
+                if conn.host_queued:
+                    continue  # its last segments first
+                self._retire(conn)
+            else:
+                entry = conn.host_timer
+                if entry is None or conn.timers.deadline < entry[0]:
+                    self.timers.update(conn)
+        return bool(ready)
+
+    def snapshot(self) -> dict[str, object]:
+        """For `tapstack status`."""
+        return {
+            "listeners": [{"addr": format_addr(x.local_addr), "port": x.local_port, "backlog": x.backlog,
+                           "embryonic": x.embryonic, "waiting": len(x.accept_queue)} for x in self.listeners.values()],
+            "connections": self.n_conns,
+            "time_wait": len(self.time_waits.records),
+            "timers": len(self.timers),
+        }
+
+
+def _gso_of(path: Path) -> int:
+    """The largest payload that the path's device segments itself."""
+    return path.caps.max_gso if path.caps.tso4 else 0
+
+
+__all__ = ["ACCEPTABLE", "TcpLayer"]
