@@ -95,7 +95,7 @@ class _Port:
 class Driver:
     """Drives `host` on `loop`.  All methods are called from the loop's thread."""
 
-    __slots__ = ("_burst", "_flush_scheduled", "_idle", "_ports", "_posted", "_timer", "_timer_at", "closed", "handlers", "host",
+    __slots__ = ("_burst", "_flush_scheduled", "_idle", "_more", "_ports", "_posted", "_timer", "_timer_at", "closed", "handlers", "host",
                  "in_pass", "loop", "now", "spin")
 
     def __init__(self, host: "Host", loop: asyncio.AbstractEventLoop, *, spin: int = DEFAULT_SPIN) -> None:
@@ -110,6 +110,7 @@ class Driver:
         self._ports: list[_Port] = []
         self._posted: list[tuple[Handler, int]] = []
         self._flush_scheduled = False
+        self._more = False  # one pass's share was sent, and there is more
         self._idle: asyncio.Future[None] | None = None
         self._timer = MonotonicTimer()
         self._timer_at = NEVER
@@ -272,7 +273,7 @@ class Driver:
         endpoints = host.poll_events()
         if endpoints or self._posted:
             self._dispatch(endpoints)
-        host.poll_transmit(now)
+        self._more = host.poll_transmit(now)
         for port in self._ports:
             port.flush()
 
@@ -310,7 +311,7 @@ class Driver:
         if deadline < self._timer_at:
             self._timer_at = deadline
             self._timer.arm(deadline)
-        if self._posted:
+        if self._posted or self._more:
             self.schedule()
 
     # -- the end

@@ -300,6 +300,7 @@ class StackTransport(asyncio.Transport):
         if self._conn.user is self:
             if not self._eof_written:
                 self._conn.close(self._driver.time())
+            self._conn.release(self._driver.time())
             self._driver.wake(self._conn)
         if not self.get_write_buffer_size():
             self._driver.post(self, _LOST)

@@ -106,7 +106,9 @@ class Host:
             table = flows.get(dst)
             conn = table.get(key) if table is not None else None
             if conn is None:
-                tcp.on_stray(seg, ifindex, dst, key, now)
+                # RFC 9293 §3.9.2.3 (MUST-57, MUST-63): IP looks at the source before anybody answers it
+                if ip.accept(ifindex, burst, index, row, now):
+                    tcp.on_stray(seg, dst, key, now)
                 continue
             actions = conn.on_segment(seg, now)
             if actions >= STOP and self.trace is not None:

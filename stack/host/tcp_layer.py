@@ -202,13 +202,10 @@ class TcpLayer:
         if parent not in self.evented:
             self.evented.append(parent)
 
-    def on_stray(self, seg: Segment, ifindex: int, laddr: int, key: int, now: int) -> None:
+    def on_stray(self, seg: Segment, laddr: int, key: int, now: int) -> None:
         """A segment for one of our addresses without a connection (RFC 9293 §3.10.7.1-2)."""
         raddr, rport, lport = key >> 32, key >> 16 & 0xFFFF, key & 0xFFFF
         drops = self._stats.drops
-        if not self._ip.is_valid_source(raddr, ifindex):
-            drops[DropReason.TCP_BAD_SOURCE] += 1  # (MUST-57, MUST-63)
-            return
         flags = seg.flags
         minimum = 0
         record = self.time_waits.get((laddr, key))
