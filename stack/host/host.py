@@ -85,7 +85,8 @@ class Host:
         segments = 0
         for row in ROW.iter_unpack(memoryview(burst.rows)[:burst.count * ROW.size]):
             index += 1
-            key, dst, seg.off, seg.length, seg.seq, seg.ack, seg.tsval, seg.tsecr, seg.wnd, flags, kind, seg.flags, _ = row
+            (key, dst, seg.off, seg.length, seg.seq, seg.ack, seg.tsval, seg.tsecr, seg.wnd, flags, kind, seg.flags,
+             _) = row
             if kind != KIND_TCP:
                 ip.on_row(ifindex, burst, index, row, now)
                 continue
@@ -124,7 +125,7 @@ class Host:
                 conn.host_evented = True
                 tcp.evented.append(conn)
             entry = conn.host_timer
-            if entry is None or conn.timers.deadline < entry[0]:
+            if entry is None or conn.timers.deadline < entry.at:
                 tcp.timers.update(conn)
         counts = self.stats.counts
         counts[Counter.RX_FRAMES] += burst.count
@@ -203,13 +204,15 @@ class Host:
     def connect(self, raddr: int, rport: int, laddr: int = 0, lport: int = 0, config: TcpConfig | None = None,
                 now: int = 0) -> Connection:
         """Active OPEN; CONNECTED or CLOSED follows in the connection's events.  Raises NetworkUnreachable,
-        AddressNotAvailable, AddressInUse, InvalidAddress.  RFC 9293 §3.10.1."""
+        AddressNotAvailable, AddressInUse, InvalidAddress.  RFC 9293 §3.10.1.
+        """
         return self.tcp.connect(raddr, rport, laddr, lport, config, now)
 
     def listen(self, laddr: int, port: int, backlog: int = 128, config: TcpConfig | None = None,
-               now: int = 0) -> Listener:  # noqa: ARG002
+               now: int = 0) -> Listener:  # noqa: ARG002 - as every call of the application
         """Passive OPEN on `laddr` (0: every address) and `port` (0: a free one).  Raises AddressInUse,
-        AddressNotAvailable, InvalidAddress."""
+        AddressNotAvailable, InvalidAddress.
+        """
         return self.tcp.listen(laddr, port, backlog, config)
 
     def unlisten(self, listener: Listener, now: int) -> None:

@@ -19,7 +19,8 @@ class EphemeralPorts:
 
     def pick(self, laddr: int, raddr: int, rport: int, taken: Callable[[int], bool]) -> int:
         """A port for which `taken(port)` is false; unpredictable from outside (6056-1).  Raises
-        AddressNotAvailable when all are taken."""
+        AddressNotAvailable when all are taken.
+        """
         offset = port_offset(self._secret, laddr, raddr, rport)
         for _ in range(self._count):
             port = self._low + (offset + self._next) % self._count

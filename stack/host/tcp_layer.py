@@ -192,7 +192,7 @@ class TcpLayer:
         if actions & ADVICE:
             self._ip.negative_advice(conn.path, now)  # type: ignore[arg-type]
         entry = conn.host_timer
-        if entry is None or conn.timers.deadline < entry[0]:
+        if entry is None or conn.timers.deadline < entry.at:
             self.timers.update(conn)
 
     def _accepted(self, conn: Connection, parent: object) -> None:
@@ -207,7 +207,6 @@ class TcpLayer:
         raddr, rport, lport = key >> 32, key >> 16 & 0xFFFF, key & 0xFFFF
         drops = self._stats.drops
         flags = seg.flags
-        minimum = 0
         record = self.time_waits.get((laddr, key))
         if record is not None:
             verdict = record.on_segment(seg, now)
@@ -217,14 +216,13 @@ class TcpLayer:
                     self.time_waits.refreshed((laddr, key))
                     self._answer_time_wait(record, laddr, key, now)
                 return
-            minimum = record.snd_nxt
         listener = self.listeners.get(laddr << 16 | lport) or self.listeners.get(lport)
         if listener is not None and not flags & RST:
             if flags & (SYN | ACK | FIN) == SYN:
                 if record is not None:
                     self.time_waits.remove((laddr, key))
                     self._stats.counts[Counter.TCP_TIME_WAIT_REUSED] += 1
-                self._on_syn(listener, seg, laddr, raddr, rport, record, minimum, now)
+                self._on_syn(listener, seg, laddr, raddr, rport, record, now)
                 return
             if flags & (SYN | ACK) == ACK and self._on_cookie(listener, seg, laddr, raddr, rport, now):
                 return
@@ -233,7 +231,7 @@ class TcpLayer:
             self._reset(seg, laddr, key, now)
 
     def _on_syn(self, listener: Listener, seg: Segment, laddr: int, raddr: int, rport: int, record: TimeWait | None,
-                minimum: int, now: int) -> None:
+                now: int) -> None:
         if self.n_conns >= self._config.tcp.max_connections:
             self._stats.drops[DropReason.TCP_TABLE_FULL] += 1
             return
@@ -358,7 +356,7 @@ class TcpLayer:
                 self._retire(conn)
             else:
                 entry = conn.host_timer
-                if entry is None or conn.timers.deadline < entry[0]:
+                if entry is None or conn.timers.deadline < entry.at:
                     self.timers.update(conn)
         return bool(ready)
 

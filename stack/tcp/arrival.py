@@ -139,7 +139,7 @@ def on_synchronised(conn: "Connection", seg: Segment, now: int) -> int:
     if seg.flags & RST:
         return _check_reset(conn, seg, now)
     if seg.flags & SYN:
-        return _check_syn(conn, seg, now)
+        return _check_syn(conn, now)
     conn.last_rx_at = now
     conn.keepalive_sent = 0
     answer = _check_ack(conn, seg, now)
@@ -169,7 +169,8 @@ def _time_wait(conn: "Connection", seg: Segment, now: int) -> int:
 
 def _challenge(conn: "Connection", reason: DropReason, now: int) -> int:
     """Drop and acknowledge (RFC 5961 §3-5), at a limited rate per connection (§7, 5961-7): a limit shared by all
-    connections would tell an attacker about others (CVE-2016-5696)."""
+    connections would tell an attacker about others (CVE-2016-5696).
+    """
     if now - conn.challenge_at >= SECOND:
         conn.challenge_at, conn.challenges = now, 0
     conn.challenges += 1
@@ -228,7 +229,8 @@ def _note_duplicate(conn: "Connection", seg: Segment) -> None:
 
 def _old_segment_ack(conn: "Connection", seg: Segment, now: int) -> None:
     """DEVIATES RFC 9293 §3.10.7.4: a retransmission whose text is old still carries a current ACK; as in deployed
-    stacks that ACK counts, else two peers that lost each other's ACKs would wait for a timeout."""
+    stacks that ACK counts, else two peers that lost each other's ACKs would wait for a timeout.
+    """
     snd = conn.snd
     if 0 < (conn.rcv.rcv_nxt - seg.seq) & MASK < HALF and 0 < (seg.ack - snd.snd_una) & MASK <= (
             snd.snd_max - snd.snd_una) & MASK and conn.state in (ESTABLISHED, CLOSE_WAIT):
@@ -251,7 +253,7 @@ def _check_reset(conn: "Connection", seg: Segment, now: int) -> int:
     return STOP | OUTPUT
 
 
-def _check_syn(conn: "Connection", seg: Segment, now: int) -> int:
+def _check_syn(conn: "Connection", now: int) -> int:
     """Fourth check: SYN (RFC 5961 §4, 5961-4)."""
     if conn.state == SYN_RECEIVED and conn.passive:
         conn.fail(None)  # RFC 9293 §3.10.7.4: back to LISTEN
@@ -312,10 +314,10 @@ def _urgent(conn: "Connection", seg: Segment) -> None:
     """Sixth check (RFC 9293 §3.8.5, RFC 6093 §3): the pointer names the octet after the urgent data."""
     rcv = conn.rcv
     up = (seg.seq + seg.up) & MASK
-    if rcv.rcv_up < 0 or 0 < (up - rcv.rcv_up) & MASK < HALF:
-        if 0 < (up - rcv.rcv_nxt) & MASK < HALF:
-            rcv.rcv_up = up
-            conn.events |= URGENT
+    newer = rcv.rcv_up < 0 or 0 < (up - rcv.rcv_up) & MASK < HALF
+    if newer and 0 < (up - rcv.rcv_nxt) & MASK < HALF:
+        rcv.rcv_up = up
+        conn.events |= URGENT
 
 
 def _text(conn: "Connection", seg: Segment, now: int) -> int:

@@ -15,7 +15,7 @@ that the application has gone; CLOSED in `events` says that the connection has.
 """
 
 from collections import deque
-from typing import Any, Final
+from typing import Final
 
 from stack import errors
 from stack.config import NEVER, TcpConfig
@@ -54,6 +54,16 @@ _PLAIN: Final = ACK | PSH
 HARD_ERRORS: Final = (ErrorKind.PROTOCOL_UNREACHABLE, ErrorKind.PORT_UNREACHABLE)
 
 
+class HostTimer:
+    """When the Host's timer queue looks at a connection; `conn` None: the entry is dead."""
+
+    __slots__ = ("at", "conn")
+
+    def __init__(self, at: int, conn: "Connection") -> None:
+        self.at = at
+        self.conn: Connection | None = conn
+
+
 class Connection:
     """A TCP connection.
 
@@ -63,12 +73,51 @@ class Connection:
     """
 
     __slots__ = (
-        "ack_now", "ack_pending", "challenge_at", "challenges", "config", "error", "events", "host_evented", "host_key",
-        "host_queued", "host_timer", "iss", "keepalive_sent",
-        "last_rx_at", "local_addr", "local_port", "max_gso", "opened_at", "parent", "passive", "path", "path_mss",
-        "peer_mss", "peer_sack", "peer_wscale", "pending_fin", "probe_due", "rcv", "remote_addr", "remote_port",
-        "released", "rst_seq", "sack_ok", "snd", "soft_error", "state", "syn_lost", "syn_due", "syn_tries",
-        "time_wait", "timers", "ts_offset", "ts_ok", "user", "want_writable",
+        "ack_now",
+        "ack_pending",
+        "challenge_at",
+        "challenges",
+        "config",
+        "error",
+        "events",
+        "host_evented",
+        "host_key",
+        "host_queued",
+        "host_timer",
+        "iss",
+        "keepalive_sent",
+        "last_rx_at",
+        "local_addr",
+        "local_port",
+        "max_gso",
+        "opened_at",
+        "parent",
+        "passive",
+        "path",
+        "path_mss",
+        "peer_mss",
+        "peer_sack",
+        "peer_wscale",
+        "pending_fin",
+        "probe_due",
+        "rcv",
+        "released",
+        "remote_addr",
+        "remote_port",
+        "rst_seq",
+        "sack_ok",
+        "snd",
+        "soft_error",
+        "state",
+        "syn_due",
+        "syn_lost",
+        "syn_tries",
+        "time_wait",
+        "timers",
+        "ts_offset",
+        "ts_ok",
+        "user",
+        "want_writable",
     )
 
     def __init__(self, local_addr: int, local_port: int, remote_addr: int, remote_port: int, config: TcpConfig,
@@ -120,7 +169,7 @@ class Connection:
         self.host_key = 0  # remote address << 32 | remote port << 16 | local port
         self.host_queued = False
         self.host_evented = False
-        self.host_timer: list[Any] | None = None
+        self.host_timer: HostTimer | None = None
 
     # -- getters
 
@@ -174,7 +223,8 @@ class Connection:
     def send(self, data: bytes | bytearray | memoryview, now: int) -> None:
         """Queue `data`; more than `send_room()` is taken, too: the caller minds the limit, and WRITABLE tells when the
         buffer is half empty again.  Raises BrokenPipe after close, NotConnected when the connection is closed.
-        RFC 9293 §3.10.2."""
+        RFC 9293 §3.10.2.
+        """
         state = self.state
         if self.snd.fin_queued:
             raise errors.BrokenPipe("the sending side of this connection is closed")
@@ -219,7 +269,7 @@ class Connection:
             ahead -= 1 << 32
         return max(0, ahead + rcv.queued)
 
-    def close(self, now: int) -> None:
+    def close(self, now: int) -> None:  # noqa: ARG002 - every call of the application takes the time
         """Close the sending side once everything queued is sent (RFC 9293 §3.10.4); receiving goes on."""
         state = self.state
         if state == SYN_SENT:
@@ -235,7 +285,8 @@ class Connection:
 
     def release(self, now: int) -> None:
         """The application has gone and reads no more: what it did not read, or what comes later, is answered with RST
-        (RFC 9293 §3.6.1, MAY-1, SHLD-3), and FIN-WAIT-2 does not last for ever."""
+        (RFC 9293 §3.6.1, MAY-1, SHLD-3), and FIN-WAIT-2 does not last for ever.
+        """
         self.released = True
         if self.rcv.queued and self.state >= SYN_RECEIVED and self.state != TIME_WAIT:
             self.abort(now)
@@ -243,7 +294,7 @@ class Connection:
         if self.state == FIN_WAIT_2:
             self.timers.arm(T_FIN_WAIT_2, now + self.config.fin_wait_2_us)
 
-    def abort(self, now: int, error: Exception | None = None) -> None:
+    def abort(self, now: int, error: Exception | None = None) -> None:  # noqa: ARG002 - as close
         """Drop everything and reset the peer where it is synchronised (RFC 9293 §3.10.5, T-ABT-1)."""
         if self.state in (SYN_RECEIVED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT):
             # a peer that took less than we sent must still find the number acceptable
@@ -410,9 +461,12 @@ class Connection:
         self.timers.arm(KEEPALIVE, now + config.keepalive_interval_us)
         return OUTPUT
 
-    def on_icmp_error(self, kind: ErrorKind, code: int, mtu: int, quoted_seq: int, now: int) -> bool:
+    def on_icmp_error(
+        self, kind: ErrorKind, code: int, mtu: int, quoted_seq: int, now: int,  # noqa: ARG002 - what ICMP says, whole
+    ) -> bool:
         """An ICMP error quotes one of our segments; returns whether it is believed (for FRAG_NEEDED the Host
-        then lowers the path MTU).  RFC 9293 §3.9.2.2, RFC 5927 §4."""
+        then lowers the path MTU).  RFC 9293 §3.9.2.2, RFC 5927 §4.
+        """
         snd = self.snd
         if self.state in (CLOSED, TIME_WAIT):
             return False
@@ -428,9 +482,10 @@ class Connection:
         self.soft_error = kind  # (MUST-54, MUST-56): informs, never aborts
         return True
 
-    def set_path_mss(self, mss: int, max_gso: int, now: int) -> None:
+    def set_path_mss(self, mss: int, max_gso: int, now: int) -> None:  # noqa: ARG002 - as close
         """The path carries payloads of at most `mss` bytes now (MTU - 40); what is outstanding and does not fit is
-        sent again at once, without a congestion response (RFC 1191 §6.5, 1191-1)."""
+        sent again at once, without a congestion response (RFC 1191 §6.5, 1191-1).
+        """
         lowered = mss < self.path_mss
         self.path_mss = mss
         self.max_gso = max_gso
@@ -463,11 +518,11 @@ class Connection:
                 self.probe_due = False
                 if output.fill_probe(self, frame, now):
                     return True
-            if (snd.snd_nxt - snd.snd_una) & MASK != snd.buffer.end - snd.buffer.base or snd.board.lost_bytes \
-                    or snd.fin_queued:
-                if snd.next_range(now):
-                    output.fill_data(self, frame, now)
-                    return True
+            buffer = snd.buffer
+            unsent = (snd.snd_nxt - snd.snd_una) & MASK != buffer.end - buffer.base
+            if (unsent or snd.board.lost_bytes or snd.fin_queued) and snd.next_range(now):
+                output.fill_data(self, frame, now)
+                return True
             if self.ack_pending:
                 output.fill_ack(self, frame, now)
                 return True

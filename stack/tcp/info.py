@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stack.config import NEVER
 from stack.tcp.recovery import PHASES
 from stack.tcp.state import NAMES
 from stack.tcp.timers import NAMES as TIMER_NAMES
-from stack.config import NEVER
 
 if TYPE_CHECKING:
     from stack.tcp.connection import Connection

@@ -56,7 +56,8 @@ def wscale_for(config: TcpConfig) -> int:
 
 def sequence_for_control(conn: "Connection") -> int:
     """SND.NXT, or the edge of the peer's window when that was moved left of it (RFC 9293 §3.8.6, SHLD-15): the
-    number must be acceptable to the peer."""
+    number must be acceptable to the peer.
+    """
     snd = conn.snd
     if conn.state < ESTABLISHED:
         return snd.snd_nxt
@@ -181,7 +182,7 @@ def fill_syn(conn: "Connection", frame: TxFrame, now: int) -> None:
     )
     frame.header_end = _END_PLAIN
     # RFC 9293 §3.7.1 (MUST-14, MUST-65, MUST-67): from the receive limit, options not subtracted
-    mss = max(min(conn.path_mss, config.mss_limit), DEFAULT_MSS if conn.path_mss >= DEFAULT_MSS else conn.path_mss)
+    mss = max(min(conn.path_mss, config.mss_limit), min(DEFAULT_MSS, conn.path_mss))
     ts = (ts_now(conn, now), rcv.ts_recent if not active else 0) if ts_ok else None
     _add_options(frame, pack_syn_options(mss, wscale, sack_ok, ts))
     frame.flags = NEEDS_CSUM

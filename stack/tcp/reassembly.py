@@ -40,7 +40,8 @@ class Reassembly:
 
     def insert(self, base: int, seq: int, data: bytes) -> int:
         """Add `data` at `seq` (at or after `base`, which is rcv_nxt); returns the bytes that were new, -1
-        when a bound refuses them."""
+        when a bound refuses them.
+        """
         s = (seq - base) & MASK
         e = s + len(data)
         runs = self.runs

@@ -30,9 +30,26 @@ class Receiver:
     """RCV.* of RFC 9293 §3.3.1; `limit` is the receive buffer in bytes."""
 
     __slots__ = (
-        "chunks", "dsack", "fin_received", "irs", "last_ack_sent", "limit", "max_ofo_bytes", "max_ofo_runs", "ofo",
-        "overflowed", "quick", "queued", "rcv_adv", "rcv_mss", "rcv_nxt", "rcv_up", "rcv_wscale", "ts_recent",
-        "ts_recent_at", "unacked",
+        "chunks",
+        "dsack",
+        "fin_received",
+        "irs",
+        "last_ack_sent",
+        "limit",
+        "max_ofo_bytes",
+        "max_ofo_runs",
+        "ofo",
+        "overflowed",
+        "queued",
+        "quick",
+        "rcv_adv",
+        "rcv_mss",
+        "rcv_nxt",
+        "rcv_up",
+        "rcv_wscale",
+        "ts_recent",
+        "ts_recent_at",
+        "unacked",
     )
 
     def __init__(self, config: TcpConfig) -> None:

@@ -122,7 +122,8 @@ class Recovery:
 
     def update_quota(self, delivered: int, pipe: int, ssthresh: int, mss: int, progress: bool) -> None:
         """RFC 9937 §6.2 (6937/9937-1): what may be sent for this ACK.  `progress`: snd_una advanced and
-        nothing more was found lost."""
+        nothing more was found lost.
+        """
         self.prr_delivered += delivered
         if pipe > ssthresh:
             quota = -(-self.prr_delivered * ssthresh // self.recover_fs) - self.prr_out

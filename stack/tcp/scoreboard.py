@@ -35,7 +35,15 @@ class Record:
     """One transmitted range: sequence numbers [seq, end), times in microseconds."""
 
     __slots__ = (
-        "app_limited", "delivered", "delivered_at", "end", "fin", "first_sent_at", "mark", "seq", "sent_at",
+        "app_limited",
+        "delivered",
+        "delivered_at",
+        "end",
+        "fin",
+        "first_sent_at",
+        "mark",
+        "sent_at",
+        "seq",
         "transmissions",
     )
 
@@ -187,7 +195,8 @@ class Scoreboard:
 
     def on_sack(self, left: int, right: int) -> int:
         """[left, right) arrived out of order (checked to lie in snd_una .. snd_nxt); returns the bytes
-        that are news."""
+        that are news.
+        """
         fresh = 0
         i = self.find(left)
         records = self.records

@@ -43,7 +43,8 @@ class Sender:
     __slots__ = (
         "_round_max", "_round_prev", "_round_seq", "board", "buffer", "config", "controller", "delivered",
         "delivered_at", "eff_snd_mss", "fin_queued", "fin_seq", "first_sent_at", "high_rtt_seq", "iss", "last_sent_at",
-        "max_gso", "max_snd_wnd", "nodelay", "out_fin", "out_len", "out_probe", "out_record", "out_seq", "persist_backoff",
+        "max_gso", "max_snd_wnd", "nodelay", "out_fin", "out_len", "out_probe", "out_record", "out_seq",
+        "persist_backoff",
         "probing", "recovery", "retransmits", "rtt", "sample", "snd_max", "snd_nxt", "snd_una", "snd_up", "snd_wl1",
         "snd_wl2", "snd_wnd", "snd_wscale", "timeouts", "timers", "total_retrans",
     )
@@ -143,7 +144,8 @@ class Sender:
 
     def on_ack(self, seg: Segment, ts_rtt_us: int, now: int) -> int:
         """Take an acceptable ACK (snd_una - max_snd_wnd <= SEG.ACK <= snd_max); returns ACK_ADVANCED and
-        FIN_ACKED bits.  `ts_rtt_us` is a round-trip time from the timestamp echo, or -1."""
+        FIN_ACKED bits.  `ts_rtt_us` is a round-trip time from the timestamp echo, or -1.
+        """
         ack = seg.ack
         una = self.snd_una
         acked = (ack - una) & MASK
@@ -175,7 +177,7 @@ class Sender:
         if seg.options and self.recovery.sack:
             sacked = self._on_sack_option(seg)
         if acked or sacked or (una == ack and self._is_duplicate(seg, same_window)):
-            self._after_delivery(seg, acked, fresh, sacked, prior, ts_rtt_us, now)
+            self._after_delivery(acked, fresh, sacked, prior, ts_rtt_us, now)
         elif self.probing and self.snd_wnd:
             self._untake_probe()
         self._update_timers(bool(acked), now)
@@ -225,8 +227,7 @@ class Sender:
             fresh += self.board.on_sack(left, right)
         return fresh
 
-    def _after_delivery(self, seg: Segment, acked: int, fresh: int, sacked: int, prior: int, ts_rtt_us: int,
-                        now: int) -> None:
+    def _after_delivery(self, acked: int, fresh: int, sacked: int, prior: int, ts_rtt_us: int, now: int) -> None:
         """Round-trip time, loss detection and congestion control for one ACK."""
         recovery, board = self.recovery, self.board
         delivered = fresh + sacked
@@ -437,23 +438,21 @@ class Sender:
         self.out_record = None
         self.out_fin = False
         in_flight = self.in_flight()
-        if self.recovery.phase == rec.RECOVERY:
-            budget = self.recovery.quota
-        else:
-            budget = controller.cwnd - in_flight
+        budget = self.recovery.quota if self.recovery.phase == rec.RECOVERY else controller.cwnd - in_flight
         if board.lost_bytes > board.retrans_bytes:
             if self._next_lost(budget, in_flight):
                 return True
             if board.lost_bytes > board.retrans_bytes:
                 return False  # a repair waits for the window: nothing new before it
-        if self._next_new(budget, in_flight, now):
+        if self._next_new(budget, now):
             return True
         return self.recovery.phase == rec.RECOVERY and self.recovery.sack and budget >= self.eff_snd_mss \
             and self._next_rescue()
 
     def _next_rescue(self) -> bool:
         """RFC 6675 §4 NextSeg() rules 3 and 4 (6675-2): with nothing new to send, a hole that is not lost by the
-        rules yet, then once per episode the last segment."""
+        rules yet, then once per episode the last segment.
+        """
         board, recovery = self.board, self.recovery
         mss = self.eff_snd_mss
         r = recovery.first_hole(board)
@@ -493,7 +492,7 @@ class Sender:
         self.out_fin = bool(fin)
         return True
 
-    def _next_new(self, budget: int, in_flight: int, now: int) -> bool:
+    def _next_new(self, budget: int, now: int) -> bool:
         """New data within window and cwnd: Nagle, silly-window avoidance, the FIN."""
         unsent = self.unsent()
         fin_waits = self._fin_waits()
@@ -530,7 +529,8 @@ class Sender:
 
     def _defer(self, n: int, limit: int) -> bool:
         """Whether to wait for more ACKs, so that super-segments stay large (they cost the same whatever
-        their size).  ACKs are on their way, and not all of a small window is waited for."""
+        their size).  ACKs are on their way, and not all of a small window is waited for.
+        """
         if self.recovery.phase != rec.OPEN:
             return False
         return n < min(limit // 2, self.max_snd_wnd // 4)

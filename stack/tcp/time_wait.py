@@ -24,7 +24,7 @@ ISS_STEP: Final = 64_000 + 1  # RFC 9293 §3.10.7.4: the new ISS lies beyond the
 class TimeWait:
     """What is left of a connection; times in microseconds, sequence numbers modulo 2^32."""
 
-    __slots__ = ("expires_at", "rcv_nxt", "snd_nxt", "ts_ok", "ts_offset", "ts_recent", "two_msl_us", "window")
+    __slots__ = ("expires_at", "rcv_nxt", "snd_nxt", "ts_offset", "ts_ok", "ts_recent", "two_msl_us", "window")
 
     def __init__(self, snd_nxt: int, rcv_nxt: int, window: int, ts: tuple[bool, int, int], two_msl_us: int,
                  now: int) -> None:

@@ -66,7 +66,7 @@ def options_of(data: bytes) -> list[tuple[int, int, int]]:
         if at + 1 >= end:
             break
         length = data[at + 1]
-        if length < 2 or at + length > end:  # noqa: PLR2004
+        if length < 2 or at + length > end:
             break
         found.append((kind, at + 2, length - 2))
         at += length
@@ -77,13 +77,13 @@ def parse_syn(data: bytes) -> SynOptions:
     """The options that matter on a SYN; options of a wrong length are ignored."""
     out = SynOptions()
     for kind, at, length in options_of(data):
-        if kind == OPT_MSS and length == 2:  # noqa: PLR2004
+        if kind == OPT_MSS and length == 2:
             out.mss = _U16.unpack_from(data, at)[0]
         elif kind == OPT_WSCALE and length == 1:
             out.wscale = min(data[at], MAX_WSCALE)  # RFC 7323 §2.3 (7323-2.3): above 14 is 14
         elif kind == OPT_SACK_OK and length == 0:
             out.sack_ok = True
-        elif kind == OPT_TS and length == 8:  # noqa: PLR2004
+        elif kind == OPT_TS and length == 8:
             out.has_ts = True
             out.tsval, out.tsecr = _TS.unpack_from(data, at)
     return out
