@@ -1,20 +1,11 @@
-/* The TAP device and the timer: everything that asks the kernel.  No state but what the caller holds. */
+/* The TAP device and the timer: the system calls of the data path.  No state but what the caller holds. */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/if_tun.h>
-#include <net/if.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "finish.h"
 #include "io.h"
-
-/* Debian's headers do not know these yet (linux/if_tun.h of 6.2 on). */
-#define TUN_F_USO4_ 0x20
-#define TUN_F_USO6_ 0x40
 
 #define VNET_HLEN 10
 /* One IP packet of 64 KiB with its link and virtio headers: the most that one read gives. */
@@ -25,86 +16,6 @@ typedef struct {
     uint16_t hdr_len, gso_size, csum_start, csum_offset;
 } vnet_hdr;
 _Static_assert(sizeof(vnet_hdr) == VNET_HLEN, "virtio_net_hdr without mergeable buffers");
-
-static int if_ioctl(int fd, const char *name, unsigned long request, struct ifreq *ifr)
-{
-    size_t len = strnlen(name, IFNAMSIZ);
-    if (len >= IFNAMSIZ)
-        return -EINVAL;
-    memset(ifr->ifr_name, 0, IFNAMSIZ);
-    memcpy(ifr->ifr_name, name, len);
-    return ioctl(fd, request, ifr) < 0 ? -errno : 0;
-}
-
-static int if_request(const char *name, unsigned long request, struct ifreq *ifr)
-{
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    int err = if_ioctl(fd, name, request, ifr);
-    close(fd);
-    return err;
-}
-
-int32_t ts_tap_open(char name[16], uint32_t vnet)
-{
-    struct ifreq ifr;
-    memset(&ifr, 0, sizeof ifr);
-    ifr.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | (vnet ? IFF_VNET_HDR : 0));
-    int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int err = if_ioctl(fd, name, TUNSETIFF, &ifr);
-    if (err < 0) {
-        close(fd);
-        return err;
-    }
-    memcpy(name, ifr.ifr_name, IFNAMSIZ);
-    return fd;
-}
-
-int32_t ts_tap_offload(int32_t fd, uint32_t wanted)
-{
-    static const uint32_t offers[] = {TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_USO4_ | TUN_F_USO6_,
-                                      TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, 0};
-    int size = VNET_HLEN; /* a persistent device may remember another size */
-    if (ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
-        return -errno;
-    for (size_t i = wanted ? 0 : 2; i < 3; i++)
-        if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)offers[i]) == 0)
-            return (int32_t)offers[i];
-    return -errno;
-}
-
-int32_t ts_tap_persist(int32_t fd, uint32_t on)
-{
-    return ioctl(fd, TUNSETPERSIST, (unsigned long)(on != 0)) < 0 ? -errno : 0;
-}
-
-int32_t ts_if_mtu(const char *name, int32_t mtu)
-{
-    struct ifreq ifr = {.ifr_mtu = mtu};
-    int err = if_request(name, mtu > 0 ? SIOCSIFMTU : SIOCGIFMTU, &ifr);
-    return err < 0 ? err : ifr.ifr_mtu;
-}
-
-int32_t ts_if_txqueuelen(const char *name, int32_t length)
-{
-    struct ifreq ifr = {.ifr_qlen = length};
-    int err = if_request(name, length > 0 ? SIOCSIFTXQLEN : SIOCGIFTXQLEN, &ifr);
-    return err < 0 ? err : ifr.ifr_qlen;
-}
-
-int32_t ts_if_up(const char *name, uint32_t on)
-{
-    struct ifreq ifr;
-    memset(&ifr, 0, sizeof ifr);
-    int err = if_request(name, SIOCGIFFLAGS, &ifr);
-    if (err < 0)
-        return err;
-    ifr.ifr_flags = (short)(on ? ifr.ifr_flags | IFF_UP : ifr.ifr_flags & ~IFF_UP);
-    return if_request(name, SIOCSIFFLAGS, &ifr);
-}
 
 /* What was read to `frame` (behind its virtio header, if any) becomes a meta row. */
 static void note_frame(ts_meta *meta, const uint8_t *frame, uint32_t off, uint32_t len, uint32_t vnet)
@@ -117,8 +28,7 @@ static void note_frame(ts_meta *meta, const uint8_t *frame, uint32_t off, uint32
                       .csum_offset = header.csum_offset};
 }
 
-int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta *meta, ts_row *rows, uint32_t max,
-                    uint32_t *used)
+int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta *meta, ts_row *rows, uint32_t max)
 {
     uint32_t head = tap->vnet ? VNET_HLEN : 0, at = 0, n = 0;
     int err = 0;
@@ -136,7 +46,6 @@ int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta
         at += ((uint32_t)got + 63) & ~63u;
         n++;
     }
-    *used = at;
     /* Frames first: an error that lasts is met again by the next call. */
     if (n == 0 && err != 0 && err != EAGAIN)
         return -err;
@@ -165,13 +74,15 @@ static int write_frame(const ts_tap *tap, const ts_tx *tx, uint32_t how)
     return 0;
 }
 
-int32_t ts_tx_send(const ts_tap *tap, uint8_t *header, uint32_t start, uint32_t end, const uint8_t *payload,
+int32_t ts_tx_send(const ts_tap *tap, uint32_t start, uint32_t end, const uint8_t *payload, uint32_t pay_room,
                    uint32_t pay_off, uint32_t pay_len, uint32_t flags, uint32_t gso_type, uint32_t gso_size,
                    uint32_t csum_start, uint32_t csum_offset)
 {
-    ts_tx segment, tx = {header + start, payload + pay_off, end - start, pay_len, flags, gso_type, gso_size,
+    if (start > end || end > tap->header_room || pay_off > pay_room || pay_len > pay_room - pay_off)
+        return -EINVAL;
+    ts_tx segment, tx = {tap->header + start, payload + pay_off, end - start, pay_len, flags, gso_type, gso_size,
                          csum_start, csum_offset};
-    uint32_t how = end < start ? 0 : tx_complete(&tx, tap->caps, tap->max_gso);
+    uint32_t how = tx_complete(&tx, tap->caps, tap->max_gso);
     uint32_t count = how >> 16;
     if (count == 0)
         return -EINVAL;

@@ -73,7 +73,6 @@ def load_burst(burst: Burst, frames: Iterable[Raw], mac: bytes) -> int:
                        csum_offset, 1)
         at += -(-length // _ALIGN) * _ALIGN
         count += 1
-    burst.used = at
     parse_burst(burst, mac, count)
     return count
 

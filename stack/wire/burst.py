@@ -52,14 +52,13 @@ META: Final = Struct("<IIHHBBHHHH2x")
 class Burst:
     """Received frames with their parsed rows.  `count` rows are valid."""
 
-    __slots__ = ("count", "meta", "pool", "rows", "used")
+    __slots__ = ("count", "meta", "pool", "rows")
 
     def __init__(self, pool_bytes: int = POOL_BYTES, max_frames: int = MAX_FRAMES) -> None:
         self.pool = mmap.mmap(-1, pool_bytes + MAX_FRAME)
         self.rows = bytearray(ROW.size * max_frames)
         self.meta = bytearray(META.size * max_frames)
         self.count = 0
-        self.used = 0
 
     def meta_at(self, index: int) -> tuple[int, ...]:
         """The cold row of frame `index`, in the order given at META."""
