@@ -6,16 +6,13 @@ errors, which reach endpoints with a fixed peer (RFC 1122 §4.1.3.3).
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stack.aio.driver import Driver
 from stack.aio.sockets import Address, UdpSocket, sockaddr
 from stack.errors import DeviceGone
-from stack.tcp.events import READABLE
+from stack.udp.endpoint import UdpEndpoint
 from stack.wire.addr import parse_addr
-
-if TYPE_CHECKING:
-    from stack.udp.endpoint import UdpEndpoint
 
 _LOST = 1 << 16  # our own event bit: call connection_lost
 
@@ -25,7 +22,7 @@ class StackDatagramTransport(asyncio.DatagramTransport):
 
     __slots__ = ("_closing", "_driver", "_endpoint", "_error", "_lost", "_peer", "_protocol")
 
-    def __init__(self, driver: Driver, endpoint: "UdpEndpoint", protocol: asyncio.DatagramProtocol,
+    def __init__(self, driver: Driver, endpoint: UdpEndpoint, protocol: asyncio.DatagramProtocol,
                  peer: tuple[int, int] | None) -> None:
         self._driver = driver
         self._endpoint = endpoint
@@ -36,11 +33,6 @@ class StackDatagramTransport(asyncio.DatagramTransport):
         self._error: Exception | None = None
         driver.handlers.add(self)
         endpoint.user = self
-
-    def start(self) -> None:
-        """Make the transport known to its protocol, then deliver what came already."""
-        self._protocol.connection_made(self)
-        self.on_events(self._endpoint.take_events() | READABLE)
 
     def on_events(self, events: int) -> None:
         """The driver's call, inside a pass."""

@@ -22,14 +22,13 @@ paying off it is left out for a while.
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from stack.aio.timer import MonotonicTimer
 from stack.config import NEVER
-if TYPE_CHECKING:
-    from stack.device.base import Device
-    from stack.host.host import Host
+from stack.device.base import Device
 from stack.errors import DeviceGone
+from stack.host.host import Host
 from stack.wire.burst import Burst
 
 DEFAULT_SPIN: Final = 20  # empty reads
@@ -70,7 +69,7 @@ class _Port:
 
     __slots__ = ("device", "driver", "fd", "flush", "ifindex", "rest", "rx_burst", "scheduled", "spins_lost")
 
-    def __init__(self, driver: "Driver", device: "Device", ifindex: int) -> None:
+    def __init__(self, driver: "Driver", device: Device, ifindex: int) -> None:
         self.driver = driver
         self.device = device
         self.ifindex = ifindex
@@ -98,7 +97,7 @@ class Driver:
     __slots__ = ("_burst", "_flush_scheduled", "_idle", "_more", "_ports", "_posted", "_timer", "_timer_at", "closed", "handlers", "host",
                  "in_pass", "loop", "now", "spin")
 
-    def __init__(self, host: "Host", loop: asyncio.AbstractEventLoop, *, spin: int = DEFAULT_SPIN) -> None:
+    def __init__(self, host: Host, loop: asyncio.AbstractEventLoop, *, spin: int = DEFAULT_SPIN) -> None:
         self.host = host
         self.loop = loop
         self.spin = spin
@@ -123,7 +122,7 @@ class Driver:
 
     # -- devices
 
-    def attach(self, device: "Device") -> int:
+    def attach(self, device: Device) -> int:
         """Give the host an interface on `device`; returns its ifindex."""
         ifindex = self.host.add_interface(device.name, device, device.mac, device.mtu, self.time())
         port = _Port(self, device, ifindex)

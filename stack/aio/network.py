@@ -91,7 +91,7 @@ class AsyncHost:
         for addr, prefix_len in parsed:
             self.host.add_address(ifindex, addr, prefix_len, now)
         if via is not None:
-            self.host.add_route(0, 0, via, ifindex, now)
+            self.host.add_route(0, 0, via, ifindex)
         self.driver.schedule()
         return ifindex
 

@@ -3,19 +3,16 @@
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from stack.aio.driver import Driver
 from stack.aio.sockets import StackSocket, sockaddr
 from stack.aio.transports import StackTransport
 from stack.errors import DeviceGone
-
-if TYPE_CHECKING:
-    from stack.tcp.connection import Connection
-    from stack.tcp.listener import Listener
+from stack.tcp.connection import Connection
+from stack.tcp.listener import Listener
 
 # Makes the transport of an accepted connection.
-Accept = Callable[["Connection", "StackServer"], StackTransport]
+Accept = Callable[[Connection, "StackServer"], StackTransport]
 
 
 class StackServer(asyncio.AbstractServer):
@@ -26,11 +23,11 @@ class StackServer(asyncio.AbstractServer):
 
     __slots__ = ("_accept", "_closed", "_connections", "_driver", "_listen", "_listener", "_serving", "_waiters")
 
-    def __init__(self, driver: Driver, listen: Callable[[], "Listener"], accept: Accept) -> None:
+    def __init__(self, driver: Driver, listen: Callable[[], Listener], accept: Accept) -> None:
         self._driver = driver
         self._listen = listen
         self._accept = accept
-        self._listener: "Listener | None" = None
+        self._listener: Listener | None = None
         self._connections: set[StackTransport] = set()
         self._closed = False
         self._waiters: list[asyncio.Future[None]] = []

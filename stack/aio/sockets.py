@@ -4,14 +4,16 @@ Protocols ask them for addresses and set options on them; they carry no data.  A
 has under another name is translated; one that it does not have raises OSError(ENOPROTOOPT), as the kernel does.
 """
 
+import dataclasses
 import errno
 import functools
 import os
 import socket
-import struct
-from typing import Any
+import sys
 
-from stack.config import SECOND
+from stack.aio.driver import Driver
+from stack.config import MS, SECOND
+from stack.tcp.connection import Connection
 from stack.wire.addr import format_addr
 
 Address = tuple[str, int]
@@ -21,6 +23,14 @@ _IGNORED = {
     (socket.SOL_SOCKET, socket.SO_REUSEADDR), (socket.SOL_SOCKET, socket.SO_REUSEPORT),
     (socket.SOL_SOCKET, socket.SO_SNDBUF), (socket.SOL_SOCKET, socket.SO_RCVBUF),
     (socket.IPPROTO_TCP, socket.TCP_QUICKACK),
+}
+
+# option: field of TcpConfig and its unit in microseconds (or 1 for a count)
+_SETTINGS = {
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): ("keepalive_idle_us", SECOND),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): ("keepalive_interval_us", SECOND),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): ("keepalive_probes", 1),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): ("user_timeout_us", MS),
 }
 
 _text = functools.lru_cache(maxsize=4096)(format_addr)
@@ -33,7 +43,7 @@ def sockaddr(addr: int, port: int) -> Address:
 
 def option_value(value: int | bytes) -> int:
     """The int of a setsockopt value."""
-    return value if isinstance(value, int) else struct.unpack("i", value)[0]
+    return value if isinstance(value, int) else int.from_bytes(value[:4], sys.byteorder, signed=True)
 
 
 class StackSocket:
@@ -98,12 +108,54 @@ class UdpSocket(StackSocket):
 class TcpSocket(StackSocket):
     """Of a connection.  TCP_NODELAY, SO_KEEPALIVE and the times of tcp(7) act on it."""
 
-    __slots__ = ("_conn",)
+    __slots__ = ("_conn", "_driver")
 
-    def __init__(self, conn: Any) -> None:
+    def __init__(self, conn: Connection, driver: Driver) -> None:
         super().__init__(sockaddr(conn.local_addr, conn.local_port))
         self._conn = conn
+        self._driver = driver
 
     def getpeername(self) -> Address:
         """The remote address and port."""
         return sockaddr(self._conn.remote_addr, self._conn.remote_port)
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+        """Raises OSError(ENOPROTOOPT) for an option the stack does not have, OSError(EINVAL) for a bad value."""
+        conn, number = self._conn, option_value(value)
+        if (level, option) == (socket.IPPROTO_TCP, socket.TCP_NODELAY):
+            conn.set_nodelay(bool(number))
+        elif (level, option) == (socket.SOL_SOCKET, socket.SO_KEEPALIVE):
+            self._configure(keepalive=bool(number))
+        elif (setting := _SETTINGS.get((level, option))) is not None:
+            if number < 1:
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            field, unit = setting
+            self._configure(**{field: number * unit})
+        else:
+            super().setsockopt(level, option, value)
+        self._driver.wake(conn)
+
+    def _configure(self, **changes: int) -> None:
+        conn = self._conn
+        conn.config = conn.snd.config = dataclasses.replace(conn.config, **changes)
+        conn.set_keepalive(conn.config.keepalive, self._driver.time())
+
+    def getsockopt(self, level: int, option: int) -> int:
+        """Raises OSError(ENOPROTOOPT) for an option the stack does not have."""
+        conn = self._conn
+        if level == socket.IPPROTO_TCP:
+            if option == socket.TCP_NODELAY:
+                return int(conn.snd.nodelay)
+            if option == socket.TCP_MAXSEG:
+                return conn.snd.eff_snd_mss
+        elif level == socket.SOL_SOCKET:
+            if option == socket.SO_KEEPALIVE:
+                return int(conn.config.keepalive)
+            if option == socket.SO_SNDBUF:
+                return conn.config.send_buffer
+            if option == socket.SO_RCVBUF:
+                return conn.config.recv_buffer
+        if (setting := _SETTINGS.get((level, option))) is not None:
+            field, unit = setting
+            return getattr(conn.config, field) // unit  # type: ignore[no-any-return]
+        return super().getsockopt(level, option)

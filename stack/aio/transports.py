@@ -19,15 +19,13 @@ that was held back) is posted to the driver.
 import asyncio
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from stack.aio.driver import Driver
 from stack.aio.sockets import TcpSocket, sockaddr
-from stack.errors import DeviceGone
+from stack.errors import DeviceGone, StackError
+from stack.tcp.connection import Connection
 from stack.tcp.events import CLOSED, CONNECTED, EOF, READABLE, WRITABLE
-
-if TYPE_CHECKING:
-    from stack.tcp.connection import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +44,14 @@ class Owner(Protocol):
 class StackTransport(asyncio.Transport):
     """A stream transport.  Made by AsyncHost; all methods as documented for asyncio.Transport."""
 
-    __slots__ = ("_buffered", "_closing", "_conn", "_driver", "_eof_done", "_eof_seen", "_eof_written", "_error", "_high",
+    __slots__ = ("_buffered", "_closing", "_conn", "_driver", "_dropped", "_eof_done", "_eof_seen", "_eof_written", "_error", "_high",
                  "_lost", "_low", "_paused", "_protocol", "_server", "_socket", "_waiter", "_writes_ignored",
                  "_writing_paused")
 
     # asyncio.sslproto and loop.start_tls ask for this
     _start_tls_compatible = True
 
-    def __init__(self, driver: Driver, conn: "Connection", protocol: asyncio.BaseProtocol, *,
+    def __init__(self, driver: Driver, conn: Connection, protocol: asyncio.BaseProtocol, *,
                  waiter: "asyncio.Future[None] | None" = None, server: Owner | None = None) -> None:
         self._driver = driver
         self._conn = conn
@@ -62,6 +60,7 @@ class StackTransport(asyncio.Transport):
         self._socket: TcpSocket | None = None
         self._paused = False
         self._closing = False
+        self._dropped = False  # connection_lost is on its way
         self._lost = False
         self._eof_seen = False
         self._eof_done = False
@@ -92,7 +91,8 @@ class StackTransport(asyncio.Transport):
             self._read()
             return
         if self._lost:
-            self._on_events_unattended(events)
+            if events & CLOSED:
+                self._forget()
             return
         if events & CONNECTED and self._waiter is not None:
             self._connected()
@@ -106,15 +106,6 @@ class StackTransport(asyncio.Transport):
             self._on_closed()
         if events & _LOST:
             self._connection_lost()
-
-    def _on_events_unattended(self, events: int) -> None:
-        """The application is gone."""
-        if events & READABLE:
-            # RFC 9293 §3.6.1 (SHLD-3): data after CLOSE is answered with RST, for nobody will read it.
-            self._conn.abort(self._driver.time())
-            self._driver.wake(self._conn)
-        if events & CLOSED:
-            self._forget()
 
     def _connected(self) -> None:
         waiter, self._waiter = self._waiter, None
@@ -220,7 +211,11 @@ class StackTransport(asyncio.Transport):
         if not data:
             return
         driver, conn = self._driver, self._conn
-        conn.send(data, driver.time())
+        try:
+            conn.send(data, driver.time())
+        except StackError:  # it has ended in this very pass; connection_lost is about to come
+            self._ignore_write()
+            return
         driver.wake(conn)
         if not self._writing_paused and -conn.send_room() > self._high:
             self._pause_writing()
@@ -300,7 +295,6 @@ class StackTransport(asyncio.Transport):
         if self._conn.user is self:
             if not self._eof_written:
                 self._conn.close(self._driver.time())
-            self._conn.release(self._driver.time())
             self._driver.wake(self._conn)
         if not self.get_write_buffer_size():
             self._driver.post(self, _LOST)
@@ -310,11 +304,10 @@ class StackTransport(asyncio.Transport):
         self._force_close(None)
 
     def _force_close(self, exc: BaseException | None) -> None:
-        if self._lost:
+        if self._dropped:
             return
-        self._closing = True
-        if self._error is None:
-            self._error = exc
+        self._closing = self._dropped = True
+        self._error = exc
         if self._conn.user is self:
             self._conn.abort(self._driver.time())
             self._driver.wake(self._conn)
@@ -324,7 +317,11 @@ class StackTransport(asyncio.Transport):
         if self._lost:
             return
         self._lost = True
-        if self._conn.user is None:
+        if self._conn.user is self:
+            # RFC 9293 §3.6.1 (SHLD-3): what is not read, or comes from now on, is answered with RST.
+            self._conn.release(self._driver.time())
+            self._driver.wake(self._conn)
+        else:
             self._driver.release(self)
         try:
             self._protocol.connection_lost(self._error)
@@ -353,7 +350,7 @@ class StackTransport(asyncio.Transport):
             return sockaddr(conn.local_addr, conn.local_port)
         if name == "socket":
             if self._socket is None:
-                self._socket = TcpSocket(conn)
+                self._socket = TcpSocket(conn, self._driver)
             return self._socket
         if name == "connection":
             return conn

@@ -3,7 +3,7 @@
 from collections import deque
 
 from stack.config import NEVER
-from stack.errors import DeviceGone
+from stack.errors import ConnectionAborted, DeviceGone
 from stack.tcp.events import CLOSED, CONNECTED, EOF, READABLE, WRITABLE
 
 
@@ -21,6 +21,7 @@ class FakeConnection:
         self.buffered = 0
         self.closed = 0
         self.aborted = 0
+        self.released = 0
         self.local_addr, self.local_port = 0x0A000001, 1000
         self.remote_addr, self.remote_port = 0x0A000002, 2000
 
@@ -83,6 +84,10 @@ class FakeConnection:
     def abort(self, now):
         self.aborted += 1
         self.inbox.clear()
+        self.end(ConnectionAborted("aborted"))
+
+    def release(self, now):
+        self.released += 1
 
 
 class FakeHost:

@@ -216,15 +216,14 @@ def test_close_waits_for_what_exceeds_the_send_buffer(run):
     run(main())
 
 
-def test_data_that_comes_after_the_application_is_gone_is_answered_with_a_reset(run):
+def test_the_connection_is_released_when_the_application_is_told(run):
     async def main():
         with Bench() as b:
             b.transport.close()
+            assert not b.conn.released
             await b.step()
-            b.conn.feed(b"late")
-            await b.step()
-            assert b.conn.aborted == 1
             assert b.protocol.events == ["made", ("lost", None)]
+            assert b.conn.released == 1
 
     run(main())
 
@@ -237,6 +236,15 @@ def test_a_mutable_buffer_may_be_reused_after_write(run):
             b.transport.write(memoryview(data)[1:])
             data[:] = b"xyz"
             assert b.conn.sent == b"abcbc"
+
+    run(main())
+
+
+@pytest.mark.parametrize("wrong", ["text", 5, None])
+def test_only_bytes_can_be_written(run, wrong):
+    async def main():
+        with Bench() as b, pytest.raises(TypeError):
+            b.transport.write(wrong)
 
     run(main())
 
