@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from random import Random
 from struct import Struct
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 from stack.config import NEVER
 from stack.device.fault import FaultModel, Faults
@@ -28,7 +28,7 @@ from stack.wire.burst import Burst
 from stack.wire.frame import Caps, FrameSink, TxFrame
 
 MAX_ROUNDS = 100_000  # within one instant; more means that two hosts answer each other for ever
-RECORD_FRAMES = 20_000
+RECORD_FRAMES = 10_000  # a capture of them stays under 20 MB
 
 _STAMP = Struct("<qIBI")  # time, port, direction, length
 
@@ -71,10 +71,10 @@ class SimHost(Protocol):
     def on_timer(self, now: int) -> None:
         """Do what fell due."""
 
-    def poll_transmit(self, now: int) -> None:
-        """Send what may be sent."""
+    def poll_transmit(self, now: int) -> bool:
+        """Send what may be sent; True when there is more to send."""
 
-    def poll_events(self) -> Sequence[Endpoint]:
+    def poll_events(self) -> Sequence[object]:
         """Endpoints with events for the application."""
 
 
@@ -105,10 +105,11 @@ class Node:
 
     def work(self, now: int) -> None:
         """Let the applications and the host act on what has happened."""
-        for endpoint in self.host.poll_events():
+        for endpoint in cast("Sequence[Endpoint]", self.host.poll_events()):
             if endpoint.user is not None:
                 endpoint.user.on_events(endpoint.take_events())
-        self.host.poll_transmit(now)
+        while self.host.poll_transmit(now):
+            pass
 
 
 class Port(FrameSink):
@@ -153,8 +154,9 @@ class Port(FrameSink):
 
     def note_rx(self, index: int, text: str) -> None:
         """A remark on frame `index` of the burst just delivered."""
-        record = self._burst_records[index]
-        record.note = f"{record.note}; {text}" if record.note else text
+        if index < len(self._burst_records):
+            record = self._burst_records[index]
+            record.note = f"{record.note}; {text}" if record.note else text
 
 
 class Link:

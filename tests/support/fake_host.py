@@ -59,12 +59,13 @@ class PingHost:
         self.left -= 1
         self.deadline = now + self.interval_us if self.left else NEVER
 
-    def poll_transmit(self, now: int) -> None:
+    def poll_transmit(self, now: int) -> bool:
         for data in self.outbox:
             frame = finished(udp_frame(self.me, self.peer, data))
             frame.note = data.decode()
             self.sinks[0].send(frame)
         self.outbox.clear()
+        return False
 
     def poll_events(self) -> list[FakeEndpoint]:
         return [self.endpoint] if self.endpoint.events else []

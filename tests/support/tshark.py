@@ -41,6 +41,8 @@ FIELDS = (
     *(f"{name}.checksum.status" for name in CHECKSUMS),
 )
 VERIFY = [word for name in ("ip", "tcp", "udp") for word in ("-o", f"{name}.check_checksum:TRUE")]
+# What TCP and UDP carry is the application's; by port 80 it would be judged as HTTP.
+PAYLOAD_IS_DATA = ["-d", "tcp.port==0-65535,data", "-d", "udp.port==0-65535,data"]
 SEPARATOR = "\x1f"  # between the values of one field; commas occur in messages
 
 Row = dict[str, list[str]]
@@ -51,7 +53,18 @@ def read(path: Path) -> list[Row]:
     several values, the outermost first."""
     if shutil.which("tshark") is None:
         raise FileNotFoundError("tshark is not installed; scripts/bootstrap.sh test installs it")
-    command = ["tshark", "-n", "-r", str(path), *VERIFY, "-T", "fields", "-E", f"aggregator={SEPARATOR}"]
+    command = [
+        "tshark",
+        "-n",
+        "-r",
+        str(path),
+        *VERIFY,
+        *PAYLOAD_IS_DATA,
+        "-T",
+        "fields",
+        "-E",
+        f"aggregator={SEPARATOR}",
+    ]
     for name in FIELDS:
         command += ["-e", name]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

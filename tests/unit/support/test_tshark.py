@@ -50,6 +50,14 @@ def test_a_clean_conversation_passes(tmp_path: Path, loss_free: bool) -> None:
     assert findings(tmp_path, clean(), loss_free=loss_free) == []
 
 
+def test_what_tcp_carries_is_not_judged(tmp_path: Path) -> None:
+    talk = Conversation()
+    talk.a("PA", b"GET / HTTP/1.1\r\n\x00\xff: \x01\r\n\r\n")  # to port 80
+    talk.b("PA", b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc")
+    talk.a("A")
+    assert findings(tmp_path, talk.frames, loss_free=True) == []
+
+
 def our_segment(**changed: int) -> bytes:
     numbers = {"seq": 2_001, "ack": 5_001} | changed
     return tcp_frame(A, B, "PA", numbers["seq"], numbers["ack"], data=b"z" * 10)
