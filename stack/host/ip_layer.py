@@ -34,6 +34,7 @@ from stack.wire.burst import (
 )
 from stack.wire.ethernet import HLEN as ETH_HLEN
 from stack.wire.ethernet import TYPE_IPV4, pack_header
+from stack.wire.frame import VNET_NEEDS_CSUM
 from stack.wire.icmp import TransportError
 
 MAX_REINJECTED: Final = 256
@@ -218,10 +219,16 @@ class IpLayer(IpOutput):
 
     @staticmethod
     def _packet(burst: Burst, index: int) -> bytes:
-        """A copy of the beginning of an IP packet, as much as an error quotes."""
-        off, length, l3_off = burst.meta_at(index)[:3]
-        packet = burst.pool[off + l3_off:off + min(length, l3_off + icmp.MAX_ERROR)]
-        return packet[:packet[2] << 8 | packet[3]]  # without Ethernet padding
+        """A copy of the beginning of an IP packet, as much as an error quotes, as it would have been on a wire."""
+        off, length, l3_off, _, vnet_flags, _, _, csum_start, csum_offset, _ = burst.meta_at(index)
+        packet = burst.pool[off + l3_off:off + length]
+        packet = packet[:packet[2] << 8 | packet[3]]  # without Ethernet padding
+        if vnet_flags & VNET_NEEDS_CSUM:  # the kernel left the transport checksum to us
+            at = csum_start - l3_off
+            csum = accel.checksum(packet[at:]) or 0xFFFF
+            at += csum_offset
+            packet = packet[:at] + csum.to_bytes(2, "big") + packet[at + 2:]
+        return packet[:icmp.MAX_ERROR]
 
     @staticmethod
     def _is_group(burst: Burst, index: int) -> bool:
