@@ -232,7 +232,7 @@ class FaultDevice(WrapperDevice):
         self._set_deadline()
         if not self._arrived:
             return 0
-        taken = accel.load_burst(burst, [(data, 0, 0, 0, 0, 0) for data in self._arrived], self.mac)
+        taken = accel.load_burst(burst, ((data, 0, 0, 0, 0, 0) for data in self._arrived), self.mac)
         for _ in range(taken):
             self._arrived.popleft()
         return burst.count

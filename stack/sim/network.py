@@ -124,7 +124,7 @@ class Port(FrameSink):
         self.index = index
         self.caps = caps
         self.out = out
-        self.mac = b"\x02\x00\x00" + index.to_bytes(3, "big")  # locally administered
+        self.mac = b"\x02\x00\x00" + (index + 1).to_bytes(3, "big")  # locally administered
         self.ifindex = 0
         self._burst_records: list[Record] = []
 

@@ -10,11 +10,11 @@ from stack.device.pcap import CaptureDevice, CaptureTrace
 from stack.device.pcapng import INBOUND, OUTBOUND, Packet, PcapngWriter, read_pcapng
 from stack.device.virtual import VirtualDevice, link
 from stack.device.wrapper import raw_at
+from stack.sim.clock import VirtualClock
 from stack.stats import DropReason
 from stack.wire.burst import Burst
 from stack.wire.frame import GSO_TCPV4
 from tests.support import tshark
-from tests.support.clock import VirtualClock
 from tests.support.frames import MAC_A, MAC_B, A, B, arp_frame, checksums_hold, tcp_frame, udp_frame
 from tests.support.tx import finished, super_segment
 

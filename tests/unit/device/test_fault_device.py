@@ -6,8 +6,8 @@ from stack.config import NEVER
 from stack.device.base import Device
 from stack.device.fault import FaultDevice, Faults
 from stack.device.virtual import FULL_OFFLOAD, VirtualDevice, link
+from stack.sim.clock import VirtualClock
 from stack.wire.burst import ROW_BAD_CSUM, ROW_PARTIAL, Burst
-from tests.support.clock import VirtualClock
 from tests.support.frames import MAC_A, MAC_B, A, B, checksums_hold, tcp_frame, udp_frame
 from tests.support.tx import finished, super_segment
 
