@@ -56,10 +56,10 @@ def as_text(status: dict[str, Any]) -> str:
         ("", "address", "queue"),
         [
             *(
-                ("tcp", f"{one['local_address']}:{one['local_port']}", f"{one['waiting']}/{one['backlog']}")
+                ("tcp", f"{one['addr']}:{one['port']}", f"{one['waiting']}/{one['backlog']}")
                 for one in status["listeners"]
             ),
-            *(("udp", f"{one['local_address']}:{one['local_port']}", f"{one['queued']}") for one in status["udp"]),
+            *(("udp", f"{one['local_addr']}:{one['local_port']}", f"{one['queued']}") for one in status["udp"]),
         ],
     )
     lines += ["", "Connections"]
@@ -74,7 +74,7 @@ def as_text(status: dict[str, Any]) -> str:
 def _claim(status: dict[str, Any], address: str) -> str:
     """What RFC 5227 says of `address`, unless it is simply ours."""
     state = str(status["addresses"].get(address.partition("/")[0], ""))
-    return "" if state.lower() in {"", "assigned", "announced", "in_use"} else state.lower()
+    return "" if state in {"announcing", "held"} else state
 
 
 def _connection(one: dict[str, Any]) -> list[str]:
@@ -99,7 +99,7 @@ def _connection(one: dict[str, Any]) -> list[str]:
         words.append(f"minrtt:{duration(one['min_rtt_us']).replace(' ', '')}")
     if one["timers"]:
         words.append(f"timers:{','.join(one['timers'])}")
-    ends = f"{one['local_address']}:{one['local_port']}  {one['remote_address']}:{one['remote_port']}"
+    ends = f"{one['local_addr']}:{one['local_port']}  {one['remote_addr']}:{one['remote_port']}"
     queues = f"recv-q {one['recv_queue']:<7} send-q {one['send_queue']:<7}"
     return [f"{one['state']:<12} {queues} {ends}", f"    {' '.join(words)}"]
 

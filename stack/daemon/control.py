@@ -46,8 +46,8 @@ class Actor(Protocol):
     async def connect(self, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A TCP connection from the stack's address.  Raises OSError."""
 
-    async def ping(self, address: str, seq: int, size: int, timeout_s: float) -> dict[str, Any]:
-        """One echo request: `{"rtt_us": .., "ttl": ..}`, or `{"error": ..}`.  Raises OSError."""
+    async def ping(self, address: str, size: int, timeout_s: float) -> dict[str, Any]:
+        """One echo request: `{"rtt_us": .., "ttl": ..}` or `{"error": ..}`.  Raises OSError."""
 
 
 def default_path(device: str) -> Path:
@@ -192,7 +192,7 @@ class ControlServer:
         gone = asyncio.ensure_future(reader.read(1))  # the client says nothing more: this is its end
         try:
             for seq in range(1, count + 1):
-                result = await self._actor.ping(address, seq, size, timeout)
+                result = await self._actor.ping(address, size, timeout)
                 await _reply(writer, {"seq": seq, **result})
                 if seq < count:
                     await asyncio.wait([gone], timeout=interval)

@@ -72,7 +72,7 @@ def configure(device: str, address: ipaddress.IPv4Interface, mtu: int) -> None:
 
 def table_name(device: str) -> str:
     """The nftables table that belongs to the daemon on `device`."""
-    return _TABLE_PREFIX + "".join(c if c.isalnum() else f"_{ord(c):02x}_" for c in device)
+    return _TABLE_PREFIX + "".join(c if c.isalnum() else f"_{ord(c):02x}" for c in device)
 
 
 class Uplink:

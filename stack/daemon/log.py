@@ -24,13 +24,18 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     return fields
 
 
+def _on_one_line(value: object) -> str:
+    text = str(value)
+    return text if text.isprintable() else repr(text)
+
+
 class TextFormatter(logging.Formatter):
-    """`12:00:00.123Z info daemon: message key=value`; a traceback follows where there is one."""
+    """`2026-01-31T12:00:00.123Z info message key=value`; a traceback follows where there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One event."""
         parts = [_stamp(record), record.levelname.lower(), record.getMessage()]
-        parts += [f"{name}={value}" for name, value in _fields(record).items()]
+        parts += [f"{name}={_on_one_line(value)}" for name, value in _fields(record).items()]
         line = " ".join(parts)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 

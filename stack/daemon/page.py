@@ -68,7 +68,7 @@ def duration(micros: float) -> str:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     return [
-        f"{row['remote_address']}:{row['remote_port']}",
+        f"{row['remote_addr']}:{row['remote_port']}",
         str(row["local_port"]),
         row["state"],
         duration(row["srtt_us"]),
@@ -86,7 +86,7 @@ def _connections(rows: list[dict[str, Any]], peer: tuple[str, int]) -> str:
     head = "".join(f'<th class="{kind}">{escape(name)}</th>' for name, kind in _COLUMNS)
     body = []
     for row in rows[:MAX_ROWS]:
-        yours = ' class="you"' if (row["remote_address"], row["remote_port"]) == peer else ""
+        yours = ' class="you"' if (row["remote_addr"], row["remote_port"]) == peer else ""
         cells = "".join(
             f'<td class="{kind}"' + (f' data-h="{escape(name)}"' if index else "") + f">{escape(cell)}</td>"
             for index, ((name, kind), cell) in enumerate(zip(_COLUMNS, _cells(row), strict=True))
@@ -99,7 +99,7 @@ def _connections(rows: list[dict[str, Any]], peer: tuple[str, int]) -> str:
 def render(status: dict[str, Any], peer: tuple[str, int]) -> str:
     """The page for the client `peer`, from the daemon's status."""
     rows = sorted(
-        status["connections"], key=lambda row: ((row["remote_address"], row["remote_port"]) != peer, -row["delivered"])
+        status["connections"], key=lambda row: ((row["remote_addr"], row["remote_port"]) != peer, -row["delivered"])
     )
     traffic, daemon = status["counters"], status["daemon"]
     tiles = (

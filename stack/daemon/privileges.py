@@ -43,7 +43,7 @@ def target(name: str, environ: dict[str, str] | None = None) -> User:
 
     Raises ConfigError for a user that does not exist or is root.
     """
-    if os.geteuid() != 0 or in_own_namespace():
+    if not is_root():
         return User(os.geteuid(), os.getegid())
     environ = dict(os.environ) if environ is None else environ
     if name:
@@ -64,6 +64,11 @@ def target(name: str, environ: dict[str, str] | None = None) -> User:
     return User(entry.pw_uid, entry.pw_gid)
 
 
+def is_root() -> bool:
+    """Whether we are root over more than a namespace of our own."""
+    return os.geteuid() == 0 and not in_own_namespace()
+
+
 def in_own_namespace() -> bool:
     """Whether this process lives in a user namespace that maps but one id (`unshare -r`)."""
     try:
@@ -81,7 +86,7 @@ def drop(user: User) -> None:
     while _prctl(_PR_CAPBSET_READ, capability, 0, 0, 0) >= 0:
         _prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # refused without CAP_SETPCAP, where it is void anyway
         capability += 1
-    if os.geteuid() == 0 and user.uid != 0:
+    if user.uid != os.geteuid():
         os.setgroups([])
         os.setresgid(user.gid, user.gid, user.gid)
         os.setresuid(user.uid, user.uid, user.uid)

@@ -1,14 +1,15 @@
 """The status of a host as plain data: what `tapstack status --json` prints and the index page shows.
 
 interfaces addresses neighbors routes pmtu reassembly udp   as the IP layer tells them
-listeners      local_address local_port backlog waiting
-connections    local_address local_port remote_address remote_port options, and every field of TcpInfo
+listeners      local_addr local_port backlog waiting
+connections    local_addr local_port remote_addr remote_port options, and every field of TcpInfo
 counters drops by name
 """
 
 from dataclasses import asdict
 from typing import Any
 
+from stack.host.host import Host
 from stack.tcp.connection import Connection
 from stack.tcp.info import TcpInfo
 from stack.wire.addr import format_addr
@@ -30,10 +31,26 @@ def of_connection(connection: Connection) -> dict[str, Any]:
     """One connection."""
     info = connection.tcp_info()
     return {
-        "local_address": format_addr(connection.local_addr),
+        "local_addr": format_addr(connection.local_addr),
         "local_port": connection.local_port,
-        "remote_address": format_addr(connection.remote_addr),
+        "remote_addr": format_addr(connection.remote_addr),
         "remote_port": connection.remote_port,
         "options": options(info),
         **asdict(info),
+    }
+
+
+def from_host(host: Host) -> dict[str, Any]:
+    """The whole host."""
+    snapshot: dict[str, Any] = dict(host.snapshot())
+    tcp = snapshot.pop("tcp")
+    return {
+        **snapshot,
+        "udp": [
+            {**one, "local_addr": format_addr(one["local_addr"]), "remote_addr": format_addr(one["remote_addr"])}
+            for one in snapshot["udp"]
+        ],
+        "listeners": tcp["listeners"],
+        "time_wait": tcp["time_wait"],
+        "connections": [of_connection(connection) for connection in host.connections()],
     }

@@ -15,6 +15,7 @@ from stack.aio.server import StackServer
 from stack.daemon import report
 from stack.daemon.control import ControlServer
 from stack.daemon.page import render
+from stack.daemon.pinger import Pinger
 from stack.daemon.services.http import SWEEP_S, HttpConnection, HttpService, Site
 from stack.daemon.services.simple import DATAGRAMS, STREAMS, Datagrams
 from stack.daemon.settings import Settings
@@ -33,7 +34,7 @@ _REFRESH_S: Final = 0.5
 class Daemon:
     """One daemon.  It is the control socket's `Actor` too."""
 
-    __slots__ = ("_begun_at", "_host", "_http", "_hurry", "_line", "_servers", "_settings", "_stop")
+    __slots__ = ("_begun_at", "_host", "_http", "_hurry", "_line", "_pinger", "_servers", "_settings", "_stop")
 
     def __init__(self, settings: Settings, line: StatusLine) -> None:
         self._settings = settings
@@ -41,6 +42,7 @@ class Daemon:
         self._begun_at = time.monotonic()
         self._http = HttpService(Site(self._page, settings.max_upload))
         self._host: AsyncHost
+        self._pinger: Pinger
         self._servers: list[StackServer] = []
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -52,6 +54,7 @@ class Daemon:
             loop.add_signal_handler(number, self._on_signal)
         self._host = host = AsyncHost(settings.host_config())
         host.add_device(device, settings.address, gateway=str(settings.host_interface.ip))
+        self._pinger = Pinger(host)
         await self._open_services()
         control = ControlServer(self)
         await control.start(listener)
@@ -147,6 +150,6 @@ class Daemon:
         """A TCP connection from the stack's address.  Raises OSError."""
         return await self._host.open_connection(address, port)
 
-    async def ping(self, address: str, seq: int, size: int, timeout_s: float) -> dict[str, Any]:
-        """One echo request.  Raises OSError."""
-        raise NotImplementedError
+    async def ping(self, address: str, size: int, timeout_s: float) -> dict[str, Any]:
+        """One echo request.  Raises StackError."""
+        return await self._pinger.ping(address, size, timeout_s)

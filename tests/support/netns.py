@@ -66,6 +66,7 @@ class Daemon:
             wait_until(ready, f"tapstack up answers on port 80; {self.log}")
         except BaseException:
             stop(self.process, signal.SIGKILL)
+            sys.stderr.write(self.log.read_text()[-3000:])
             raise
         return self
 
@@ -93,4 +94,4 @@ class Daemon:
 
 def tapstack(*arguments: str) -> list[str]:
     """The command line of `tapstack ARGUMENTS` from this source tree."""
-    return [sys.executable, "-c", "from stack.cli.main import main; main()", *arguments]
+    return [sys.executable, "-m", "stack.cli", *arguments]

@@ -14,6 +14,8 @@ from stack.errors import AddressInUse, ConnectionRefused, StackError
 class Actor:
     """Answers like a daemon; `connect` leads to an echo of its own."""
 
+    seq = 0
+
     def status(self):
         return {"big": "x" * 200_000}
 
@@ -31,8 +33,9 @@ class Actor:
         self.echo = asyncio.create_task(echo())
         return await asyncio.open_connection(sock=ours)
 
-    async def ping(self, address, seq, size, timeout_s):
-        return {"rtt_us": seq, "ttl": 64} if seq != 2 else {"error": "no answer"}
+    async def ping(self, address, size, timeout_s):
+        self.seq += 1
+        return {"rtt_us": self.seq, "ttl": 64} if self.seq != 2 else {"error": "no answer"}
 
 
 def path_in(folder):
