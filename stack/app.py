@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ipaddress
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, BinaryIO, TypeVar
 
@@ -19,7 +20,7 @@ from stack.config import HostConfig
 from stack.daemon import hostside
 from stack.device.base import Device
 from stack.device.fault import FaultDevice, Faults
-from stack.device.pcap import CaptureDevice
+from stack.device.pcap import CaptureDevice, CaptureTrace
 from stack.device.pcapng import PcapngWriter
 from stack.device.tap import TapDevice
 
@@ -46,13 +47,27 @@ def open_device(name: str, *, mtu: int = 1500, offload: bool = True) -> TapDevic
     return TapDevice(name, mtu=mtu, offload=offload)
 
 
-def wrap_device(device: Device, faults: Faults | None = None, capture: BinaryIO | None = None, seed: int = 1) -> Device:
-    """`device` as seen through faults in both directions and a capture of what the stack sees and sends."""
+def wrap_device(
+    device: Device,
+    faults: Faults | None = None,
+    capture: BinaryIO | None = None,
+    seed: int = 1,
+    trace: CaptureTrace | None = None,
+) -> Device:
+    """`device` as seen through faults in both directions and a capture of what the stack sees and sends.
+
+    `trace`, if the host has it too, puts the host's remarks on received frames into the capture.
+    """
     if faults is not None:
         device = FaultDevice(device, random.Random(seed), Driver.clock, inbound=faults, outbound=faults)
     if capture is not None:
-        device = CaptureDevice(device, PcapngWriter(capture), Driver.clock)
+        device = CaptureDevice(device, PcapngWriter(capture), _time_of_day, trace=trace)
     return device
+
+
+def _time_of_day() -> int:
+    """Microseconds since 1970: what a capture is labelled with."""
+    return time.time_ns() // 1000
 
 
 @contextlib.asynccontextmanager

@@ -27,6 +27,7 @@ from stack.device.base import Device
 from stack.errors import InvalidAddress
 from stack.host.host import Host
 from stack.tcp.connection import Connection
+from stack.trace import Trace
 from stack.wire.addr import ANY, parse_addr, parse_cidr
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
@@ -56,11 +57,11 @@ class AsyncHost:
 
     __slots__ = ("_closing", "driver", "host", "resolver")
 
-    def __init__(self, config: HostConfig | None = None, *, rng: Rng | None = None, spin: int = DEFAULT_SPIN,
-                 resolver: Resolver | None = None) -> None:
+    def __init__(self, config: HostConfig | None = None, *, rng: Rng | None = None, trace: Trace | None = None,
+                 spin: int = DEFAULT_SPIN, resolver: Resolver | None = None) -> None:
         config = config or HostConfig()
         config.validate()
-        self.host = Host(config, rng or random.SystemRandom(), Driver.clock())
+        self.host = Host(config, rng or random.SystemRandom(), Driver.clock(), trace)
         self.driver = Driver(self.host, asyncio.get_running_loop(), spin=spin)
         self.resolver = resolver
         self._closing = False

@@ -25,6 +25,7 @@ from stack.daemon.server import Daemon
 from stack.daemon.settings import Settings
 from stack.daemon.terminal import StatusLine, announce, say
 from stack.device.base import Device
+from stack.device.pcap import CaptureTrace
 from stack.errors import StackError
 
 
@@ -81,9 +82,10 @@ def up(settings: Settings) -> int:
     user = privileges.target(settings.user)
     with contextlib.ExitStack() as undo:
         prepared = prepare(settings, user, undo)
-        daemon = Daemon(settings, StatusLine())
+        trace = CaptureTrace() if settings.capture else None
+        daemon = Daemon(settings, StatusLine(), trace)
         runner = undo.enter_context(asyncio.Runner(loop_factory=app.loop_factory()))
         runner.get_loop()  # made now: what it imports is imported before the drop
         privileges.drop(user)
-        device = app.wrap_device(prepared.device, settings.faults(), prepared.capture)
+        device = app.wrap_device(prepared.device, settings.faults(), prepared.capture, trace=trace)
         return runner.run(daemon.run(device, prepared.listener, lambda: say(announce(settings))))

@@ -22,6 +22,7 @@ from stack.daemon.settings import Settings
 from stack.daemon.terminal import StatusLine
 from stack.device.base import Device
 from stack.stats import Counter
+from stack.trace import Trace
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +35,22 @@ _REFRESH_S: Final = 0.5
 class Daemon:
     """One daemon.  It is the control socket's `Actor` too."""
 
-    __slots__ = ("_begun_at", "_host", "_http", "_hurry", "_line", "_pinger", "_servers", "_settings", "_stop")
+    __slots__ = (
+        "_begun_at",
+        "_host",
+        "_http",
+        "_hurry",
+        "_line",
+        "_pinger",
+        "_servers",
+        "_settings",
+        "_stop",
+        "_trace",
+    )
 
-    def __init__(self, settings: Settings, line: StatusLine) -> None:
+    def __init__(self, settings: Settings, line: StatusLine, trace: Trace | None = None) -> None:
         self._settings = settings
+        self._trace = trace
         self._line = line
         self._begun_at = time.monotonic()
         self._http = HttpService(Site(self._page, settings.max_upload))
@@ -52,7 +65,7 @@ class Daemon:
         settings, loop = self._settings, asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
-        self._host = host = AsyncHost(settings.host_config())
+        self._host = host = AsyncHost(settings.host_config(), trace=self._trace)
         host.add_device(device, settings.address, gateway=str(settings.host_interface.ip))
         self._pinger = Pinger(host)
         await self._open_services()

@@ -2,11 +2,13 @@
 
 import hashlib
 import re
+import time
 from statistics import median
 
 import pytest
 
 from stack.daemon.services import content
+from stack.device.pcapng import INBOUND, OUTBOUND, read_pcapng
 from tests.support.netns import STACK, Daemon, need
 from tests.support.tshark import assert_clean
 
@@ -43,3 +45,8 @@ def test_everything_at_once_leaves_the_data_whole(namespace, tmp_path, device):
     assert hashlib.sha256(got.read_bytes()).hexdigest() == content.sha256(SIZE)
     assert hashlib.sha256(given.read_bytes()).hexdigest() in out
     assert_clean(capture, [STACK], loss_free=False)
+    with capture.open("rb") as file:
+        packets = read_pcapng(file).packets
+    assert abs(packets[0].time / 1e6 - time.time()) < 300
+    remarks = {(packet.direction, comment) for packet in packets for comment in packet.comments}
+    assert {(INBOUND, "dropped: tcp_checksum"), (OUTBOUND, "retransmission")} <= remarks
