@@ -89,6 +89,7 @@ def passive_close(subject: Subject) -> list[str]:
     fin = [line for line in wire.gather() if line.startswith("FA")]
     wire.trace.clear()
     wire.send("A", 12, 12)
+    wire.gather()
     wire.send("A", 12, 12, b"late")
     return fin + wire.gather()
 
