@@ -191,13 +191,16 @@ class IpOutput:
         path = self._paths.get((dst, chosen))
         if path is None:
             path = Path(dst, chosen, interface.sink)
-            while len(self._paths) >= MAX_PATHS:
-                del self._paths[next(iter(self._paths))]
-            self._paths[dst, chosen] = path
+            self._remember((dst, chosen), path)
         self._route(path, interface, kind, route)
         if src == 0:
-            self._paths[dst, 0] = path
+            self._remember((dst, 0), path)
         return path
+
+    def _remember(self, key: tuple[int, int], path: Path) -> None:
+        while len(self._paths) >= MAX_PATHS and key not in self._paths:
+            del self._paths[next(iter(self._paths))]
+        self._paths[key] = path
 
     def _choose(self, dst: int, src: int) -> tuple[Interface, int, int, Route | None]:
         """(interface, source, kind, route) for a destination.  Raises NetworkUnreachable, AddressNotAvailable."""

@@ -184,8 +184,9 @@ class RouteTable:
         self.size += delta
         self.generation += 1
         self._lens = sorted(self._by_len, reverse=True)
-        gateways = {(r.ifindex, r.gateway) for r in self.via_gateways()}
-        self._dead = {k: at for k, at in self._dead.items() if k in gateways}
+        if self._dead:
+            gateways = {(r.ifindex, r.gateway) for r in self.via_gateways()}
+            self._dead = {k: at for k, at in self._dead.items() if k in gateways}
 
 
 def choose_source(addresses: list[tuple[int, int]], next_hop: int) -> int:
