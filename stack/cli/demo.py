@@ -28,6 +28,7 @@ DEVICE: Final = "tapstack0"
 ADDRESS: Final = "198.18.0.2"
 URL: Final = f"http://{ADDRESS}"
 _MARK: Final = "TAPSTACK_DEMO_NETNS"
+_PLAIN_WIDTH: Final = 120  # columns, where there is no terminal
 _STEP_S: Final = 60.0
 _START_S: Final = 20.0
 _STOP_S: Final = 15.0
@@ -86,7 +87,7 @@ class _Demo:
         ]
 
     def run(self) -> int:
-        console, rows, failed = Console(), [], 0
+        console, rows, failed = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH), [], 0
         begun = time.monotonic()
         progress = Progress(
             SpinnerColumn(),

@@ -70,6 +70,9 @@ def main() -> None:
 @click.option("--no-offload", "offload", flag_value=False, default=None, help="Plain frames, no checksum or TSO help.")
 @click.option("--capture", metavar="FILE", default=None, help="Write all frames to a pcapng file.")
 @click.option("--control", metavar="PATH", default=None, help="Control socket.")
+@click.option(
+    "--drain", "drain_s", metavar="SECONDS", type=float, default=None, help="Time to finish in.  [default: 5]"
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default=None)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default=None)
 @click.option("--loss", type=float, default=None, help="Fraction of frames to lose, each way.")

@@ -74,7 +74,7 @@ class Daemon:
         logger.info("up", extra={"fields": {"device": settings.dev, "address": settings.address}})
         on_ready()
         ticking = loop.create_task(self._tick())
-        gone = await self._first_of(self._stop.wait(), host.driver.closed) == 1
+        gone = await self._first_of(self._stop.wait(), asyncio.shield(host.driver.closed)) == 1
         if gone:
             logger.error("the device %s disappeared; its connections are lost", settings.dev)
         else:
