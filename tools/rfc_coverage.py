@@ -73,8 +73,8 @@ def expand(ids: str, known: dict[str, Requirement]) -> tuple[str, ...]:
             found.append(part)
         elif tail == "*":
             found += [name for name in known if name.startswith(f"{stem}-")]
-        elif match := re.fullmatch(r"(\d+)\.\.(\d+)", tail):
-            found += [f"{stem}-{n}" for n in range(int(match[1]), int(match[2]) + 1)]
+        elif match := re.fullmatch(r"((?:\d+\.)?)(\d+)\.\.\1(\d+)", tail):
+            found += [f"{stem}-{match[1]}{n}" for n in range(int(match[2]), int(match[3]) + 1)]
         else:
             found += [f"{stem}-{n}" for n in tail.split("/")]
     return tuple(found)

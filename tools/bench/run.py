@@ -259,7 +259,9 @@ class Results:
 
     def table(self) -> Table:
         """Median and spread of both, and ours as a multiple of the kernel's."""
-        table = Table("metric", "unit", "tapstack", "spread", "kernel", "spread", "ratio")
+        table = Table()
+        for heading in ("metric", "unit", "tapstack", "spread", "kernel", "spread", "ratio"):
+            table.add_column(heading, no_wrap=True)
         for metric in self.samples:
             row, medians = [metric, METRICS[metric].unit], []
             for side in ("tapstack", "kernel"):
@@ -353,7 +355,7 @@ def main() -> int:
     path = OUT / f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.write_text(json.dumps(about | {"samples": results.samples}, indent=1) + "\n")
     console.print(results.table())
-    console.print(f"congestion control of the kernel: {setting.congestion}; raw samples: {path.relative_to(ROOT)}")
+    console.print(f"congestion control of the kernel: {setting.congestion}; raw samples: {path.relative_to(ROOT)}", soft_wrap=True)
     for line in results.errors():
         console.print(f"failed: {line}", markup=False)
     return 1 if results.errors() else 0

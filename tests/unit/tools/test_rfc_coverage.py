@@ -106,6 +106,7 @@ def test_what_is_tested_is_no_longer_planned(tree):
 def test_ranges_and_ids_with_slashes_expand():
     entry = '{ rfc = "896", section = "1", level = "MAY", text = "" }'
     known = tool.load_requirements(f'["a"]\n"896/1122" = {entry}\n"T-ST-A" = {entry}\n"T-ST-B" = {entry}\n')
+    assert tool.expand("6298-5.1..5.3", known) == ("6298-5.1", "6298-5.2", "6298-5.3")
     assert tool.expand("T-ST-*", known) == ("T-ST-A", "T-ST-B")
     assert tool.expand("MUST-24..26, MAY-6", known) == ("MUST-24", "MUST-25", "MUST-26", "MAY-6")
     assert tool.expand("896/1122", known) == ("896/1122",)
