@@ -355,7 +355,7 @@ def main() -> int:
     path = OUT / f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.write_text(json.dumps(about | {"samples": results.samples}, indent=1) + "\n")
     console.print(results.table())
-    console.print(f"congestion control of the kernel: {setting.congestion}; raw samples: {path.relative_to(ROOT)}", soft_wrap=True)
+    console.print(f"congestion control of the kernel: {setting.congestion}; raw samples:", path.relative_to(ROOT))
     for line in results.errors():
         console.print(f"failed: {line}", markup=False)
     return 1 if results.errors() else 0
