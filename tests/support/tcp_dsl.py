@@ -29,10 +29,8 @@ from stack.wire.frame import GSO_NONE, GSO_TCPV4, L4_OFF, NEEDS_CSUM, TxFrame
 from tests.support import tcp_codec as codec
 from tests.support.tcp_codec import ACK, FIN, PSH, RST, SYN, URG, Sent, flag_text
 from tests.support.tcp_rules import MASK, WireRules, signed
-from tests.support.tcp_subject import Subject
+from tests.support.tcp_subject import LOCAL_PORT, REMOTE_PORT, Subject
 
-LOCAL, REMOTE = 0x0A000001, 0x0A000002
-LOCAL_PORT, REMOTE_PORT = 8080, 40_000
 MS, SECOND, MINUTE, HOUR = 1_000, 1_000_000, 60_000_000, 3_600_000_000
 
 __all__ = ["ACK", "FIN", "HOUR", "MINUTE", "MS", "PSH", "RST", "SECOND", "SYN", "URG", "Peer", "Scenario", "pattern",
@@ -293,8 +291,21 @@ class Scenario:
     def icmp(self, kind: int, code: int, *, mtu: int = 0, seq: int) -> None:
         """An ICMP error that quotes a segment of ours with sequence number `seq` (relative)."""
         self.lines.append(f"    # icmp error type {kind} code {code} mtu {mtu} quotes seq {seq}")
-        self.conn.on_icmp_error(kind, code, mtu, (seq + self.iss) & MASK, self.clock.now)
+        self.subject.icmp(kind, code, mtu, (seq + self.iss) & MASK, self.clock.now)
         self.pump()
+
+    def detach(self) -> None:
+        """The application closes and goes away: nobody will read any more."""
+        self.lines.append("    # application: close and leave")
+        self.subject.detach(self.clock.now)
+        self.pump()
+
+    def reincarnate(self, iss_of_peer_offset: int) -> None:
+        """From here on the peer speaks for a new connection of the same pair of addresses and ports, whose initial
+        number lies this far from its last one; relative numbers count from the new ones."""
+        self.iss = self.subject.iss = (self.iss + 1_000_003) & MASK
+        self.peer = Peer(self, (self.peer.irs + self.peer.nxt + iss_of_peer_offset) & MASK, self.peer.ts_base)
+        self.rules = WireRules(self.iss, self.peer.irs, self.mss, self.rules.max_gso)
 
     # -- looking --------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from stack.config import NEVER, TcpConfig
 from stack.tcp.segment import Segment
-from stack.tcp.state import CLOSED, LISTEN, NAMES
+from stack.tcp.state import CLOSED, LISTEN, NAMES, SYN_SENT
 from stack.wire.frame import L4_OFF, TxFrame
 from tests.support import tcp_codec as codec
 from tests.support.tcp_codec import FIN, PSH, SYN, Sent
@@ -65,7 +65,7 @@ class End:
             if room:
                 conn.send(self.data[self.written:self.written + room], now)
                 self.written += min(room, len(self.data) - self.written)
-        else:
+        elif conn.state != SYN_SENT:  # where CLOSE drops what was written (RFC 9293 §3.10.4)
             conn.close(now)
             self.closed = True
 

@@ -9,6 +9,7 @@ what the application wrote.  `check` raises AssertionError on the first broken r
 from tests.support.tcp_codec import ACK, FIN, PSH, RST, SYN, URG, Sent
 
 MASK = 0xFFFFFFFF
+SMALLEST_MSS = 64  # a peer that announces less is not believed (CVE-2019-11479)
 
 
 def signed(n: int) -> int:
@@ -36,8 +37,9 @@ class WireRules:
         self.snd_una = 0  # highest acceptable ACK of the peer
         self.edge_in = 0  # farthest right edge the peer offered
         self.peer_max = 0  # highest number the peer sent, plus one
-        self.last_ack = 0
+        self.last_ack = -(1 << 31)
         self.edge_out = 0  # farthest right edge we offered
+        self.trusting = True  # the peer's numbers are meant: off for scripts that make them up
 
     # -- what the peer does ---------------------------------------------------------------------------------
 
@@ -75,7 +77,7 @@ class WireRules:
     @property
     def send_mss(self) -> int:
         """RFC 9293 §3.7.1: the most payload and options of one packet of ours (RFC 6691)."""
-        return min(536 if self.peer_mss is None else max(self.peer_mss, 1), self.mtu_mss)
+        return min(max(self.peer_mss, SMALLEST_MSS) if self.peer_mss else 536, self.mtu_mss)
 
     # -- what the product does ------------------------------------------------------------------------------
 
@@ -140,7 +142,7 @@ class WireRules:
         scale = self.our_syn.wscale or 0 if self.scaled and self.our_syn is not None and not s.flags & SYN else 0
         edge = ack + (s.wnd << scale)
         closed = s.flags & FIN or self.peer_max > self.edge_out  # a FIN may take the number past a closed window
-        if not closed:
+        if not closed and self.trusting:
             assert edge >= self.edge_out, \
                 f"RFC 9293 §3.8.6 (MUST-34): the window was shrunk, right edge from {self.edge_out} to {edge}"
         self.edge_out = max(self.edge_out, edge)
@@ -157,6 +159,8 @@ class WireRules:
         assert not s.flags & (URG | SYN), "URG and SYN are never super-segments"
 
     def _check_sequence(self, s: Sent, seq: int) -> None:
+        if not self.trusting:
+            return
         assert seq >= self.snd_una - 1, f"seq {seq} is below what the peer acked ({self.snd_una})"
         assert seq <= self.snd_max, f"seq {seq} leaves a hole after {self.snd_max}"
         limit = self.edge_in + (1 if len(s.data) <= 1 or s.flags & FIN else 0)  # a window probe, or the FIN

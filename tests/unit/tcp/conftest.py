@@ -1,6 +1,6 @@
 """Every TCP test runs with initial sequence numbers whose wrap falls into the script, on both sides (T-SEQ-1)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -27,11 +27,15 @@ def iss(request: pytest.FixtureRequest) -> tuple[int, int, int]:
 
 
 @pytest.fixture
-def tcp(iss: tuple[int, int, int]) -> Callable[..., Scenario]:
+def tcp(iss: tuple[int, int, int]) -> Iterator[Callable[..., Scenario]]:
     """Makes scenarios: `tcp(nodelay=True, mss=1000)`; keywords are Scenario's or TcpConfig's."""
     ours, theirs, ts_base = iss
+    made = []
 
     def make(**settings: object) -> Scenario:
-        return Scenario(iss=ours, irs=theirs, ts_base=ts_base, **settings)  # type: ignore[arg-type]
+        made.append(Scenario(iss=ours, irs=theirs, ts_base=ts_base, **settings))  # type: ignore[arg-type]
+        return made[-1]
 
-    return make
+    yield make
+    for scenario in made:  # pytest shows it when the test failed
+        print("\n".join(scenario.lines[-100:]))

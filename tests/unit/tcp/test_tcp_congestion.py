@@ -352,7 +352,7 @@ def test_restart_after_idle(tcp, congestion):
 @rfc("5681", "4.1", "5681-4.1")
 def test_no_restart_after_a_short_pause(tcp):
     """Control of the test above."""
-    t = _open(tcp)
+    t = _open(tcp, rto_min_us=SECOND)
     _grow(t, 40)
     for _ in range(60):
         t.clock.advance(ms=100)

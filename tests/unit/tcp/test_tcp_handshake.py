@@ -278,14 +278,6 @@ def test_syn_sent_ignores_segments_with_neither_syn_nor_rst(tcp):
 
 
 @rfc("9293", "3.10.7.2", "T-ST-LISTEN")
-def test_listen_ack_is_reset(tcp):
-    t = tcp().listen()
-    t.peer.sends(ACK, seq=9, ack=55)
-    t.peer.expects(RST, seq=55)
-    assert t.state == LISTEN
-
-
-@rfc("9293", "3.10.7.2", "T-ST-LISTEN")
 @pytest.mark.parametrize("flags", [RST, RST | ACK, RST | SYN, 0, FIN])
 def test_listen_drops_silently(tcp, flags):
     t = tcp().listen()

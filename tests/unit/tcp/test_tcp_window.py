@@ -17,10 +17,10 @@ def test_never_beyond_the_window(tcp):
 
 @rfc("9293", "3.10.7.4", "T-WL-1")
 def test_window_update_by_a_newer_segment(tcp):
-    t = tcp().established(wnd=1460)
+    t = tcp(nodelay=True).established(wnd=1460)
     t.send(5000)
     t.peer.drain()
-    t.peer.sends(ACK, data=b"new", wnd=5000)
+    t.peer.sends(ACK, ack=1, data=b"new", wnd=5000)
     assert sum(len(s.data) for s in t.peer.drain()) == 5000 - 1460
 
 
@@ -43,9 +43,9 @@ def test_window_of_an_old_segment_is_not_taken(tcp):
     t.peer.drain()
     t.send(5000)
     t.peer.drain()
-    t.peer.sends(ACK, seq=1, data=b"first.....", wnd=30_000)
+    t.peer.sends(ACK, seq=1, ack=1, data=b"first.....", wnd=30_000)
     assert not any(s.data for s in t.peer.drain())
-    t.peer.sends(ACK, seq=21, wnd=30_000)
+    t.peer.sends(ACK, seq=21, ack=1, wnd=30_000)
     assert any(s.data for s in t.peer.drain())
 
 
@@ -157,7 +157,7 @@ def test_unanswered_probes_end_the_connection(tcp):
 
 @rfc("9293", "3.8.6.1", "MUST-36")
 def test_window_opening_resumes_at_once_and_a_taken_probe_octet_counts(tcp):
-    t = tcp().established(wnd=1460)
+    t = tcp(nodelay=True).established(wnd=1460)
     t.send(3000)
     t.peer.sends(ACK, ack=1461, wnd=0)
     t.peer.drain()
