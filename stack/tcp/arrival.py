@@ -86,7 +86,10 @@ def text_of_syn(conn: "Connection", seg: Segment, now: int) -> int:
         return 0
     seg.seq = conn.rcv.rcv_nxt
     conn.rcv.rcv_adv = (conn.rcv.rcv_nxt + min(conn.rcv.limit, 0xFFFF)) & MASK
-    return (_text(conn, seg, now) | fin(conn, seg, now)) & ~STOP
+    actions = _text(conn, seg, now) if seg.length else 0
+    if seg.flags & FIN:
+        actions |= fin(conn, seg, now)
+    return actions & ~STOP
 
 
 def negotiate(conn: "Connection", seg: Segment, now: int) -> None:
@@ -193,7 +196,12 @@ def _check_sequence(conn: "Connection", seg: Segment, now: int) -> int:
     if not rcv.acceptable(seg.seq, length):
         if flags & RST:
             return dropped(DropReason.TCP_OUT_OF_WINDOW)
-        if conn.state == SYN_RECEIVED and flags & (SYN | ACK) == SYN and seg.seq == rcv.irs:
+        if conn.state == SYN_RECEIVED and flags & SYN and seg.seq == rcv.irs:
+            if flags & ACK and seg.ack == conn.snd.snd_nxt:
+                # RFC 9293 §3.5 figure 8 (MUST-10): in a simultaneous open the peer's SYN comes again with its ACK
+                seg.seq = rcv.rcv_nxt
+                seg.flags = flags & ~SYN
+                return 0
             conn.syn_due = True  # (T-HS-2): the peer did not get our SYN-ACK
             return dropped(DropReason.TCP_DUPLICATE, OUTPUT)
         if flags & SYN and conn.state > SYN_RECEIVED:
@@ -336,7 +344,7 @@ def _text(conn: "Connection", seg: Segment, now: int) -> int:
         rcv.overflowed = False
         conn.ack_now = True
         return dropped(DropReason.TCP_REASSEMBLY_FULL, ACK_NOW)
-    if rcv.rcv_nxt != before:
+    if rcv.rcv_nxt != before and conn.state >= ESTABLISHED:  # text of a SYN waits (T-HS-1)
         conn.events |= READABLE
     if answer & ACK_NOW:
         conn.ack_now = True

@@ -451,7 +451,8 @@ class Connection:
         if idle < config.keepalive_idle_us or self.snd.snd_una != self.snd.snd_nxt:
             # RFC 9293 §3.8.4 (MUST-26): only on an idle connection
             self.keepalive_sent = 0
-            self.timers.arm(KEEPALIVE, max(self.last_rx_at + config.keepalive_idle_us, now + 1))
+            due = self.last_rx_at + config.keepalive_idle_us
+            self.timers.arm(KEEPALIVE, due if due > now else now + config.keepalive_idle_us)
             return 0
         if self.keepalive_sent >= config.keepalive_probes:
             self.abort(now, errors.ConnectionTimedOut("the peer answered no keep-alive probe"))
@@ -529,6 +530,9 @@ class Connection:
             return False
         if self.syn_due and state >= SYN_SENT:
             output.fill_syn(self, frame, now)
+            return True
+        if self.ack_now and state == SYN_RECEIVED:  # RFC 9293 §3.10.7.4, first check: not acceptable
+            output.fill_ack(self, frame, now)
             return True
         return False
 

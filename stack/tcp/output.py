@@ -37,6 +37,8 @@ TS_TICK_US: Final = 1_000  # RFC 7323 §5.4 (7323-5.4): one tick a millisecond
 _END_PLAIN: Final = L4_OFF + HEADER_LEN
 _END_TS: Final = L4_OFF + HEADER_LEN + LEN_TS
 _MAX_UP: Final = 0xFFFF
+SACK_HEAD: Final = 4  # NOP NOP kind length (RFC 2018 §3, aligned)
+SACK_BLOCK: Final = 8
 
 
 def ts_now(conn: "Connection", now: int) -> int:
@@ -135,6 +137,12 @@ def fill_data(conn: "Connection", frame: TxFrame, now: int) -> None:
     if length and offset + length == buffer.end:
         flags |= PSH
     _header(conn, frame, seq, flags, now)
+    rcv = conn.rcv
+    if conn.sack_ok and rcv.ofo is not None and rcv.ofo.runs:
+        # RFC 2018 §4: SHOULD be on every ACK; here where the segment has room left for it
+        fit = (snd.eff_snd_mss - length - SACK_HEAD) // SACK_BLOCK
+        if fit > 0:
+            _add_options(frame, pack_sack(rcv.sack_blocks(min(fit, 3 if conn.ts_ok else 4))))
     if length:
         buffer.view(offset, length)
         frame.payload = buffer.found

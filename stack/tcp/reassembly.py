@@ -123,6 +123,17 @@ class Reassembly:
         """Up to `limit` SACK blocks, most recently changed first (RFC 2018 §4, 2018-2)."""
         return [(run.start, run.end) for run in self.recent[:limit]]
 
+    def overlap(self, base: int, seq: int, length: int) -> tuple[int, int] | None:
+        """The first stretch of [seq, seq + length) that is held already; `base` is rcv_nxt."""
+        begin = (seq - base) & MASK
+        end = begin + length
+        for run in self.runs:
+            left = max((run.start - base) & MASK, begin)
+            right = min((run.end - base) & MASK, end)
+            if left < right:
+                return (base + left) & MASK, (base + right) & MASK
+        return None
+
     def block_around(self, seq: int) -> tuple[int, int] | None:
         """The run that holds `seq` (RFC 2883 §4.2: the enclosing block after a D-SACK)."""
         for run in self.runs:

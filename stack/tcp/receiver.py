@@ -197,11 +197,12 @@ class Receiver:
     def _on_out_of_order(self, seq: int, data: bytes) -> int:
         if self.ofo is None:
             self.ofo = Reassembly(self.max_ofo_bytes, self.max_ofo_runs)
+        # RFC 2883 §4.1-4.2 (2883-1): report the part that was there before
+        known = self.ofo.overlap(self.rcv_nxt, seq, len(data)) if self.ofo.runs else None
         added = self.ofo.insert(self.rcv_nxt, seq, data)
         self.overflowed = added < 0
-        if 0 <= added < len(data):
-            # RFC 2883 §4.1-4.2 (2883-1): report the part that was there before
-            self.dsack = (seq, (seq + len(data)) & MASK) if added == 0 else self.dsack
+        if known is not None:
+            self.dsack = known
         return ACK_NOW  # (SHLD-31, MAY-13)
 
     def _drain(self) -> None:

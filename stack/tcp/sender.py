@@ -393,7 +393,11 @@ class Sender:
             controller.on_rto(now, in_flight, not again)
         self.timeouts += 1
         self.rtt.on_timeout()
-        self.timers.arm(RETRANSMIT, now + self.rtt.timeout_us())
+        delay = self.rtt.timeout_us()
+        if not self.snd_wnd:
+            # RFC 9293 §3.8.6 (SHLD-17, MUST-35): a window shrunk to nothing is probed by retransmissions
+            delay = min(delay, self._patience_us())
+        self.timers.arm(RETRANSMIT, now + delay)
 
     def on_persist(self, now: int) -> bool:
         """The persist timer fired: whether a probe shall go out (RFC 9293 §3.8.6.1, MUST-35..37)."""
@@ -407,8 +411,14 @@ class Sender:
 
     def _arm_persist(self, now: int) -> None:
         # (SHLD-29, SHLD-30): first after one RTO, then exponentially
-        delay = min(self.rtt.rto_us << min(self.persist_backoff, 16), self.config.rto_max_us)
+        delay = min(self.rtt.rto_us << min(self.persist_backoff, 16), self.config.rto_max_us, self._patience_us())
         self.timers.arm(PERSIST, now + delay)
+
+    def _patience_us(self) -> int:
+        """The longest pause between probes of a closed window: a peer that answers each of them must be heard before
+        the user timeout runs out (RFC 9293 §3.8.6.1, MUST-37).
+        """
+        return max(self.config.user_timeout_us // 2, 1)
 
     # -- sending
 

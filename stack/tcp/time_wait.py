@@ -52,6 +52,8 @@ class TimeWait:
             if newer or (not stale and 0 < (seg.seq - self.rcv_nxt) & MASK < HALF):
                 return REOPEN
             return ANSWER  # RFC 5961 §4
+        if not flags & ACK:
+            return DROP  # RFC 9293 §3.10.7.4, fifth check
         if stale:
             return ANSWER
         if flags & FIN and not 0 < (seg.seq + seg.length - self.rcv_nxt) & MASK < HALF:
