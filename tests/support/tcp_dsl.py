@@ -372,7 +372,7 @@ class Scenario:
         self._pool[off:off + len(data)] = data
         seg.seq, seg.ack, seg.flags, seg.wnd, seg.up = seq, ack, flags, wnd, up
         seg.has_ts = ts is not None
-        seg.tsval, seg.tsecr = ts or (0, 0)
+        seg.tsval, seg.tsecr = (ts[0] & MASK, ts[1] & MASK) if ts else (0, 0)
         seg.options, seg.ce = options, False
         seg.pool, seg.off, seg.length = self._pool, off, len(data)
         urgent = self.subject.on_segment(seg, self.clock.now)

@@ -18,7 +18,7 @@ from stack.tcp.segment import Segment
 from stack.tcp.state import CLOSED, LISTEN, NAMES, SYN_SENT
 from stack.wire.frame import L4_OFF, TxFrame
 from tests.support import tcp_codec as codec
-from tests.support.tcp_codec import FIN, PSH, SYN, Sent
+from tests.support.tcp_codec import FIN, PSH, RST, SYN, Sent
 from tests.support.tcp_dsl import MS, SECOND, pattern
 from tests.support.tcp_rules import MASK
 from tests.support.tcp_subject import Subject
@@ -62,7 +62,7 @@ class End:
             return
         if self.written < len(self.data):
             room = min(conn.send_room(), self.rng.choice((1, 10, 1000, 20_000, 1 << 20)))
-            if room:
+            if room > 0:
                 conn.send(self.data[self.written:self.written + room], now)
                 self.written += min(room, len(self.data) - self.written)
         elif conn.state != SYN_SENT:  # where CLOSE drops what was written (RFC 9293 §3.10.4)
@@ -90,9 +90,9 @@ class Pair:
         self._segment = Segment()
         self._pool = mmap.mmap(-1, 1 << 17)
         self.iss = iss
-        config = replace(config, msl_us=SECOND)
+        config = replace(config, msl_us=5 * SECOND)
         a = Subject(config, iss=iss[0], ts_offset=self.rng.getrandbits(32), mss=mss, max_gso=max_gso)
-        b = Subject(replace(config_b or config, msl_us=SECOND), iss=iss[1], ts_offset=self.rng.getrandbits(32), mss=mss,
+        b = Subject(replace(config_b or config, msl_us=5 * SECOND), iss=iss[1], ts_offset=self.rng.getrandbits(32), mss=mss,
                     max_gso=max_gso, mirrored=True)
         self.ends = (End(a, self.rng, sizes[0], read_lazily), End(b, self.rng, sizes[1], read_lazily))
         if simultaneous:
@@ -187,6 +187,11 @@ class Pair:
             heapq.heappush(self._heap, (at, self._order, to, s))
 
     def _deliver(self, to: int, s: Sent) -> None:
+        if self.ends[to].subject.state == CLOSED:
+            # the Host resets what belongs to no connection (RFC 9293 §3.5.2): it ends a LAST-ACK whose ACK was lost
+            if not s.flags & RST:
+                self._put(1 - to, Sent(self.now, s.dst_port, s.src_port, s.ack, 0, RST, 0, 0, b""))
+            return
         seg, pool = self._segment, self._pool
         pool[:len(s.data)] = s.data
         seg.seq, seg.ack, seg.flags, seg.wnd, seg.up = s.seq, s.ack, s.flags, s.wnd, s.up

@@ -131,7 +131,7 @@ def test_zero_window_is_probed_after_one_rto_then_exponentially(tcp):
 @rfc("9293", "3.8.6.1", "MUST-37")
 @rfc("9293", "3.8.6.1", "6429-1")
 def test_connection_stays_while_probes_are_answered(tcp):
-    t = tcp(user_timeout_us=100 * SECOND).established(wnd=1460)
+    t = tcp(user_timeout_us=100 * SECOND, nodelay=True).established(wnd=1460)
     t.send(3000)
     t.peer.sends(ACK, ack=1461, wnd=0)
     t.peer.drain()
