@@ -126,7 +126,7 @@ def _take_option(sent: Sent, kind: int, body: bytes) -> None:
     elif kind == UTO:
         sent.uto = int.from_bytes(body, "big")
     elif kind == SACK:
-        assert body and len(body) % 8 == 0, f"SACK option of {len(body) + 2} bytes"
+        assert len(body) in {8, 16, 24, 32}, f"SACK option of {len(body) + 2} bytes"
         words = struct.unpack(f"!{len(body) // 4}I", body)
         sent.sack = list(zip(words[::2], words[1::2], strict=True))
     else:

@@ -95,7 +95,7 @@ class Peer:
         """This peer's timestamp clock: one tick a millisecond."""
         return (self.ts_base + self._t.clock.now // MS) & MASK
 
-    def sends(self, flags: int, *, seq: int | None = None, ack: int | None = None, data: bytes = b"",  # noqa: PLR0913
+    def sends(self, flags: int, *, seq: int | None = None, ack: int | None = None, data: bytes = b"",
               wnd: int | None = None, up: int = 0, mss: int | None = None, wscale: int | None = None,
               sack_ok: bool = False, ts: tuple[int, int] | bool | None = None,
               sack: list[tuple[int, int]] | None = None, raw_options: bytes | None = None) -> None:
@@ -140,7 +140,7 @@ class Peer:
 
     # -- expectations ---------------------------------------------------------------------------------------
 
-    def expects(self, flags: int, *, seq: int | None = None, ack: int | None = None,  # noqa: PLR0913
+    def expects(self, flags: int, *, seq: int | None = None, ack: int | None = None,
                 length: int | None = None, data: bytes | None = None, wnd: int | None = None,
                 mss: int | None = None, wscale: int | None = None, sack_ok: bool | None = None,
                 sack: list[tuple[int, int]] | None = None, tsecr: int | None = None,
@@ -202,7 +202,7 @@ class Peer:
 class Scenario:
     """One endpoint under test, its application and its peer."""
 
-    def __init__(self, *, iss: int = 1000, irs: int = 5000, ts_base: int = 7, now: int = 10 * SECOND,  # noqa: PLR0913
+    def __init__(self, *, iss: int = 1000, irs: int = 5000, ts_base: int = 7, now: int = 10 * SECOND,
                  config: TcpConfig | None = None, mss: int = 1460, max_gso: int = 0, **settings: object) -> None:
         self.iss = iss
         self.config = replace(config or TcpConfig(), **settings)  # type: ignore[arg-type]
@@ -270,7 +270,7 @@ class Scenario:
 
     def recv(self, limit: int = 1 << 30) -> bytes:
         """Read what is there, then let the connection answer (window updates)."""
-        data = self.conn.recv(limit)
+        data = bytes(self.conn.recv(limit))
         self.received += data
         self.lines.append(f"    # application: read {len(data)}")
         self.pump()
@@ -310,7 +310,7 @@ class Scenario:
     # -- looking --------------------------------------------------------------------------------------------
 
     @property
-    def conn(self):  # noqa: ANN201 - the class under test
+    def conn(self):
         """The connection under test."""
         self.must(self.subject.conn is not None, "there is no connection")
         return self.subject.conn
@@ -326,13 +326,13 @@ class Scenario:
         return self.subject.deadline
 
     @property
-    def info(self):  # noqa: ANN201
+    def info(self):
         """tcp_info()."""
         return self.conn.tcp_info()
 
     def events(self) -> int:
         """Event bits since the last call."""
-        return self.conn.take_events()
+        return int(self.conn.take_events())
 
     def until_sent(self, limit_us: int = 10 * MINUTE) -> int:
         """Jump from timer to timer until something is sent; the microseconds it took."""
@@ -365,7 +365,7 @@ class Scenario:
         self._burst = False
         self.pump()
 
-    def deliver(self, *, seq: int, ack: int, flags: int, wnd: int, up: int, ts: tuple[int, int] | None,  # noqa: PLR0913
+    def deliver(self, *, seq: int, ack: int, flags: int, wnd: int, up: int, ts: tuple[int, int] | None,
                 options: bytes, data: bytes) -> None:
         """Hand one segment to the endpoint (numbers as on the wire), in a pool that changes right afterwards."""
         seg, off = self._segment, 61
@@ -423,7 +423,7 @@ class Scenario:
         except AssertionError as e:
             self.must(False, f"check_invariants: {e!r}")
 
-    def note(self, arrow: str, flags: int, seq: int, ack: int, wnd: int, length: int, extra: str) -> None:  # noqa: PLR0913
+    def note(self, arrow: str, flags: int, seq: int, ack: int, wnd: int, length: int, extra: str) -> None:
         """One line of the trace."""
         self.lines.append(f"{self.clock.now / SECOND:11.6f} {arrow} {flag_text(flags):<12} seq={seq} ack={ack} "
                           f"wnd={wnd} len={length}{extra}")

@@ -1,4 +1,4 @@
-"""A listener under a flood of SYNs, driven as a Host drives it: a table of connections, cookies answered without state."""
+"""A listener under a flood of SYNs, driven as a Host drives it: a table of connections, cookies kept by nobody."""
 
 import tracemalloc
 

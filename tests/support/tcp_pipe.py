@@ -51,7 +51,7 @@ class End:
     def application(self, now: int) -> None:
         """Write some, read some, close when done."""
         conn = self.subject.conn
-        if conn is None or conn.state == CLOSED or NAMES[conn.state].startswith("SYN") and self.rng.random() < 0.5:
+        if conn is None or conn.state == CLOSED or (NAMES[conn.state].startswith("SYN") and self.rng.random() < 0.5):
             return
         if not self.read_lazily or self.rng.random() < 0.3:
             while data := conn.recv(self.rng.choice((1, 100, 5000, 1 << 20))):
@@ -73,8 +73,9 @@ class End:
 class Pair:
     """Drive `a` (active) and `b` (passive, or active as well when `simultaneous`) until both are CLOSED."""
 
-    def __init__(self, seed: int, *, path: Path = Path(), config: TcpConfig = TcpConfig(),  # noqa: B008, PLR0913
-                 config_b: TcpConfig | None = None, mss: int = 1460, max_gso: int = 0, sizes: tuple[int, int] = (50_000, 50_000),
+    def __init__(self, seed: int, *, path: Path = Path(), config: TcpConfig = TcpConfig(),  # noqa: B008
+                 config_b: TcpConfig | None = None, mss: int = 1460, max_gso: int = 0,
+                 sizes: tuple[int, int] = (50_000, 50_000),
                  simultaneous: bool = False, read_lazily: bool = False, iss: tuple[int, int] = (1, 1)) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
@@ -92,8 +93,8 @@ class Pair:
         self.iss = iss
         config = replace(config, msl_us=5 * SECOND)
         a = Subject(config, iss=iss[0], ts_offset=self.rng.getrandbits(32), mss=mss, max_gso=max_gso)
-        b = Subject(replace(config_b or config, msl_us=5 * SECOND), iss=iss[1], ts_offset=self.rng.getrandbits(32), mss=mss,
-                    max_gso=max_gso, mirrored=True)
+        config_b = replace(config_b or config, msl_us=5 * SECOND)
+        b = Subject(config_b, iss=iss[1], ts_offset=self.rng.getrandbits(32), mss=mss, max_gso=max_gso, mirrored=True)
         self.ends = (End(a, self.rng, sizes[0], read_lazily), End(b, self.rng, sizes[1], read_lazily))
         if simultaneous:
             b.open(self.now)

@@ -28,7 +28,7 @@ UNREACHABLE_KINDS = {
 class Subject:
     """One endpoint; `mirrored` gives it the peer's address, for two subjects facing each other."""
 
-    def __init__(self, config: TcpConfig, *, iss: int, ts_offset: int, mss: int, max_gso: int,  # noqa: PLR0913
+    def __init__(self, config: TcpConfig, *, iss: int, ts_offset: int, mss: int, max_gso: int,
                  mirrored: bool = False) -> None:
         self.config = config
         self.iss = iss
@@ -49,7 +49,7 @@ class Subject:
         self.conn = self._connection(now)
         self.conn.open(now)
 
-    def listen(self, backlog: int, now: int) -> None:  # noqa: ARG002 - the signature of the other OPEN
+    def listen(self, backlog: int, now: int) -> None:
         """Passive OPEN."""
         self.listener = Listener(0, self._addresses[1], self.config, backlog, b"\x5a" * 16)
 

@@ -158,7 +158,7 @@ def test_close_sends_queued_data_first(tcp):
     t = tcp().established(wnd=1000)
     t.send(2500)
     t.close()
-    assert t.state == FIN_WAIT_1 or t.state == ESTABLISHED
+    assert t.state in {FIN_WAIT_1, ESTABLISHED}
     t.peer.expects_data(1, 1001)
     t.peer.sends(ACK, ack=1001)
     t.peer.drain()

@@ -1,5 +1,7 @@
 """Congestion control on the wire: RFC 5681, 6582, 3042, 6928, 3465, 9438; loss recovery without SACK."""
 
+from itertools import pairwise
+
 import pytest
 
 from tests.support.rfc import rfc
@@ -75,7 +77,7 @@ def test_slow_start_adds_what_was_acked(tcp, congestion):
         t.clock.advance(ms=100)
         _ack_each(t)
     assert sizes[0] == 10
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in pairwise(sizes):
         assert after == 2 * before, sizes
 
 
@@ -128,7 +130,7 @@ def test_congestion_avoidance_one_segment_per_round_trip(tcp):
         t.clock.advance(ms=100)
         _ack_each(t)
         sizes.append(t.info.cwnd)
-    steps = [b - a for a, b in zip(sizes, sizes[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(sizes)]
     assert all(0 <= step <= 2 * MSS for step in steps), steps
     assert 0.7 * MSS <= sum(steps) / len(steps) <= 1.3 * MSS, steps
 
@@ -387,7 +389,7 @@ def test_cubic_grows_back_to_the_old_window_and_stays_there(tcp):
             t.send(2_000_000)
         _ack_each(t)
         sizes.append(t.info.cwnd)
-    assert max(b / a for a, b in zip(sizes, sizes[1:], strict=False)) <= 1.5
+    assert max(b / a for a, b in pairwise(sizes)) <= 1.5
     # K = cbrt(W_max * 0.3 / 0.4) seconds: 4.2 s for 100 segments
     assert sizes[10] - sizes[0] > sizes[45] - sizes[35], "concave"
     assert 0.85 * before <= sizes[42] <= 1.3 * before

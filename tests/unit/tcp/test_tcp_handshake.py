@@ -73,7 +73,7 @@ def test_simultaneous_open_keeps_negotiated_options(tcp):
     assert s.ts is not None
 
 
-@rfc("9293", "3.10.7.3", "SYN-1")
+@rfc("9293", "3.10.7.3", "T-HS-2")
 def test_syn_retransmitted_with_backoff_and_the_same_options(tcp):
     t = tcp().open()
     first = t.peer.expects(SYN, seq=0)
@@ -111,7 +111,7 @@ def test_syn_gives_up_only_after_three_minutes(tcp):
     assert t.events() & EV_CLOSED
 
 
-@rfc("9293", "3.8.3", "MUST-23")
+@rfc("9293", "3.8.3", "MUST-22")
 def test_r2_of_the_syn_is_settable(tcp):
     t = tcp(syn_retries_us=10 * MINUTE).open()
     t.clock.advance(s=599)

@@ -1,6 +1,7 @@
 """The listener: backlog, SYN flood and cookies (RFC 4987), ISN (RFC 6528), TIME-WAIT table."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -114,7 +115,7 @@ def test_isn_differs_per_tuple_and_secret_and_follows_the_clock():
     assert isn() == base, "deterministic for one tuple and time"
     others = [isn(rport=r) for r in range(2000, 2100)]
     assert len(set(others)) == 100
-    gaps = {(b - a) & 0xFFFFFFFF for a, b in zip(others, others[1:], strict=False)}
+    gaps = {(b - a) & 0xFFFFFFFF for a, b in pairwise(others)}
     assert len(gaps) > 90, "RFC 6528: neighbours tell nothing about each other"
     assert isn(secret=b"t" * 16) != base
     assert isn(raddr=3) != base

@@ -1,4 +1,4 @@
-"""Two endpoints against each other over a bad path: bytes arrive unchanged, both end CLOSED (checklist, properties 1-6).
+"""Two endpoints against each other over a bad path: bytes arrive unchanged, both end CLOSED (X-1, X-6).
 
 `TAPSTACK_SEEDS=n` runs n seeds per case in place of a few.
 """
@@ -112,6 +112,7 @@ def test_different_abilities(seed):
     _check(pair.run())
 
 
+@rfc("9293", "3.4", "X-6")
 def test_same_seed_same_bytes_on_the_wire():
     """Determinism (checklist, property 6), and its control: another seed is another run."""
     digests = [Pair(seed, path=PATHS["everything"]).run().digest for seed in (1, 1, 2)]

@@ -1,4 +1,4 @@
-"""Any segments in any order at any time: no exception, invariants hold, only what was sent is delivered (property 5)."""
+"""Any segments in any order at any time: no exception, invariants hold, only what was sent is delivered (X-5)."""
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -13,7 +13,8 @@ NUMBER = st.one_of(
 BLOCKS = st.lists(st.tuples(NUMBER, NUMBER), max_size=4)
 
 SEGMENT = st.tuples(
-    st.just("segment"), st.sampled_from([ACK, ACK, ACK, ACK | FIN, ACK | URG, SYN, SYN | ACK, FIN, RST, RST | ACK, 0, 0xFF]),
+    st.just("segment"),
+    st.sampled_from([ACK, ACK, ACK, ACK | FIN, ACK | URG, SYN, SYN | ACK, FIN, RST, RST | ACK, 0, 0xFF]),
     st.sampled_from(["nxt", "any"]), NUMBER, st.sampled_from(["all", "any"]), NUMBER,
     st.sampled_from([0, 1, 100, 5_000, 65_535]), st.sampled_from([0, 0, 1, 7, 500, 1460, 4000]), BLOCKS,
     st.sampled_from([None, "now", "old", "random"]),
@@ -23,7 +24,8 @@ STEP = st.one_of(
     st.tuples(st.just("advance"), st.sampled_from([0, 1, 1_000, 40_000, 200_000, SECOND, 60 * SECOND, 3600 * SECOND])),
     st.tuples(st.just("send"), st.sampled_from([1, 100, 3_000, 30_000])),
     st.tuples(st.just("recv"), st.sampled_from([1, 100, 1 << 20])),
-    st.tuples(st.just("icmp"), st.sampled_from([(3, 1), (3, 3), (3, 4), (11, 0), (12, 0)]), st.integers(0, 2_000), NUMBER),
+    st.tuples(st.just("icmp"), st.sampled_from([(3, 1), (3, 3), (3, 4), (11, 0), (12, 0)]), st.integers(0, 2_000),
+              NUMBER),
     st.tuples(st.sampled_from(["close", "close", "abort", "burst"])),
 )
 STARTS = st.sampled_from(["listen", "open", "simple", "modern", "gso"])
@@ -73,7 +75,9 @@ def _apply(t: Scenario, step: tuple) -> None:  # type: ignore[type-arg]
         getattr(t, kind)()
 
 
-@rfc("9293", "3.10.7", "T-ST-*")
+@rfc("9293", "3.10.7", "X-3")
+@rfc("9293", "3.10.7", "X-4")
+@rfc("9293", "3.10.7", "X-5")
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(start=STARTS, steps=st.lists(STEP, min_size=1, max_size=40), wrap=st.booleans())
 @example(start="open", steps=[("segment", SYN | ACK, "any", -1, "any", 1, 0, 0, [], None)], wrap=True)

@@ -64,7 +64,9 @@ def test_rto_minimum_is_a_setting(tcp, minimum):
     assert abs(t.until_sent() - minimum) <= SLACK
 
 
-@rfc("6298", "5.5", "6298-5.4..5.6")
+@rfc("6298", "5.4", "6298-5.4")
+@rfc("6298", "5.5", "6298-5.5")
+@rfc("6298", "5.6", "6298-5.6")
 @rfc("9293", "3.8.1", "MUST-19")
 def test_rto_doubles_and_retransmits_the_first_unacked(tcp):
     t = _with_rtt(tcp, 100)
@@ -92,7 +94,7 @@ def test_rto_maximum_is_at_least_a_minute(tcp):
     assert waits[-1] == waits[-2]
 
 
-@rfc("6298", "5.2", "6298-5.1..5.3")
+@rfc("6298", "5.2", "6298-5.2")
 def test_timer_stops_when_all_is_acked(tcp):
     t = _with_rtt(tcp, 100)
     t.send(1000)
@@ -102,7 +104,7 @@ def test_timer_stops_when_all_is_acked(tcp):
     t.peer.expects_nothing()
 
 
-@rfc("6298", "5.3", "6298-5.1..5.3")
+@rfc("6298", "5.3", "6298-5.3")
 def test_timer_restarts_on_new_ack(tcp):
     t = _with_rtt(tcp, 100)
     t.send(2000)
@@ -114,7 +116,7 @@ def test_timer_restarts_on_new_ack(tcp):
     t.peer.expects(ACK, seq=1001, length=1000)
 
 
-@rfc("6298", "5.1", "6298-5.1..5.3")
+@rfc("6298", "5.1", "6298-5.1")
 def test_timer_is_not_restarted_by_more_data(tcp):
     t = _with_rtt(tcp, 100)
     t.send(1000)
@@ -213,6 +215,7 @@ def test_r2_closes_the_connection(tcp):
 
 
 @rfc("793", "3.8", "6298/793-UTO")
+@rfc("9293", "3.8.3", "MUST-21")
 @pytest.mark.parametrize("limit", [100 * SECOND, 10 * MINUTE])
 def test_user_timeout_is_a_setting_and_sends_rst(tcp, limit):
     t = tcp(user_timeout_us=limit).established()

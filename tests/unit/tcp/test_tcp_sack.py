@@ -366,7 +366,9 @@ def test_tail_loss_with_sack_is_repaired(tcp):
 
 
 @rfc("6675", "5", "6675-1")
-@pytest.mark.parametrize("lost", [[0], [9], [0, 1, 2], [2, 3, 4, 5], [0, 2, 4, 6, 8], [7, 8, 9], [0, 9], list(range(10))])
+@pytest.mark.parametrize("lost", [
+    [0], [9], [0, 1, 2], [2, 3, 4, 5], [0, 2, 4, 6, 8], [7, 8, 9], [0, 9], list(range(10)),
+])
 def test_any_loss_pattern_is_repaired(tcp, lost):
     """An honest SACK receiver, losses in the first flight only; everything arrives, without waste."""
     t = _ten(tcp)

@@ -1,6 +1,7 @@
 """Timestamps and PAWS (RFC 7323 §3-§5), and option bytes of every kind of abuse (RFC 9293 §3.1-2)."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_timestamp_clock_runs_between_1_ms_and_1_s_a_tick(tcp):
         seen.append(t.peer.drain()[-1].ts[0])
         t.peer.sends(ACK)
         t.clock.advance(s=1)
-    steps = [(b - a) & 0xFFFFFFFF for a, b in zip(seen, seen[1:], strict=False)]
+    steps = [(b - a) & 0xFFFFFFFF for a, b in pairwise(seen)]
     assert all(1 <= step <= 1001 for step in steps), steps
 
 

@@ -1,5 +1,7 @@
 """The send window: RFC 9293 §3.8.6, SWS avoidance of both sides, zero-window probes; segment sizes (§3.7.1)."""
 
+from itertools import pairwise
+
 import pytest
 
 from stack.errors import ConnectionTimedOut
@@ -75,6 +77,8 @@ def test_window_shrunk_by_the_peer_sends_no_new_data_past_the_edge(tcp):
 
 
 @rfc("9293", "3.8.6", "SHLD-16")
+@rfc("9293", "3.8.6", "SHLD-17")
+@rfc("9293", "3.8.6", "MUST-35")
 def test_window_shrunk_by_the_peer_old_data_is_retransmitted_and_the_connection_lives(tcp):
     t = tcp(user_timeout_us=100 * SECOND).established(wnd=8760)
     t.send(8760)
@@ -124,7 +128,7 @@ def test_zero_window_is_probed_after_one_rto_then_exponentially(tcp):
         t.peer.expects_nothing()
     assert waits[0] >= 200 * MS, "not before one RTO"
     assert waits[0] <= 1500 * MS
-    for before, after in zip(waits, waits[1:], strict=False):
+    for before, after in pairwise(waits):
         assert after == min(2 * before, t.config.rto_max_us) or after >= t.config.rto_max_us, waits
 
 
@@ -420,6 +424,18 @@ def test_nagle_sends_full_segments(tcp):
     t.peer.drain()
     t.send(1460)
     t.peer.expects(ACK, seq=2, length=1460)
+
+
+@rfc("9293", "3.9.1.2", "MUST-60")
+@rfc("9293", "3.9.1.2", "MUST-61")
+def test_last_segment_carries_psh_and_nothing_waits_for_a_push(tcp):
+    t = tcp().established()
+    t.send(2 * 1460)
+    t.peer.expects(ACK, seq=1, length=1460)
+    t.peer.expects(ACK | PSH, seq=1461, length=1460)
+    t.send(b"tail")
+    t.peer.sends(ACK, ack=2921)
+    t.peer.expects(ACK | PSH, seq=2921, data=b"tail")
 
 
 @rfc("9293", "3.7.4", "SHLD-7")
