@@ -60,8 +60,8 @@ class StackDatagramTransport(asyncio.DatagramTransport):
         self._error = exc
         self._connection_lost()
 
-    def sendto(self, data: bytes | bytearray | memoryview, addr: Address | None = None) -> None:
-        """Send one datagram, to `addr` or to the fixed peer."""
+    def sendto(self, data: Any, addr: Address | None = None) -> None:  # type: ignore[override]
+        """Send one datagram (any bytes-like object), to `addr` or to the fixed peer."""
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self._peer is not None:

@@ -22,11 +22,11 @@ paying off it is left out for a while.
 
 import asyncio
 import time
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from stack.aio.timer import MonotonicTimer
 from stack.config import NEVER
 from stack.device.base import Device
+from stack.device.timer import MonotonicTimer
 from stack.errors import DeviceGone
 from stack.host.host import Host
 from stack.wire.burst import Burst
@@ -37,15 +37,8 @@ _SPIN_PATIENCE: Final = 16  # fruitless spins in a row before a rest
 _SPIN_REST: Final = 64  # readable callbacks without a spin
 
 
-class Pollable(Protocol):
-    """An endpoint of the Host: a connection, listener or datagram endpoint."""
-
-    events: int
-    user: object
-
-
 class Handler(Protocol):
-    """What the driver calls for an endpoint's events."""
+    """What the driver calls for an endpoint's events, and the end of everything."""
 
     def on_events(self, events: int) -> None:
         """Act on event bits (`stack.tcp.events`)."""
@@ -55,6 +48,13 @@ class Handler(Protocol):
 
     def on_device_gone(self, exc: DeviceGone) -> None:
         """The link is lost for good; the endpoint is gone."""
+
+
+    def close(self) -> None:
+        """Finish what was begun, then end."""
+
+    def abort(self) -> None:
+        """End now."""
 
 
 class Startable(Handler, Protocol):
@@ -94,8 +94,8 @@ class _Port:
 class Driver:
     """Drives `host` on `loop`.  All methods are called from the loop's thread."""
 
-    __slots__ = ("_burst", "_flush_scheduled", "_idle", "_more", "_ports", "_posted", "_timer", "_timer_at", "closed", "handlers", "host",
-                 "in_pass", "loop", "now", "spin")
+    __slots__ = ("_burst", "_flush_scheduled", "_idle", "_more", "_ports", "_posted", "_timer", "_timer_at", "closed",
+                 "handlers", "host", "in_pass", "loop", "now", "spin")
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop, *, spin: int = DEFAULT_SPIN) -> None:
         self.host = host
@@ -109,7 +109,7 @@ class Driver:
         self._ports: list[_Port] = []
         self._posted: list[tuple[Handler, int]] = []
         self._flush_scheduled = False
-        self._more = False  # one pass's share was sent, and there is more
+        self._more = False  # the host wants another pass
         self._idle: asyncio.Future[None] | None = None
         self._timer = MonotonicTimer()
         self._timer_at = NEVER
@@ -163,7 +163,7 @@ class Driver:
         """Begin the life of a transport, under the same guard as its later callbacks; only inside a pass."""
         try:
             handler.start()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001  (application code may raise anything)
             self._callback_failed(handler, exc)
 
     def release(self, handler: Handler) -> None:
@@ -276,14 +276,14 @@ class Driver:
         for port in self._ports:
             port.flush()
 
-    def _dispatch(self, endpoints: list[Pollable]) -> None:
+    def _dispatch(self, endpoints: list[Any]) -> None:
         for endpoint in endpoints:
-            handler = endpoint.user
+            handler: Handler | None = endpoint.user
             if handler is None:
                 continue
             try:
                 handler.on_events(endpoint.take_events())
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001  (application code may raise anything)
                 self._callback_failed(handler, exc)
         if not self._posted:
             return
@@ -291,7 +291,7 @@ class Driver:
         for handler, events in posted:
             try:
                 handler.on_events(events)
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001  (application code may raise anything)
                 self._callback_failed(handler, exc)
 
     def _callback_failed(self, handler: Handler, exc: Exception) -> None:
@@ -333,7 +333,7 @@ class Driver:
         for handler in list(self.handlers):
             try:
                 handler.on_device_gone(gone)
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001  (application code may raise anything)
                 self._callback_failed(handler, exc)
         for handler in list(self.handlers):
             self.release(handler)

@@ -15,10 +15,11 @@ import ssl as ssl_module
 from asyncio import sslproto
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 from stack.aio.datagram import StackDatagramTransport
 from stack.aio.driver import DEFAULT_SPIN, Driver
+from stack.aio.ping import Ping
 from stack.aio.server import StackServer
 from stack.aio.sockets import Address
 from stack.aio.transports import StackTransport
@@ -26,6 +27,7 @@ from stack.config import HostConfig, Rng, TcpConfig
 from stack.device.base import Device
 from stack.errors import InvalidAddress
 from stack.host.host import Host
+from stack.host.icmp_layer import EchoReply
 from stack.tcp.connection import Connection
 from stack.trace import Trace
 from stack.wire.addr import ANY, parse_addr, parse_cidr
@@ -66,7 +68,7 @@ class AsyncHost:
         self.resolver = resolver
         self._closing = False
 
-    async def __aenter__(self) -> "AsyncHost":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None,
@@ -96,7 +98,7 @@ class AsyncHost:
         self.driver.schedule()
         return ifindex
 
-    async def aclose(self, timeout: float = DRAIN_S) -> None:
+    async def aclose(self, timeout: float = DRAIN_S) -> None:  # noqa: ASYNC109  (no deadline for the caller: what is left is reset)
         """Stop listening, close every connection and give them `timeout` seconds to drain; then reset what is left.
 
         Devices are closed too.  Safe to call twice.
@@ -119,8 +121,8 @@ class AsyncHost:
 
     async def create_connection(
         self, protocol_factory: Callable[[], P], host: str, port: int, *, local_addr: Address | None = None,
-        ssl: TlsOption = None, server_hostname: str | None = None, ssl_handshake_timeout: float | None = None,
-        ssl_shutdown_timeout: float | None = None, config: TcpConfig | None = None,
+        ssl: TlsOption = None, server_hostname: str | None = None, ssl_handshake_timeout: int | None = None,
+        ssl_shutdown_timeout: int | None = None, config: TcpConfig | None = None,
     ) -> tuple[asyncio.Transport, P]:
         """Connect; returns (transport, protocol), as `loop.create_connection` does.
 
@@ -145,7 +147,7 @@ class AsyncHost:
         except BaseException:
             transport.abort()
             raise
-        return tls._app_transport, protocol
+        return tls._app_transport, protocol  # noqa: SLF001  (as asyncio.base_events does)
 
     async def _connect(self, protocol: asyncio.BaseProtocol, remote: int, port: int, local: int, local_port: int,
                        config: TcpConfig | None) -> StackTransport:
@@ -163,8 +165,8 @@ class AsyncHost:
 
     async def create_server(
         self, protocol_factory: Callable[[], asyncio.BaseProtocol], host: str | None = None, port: int = 0, *,
-        backlog: int = BACKLOG, ssl: ssl_module.SSLContext | None = None, ssl_handshake_timeout: float | None = None,
-        ssl_shutdown_timeout: float | None = None, start_serving: bool = True, config: TcpConfig | None = None,
+        backlog: int = BACKLOG, ssl: ssl_module.SSLContext | None = None, ssl_handshake_timeout: int | None = None,
+        ssl_shutdown_timeout: int | None = None, start_serving: bool = True, config: TcpConfig | None = None,
     ) -> StackServer:
         """Listen on `host` (None: every address of this host) and `port`, as `loop.create_server` does.
 
@@ -177,7 +179,7 @@ class AsyncHost:
             protocol = protocol_factory()
             if ssl is not None:
                 protocol = sslproto.SSLProtocol(
-                    driver.loop, protocol, ssl, None, server_side=True,  # type: ignore[arg-type]
+                    driver.loop, protocol, ssl, None, server_side=True,  # type: ignore[arg-type]  # nobody waits
                     ssl_handshake_timeout=ssl_handshake_timeout, ssl_shutdown_timeout=ssl_shutdown_timeout)
             return StackTransport(driver, conn, protocol, server=server)
 
@@ -188,13 +190,13 @@ class AsyncHost:
 
     async def start_tls(
         self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol, sslcontext: ssl_module.SSLContext, *,
-        server_side: bool = False, server_hostname: str | None = None, ssl_handshake_timeout: float | None = None,
-        ssl_shutdown_timeout: float | None = None,
+        server_side: bool = False, server_hostname: str | None = None, ssl_handshake_timeout: int | None = None,
+        ssl_shutdown_timeout: int | None = None,
     ) -> asyncio.Transport:
         """Upgrade a connection to TLS, as `loop.start_tls` does (uvloop's takes no foreign transports)."""
         ready = self.loop.create_future()
         tls = sslproto.SSLProtocol(
-            self.loop, protocol, sslcontext, ready, server_side, server_hostname,  # type: ignore[arg-type]
+            self.loop, protocol, sslcontext, ready, server_side, server_hostname,
             call_connection_made=False, ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout)
         transport.pause_reading()
@@ -206,7 +208,7 @@ class AsyncHost:
         except BaseException:
             transport.abort()
             raise
-        return tls._app_transport
+        return tls._app_transport  # noqa: SLF001  (as asyncio.base_events does)
 
     # -- datagrams
 
@@ -249,6 +251,22 @@ class AsyncHost:
 
         return await self.create_server(factory, host, port, **kwargs)
 
+    # -- echo
+
+    async def ping(self, host: str, *, seq: int = 1, size: int = 56, ttl: int = 0,
+                   timeout: float = 1.0) -> EchoReply:  # noqa: ASYNC109  (an answer that never comes is the usual case)
+        """One echo request of `size` bytes; returns the reply with its round-trip time.
+
+        Raises TimeoutError, and HostUnreachable or its like when an ICMP error or ARP says so.
+        """
+        request = Ping(self.driver)
+        try:
+            request.send(await self._resolve(host), seq, bytes(size), ttl)
+            async with asyncio.timeout(timeout):
+                return await request.answer
+        finally:
+            request.close()
+
     # -- names
 
     async def _resolve(self, name: str) -> int:
@@ -256,7 +274,7 @@ class AsyncHost:
             return parse_addr(name)
         except InvalidAddress:
             if self.resolver is None:
-                raise InvalidAddress(f"{name!r} is not an IPv4 address, and this host has no resolver for names") from None
+                raise InvalidAddress(f"{name!r} is no IPv4 address, and this host has no resolver for names") from None
             return parse_addr((await self.resolver.resolve(name))[0])
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from types import TracebackType
+from typing import Self
 
 from stack.aio.driver import Driver
 from stack.aio.sockets import StackSocket, sockaddr
@@ -38,12 +38,12 @@ class StackServer(asyncio.AbstractServer):
 
     # -- events
 
-    def on_events(self, events: int) -> None:
+    def on_events(self, events: int) -> None:  # noqa: ARG002  (ACCEPTABLE is the only one)
         """The driver's call: connections wait to be accepted."""
         while self._listener is not None and (conn := self._listener.accept()) is not None:
             try:
                 transport = self._accept(conn, self)
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001  (application code may raise anything)
                 self._driver.loop.call_exception_handler({"message": "accepting a connection failed", "exception": exc})
                 conn.abort(self._driver.time())
                 self._driver.wake(conn)
@@ -132,6 +132,10 @@ class StackServer(asyncio.AbstractServer):
         if not self._connections:
             self._wake_waiters()
 
+    def abort(self) -> None:
+        """The same as close."""
+        self.close()
+
     def close_clients(self) -> None:
         """Close every accepted connection."""
         for transport in list(self._connections):
@@ -150,10 +154,9 @@ class StackServer(asyncio.AbstractServer):
         self._waiters.append(waiter)
         await waiter
 
-    async def __aenter__(self) -> "StackServer":
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None,
-                        trace: TracebackType | None) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         self.close()
         await self.wait_closed()

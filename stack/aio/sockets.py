@@ -73,7 +73,7 @@ class StackSocket:
         """Raises OSError(ENOTCONN)."""
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
-    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:  # noqa: ARG002
         """Raises OSError(ENOPROTOOPT) for an option the stack does not have."""
         if (level, option) not in _IGNORED:
             raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
@@ -125,19 +125,19 @@ class TcpSocket(StackSocket):
         if (level, option) == (socket.IPPROTO_TCP, socket.TCP_NODELAY):
             conn.set_nodelay(bool(number))
         elif (level, option) == (socket.SOL_SOCKET, socket.SO_KEEPALIVE):
-            self._configure(keepalive=bool(number))
+            self._configure("keepalive", bool(number))
         elif (setting := _SETTINGS.get((level, option))) is not None:
             if number < 1:
                 raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
             field, unit = setting
-            self._configure(**{field: number * unit})
+            self._configure(field, number * unit)
         else:
             super().setsockopt(level, option, value)
         self._driver.wake(conn)
 
-    def _configure(self, **changes: int) -> None:
+    def _configure(self, field: str, value: int) -> None:
         conn = self._conn
-        conn.config = conn.snd.config = dataclasses.replace(conn.config, **changes)
+        conn.config = conn.snd.config = dataclasses.replace(conn.config, **{field: value})  # type: ignore[arg-type]
         conn.set_keepalive(conn.config.keepalive, self._driver.time())
 
     def getsockopt(self, level: int, option: int) -> int:

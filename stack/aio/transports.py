@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol
 
 from stack.aio.driver import Driver
 from stack.aio.sockets import TcpSocket, sockaddr
-from stack.errors import DeviceGone, StackError
+from stack.errors import ConnectionAborted, DeviceGone, StackError
 from stack.tcp.connection import Connection
 from stack.tcp.events import CLOSED, CONNECTED, EOF, READABLE, WRITABLE
 
@@ -44,8 +44,8 @@ class Owner(Protocol):
 class StackTransport(asyncio.Transport):
     """A stream transport.  Made by AsyncHost; all methods as documented for asyncio.Transport."""
 
-    __slots__ = ("_buffered", "_closing", "_conn", "_driver", "_dropped", "_eof_done", "_eof_seen", "_eof_written", "_error", "_high",
-                 "_lost", "_low", "_paused", "_protocol", "_server", "_socket", "_waiter", "_writes_ignored",
+    __slots__ = ("_buffered", "_closing", "_conn", "_driver", "_dropped", "_eof_done", "_eof_seen", "_eof_written",
+                 "_error", "_high", "_lost", "_low", "_paused", "_protocol", "_server", "_socket", "_waiter", "_writes_ignored",
                  "_writing_paused")
 
     # asyncio.sslproto and loop.start_tls ask for this
@@ -118,7 +118,7 @@ class StackTransport(asyncio.Transport):
         error = self._conn.error
         if self._waiter is not None:
             if not self._waiter.done():
-                self._waiter.set_exception(error or ConnectionAbortedError("connection closed while connecting"))
+                self._waiter.set_exception(error if error is not None else ConnectionAborted("closed while connecting"))
             self._waiter = None
             self._closing = self._lost = True
             self._forget()
@@ -159,10 +159,13 @@ class StackTransport(asyncio.Transport):
         if self._buffered:
             self._read_into()
         else:
-            chunks = self._conn.recv_chunks()
+            conn = self._conn
+            chunks = conn.recv_chunks()
+            if conn.ack_pending:  # reading has opened the window
+                self._driver.wake(conn)
             if chunks:
                 self._protocol.data_received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-        if self._eof_seen and not (self._eof_done or self._paused or self._closing):
+        if self._eof_seen and not self._eof_done and self.is_reading():
             self._eof_done = True
             if not self._protocol.eof_received():
                 self.close()
@@ -177,6 +180,8 @@ class StackTransport(asyncio.Transport):
             if not data:
                 return
             buffer[:len(data)] = data
+            if conn.ack_pending:
+                self._driver.wake(conn)
             protocol.buffer_updated(len(data))
 
     def is_reading(self) -> bool:
@@ -255,7 +260,7 @@ class StackTransport(asyncio.Transport):
             self._pause_writing()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """(low, high)"""
+        """(low, high)."""
         return (self._low, self._high)
 
     def get_write_buffer_size(self) -> int:
@@ -266,7 +271,7 @@ class StackTransport(asyncio.Transport):
         self._writing_paused = True
         try:
             self._protocol.pause_writing()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001  (application code may raise anything)
             self._driver.loop.call_exception_handler({
                 "message": "protocol.pause_writing() failed", "exception": exc, "transport": self,
                 "protocol": self._protocol,

@@ -188,11 +188,13 @@ class Host:
         return found
 
     def poll_transmit(self, now: int) -> bool:
-        """Send what is to be sent; True when there is more than one pass's share."""
-        more = self.tcp.poll_transmit(now)
-        if self.ip.errors or self.ip.reinjected:
+        """Send what is to be sent; True when another pass is wanted: there is more than one pass's share, or new events
+        came about."""
+        tcp, ip = self.tcp, self.ip
+        more = tcp.poll_transmit(now)
+        if ip.errors or ip.reinjected:
             self._settle(now)
-        return more or bool(self.tcp.ready)
+        return more or bool(tcp.ready or tcp.evented or ip.ready)
 
     def wake(self, endpoint: object) -> None:
         """The application did something with `endpoint`: it is polled by the next `poll_transmit`."""

@@ -19,6 +19,7 @@ class FakeConnection:
         self.inbox = deque()
         self.sent = bytearray()
         self.buffered = 0
+        self.ack_pending = False
         self.closed = 0
         self.aborted = 0
         self.released = 0

@@ -1,0 +1,70 @@
+"""Our half of each pair: the services of tools/bench/services.py on the stack, over an existing TAP device.
+
+server.py TAP ADDRESS/PREFIX [--spin N] [--no-offload] [--plain-asyncio] [--profile FILE]
+"""
+
+import argparse
+import asyncio
+import cProfile
+import signal
+from dataclasses import replace
+
+import uvloop
+
+from stack.aio.driver import DEFAULT_SPIN
+from stack.aio.network import AsyncHost
+from stack.config import HostConfig, IpConfig, TcpConfig
+from stack.device.tap import TapDevice
+from tools.bench.services import BACKLOG, DATAGRAMS, STREAMS
+
+# As the other servers: no Nagle, and an address that works at once.
+CONFIG = HostConfig(tcp=TcpConfig(nodelay=True), ip=IpConfig(arp_probe=False))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("tap")
+    parser.add_argument("address", help="of the stack, like 10.77.0.2/24")
+    parser.add_argument("--spin", type=int, default=DEFAULT_SPIN, help="empty reads after a burst")
+    parser.add_argument("--congestion", default=CONFIG.tcp.congestion)
+    parser.add_argument("--no-offload", action="store_true", help="plain frames, no virtio-net header")
+    parser.add_argument("--plain-asyncio", action="store_true", help="asyncio's own loop in place of uvloop")
+    parser.add_argument("--profile", metavar="FILE", help="cProfile statistics, written at SIGINT or SIGTERM")
+    return parser.parse_args()
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Until SIGINT or SIGTERM."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    config = replace(CONFIG, tcp=replace(CONFIG.tcp, congestion=options.congestion))
+    device = TapDevice(options.tap, offload=not options.no_offload)
+    async with AsyncHost(config, spin=options.spin) as host:
+        host.add_device(device, options.address)
+        for port, stream in STREAMS.items():
+            await host.create_server(stream, None, port, backlog=BACKLOG)
+        for port, datagrams in DATAGRAMS.items():
+            await host.create_datagram_endpoint(datagrams, ("0.0.0.0", port))  # noqa: S104  (of the stack)
+        await stop.wait()
+        await host.aclose(0.1)
+
+
+def main() -> None:
+    """Serve, under the profiler if asked for."""
+    options = arguments()
+    factory = asyncio.new_event_loop if options.plain_asyncio else uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        if options.profile:
+            profiler = cProfile.Profile()
+            try:
+                profiler.runcall(runner.run, serve(options))
+            finally:
+                profiler.dump_stats(options.profile)
+        else:
+            runner.run(serve(options))
+
+
+if __name__ == "__main__":
+    main()
