@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from stack.errors import NoBufferSpace, StackError
+from stack.errors import NoBufferSpace
 from stack.host.ip_output import IpOutput
 from stack.ip import output as out
 from stack.ip.icmp import IcmpLimiter, build_error, may_report
@@ -108,10 +108,8 @@ class IcmpLayer:
             # RFC 1122 §3.2.2.6 (ICMP-2): an echo to a group may be ignored
             ip.stats.drops[DropReason.ICMP_BROADCAST_ECHO] += 1
             return
-        try:
-            path = ip.path(src, dst)
-        except StackError:
-            ip.stats.drops[DropReason.IP_NO_ROUTE] += 1
+        path = ip.reply_path(src, dst)
+        if path is None:
             return
         # RFC 1624 eqn 3: the type goes from 8 to 0
         total = 0xFFFF - (message[2] << 8 | message[3]) + 0xF7FF
@@ -203,10 +201,8 @@ class IcmpLayer:
         if not self._limiter.allow(now):
             ip.stats.drops[DropReason.ICMP_RATE_LIMIT] += 1
             return False
-        try:
-            path = ip.path(header.src, header.dst if header.dst in ip.local_addrs else src)
-        except StackError:
-            ip.stats.drops[DropReason.IP_NO_ROUTE] += 1
+        path = ip.reply_path(header.src, header.dst if header.dst in ip.local_addrs else src)
+        if path is None:
             return False
         message = build_error(icmp_type, code, packet, ident=ident, second=second)
         self._frame.header[L4_OFF:_HEADER_END] = message[:icmp.HLEN]

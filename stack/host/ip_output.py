@@ -197,6 +197,14 @@ class IpOutput:
             self._remember((dst, 0), path)
         return path
 
+    def reply_path(self, dst: int, src: int) -> Path | None:
+        """As `path`, to answer a peer: no way back to it is its fault, so it is counted and None returned."""
+        try:
+            return self.path(dst, src)
+        except StackError:
+            self.stats.drops[DropReason.IP_NO_ROUTE] += 1
+            return None
+
     def _remember(self, key: tuple[int, int], path: Path) -> None:
         while len(self._paths) >= MAX_PATHS and key not in self._paths:
             del self._paths[next(iter(self._paths))]

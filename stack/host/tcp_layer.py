@@ -205,6 +205,8 @@ class TcpLayer:
     def on_stray(self, seg: Segment, laddr: int, key: int, now: int) -> None:
         """A segment for one of our addresses without a connection (RFC 9293 §3.10.7.1-2)."""
         raddr, rport, lport = key >> 32, key >> 16 & 0xFFFF, key & 0xFFFF
+        if self._ip.reply_path(raddr, laddr) is None:
+            return  # whatever the answer, there is no way to send it
         drops = self._stats.drops
         flags = seg.flags
         record = self.time_waits.get((laddr, key))
@@ -313,7 +315,9 @@ class TcpLayer:
             # RFC 1191 §3 (1191-1, ICMP-7); RFC 5927 §7 (5927-2): never above what the path had
             mtu = self._ip.pmtu_of_error(err)
             if mtu - HEADERS < conn.path_mss and self._ip.set_path_mtu(conn.remote_addr, mtu, now):
-                self._follow_path(conn, self._ip.path(conn.remote_addr, conn.local_addr), now)
+                path = self._ip.reply_path(conn.remote_addr, conn.local_addr)
+                if path is not None:
+                    self._follow_path(conn, path, now)
         self.after(conn, 1 << 2, now)
 
     def _follow_path(self, conn: Connection, path: Path, now: int) -> None:

@@ -33,5 +33,5 @@ def port_offset(secret: bytes, laddr: int, raddr: int, rport: int) -> int:
 
 def cookie_mac(secret: bytes, laddr: int, lport: int, raddr: int, rport: int, iss: int, tick: int) -> int:
     """24 bits that only the holder of `secret` can compute, for SYN cookies (RFC 4987 §3.6)."""
-    tag = b"cookie" + iss.to_bytes(4, "big") + tick.to_bytes(4, "big")
+    tag = b"cookie" + iss.to_bytes(4, "big") + (tick & MASK).to_bytes(4, "big")
     return int.from_bytes(_digest(secret, tag, laddr, lport, raddr, rport)[:3], "big")

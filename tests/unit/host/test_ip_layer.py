@@ -86,6 +86,7 @@ def test_padding_is_not_data(s):
     assert reply.len == 28
 
 
+@rfc("1122", "3.3.4.2", "RTR-10")
 def test_strong_model_an_address_lives_on_its_own_interface(s):
     other = s.add_link("tap1", "10.0.0.2", 24, "02:00:00:00:01:02")
     s.rx(ping(dst="10.0.0.2"), tcp(dst="10.0.0.2"))
@@ -179,6 +180,7 @@ def test_kinds_of_destinations(s):
     assert s.ip.path(A(OUR_IP)).kind == out.LOCAL
 
 
+@rfc("1122", "3.3.4.2", "RTR-10")
 def test_strong_model_a_source_leaves_by_its_own_interface(s):
     s.add_link("tap1", "10.0.0.2", 24, "02:00:00:00:01:02")
     s.ip.add_route(0, 0, gateway=PEER, metric=1)
