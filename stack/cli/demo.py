@@ -210,10 +210,8 @@ class _Demo:
 
     def _status(self) -> str:
         status = client.status(DEVICE, self.control)
-        counters = status["counters"]
-        return (
-            f"{counters['rx_frames']} frames in, {counters['tx_frames']} out, {sum(status['drops'].values())} dropped"
-        )
+        traffic = status["traffic"]
+        return f"{traffic['rx_frames']} frames in, {traffic['tx_frames']} out, {sum(status['drops'].values())} dropped"
 
 
 def _try(step: Step) -> tuple[bool, str, float]:

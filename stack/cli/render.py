@@ -13,12 +13,12 @@ def as_json(status: dict[str, Any]) -> str:
 
 def as_text(status: dict[str, Any]) -> str:
     """The snapshot in sections."""
-    daemon, counters = status["daemon"], status["counters"]
+    daemon, traffic = status["daemon"], status["traffic"]
     lines = [
         (
             f"tapstack on {daemon['device']}: {daemon['address']}, up {daemon['uptime_s']} s, "
-            f"{counters['rx_frames']} frames in ({size(counters['rx_bytes'])}), "
-            f"{counters['tx_frames']} out ({size(counters['tx_bytes'])})"
+            f"{traffic['rx_frames']} frames in ({size(traffic['rx_bytes'])}), "
+            f"{traffic['tx_frames']} out ({size(traffic['tx_bytes'])})"
         )
     ]
     names = {interface["ifindex"]: interface["name"] for interface in status["interfaces"]}

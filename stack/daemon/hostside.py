@@ -10,6 +10,7 @@ import ipaddress
 import json
 import shlex
 import shutil
+import socket
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -56,8 +57,19 @@ def check_free(device: str, network: ipaddress.IPv4Network) -> None:
 
 
 def exists(device: str) -> bool:
-    """Whether this machine has a network device of that name."""
-    return Path(f"/sys/class/net/{device}").exists()
+    """Whether our network namespace has a device of that name."""
+    return any(name == device for _, name in socket.if_nameindex())
+
+
+def traffic(device: str) -> dict[str, int]:
+    """What the kernel counted on `device`, as the stack sees it: frames and bytes in and out; zeros when it is gone."""
+    # /proc/net/dev is that of our own namespace, which /sys need not be.
+    for line in Path("/proc/net/dev").read_text(encoding="ascii").splitlines():
+        name, _, numbers = line.partition(":")
+        if name.strip() == device:
+            fields = [int(number) for number in numbers.split()]
+            return {"rx_frames": fields[9], "rx_bytes": fields[8], "tx_frames": fields[1], "tx_bytes": fields[0]}
+    return {"rx_frames": 0, "rx_bytes": 0, "tx_frames": 0, "tx_bytes": 0}
 
 
 def configure(device: str, address: ipaddress.IPv4Interface, mtu: int) -> None:

@@ -9,7 +9,7 @@ _STYLE: Final = """
 :root { color-scheme: light dark; --line: #8883; --soft: #8881; --accent: #0a7d5a }
 @media (prefers-color-scheme: dark) { :root { --accent: #3ecf9b } }
 * { box-sizing: border-box }
-body { margin: 0 auto; max-width: 72rem; padding: 1.5rem 1rem 3rem; line-height: 1.45;
+body { margin: 0 auto; max-width: 82rem; padding: 1.5rem 1rem 3rem; line-height: 1.45;
   font-family: system-ui, sans-serif; -webkit-text-size-adjust: 100% }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem }
 p { margin: .25rem 0 } .soft { opacity: .7 }
@@ -21,7 +21,7 @@ code { background: var(--soft); padding: .1rem .35rem; border-radius: .25rem }
 .tile span { font-size: .8rem; opacity: .7 }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: .6rem }
 table { border-collapse: collapse; width: 100%; white-space: nowrap }
-th, td { text-align: left; padding: .4rem .7rem; border-bottom: 1px solid var(--line) }
+th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line) }
 tr:last-child td { border-bottom: 0 } th { font-size: .78rem; font-weight: 600; opacity: .7 }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 tr.you td { color: var(--accent); font-weight: 600 }
@@ -43,7 +43,7 @@ _COLUMNS: Final = (  # heading, class
     ("peer's window", "n"),
     ("delivered", "n"),
     ("in flight", "n"),
-    ("retransmitted", "n"),
+    ("resent", "n"),
     ("options", ""),
 )
 
@@ -101,13 +101,13 @@ def render(status: dict[str, Any], peer: tuple[str, int]) -> str:
     rows = sorted(
         status["connections"], key=lambda row: ((row["remote_addr"], row["remote_port"]) != peer, -row["delivered"])
     )
-    traffic, daemon = status["counters"], status["daemon"]
+    traffic, daemon = status["traffic"], status["daemon"]
     tiles = (
         (str(len(rows)), "connections"),
         (size(traffic["tx_bytes"]), "sent"),
         (size(traffic["rx_bytes"]), "received"),
-        (str(traffic["tcp_retrans_segs"]), "segments retransmitted"),
-        (str(sum(status["drops"].values())), "frames dropped"),
+        (str(status["counters"]["tcp_retrans_segs"]), "retransmitted"),
+        (str(sum(status["drops"].values())), "dropped"),
         (f"{daemon['uptime_s'] // 3600}:{daemon['uptime_s'] // 60 % 60:02d}:{daemon['uptime_s'] % 60:02d}", "up"),
     )
     boxes = "".join(

@@ -1,9 +1,9 @@
 """The status of a host as plain data: what `tapstack status --json` prints and the index page shows.
 
-interfaces addresses neighbors routes pmtu reassembly udp   as the IP layer tells them
-listeners      local_addr local_port backlog waiting
-connections    local_addr local_port remote_addr remote_port options, and every field of TcpInfo
-counters drops by name
+- interfaces, addresses, neighbors, routes, pmtu, reassembly, udp: as the IP layer tells them
+- listeners, time_wait: as TCP tells them
+- connections: local_addr, local_port, remote_addr, remote_port, options, and every field of TcpInfo
+- counters, drops: by name
 """
 
 from dataclasses import asdict

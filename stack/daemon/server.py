@@ -14,6 +14,7 @@ from stack.aio.network import AsyncHost
 from stack.aio.server import StackServer
 from stack.daemon import report
 from stack.daemon.control import ControlServer
+from stack.daemon.hostside import traffic
 from stack.daemon.page import render
 from stack.daemon.pinger import Pinger
 from stack.daemon.services.http import SWEEP_S, HttpConnection, HttpService, Site
@@ -21,7 +22,6 @@ from stack.daemon.services.simple import DATAGRAMS, STREAMS, Datagrams
 from stack.daemon.settings import Settings
 from stack.daemon.terminal import StatusLine
 from stack.device.base import Device
-from stack.stats import Counter
 from stack.trace import Trace
 
 logger = logging.getLogger(__name__)
@@ -127,14 +127,9 @@ class Daemon:
             swept_at = time.monotonic()
             while True:
                 now = time.monotonic()
-                counts = self._host.host.stats.counts
-                self._line.update(
-                    now,
-                    counts[Counter.RX_BYTES],
-                    counts[Counter.TX_BYTES],
-                    len(self._http.connections),
-                    sum(self._host.host.stats.drops),
-                )
+                seen = traffic(self._settings.dev)
+                drops = sum(self._host.host.stats.drops)
+                self._line.update(now, seen["rx_bytes"], seen["tx_bytes"], self._host.host.tcp.n_conns, drops)
                 if now - swept_at >= SWEEP_S:
                     self._http.sweep()
                     swept_at = now
@@ -156,6 +151,7 @@ class Daemon:
                 "uptime_s": int(time.monotonic() - self._begun_at),
                 "http_requests": self._http.requests,
             },
+            "traffic": traffic(self._settings.dev),
             **report.from_host(self._host.host),
         }
 

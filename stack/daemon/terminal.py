@@ -1,7 +1,9 @@
 """What the person in front of the daemon sees: what to type next, then one quiet line that lives."""
 
 import os
+import shutil
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -11,11 +13,21 @@ from stack.daemon.privileges import in_own_namespace
 from stack.daemon.settings import Settings
 
 
+def command() -> str:
+    """How to call `tapstack` from where we are."""
+    ours = Path(sys.executable).with_name("tapstack")
+    if not ours.exists() or shutil.which("tapstack") == str(ours):
+        return "tapstack"
+    return str(ours.relative_to(Path.cwd())) if ours.is_relative_to(Path.cwd()) else str(ours)
+
+
 def announce(settings: Settings) -> str:
     """What to type next."""
     address = settings.interface.ip
     lines = [f"tapstack is up: {address} on {settings.dev}, this machine is {settings.host_interface.ip}", ""]
     enter = ""
+    options = "" if settings.dev == "tapstack0" else f" --dev {settings.dev}"
+    options += f" --control {settings.control}" if settings.control else ""
     if in_own_namespace():
         lines += [
             "It lives in a network namespace of its own, because it was not started as root.  From another",
@@ -26,7 +38,7 @@ def announce(settings: Settings) -> str:
     lines += [
         f"  {enter}ping {address}",
         f"  {enter}curl http://{address}/",
-        "  tapstack status" + ("" if settings.dev == "tapstack0" else f" --dev {settings.dev}"),
+        f"  {command()} status{options}",
         "",
     ]
     if not enter:

@@ -29,7 +29,8 @@ def status(*connections):
         "daemon": {"device": "tapstack0", "address": "198.18.0.2/24", "uptime_s": 3725, "http_requests": 1},
         "connections": list(connections),
         "drops": {"udp_no_port": 2, "tcp_paws": 1},
-        "counters": {"tx_bytes": 5 << 20, "rx_bytes": 100, "tcp_retrans_segs": 7},
+        "counters": {"tcp_retrans_segs": 7},
+        "traffic": {"tx_bytes": 5 << 20, "rx_bytes": 100},
     }
 
 

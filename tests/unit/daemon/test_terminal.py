@@ -7,8 +7,10 @@ from stack.daemon import settings, terminal
 
 
 def test_announcement_tells_what_to_type():
-    text = terminal.announce(settings.load(None, {"address": "10.9.8.7/24", "host_address": "10.9.8.1", "dev": "tap3"}))
-    for part in ("ping 10.9.8.7", "curl http://10.9.8.7/", "tapstack status --dev tap3", "Ctrl-C"):
+    text = terminal.announce(
+        settings.load(None, {"address": "10.9.8.7/24", "host_address": "10.9.8.1", "dev": "tap3", "control": "/x/c"})
+    )
+    for part in ("ping 10.9.8.7", "curl http://10.9.8.7/", "tapstack status --dev tap3 --control /x/c", "Ctrl-C"):
         assert part in text
 
 
@@ -50,3 +52,17 @@ def test_rates_for_people():
         "10.0 Mbit/s",
         "1.0 Gbit/s",
     ]
+
+
+def test_the_command_is_named_as_it_can_be_called(monkeypatch, tmp_path):
+    script = tmp_path / ".venv" / "bin" / "tapstack"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(terminal.sys, "executable", str(script.with_name("python")))
+    monkeypatch.chdir(tmp_path)
+    assert terminal.command() == ".venv/bin/tapstack"
+    monkeypatch.chdir("/")
+    assert terminal.command() == str(script)
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert terminal.command() == "tapstack"
