@@ -62,7 +62,9 @@ def test_the_command_is_named_as_it_can_be_called(monkeypatch, tmp_path):
     monkeypatch.setattr(terminal.sys, "executable", str(script.with_name("python")))
     monkeypatch.chdir(tmp_path)
     assert terminal.command() == ".venv/bin/tapstack"
-    monkeypatch.chdir("/")
+    monkeypatch.chdir(script.parent.parent)
+    assert terminal.command() == "bin/tapstack"
+    monkeypatch.chdir("/usr")
     assert terminal.command() == str(script)
     monkeypatch.setenv("PATH", str(script.parent))
     assert terminal.command() == "tapstack"
