@@ -97,7 +97,7 @@ static uint32_t complete_single(ts_tx *tx, uint32_t l4, uint32_t caps)
         if (caps & TS_CAP_CSUM)
             return 1u << 16 | TS_VNET_NEEDS_CSUM;
         uint32_t sum = sum_frame(tx, tx->csum_start, 0);
-        put_checksum(tx->header + field, sum, l4 == tx->csum_start ? tx->header[ETH_HLEN + 9] : 0);
+        put_checksum(tx->header + field, sum, l4 && l4 == tx->csum_start ? tx->header[ETH_HLEN + 9] : 0);
         return 1u << 16;
     }
     if (l4 == 0 || tx->csum_start < l4)

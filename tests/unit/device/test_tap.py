@@ -125,9 +125,8 @@ def test_attaches_to_a_persistent_interface(opener):
 
 
 def test_errors_are_one_clear_sentence(opener, monkeypatch):
-    with contextlib.closing(TapDevice("tap0")):
-        with pytest.raises(DeviceError, match="TAP tap0 is in use by another process"):
-            TapDevice("tap0")
+    with contextlib.closing(TapDevice("tap0")), pytest.raises(DeviceError, match="tap0 is in use by another process"):
+        TapDevice("tap0")
     with pytest.raises(DeviceError, match="lo exists and is no TAP device") as caught:
         TapDevice("lo")
     assert caught.value.errno == errno.EINVAL
