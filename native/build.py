@@ -10,8 +10,16 @@ from pathlib import Path
 from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
-FLAGS = ["-O3", "-std=gnu11", "-fno-strict-aliasing", "-fvisibility=hidden", "-Wall", "-Wextra",
-         "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+FLAGS = [
+    "-O3",
+    "-std=gnu11",
+    "-fno-strict-aliasing",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unused-parameter",
+    "-Wno-missing-field-initializers",
+]
 
 
 def _module(name: str, headers: list[str], sources: list[str]) -> FFI:
@@ -28,8 +36,8 @@ def _module(name: str, headers: list[str], sources: list[str]) -> FFI:
     return ffi
 
 
-wire = _module("stack.wire._wire", ["wire.h"], ["checksum.c", "parse.c", "finish.c"])
-io = _module("stack.device._io", ["wire.h", "io.h"], ["checksum.c", "parse.c", "finish.c", "io.c"])
+wire = _module("stack.wire._wire", ["wire.h"], ["checksum.c", "parse.c", "gro.c", "finish.c"])
+io = _module("stack.device._io", ["wire.h", "io.h"], ["checksum.c", "parse.c", "gro.c", "finish.c", "io.c"])
 
 
 def main() -> None:

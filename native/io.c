@@ -50,7 +50,7 @@ int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta
     if (n == 0 && err != 0 && err != EAGAIN)
         return -err;
     ts_parse(pool, tap->mac, meta, rows, n);
-    return (int32_t)n;
+    return (int32_t)(tap->gro ? ts_gro(pool, meta, rows, n) : n);
 }
 
 static int write_frame(const ts_tap *tap, const ts_tx *tx, uint32_t how)

@@ -7,6 +7,7 @@
 typedef struct {
     int32_t fd;
     uint32_t vnet;        /* each frame is preceded by a virtio-net header of 10 bytes */
+    uint32_t gro;         /* merge what a burst has in order: for a device without offloads */
     uint32_t caps;        /* TS_CAP_*, of what is written */
     uint32_t max_gso;     /* most payload of one super-segment written */
     uint8_t *header;      /* where the headers of frames to be sent are */
@@ -15,7 +16,7 @@ typedef struct {
 } ts_tap;
 
 /* Reads until nothing is left, `max` frames are there or the next one might not fit into the pool, then
- * parses.  Returns the number of rows. */
+ * parses and perhaps merges.  Returns the number of rows. */
 int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta *meta, ts_row *rows, uint32_t max);
 
 /* Completes and writes one frame; arguments as of ts_tx_complete, pay_room: bytes at `payload`.  Returns the

@@ -139,7 +139,7 @@ static void parse_ip_payload(ts_meta *meta, ts_row *row, const uint8_t *ip)
     if (covered && !(meta->vnet_flags & (TS_VNET_NEEDS_CSUM | TS_VNET_DATA_VALID)) &&
         checksum_wrong(row, ip, l4, covered))
         row->flags |= TS_ROW_BAD_CSUM;
-    if (meta->gso_size && row->pay_len > meta->gso_size)
+    if (row->flags & TS_ROW_GSO && row->pay_len > meta->gso_size)
         meta->segs = (uint16_t)((row->pay_len + meta->gso_size - 1) / meta->gso_size);
 }
 

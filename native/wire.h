@@ -95,6 +95,9 @@ uint32_t ts_update_checksum(uint32_t checksum, uint32_t old16, uint32_t new16);
  * sets the other fields of meta. */
 void ts_parse(const uint8_t *pool, const uint8_t *mac, ts_meta *meta, ts_row *rows, uint32_t n);
 
+/* Merges rows that continue each other (gro.c); returns how many are left. */
+uint32_t ts_gro(uint8_t *pool, ts_meta *meta, ts_row *rows, uint32_t n);
+
 /* Length of link, IPv4 and transport header of a TCP or UDP frame that can be segmented, else 0. */
 uint32_t ts_header_len(const uint8_t *frame, uint32_t len);
 

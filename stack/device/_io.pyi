@@ -7,6 +7,7 @@ class CData: ...  # a C pointer
 class Tap(CData):
     fd: int
     vnet: int
+    gro: int
     caps: int
     max_gso: int
     header: CData
@@ -19,11 +20,30 @@ class _Ffi:
 
 class _Lib:
     def ts_rx_burst(
-        self, tap: Tap, pool: CData, pool_len: int, meta: CData, rows: CData, max_frames: int, /,
+        self,
+        tap: Tap,
+        pool: CData,
+        pool_len: int,
+        meta: CData,
+        rows: CData,
+        max_frames: int,
+        /,
     ) -> int: ...
     def ts_tx_send(
-        self, tap: Tap, start: int, end: int, payload: CData | bytes, pay_room: int, pay_off: int, pay_len: int,
-        flags: int, gso_type: int, gso_size: int, csum_start: int, csum_offset: int, /,
+        self,
+        tap: Tap,
+        start: int,
+        end: int,
+        payload: CData | bytes,
+        pay_room: int,
+        pay_off: int,
+        pay_len: int,
+        flags: int,
+        gso_type: int,
+        gso_size: int,
+        csum_start: int,
+        csum_offset: int,
+        /,
     ) -> int: ...
     def ts_timer_open(self) -> int: ...
     def ts_timer_set(self, fd: int, at_us: int, /) -> int: ...

@@ -84,8 +84,18 @@ class TapDevice(Device):
     `mtu` 0 keeps the interface's.  Raises ConfigError, or DeviceError with a sentence for the user.
     """
 
-    __slots__ = ("_burst", "_closes", "_fd", "_header", "_header_at", "_plain", "_rx_args", "_tap", "tx_dropped",
-                 "tx_errors")
+    __slots__ = (
+        "_burst",
+        "_closes",
+        "_fd",
+        "_header",
+        "_header_at",
+        "_plain",
+        "_rx_args",
+        "_tap",
+        "tx_dropped",
+        "tx_errors",
+    )
 
     def __init__(self, name: str, mac: bytes | None = None, *, mtu: int = 0, offload: bool = True) -> None:
         mac = derived_mac(name) if mac is None else mac
@@ -106,9 +116,17 @@ class TapDevice(Device):
         self._header: bytearray | None = None
         self._plain: PlainTap | None = None
         if NATIVE:
-            self._tap = _io.ffi.new("ts_tap *", {
-                "fd": self._fd, "mac": mac, "vnet": int(offload), "caps": accel.caps_bits(caps),
-                "max_gso": caps.max_gso})
+            self._tap = _io.ffi.new(
+                "ts_tap *",
+                {
+                    "fd": self._fd,
+                    "mac": mac,
+                    "vnet": int(offload),
+                    "gro": int(not offload),
+                    "caps": caps.bits,
+                    "max_gso": caps.max_gso,
+                },
+            )
         else:
             self._plain = PlainTap(self._fd, mac, caps, vnet=offload)
 
@@ -141,10 +159,19 @@ class TapDevice(Device):
                 self._bind_header(frame.header)
             payload = frame.payload
             code = _io.lib.ts_tx_send(
-                self._tap, frame.start, frame.header_end,
-                payload if type(payload) is bytes else _io.ffi.from_buffer("uint8_t[]", payload), len(payload),
-                frame.payload_off, frame.payload_len, frame.flags, frame.gso_type, frame.gso_size, frame.csum_start,
-                frame.csum_offset)
+                self._tap,
+                frame.start,
+                frame.header_end,
+                payload if type(payload) is bytes else _io.ffi.from_buffer("uint8_t[]", payload),
+                len(payload),
+                frame.payload_off,
+                frame.payload_len,
+                frame.flags,
+                frame.gso_type,
+                frame.gso_size,
+                frame.csum_start,
+                frame.csum_offset,
+            )
         if code > 0:
             return True
         if code in {-errno.EAGAIN, -errno.ENOBUFS, -errno.ENOMEM}:
@@ -185,9 +212,14 @@ class TapDevice(Device):
         # Pointers cost more to make than to use: they are kept for as long as the same burst comes again.
         from_buffer = _io.ffi.from_buffer
         self._burst = burst
-        self._rx_args = (self._tap, from_buffer("uint8_t[]", burst.pool), len(burst.pool),
-                         from_buffer("ts_meta[]", burst.meta), from_buffer("ts_row[]", burst.rows),
-                         len(burst.meta) // META.size)
+        self._rx_args = (
+            self._tap,
+            from_buffer("uint8_t[]", burst.pool),
+            len(burst.pool),
+            from_buffer("ts_meta[]", burst.meta),
+            from_buffer("ts_row[]", burst.rows),
+            len(burst.meta) // META.size,
+        )
 
     def _bind_header(self, header: bytearray) -> None:
         self._header = header

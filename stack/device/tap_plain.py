@@ -43,13 +43,14 @@ class PlainTap:
                 raise
             frames.append(self._raw(data))
             at += len(data) + 63
-        return accel.load_burst(burst, frames, self._mac)
+        accel.load_burst(burst, frames, self._mac)
+        return burst.count if self._vnet else accel.merge_burst(burst)
 
     def _raw(self, data: bytes) -> accel.Raw:
         if not self._vnet or len(data) < _VNET.size:
             return (data, 0, 0, 0, 0, 0)
         flags, gso_type, _, gso_size, csum_start, csum_offset = _VNET.unpack_from(data)
-        return (data[_VNET.size:], flags, gso_type, gso_size, csum_start, csum_offset)
+        return (data[_VNET.size :], flags, gso_type, gso_size, csum_start, csum_offset)
 
     def send(self, frame: TxFrame) -> int:
         """Write `frame`; returns the wire frames that it was, or a negative errno."""

@@ -35,9 +35,25 @@ def parse_burst(burst: Burst, mac: bytes, count: int) -> None:
     """Parse the first `count` frames, placed in pool and meta by the caller, into rows; sets `burst.count`."""
     if not (len(mac) == 6 and 0 <= count <= len(burst.meta) // META.size and count <= len(burst.rows) // ROW.size):
         raise ValueError("parse_burst: bad MAC address or count")
-    lib.ts_parse(ffi.from_buffer("uint8_t[]", burst.pool), mac, ffi.from_buffer("ts_meta[]", burst.meta),
-                 ffi.from_buffer("ts_row[]", burst.rows), count)
+    lib.ts_parse(
+        ffi.from_buffer("uint8_t[]", burst.pool),
+        mac,
+        ffi.from_buffer("ts_meta[]", burst.meta),
+        ffi.from_buffer("ts_row[]", burst.rows),
+        count,
+    )
     burst.count = count
+
+
+def merge_burst(burst: Burst) -> int:
+    """Merge TCP rows that continue each other (see native/gro.c); returns and sets `burst.count`."""
+    burst.count = lib.ts_gro(
+        ffi.from_buffer("uint8_t[]", burst.pool),
+        ffi.from_buffer("ts_meta[]", burst.meta),
+        ffi.from_buffer("ts_row[]", burst.rows),
+        burst.count,
+    )
+    return burst.count
 
 
 def header_len(frame: bytes) -> int:
@@ -45,24 +61,71 @@ def header_len(frame: bytes) -> int:
     return lib.ts_header_len(frame, len(frame))
 
 
-def tx_complete(header: bytearray, start: int, end: int, payload: Data, pay_off: int, pay_len: int, flags: int,
-                gso_type: int, gso_size: int, csum_start: int, csum_offset: int, caps: int, max_gso: int) -> int:
+def tx_complete(
+    header: bytearray,
+    start: int,
+    end: int,
+    payload: Data,
+    pay_off: int,
+    pay_len: int,
+    flags: int,
+    gso_type: int,
+    gso_size: int,
+    csum_start: int,
+    csum_offset: int,
+    caps: int,
+    max_gso: int,
+) -> int:
     """Complete `header[start:end]` in place, in front of `payload[pay_off : pay_off + pay_len]`.
 
     Returns wire frames << 16 | virtio gso_type << 8 | virtio flags; 0 for a frame that cannot be sent.
     """
     if not (0 <= start <= end <= len(header) and pay_off >= 0 and 0 <= pay_len <= len(payload) - pay_off):
         return 0
-    return lib.ts_tx_complete(ffi.from_buffer("uint8_t[]", header), start, end, _pointer(payload), pay_off, pay_len,
-                              flags, gso_type, gso_size, csum_start, csum_offset, caps, max_gso)
+    return lib.ts_tx_complete(
+        ffi.from_buffer("uint8_t[]", header),
+        start,
+        end,
+        _pointer(payload),
+        pay_off,
+        pay_len,
+        flags,
+        gso_type,
+        gso_size,
+        csum_start,
+        csum_offset,
+        caps,
+        max_gso,
+    )
 
 
-def tx_emit(header: bytearray, start: int, end: int, payload: Data, pay_off: int, pay_len: int, gso_type: int,
-            gso_size: int, caps: int, index: int) -> bytes:
+def tx_emit(
+    header: bytearray,
+    start: int,
+    end: int,
+    payload: Data,
+    pay_off: int,
+    pay_len: int,
+    gso_type: int,
+    gso_size: int,
+    caps: int,
+    index: int,
+) -> bytes:
     """Wire frame `index` of a super-segment that `tx_complete` has seen; b"" if there is none."""
     if not (0 <= start <= end <= len(header) and pay_off >= 0 and 0 <= pay_len <= len(payload) - pay_off):
         return b""
     out = bytearray(HEADER_ROOM + gso_size)
-    length = lib.ts_tx_emit(ffi.from_buffer("uint8_t[]", header), start, end, _pointer(payload), pay_off, pay_len,
-                            gso_type, gso_size, caps, index, ffi.from_buffer("uint8_t[]", out))
+    length = lib.ts_tx_emit(
+        ffi.from_buffer("uint8_t[]", header),
+        start,
+        end,
+        _pointer(payload),
+        pay_off,
+        pay_len,
+        gso_type,
+        gso_size,
+        caps,
+        index,
+        ffi.from_buffer("uint8_t[]", out),
+    )
     return bytes(memoryview(out)[:length])

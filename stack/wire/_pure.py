@@ -7,6 +7,7 @@ native/finish.c beside it: the steps stand in the same order.
 from struct import Struct
 
 from stack.stats import DropReason
+from stack.wire._pure_gro import merge_burst as merge_burst  # noqa: PLC0414
 from stack.wire.burst import (
     KIND_ARP,
     KIND_DROP,
@@ -95,8 +96,27 @@ def update_checksum(checksum: int, old16: int, new16: int) -> int:
 class _Row:
     """One frame being parsed: a hot and a cold row by name."""
 
-    __slots__ = ("ack", "aux", "dst", "flags", "gso_size", "key", "kind", "l3_off", "l4_off", "off", "pay_len",
-                 "pay_off", "segs", "seq", "tcp_flags", "tsecr", "tsval", "vnet_flags", "wnd")
+    __slots__ = (
+        "ack",
+        "aux",
+        "dst",
+        "flags",
+        "gso_size",
+        "key",
+        "kind",
+        "l3_off",
+        "l4_off",
+        "off",
+        "pay_len",
+        "pay_off",
+        "segs",
+        "seq",
+        "tcp_flags",
+        "tsecr",
+        "tsval",
+        "vnet_flags",
+        "wnd",
+    )
 
     def __init__(self, off: int, vnet_flags: int, gso_size: int) -> None:
         self.off = off
@@ -206,7 +226,7 @@ def _parse_ip_payload(row: _Row, ip: bytes, l4: bytes, ident: int, fragment: int
         return
     if covered and not row.vnet_flags & (VNET_NEEDS_CSUM | VNET_DATA_VALID) and _checksum_wrong(row, ip, l4, covered):
         row.flags |= ROW_BAD_CSUM
-    if row.gso_size and row.pay_len > row.gso_size:
+    if row.flags & ROW_GSO and row.pay_len > row.gso_size:
         row.segs = (row.pay_len + row.gso_size - 1) // row.gso_size
 
 
@@ -285,11 +305,38 @@ def parse_burst(burst: Burst, mac: bytes, count: int) -> None:
                 row.drop(DropReason.VNET_BAD)
             else:
                 row.flags |= ROW_GSO if gso_type & ~GSO_ECN else 0
-                _parse_frame(row, burst.pool[off:off + length], mac)
-        META.pack_into(burst.meta, at, off, length, row.l3_off, row.l4_off, vnet_flags, gso_type, gso_size,
-                       csum_start, csum_offset, row.segs)
-        ROW.pack_into(burst.rows, index * ROW.size, row.key, row.dst, row.pay_off, row.pay_len, row.seq, row.ack,
-                      row.tsval, row.tsecr, row.wnd, row.flags, row.kind, row.tcp_flags, row.aux)
+                _parse_frame(row, burst.pool[off : off + length], mac)
+        META.pack_into(
+            burst.meta,
+            at,
+            off,
+            length,
+            row.l3_off,
+            row.l4_off,
+            vnet_flags,
+            gso_type,
+            gso_size,
+            csum_start,
+            csum_offset,
+            row.segs,
+        )
+        ROW.pack_into(
+            burst.rows,
+            index * ROW.size,
+            row.key,
+            row.dst,
+            row.pay_off,
+            row.pay_len,
+            row.seq,
+            row.ack,
+            row.tsval,
+            row.tsecr,
+            row.wnd,
+            row.flags,
+            row.kind,
+            row.tcp_flags,
+            row.aux,
+        )
     burst.count = count
 
 
@@ -320,8 +367,12 @@ def _can_segment(head: Data, l4: int, gso: int, gso_size: int) -> bool:
         return False
     if gso == GSO_UDP_L4:
         return head[ETH_HLEN + 9] == PROTO_UDP and len(head) == l4 + UDP_HLEN
-    return (gso == GSO_TCPV4 and head[ETH_HLEN + 9] == PROTO_TCP and len(head) >= l4 + TCP_HLEN
-            and (head[l4 + 12] >> 4) * 4 == len(head) - l4)
+    return (
+        gso == GSO_TCPV4
+        and head[ETH_HLEN + 9] == PROTO_TCP
+        and len(head) >= l4 + TCP_HLEN
+        and (head[l4 + 12] >> 4) * 4 == len(head) - l4
+    )
 
 
 def _fill_ip(head: memoryview, l4: int, total: int) -> None:
@@ -345,8 +396,9 @@ def _fill_l4(head: memoryview, payload: memoryview, start: int, offset: int, par
         _put_checksum(head, start + offset, total, head[ETH_HLEN + 9])
 
 
-def _complete_super(head: memoryview, payload: memoryview, l4: int, gso: int, gso_size: int, caps: int,
-                    max_gso: int) -> int:
+def _complete_super(
+    head: memoryview, payload: memoryview, l4: int, gso: int, gso_size: int, caps: int, max_gso: int
+) -> int:
     can = CAP_CSUM | (CAP_TSO4 if gso == GSO_TCPV4 else CAP_USO)
     total = len(head) - ETH_HLEN + len(payload)
     if caps & can != can or len(payload) > max_gso or total > 0xFFFF:
@@ -359,8 +411,9 @@ def _complete_super(head: memoryview, payload: memoryview, l4: int, gso: int, gs
     return 1 << 16 | gso << 8 | VNET_NEEDS_CSUM
 
 
-def _complete_single(head: memoryview, payload: memoryview, l4: int, flags: int, csum_start: int, csum_offset: int,
-                     caps: int) -> int:
+def _complete_single(
+    head: memoryview, payload: memoryview, l4: int, flags: int, csum_start: int, csum_offset: int, caps: int
+) -> int:
     total = len(head) - ETH_HLEN + len(payload)
     if flags & FILL_IP:
         if l4 == 0 or total > 0xFFFF:
@@ -383,8 +436,21 @@ def _complete_single(head: memoryview, payload: memoryview, l4: int, flags: int,
     return 1 << 16 | (VNET_NEEDS_CSUM if caps & CAP_CSUM else 0)
 
 
-def tx_complete(header: bytearray, start: int, end: int, payload: Data, pay_off: int, pay_len: int, flags: int,
-                gso_type: int, gso_size: int, csum_start: int, csum_offset: int, caps: int, max_gso: int) -> int:
+def tx_complete(
+    header: bytearray,
+    start: int,
+    end: int,
+    payload: Data,
+    pay_off: int,
+    pay_len: int,
+    flags: int,
+    gso_type: int,
+    gso_size: int,
+    csum_start: int,
+    csum_offset: int,
+    caps: int,
+    max_gso: int,
+) -> int:
     """Complete `header[start:end]` in place, in front of `payload[pay_off : pay_off + pay_len]`.
 
     Returns wire frames << 16 | virtio gso_type << 8 | virtio flags; 0 for a frame that cannot be sent.
@@ -392,13 +458,17 @@ def tx_complete(header: bytearray, start: int, end: int, payload: Data, pay_off:
     if not (0 <= start <= end <= len(header) and pay_off >= 0 and 0 <= pay_len <= len(payload) - pay_off):
         return 0
     with memoryview(header) as whole, whole[start:end] as head:
-        text = memoryview(payload)[pay_off:pay_off + pay_len]
+        text = memoryview(payload)[pay_off : pay_off + pay_len]
         l4 = _l4_offset(head)
         gso = gso_type & ~GSO_ECN
         if gso == GSO_NONE:
             return _complete_single(head, text, l4, flags, csum_start, csum_offset, caps)
-        if (not _can_segment(head, l4, gso, gso_size) or csum_start != l4
-                or csum_offset != (16 if gso == GSO_TCPV4 else 6) or pay_len // gso_size >= 0xFFFF):
+        if (
+            not _can_segment(head, l4, gso, gso_size)
+            or csum_start != l4
+            or csum_offset != (16 if gso == GSO_TCPV4 else 6)
+            or pay_len // gso_size >= 0xFFFF
+        ):
             return 0
         if pay_len > gso_size:
             return _complete_super(head, text, l4, gso, gso_size, caps, max_gso)
@@ -406,8 +476,18 @@ def tx_complete(header: bytearray, start: int, end: int, payload: Data, pay_off:
         return _complete_single(head, text, l4, FILL_IP | NEEDS_CSUM, csum_start, csum_offset, caps)
 
 
-def tx_emit(header: bytearray, start: int, end: int, payload: Data, pay_off: int, pay_len: int, gso_type: int,
-            gso_size: int, caps: int, index: int) -> bytes:
+def tx_emit(
+    header: bytearray,
+    start: int,
+    end: int,
+    payload: Data,
+    pay_off: int,
+    pay_len: int,
+    gso_type: int,
+    gso_size: int,
+    caps: int,
+    index: int,
+) -> bytes:
     """Wire frame `index` of a super-segment that `tx_complete` has seen; b"" if there is none."""
     if not (0 <= start <= end <= len(header) and pay_off >= 0 and 0 <= pay_len <= len(payload) - pay_off):
         return b""
@@ -417,7 +497,7 @@ def tx_emit(header: bytearray, start: int, end: int, payload: Data, pay_off: int
     offset = index * gso_size
     if not _can_segment(head, l4, gso, gso_size) or offset >= pay_len:
         return b""
-    text = memoryview(payload)[pay_off + offset:pay_off + min(offset + gso_size, pay_len)]
+    text = memoryview(payload)[pay_off + offset : pay_off + min(offset + gso_size, pay_len)]
     # RFC 791 §3.2: an identification of its own
     _TWO.pack_into(head, ETH_HLEN + 4, (_TWO.unpack_from(head, ETH_HLEN + 4)[0] + index) & 0xFFFF)
     _fill_ip(head, l4, len(head) - ETH_HLEN + len(text))

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 from stack.wire.burst import MAX_FRAME, META, Burst
 from stack.wire.frame import (
     CAP_CSUM,
-    CAP_TSO4,
-    CAP_USO,
     GSO_ECN,
     GSO_NONE,
     PARTIAL_CSUM,
@@ -47,6 +45,7 @@ Raw = tuple[bytes, int, int, int, int, int]
 partial_sum = _core.partial_sum
 update_checksum = _core.update_checksum
 parse_burst = _core.parse_burst
+merge_burst = _core.merge_burst
 
 _ALIGN = 64  # a cache line: where each frame begins in the pool
 
@@ -68,18 +67,14 @@ def load_burst(burst: Burst, frames: Iterable[Raw], mac: bytes) -> int:
         length = min(len(data), MAX_FRAME)
         if count == limit or at + length > room:
             break
-        burst.pool[at:at + length] = data[:length]
-        META.pack_into(burst.meta, count * META.size, at, length, 0, 0, vnet_flags, gso_type, gso_size, csum_start,
-                       csum_offset, 1)
+        burst.pool[at : at + length] = data[:length]
+        META.pack_into(
+            burst.meta, count * META.size, at, length, 0, 0, vnet_flags, gso_type, gso_size, csum_start, csum_offset, 1
+        )
         at += -(-length // _ALIGN) * _ALIGN
         count += 1
     parse_burst(burst, mac, count)
     return count
-
-
-def caps_bits(caps: Caps) -> int:
-    """`caps` as the CAP_* bits that the core takes."""
-    return CAP_CSUM * caps.csum | CAP_TSO4 * caps.tso4 | CAP_USO * caps.uso
 
 
 def finish(frame: TxFrame, caps: Caps) -> list[Raw]:
@@ -87,8 +82,20 @@ def finish(frame: TxFrame, caps: Caps) -> list[Raw]:
 
     An empty list means that the frame contradicts itself and cannot be sent.
     """
-    return _finish(frame.header, frame.start, frame.header_end, frame.payload, frame.payload_off, frame.payload_len,
-                   frame.flags, frame.gso_type, frame.gso_size, frame.csum_start, frame.csum_offset, caps)
+    return _finish(
+        frame.header,
+        frame.start,
+        frame.header_end,
+        frame.payload,
+        frame.payload_off,
+        frame.payload_len,
+        frame.flags,
+        frame.gso_type,
+        frame.gso_size,
+        frame.csum_start,
+        frame.csum_offset,
+        caps,
+    )
 
 
 def finish_raw(raw: Raw, caps: Caps) -> list[Raw]:
@@ -98,19 +105,58 @@ def finish_raw(raw: Raw, caps: Caps) -> list[Raw]:
         return [(data, 0, 0, 0, 0, 0)]  # DATA_VALID is nothing to pass on
     flags = PARTIAL_CSUM if vnet_flags & VNET_NEEDS_CSUM else 0
     end = len(data) if gso_type & ~GSO_ECN == GSO_NONE else _core.header_len(data)
-    return _finish(bytearray(data[:end]), 0, end, data, end, len(data) - end, flags, gso_type, gso_size, csum_start,
-                   csum_offset, caps)
+    return _finish(
+        bytearray(data[:end]),
+        0,
+        end,
+        data,
+        end,
+        len(data) - end,
+        flags,
+        gso_type,
+        gso_size,
+        csum_start,
+        csum_offset,
+        caps,
+    )
 
 
-def _finish(header: bytearray, start: int, end: int, payload: Data, pay_off: int, pay_len: int, flags: int,
-            gso_type: int, gso_size: int, csum_start: int, csum_offset: int, caps: Caps) -> list[Raw]:
-    bits = caps_bits(caps)
-    how = _core.tx_complete(header, start, end, payload, pay_off, pay_len, flags, gso_type, gso_size, csum_start,
-                            csum_offset, bits, caps.max_gso)
+def _finish(
+    header: bytearray,
+    start: int,
+    end: int,
+    payload: Data,
+    pay_off: int,
+    pay_len: int,
+    flags: int,
+    gso_type: int,
+    gso_size: int,
+    csum_start: int,
+    csum_offset: int,
+    caps: Caps,
+) -> list[Raw]:
+    bits = caps.bits
+    how = _core.tx_complete(
+        header,
+        start,
+        end,
+        payload,
+        pay_off,
+        pay_len,
+        flags,
+        gso_type,
+        gso_size,
+        csum_start,
+        csum_offset,
+        bits,
+        caps.max_gso,
+    )
     count = how >> 16
     if count > 1:
-        pieces = [_core.tx_emit(header, start, end, payload, pay_off, pay_len, gso_type, gso_size, bits, index)
-                  for index in range(count)]
+        pieces = [
+            _core.tx_emit(header, start, end, payload, pay_off, pay_len, gso_type, gso_size, bits, index)
+            for index in range(count)
+        ]
         if bits & CAP_CSUM:
             return [(piece, VNET_NEEDS_CSUM, 0, 0, csum_start, csum_offset) for piece in pieces]
         return [(piece, 0, 0, 0, 0, 0) for piece in pieces]
@@ -118,7 +164,7 @@ def _finish(header: bytearray, start: int, end: int, payload: Data, pay_off: int
         return []
     whole = bytes(header[start:end])
     if pay_len:
-        whole += payload[pay_off:pay_off + pay_len]
+        whole += payload[pay_off : pay_off + pay_len]
     vnet_flags = how & 0xFF
     out_type = how >> 8 & 0xFF
     if not vnet_flags:

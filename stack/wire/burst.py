@@ -71,4 +71,4 @@ class Burst:
     def frame(self, index: int) -> bytes:
         """A copy of frame `index`, from its Ethernet header on."""
         off, length = META.unpack_from(self.meta, index * META.size)[:2]
-        return self.pool[off:off + length]
+        return self.pool[off : off + length]

@@ -48,8 +48,18 @@ class TxFrame:
     """One frame on its way out; reused.  Lengths and offsets are bytes."""
 
     __slots__ = (
-        "csum_offset", "csum_start", "flags", "gso_size", "gso_type", "header", "header_end", "note",
-        "payload", "payload_len", "payload_off", "start",
+        "csum_offset",
+        "csum_start",
+        "flags",
+        "gso_size",
+        "gso_type",
+        "header",
+        "header_end",
+        "note",
+        "payload",
+        "payload_len",
+        "payload_off",
+        "start",
     )
 
     def __init__(self) -> None:
@@ -72,16 +82,16 @@ class TxFrame:
 
 
 class Caps:
-    """What a sink can carry.  `max_gso` is the most payload of one super-segment, 0 for none."""
+    """What a sink can carry.  `max_gso` is the most payload of one super-segment, 0 for none.  Never changed."""
 
-    __slots__ = ("csum", "max_gso", "tso4", "uso")
+    __slots__ = ("bits", "csum", "max_gso", "tso4", "uso")
 
-    def __init__(self, *, csum: bool = False, tso4: bool = False, uso: bool = False,
-                 max_gso: int = 0) -> None:
+    def __init__(self, *, csum: bool = False, tso4: bool = False, uso: bool = False, max_gso: int = 0) -> None:
         self.csum = csum
         self.tso4 = tso4
         self.uso = uso
         self.max_gso = max_gso
+        self.bits = CAP_CSUM * csum | CAP_TSO4 * tso4 | CAP_USO * uso
 
 
 class FrameSink(ABC):

@@ -22,8 +22,18 @@ def ip(**fields):
 SEEDS = [
     ether(ARP(pdst="198.18.0.2")) + bytes(18),
     ether(ip() / TCP(sport=1000, dport=80, flags="S", options=[("MSS", 1460), ("WScale", 7), ("SAckOK", b"")])),
-    ether(ip(tos=2) / TCP(sport=1, dport=2, seq=2**32 - 1, ack=7, flags="PA",
-                          options=[("NOP", 0), ("NOP", 0), ("Timestamp", (11, 22))]) / Text(b"x" * 1448)),
+    ether(
+        ip(tos=2)
+        / TCP(
+            sport=1,
+            dport=2,
+            seq=2**32 - 1,
+            ack=7,
+            flags="PA",
+            options=[("NOP", 0), ("NOP", 0), ("Timestamp", (11, 22))],
+        )
+        / Text(b"x" * 1448)
+    ),
     ether(ip(tos=3) / TCP(flags="A", options=[("Timestamp", (1, 2)), ("SAck", (5, 9))])),
     ether(ip() / TCP(flags="A")) + bytes(6),
     ether(ip() / UDP(sport=53, dport=4000) / Text(b"hello!!")),
@@ -47,7 +57,7 @@ def spoiled(draw):
     for _ in range(draw(st.integers(0, 4))):
         frame[draw(st.integers(0, min(len(frame), 80) - 1))] = draw(st.integers(0, 255))
     if draw(st.booleans()):
-        del frame[draw(st.integers(0, len(frame))):]
+        del frame[draw(st.integers(0, len(frame))) :]
     frame += bytes(draw(st.integers(0, 20)))
     if draw(st.booleans()) and len(frame) >= 34:
         mend_ip(frame)
@@ -66,7 +76,11 @@ def mend_ip(frame):
 
 vnet = st.one_of(
     st.just((0, 0, 0, 0, 0)),
-    st.tuples(st.integers(0, 3), st.sampled_from([0, 1, 3, 4, 5, 0x81, 7]),
-              st.sampled_from([0, 1, 7, 536, 1448, 65535]),
-              st.sampled_from([0, 34, 38, 54, 2000, 65535]), st.sampled_from([0, 6, 16, 65535])),
+    st.tuples(
+        st.integers(0, 3),
+        st.sampled_from([0, 1, 3, 4, 5, 0x81, 7]),
+        st.sampled_from([0, 1, 7, 536, 1448, 65535]),
+        st.sampled_from([0, 34, 38, 54, 2000, 65535]),
+        st.sampled_from([0, 6, 16, 65535]),
+    ),
 )

@@ -84,7 +84,7 @@ def load(core, frames, pool_bytes=1 << 17):
     burst = Burst(pool_bytes)
     at = 0
     for index, (data, *offload) in enumerate(frames):
-        burst.pool[at:at + len(data)] = data
+        burst.pool[at : at + len(data)] = data
         META.pack_into(burst.meta, index * META.size, at, len(data), 0, 0, *offload, 1)
         at += -(-len(data) // 64) * 64
     core.parse_burst(burst, OURS, len(frames))
@@ -94,19 +94,38 @@ def load(core, frames, pool_bytes=1 << 17):
 def parse(frame, offload=(0, 0, 0, 0, 0)):
     burst = Burst(1 << 17)
     assert accel.load_burst(burst, [(frame, *offload)], OURS) == 1
-    return dict(zip(("key", "dst", "pay_off", "pay_len", "seq", "ack", "tsval", "tsecr", "wnd", "flags", "kind",
-                     "tcp_flags", "aux"), burst.row_at(0), strict=True))
+    return dict(
+        zip(
+            (
+                "key",
+                "dst",
+                "pay_off",
+                "pay_len",
+                "seq",
+                "ack",
+                "tsval",
+                "tsecr",
+                "wnd",
+                "flags",
+                "kind",
+                "tcp_flags",
+                "aux",
+            ),
+            burst.row_at(0),
+            strict=True,
+        )
+    )
 
 
 @given(frames=st.lists(st.tuples(spoiled(), vnet), min_size=1, max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_parse_is_the_same_in_c_and_python(frames):
     frames = [(frame, *offload) for frame, offload in frames]
     assert load(native, frames) == load(_pure, frames)
 
 
 @given(options=st.binary(max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @example(bytes.fromhex("0101080a0000000100000002"))
 @example(bytes.fromhex("080a000000010000000208"))
 @example(b"\x08\x09" + bytes(7))
@@ -121,21 +140,24 @@ def test_any_option_bytes_are_survived_alike(options):
     assert parse(frame)["kind"] == KIND_TCP
 
 
-@pytest.mark.parametrize(("options", "flags", "stamps"), [
-    ("0101080a0000000b00000016", ROW_TS, (11, 22)),
-    ("080a0000000b000000160000", ROW_TS, (11, 22)),
-    ("01080a0000000b0000001600", ROW_TS, (11, 22)),
-    ("020405b4", ROW_OPTS, (0, 0)),
-    ("020405b40402080a0000000b0000001601030307", ROW_TS | ROW_OPTS, (11, 22)),
-    ("01010101", 0, (0, 0)),
-    ("00080a00", 0, (0, 0)),  # nothing counts after EOL
-    ("08000000", ROW_BAD_OPTS, (0, 0)),
-    ("08010000", ROW_BAD_OPTS, (0, 0)),
-    ("080a0000", ROW_BAD_OPTS, (0, 0)),
-    ("01010108", ROW_BAD_OPTS, (0, 0)),  # no length octet
-    ("fd040000", ROW_OPTS, (0, 0)),  # unknown: skipped by its length (MUST-6)
-    ("0808000000000000", ROW_OPTS, (0, 0)),  # timestamps of another length are no timestamps
-])
+@pytest.mark.parametrize(
+    ("options", "flags", "stamps"),
+    [
+        ("0101080a0000000b00000016", ROW_TS, (11, 22)),
+        ("080a0000000b000000160000", ROW_TS, (11, 22)),
+        ("01080a0000000b0000001600", ROW_TS, (11, 22)),
+        ("020405b4", ROW_OPTS, (0, 0)),
+        ("020405b40402080a0000000b0000001601030307", ROW_TS | ROW_OPTS, (11, 22)),
+        ("01010101", 0, (0, 0)),
+        ("00080a00", 0, (0, 0)),  # nothing counts after EOL
+        ("08000000", ROW_BAD_OPTS, (0, 0)),
+        ("08010000", ROW_BAD_OPTS, (0, 0)),
+        ("080a0000", ROW_BAD_OPTS, (0, 0)),
+        ("01010108", ROW_BAD_OPTS, (0, 0)),  # no length octet
+        ("fd040000", ROW_OPTS, (0, 0)),  # unknown: skipped by its length (MUST-6)
+        ("0808000000000000", ROW_OPTS, (0, 0)),  # timestamps of another length are no timestamps
+    ],
+)
 @rfc("9293", "3.1", "MUST-6")
 def test_tcp_options(options, flags, stamps):
     raw = bytes.fromhex(options)
@@ -195,8 +217,13 @@ def test_load_burst_stops_when_full():
 
 # --- finish ---------------------------------------------------------------------------------------
 
-CAPS = [Caps(), Caps(csum=True), Caps(csum=True, tso4=True, max_gso=65_000), Caps(csum=True, uso=True, max_gso=3000),
-        Caps(csum=True, tso4=True, uso=True, max_gso=65_535)]
+CAPS = [
+    Caps(),
+    Caps(csum=True),
+    Caps(csum=True, tso4=True, max_gso=65_000),
+    Caps(csum=True, uso=True, max_gso=3000),
+    Caps(csum=True, tso4=True, uso=True, max_gso=65_535),
+]
 
 
 def tx_frame(layer, payload, *, gso_type=GSO_NONE, gso_size=0, before=b"**"):
@@ -205,7 +232,7 @@ def tx_frame(layer, payload, *, gso_type=GSO_NONE, gso_size=0, before=b"**"):
     head = ether(ip(id=0xFFFE, flags="DF", chksum=0, len=0) / layer)
     frame.start = L4_OFF - 34
     frame.header_end = frame.start + len(head)
-    frame.header[frame.start:frame.header_end] = head
+    frame.header[frame.start : frame.header_end] = head
     frame.payload = before + payload + b"behind"
     frame.payload_off = len(before)
     frame.payload_len = len(payload)
@@ -241,14 +268,21 @@ def assert_wire_ok(raw):
 
 tcp_layers = st.builds(
     lambda flags, seq, options: TCP(sport=80, dport=4000, seq=seq, ack=9, flags=flags, options=options),
-    st.sampled_from(["A", "PA", "FPA", "PAC", "PAEC", "S"]), st.integers(0, 2**32 - 1),
+    st.sampled_from(["A", "PA", "FPA", "PAC", "PAEC", "S"]),
+    st.integers(0, 2**32 - 1),
     st.sampled_from([[], [("NOP", 0), ("NOP", 0), ("Timestamp", (1, 2))]]),
 )
 
 
-@given(layer=tcp_layers, size=st.integers(0, 9000), mss=st.integers(20, 3000), gso=st.booleans(),
-       caps=st.sampled_from(CAPS), kind=st.sampled_from([bytes, bytearray, memoryview]))
-@settings(max_examples=200, deadline=None)
+@given(
+    layer=tcp_layers,
+    size=st.integers(0, 9000),
+    mss=st.integers(20, 3000),
+    gso=st.booleans(),
+    caps=st.sampled_from(CAPS),
+    kind=st.sampled_from([bytes, bytearray, memoryview]),
+)
+@settings(max_examples=80, deadline=None)
 def test_finish_tcp_is_the_same_in_c_and_python(layer, size, mss, gso, caps, kind):
     payload = bytes(i * 7 & 0xFF for i in range(size))
     results = []
@@ -261,7 +295,7 @@ def test_finish_tcp_is_the_same_in_c_and_python(layer, size, mss, gso, caps, kin
 
 
 @given(layer=tcp_layers, size=st.integers(1, 9000), mss=st.integers(100, 3000), caps=st.sampled_from(CAPS))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_segments_are_those_of_the_super_segment(layer, size, mss, caps):
     payload = bytes(i * 11 & 0xFF for i in range(size))
     frame = tx_frame(layer, payload, gso_type=GSO_TCPV4, gso_size=mss)
@@ -277,13 +311,17 @@ def test_segments_are_those_of_the_super_segment(layer, size, mss, caps):
 
 
 @given(size=st.integers(0, 9000), cut=st.integers(60, 3000), caps=st.sampled_from(CAPS), gso=st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_finish_udp(size, cut, caps, gso):
     payload = bytes(i * 13 & 0xFF for i in range(size))
 
     def frame():
-        return tx_frame(UDP(sport=1, dport=2, len=8 + size), payload, gso_type=GSO_UDP_L4 if gso else GSO_NONE,
-                        gso_size=cut if gso else 0)
+        return tx_frame(
+            UDP(sport=1, dport=2, len=8 + size),
+            payload,
+            gso_type=GSO_UDP_L4 if gso else GSO_NONE,
+            gso_size=cut if gso else 0,
+        )
 
     first, second = (on_core(core, lambda: accel.finish(frame(), caps)) for core in (native, _pure))
     assert first == second
@@ -295,9 +333,8 @@ def test_finish_udp(size, cut, caps, gso):
 def test_a_device_with_offloads_gets_the_super_segment_whole():
     caps = CAPS[-1]
     frame = tx_frame(TCP(flags="PAC"), bytes(5000), gso_type=GSO_TCPV4, gso_size=1460)
-    (data, flags, gso_type, gso_size, csum_start, csum_offset), = accel.finish(frame, caps)
-    assert (flags, gso_type, gso_size, csum_start, csum_offset) == (
-        VNET_NEEDS_CSUM, GSO_TCPV4 | GSO_ECN, 1460, 34, 16)
+    ((data, flags, gso_type, gso_size, csum_start, csum_offset),) = accel.finish(frame, caps)
+    assert (flags, gso_type, gso_size, csum_start, csum_offset) == (VNET_NEEDS_CSUM, GSO_TCPV4 | GSO_ECN, 1460, 34, 16)
     assert len(data) == 54 + 5000
     # The field holds the folded pseudo-header sum, not inverted (Linux virtio_net_hdr).
     pseudo = data[26:34] + struct.pack("!HH", 6, 5020)
@@ -309,7 +346,7 @@ def test_a_device_with_offloads_gets_the_super_segment_whole():
 def test_udp_checksum_is_never_sent_as_zero(core):
     def checksum_of(text):
         frame = tx_frame(UDP(sport=1, dport=2, len=10), text)
-        (data, *_), = on_core(core, lambda: accel.finish(frame, Caps()))
+        ((data, *_),) = on_core(core, lambda: accel.finish(frame, Caps()))
         return data[40:42]
 
     # Adding the checksum of (…, 0) as data makes the sum all ones, and its complement zero.
@@ -317,7 +354,7 @@ def test_udp_checksum_is_never_sent_as_zero(core):
 
 
 @given(frame=spoiled(), offload=vnet, caps=st.sampled_from(CAPS))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_finish_raw_survives_anything_alike(frame, offload, caps):
     raw = (frame, *offload)
     first, second = (on_core(core, lambda: accel.finish_raw(raw, caps)) for core in (native, _pure))

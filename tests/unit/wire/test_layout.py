@@ -14,8 +14,14 @@ DEFINES = {name: int(value) for name, value in re.findall(r"#define TS_(\w+) (\d
 
 @pytest.mark.parametrize("name", DEFINES)
 def test_constant(name):
-    for prefix, home in (("KIND_", burst), ("ROW_", burst), ("VNET_", frame), ("GSO_", frame), ("CAP_", frame),
-                         ("HEADER_ROOM", frame)):
+    for prefix, home in (
+        ("KIND_", burst),
+        ("ROW_", burst),
+        ("VNET_", frame),
+        ("GSO_", frame),
+        ("CAP_", frame),
+        ("HEADER_ROOM", frame),
+    ):
         if name.startswith(prefix) and name not in {"GSO_UDP", "GSO_TCPV6"}:  # only C tells these apart
             assert getattr(home, name) == DEFINES[name]
             return
