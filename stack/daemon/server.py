@@ -22,6 +22,7 @@ from stack.daemon.services.simple import DATAGRAMS, STREAMS, Datagrams
 from stack.daemon.settings import Settings
 from stack.daemon.terminal import StatusLine
 from stack.device.base import Device
+from stack.wire import accel
 from stack.trace import Trace
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ class Daemon:
         control = ControlServer(self)
         await control.start(listener)
         logger.info("up", extra={"fields": {"device": settings.dev, "address": settings.address}})
+        if accel.backend != "c":
+            logger.warning("running without the compiled core, many times slower")
         on_ready()
         ticking = loop.create_task(self._tick())
         gone = await self._first_of(self._stop.wait(), asyncio.shield(host.driver.closed)) == 1

@@ -34,7 +34,7 @@ except ImportError:  # no wheel for this platform
     pytun = None
 try:
     from stack.device import _io
-except ModuleNotFoundError:  # not built here
+except ImportError:  # not built here
     NATIVE = False
 else:
     NATIVE = accel.backend == "c"

@@ -39,7 +39,7 @@ _open: Callable[[], int]
 _set: Callable[[int, int], int]
 try:
     from stack.device import _io
-except ModuleNotFoundError:  # not built here
+except ImportError:  # not built here
     _open, _set = _open_plain, _set_plain
 else:
     _open, _set = _io.lib.ts_timer_open, _io.lib.ts_timer_set
