@@ -149,7 +149,8 @@ class IcmpLayer:
         quoted = message[icmp.HLEN:]
         mtu = message[6] << 8 | message[7] if kind == ErrorKind.FRAG_NEEDED else 0
         err = icmp.parse_quoted(kind, message[1], quoted, mtu) if kind is not None else None
-        if err is None:
+        if err is None or 0 < mtu < ipv4.MIN_MTU:
+            # RFC 5927 §7.2 (5927-2): no router may need less than every link carries
             ip.stats.drops[DropReason.ICMP_MALFORMED] += 1
             return
         if err.kind == ErrorKind.FRAG_NEEDED:

@@ -14,6 +14,7 @@ from stack.config import IpConfig, Rng
 from stack.host.forwarder import Forwarder
 from stack.host.icmp_layer import IcmpEcho, IcmpLayer
 from stack.host.ip_output import IpOutput
+from stack.host.loopback import LoopBurst
 from stack.host.udp_layer import UdpLayer
 from stack.ip.reassembly import Datagram, Reassembly
 from stack.stats import Counter, DropReason, Stats
@@ -102,7 +103,7 @@ class IpLayer(IpOutput):
         interface = self.interfaces.get(ifindex)
         if interface is None:
             return self._drop(DropReason.IP_WRONG_INTERFACE, index)
-        if not self._source_ok(row[0] >> 32, burst, index):
+        if not self._source_ok(row[0] >> 32, burst):
             return self._drop(DropReason.IP_MARTIAN_SOURCE, index)
         group = dst == LIMITED_BROADCAST or dst in interface.broadcasts or dst in interface.groups
         if flags & ROW_LINK_GROUP and not group:
@@ -125,12 +126,11 @@ class IpLayer(IpOutput):
         self._forwarder.forward(interface, burst, index, row, now)
         return False
 
-    def _source_ok(self, src: int, burst: Burst, index: int) -> bool:
+    def _source_ok(self, src: int, burst: Burst) -> bool:
         """One host, and not this one, unless the frame is one that we sent to ourselves.  RFC 1122 §3.2.1.3 (IP-3)."""
-        if src in self.local_addrs:
-            at = burst.meta_at(index)[0]
-            return burst.pool[at + 6:at + 12] == burst.pool[at:at + 6]
-        return is_unicast(src) and src not in self._impossible_sources
+        if src in self._impossible_sources:
+            return src in self.local_addrs and isinstance(burst, LoopBurst)
+        return is_unicast(src)
 
     def _options_ok(self, burst: Burst, index: int, now: int) -> bool:
         """RFC 1122 §3.2.1.8 (IP-8): unknown options are ignored, wrong lengths reported, source routes refused."""

@@ -15,7 +15,15 @@ Errors that belong to a transport are left in `errors`; frames to ourselves in `
 from typing import Final
 
 from stack.config import NEVER, IpConfig, Rng
-from stack.errors import AddressInUse, AddressNotAvailable, ConfigError, InvalidAddress, NetworkUnreachable, StackError
+from stack.errors import (
+    AddressInUse,
+    AddressNotAvailable,
+    ConfigError,
+    InvalidAddress,
+    NetworkUnreachable,
+    NoBufferSpace,
+    StackError,
+)
 from stack.host.arp_layer import ArpLayer
 from stack.host.interface import Interface
 from stack.host.loopback import LOOPBACK_MTU, LoopSink
@@ -28,6 +36,7 @@ from stack.stats import Counter, DropReason, Stats
 from stack.trace import Trace
 from stack.wire import accel, ipv4
 from stack.wire.addr import (
+    ALL_HOSTS,
     LIMITED_BROADCAST,
     MAC_BROADCAST,
     MAC_ZERO,
@@ -45,6 +54,7 @@ from stack.wire.udp import pseudo_sum
 
 MAX_PATHS: Final = 4096
 MAX_ERRORS: Final = 256
+MAX_GROUPS: Final = 256  # per interface
 _SEND_FLAGS: Final = FILL_IP | NEEDS_CSUM
 _NO_OFFLOAD: Final = Caps()
 
@@ -165,6 +175,19 @@ class IpOutput:
         self._sync()
         return removed
 
+    def join_group(self, ifindex: int, group: int) -> None:
+        """Accept datagrams to a multicast group on an interface.  Raises InvalidAddress, NoBufferSpace."""
+        groups = self._interface(ifindex).groups
+        if not is_multicast(group):
+            raise InvalidAddress(f"{format_addr(group)} is not a multicast group")
+        if len(groups) >= MAX_GROUPS:
+            raise NoBufferSpace("too many multicast groups")
+        groups.add(group)
+
+    def leave_group(self, ifindex: int, group: int) -> None:
+        """No longer accept a group; all of one host stay in 224.0.0.1 (RFC 1112 §7.2)."""
+        self._interface(ifindex).groups -= {group} - {ALL_HOSTS}
+
     def is_local(self, addr: int) -> bool:
         """One of our own addresses, on any interface."""
         return addr in self.local_addrs
@@ -277,7 +300,8 @@ class IpOutput:
             mac = interface.mac
         else:
             mac = multicast_mac(path.dst) if path.kind == out.MULTICAST else MAC_BROADCAST
-        path.build_prefix(mac, interface.mac, self.config.ttl)
+        # RFC 1112 §6.1: a multicast goes no further than the link unless the application says so
+        path.build_prefix(mac, interface.mac, 1 if path.kind == out.MULTICAST else self.config.ttl)
         path.generation = self.generation
         return None
 
@@ -293,13 +317,14 @@ class IpOutput:
 
         RFC 1191 §5; an old 4.2BSD router may quote the length with the header's added, which errs on the low side.
         """
-        return max(err.mtu, ipv4.MIN_MTU) if err.mtu else plateau_below(err.total)
+        return err.mtu or plateau_below(err.total)
 
     def confirm(self, path: Path, now: int) -> None:
         """A transport sees progress on this path: its first hop is alive.  RFC 1122 §2.3.2.1, RFC 4861 §7.3.1."""
         entry = self.neighbors.get(path.ifindex, path.next_hop)
         if entry is not None:
             self.neighbors.confirm(entry, now)
+            self._sync()
 
     def negative_advice(self, path: Path, now: int) -> None:
         """A transport retransmits in vain (RFC 9293 §3.8.3, R1): check the first hop.  RFC 1122 §3.3.1.4."""

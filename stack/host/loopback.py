@@ -11,8 +11,14 @@ MAX_PENDING: Final = 256
 LOOPBACK_MTU: Final = 65_535
 
 
+class LoopBurst(Burst):
+    """One frame that this host sent to itself: only such may have a source of ours."""
+
+    __slots__ = ()
+
+
 class LoopSink(FrameSink):
-    """Turns each frame into a one-frame Burst in `out`, which the Host feeds to its own `receive`."""
+    """Turns each frame into a LoopBurst in `out`, which the Host feeds to its own `receive`."""
 
     __slots__ = ("_ifindex", "_mac", "_out", "_stats", "caps")
 
@@ -29,7 +35,7 @@ class LoopSink(FrameSink):
             if len(self._out) >= MAX_PENDING:
                 self._stats.drops[DropReason.TX_DEVICE_FULL] += 1
                 return False
-            burst = Burst(0, 1)
+            burst = LoopBurst(0, 1)
             accel.load_burst(burst, (item,), self._mac)
             self._out.append((self._ifindex, burst))
         return True

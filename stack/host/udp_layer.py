@@ -6,6 +6,7 @@ Theory of operation.  `_ports` holds all endpoints by local port.  A unicast dat
 is put in `ready`.
 """
 
+import errno
 from typing import Final
 
 from stack.config import IpConfig, Rng
@@ -157,7 +158,7 @@ class UdpLayer:
         ip = self._ip
         path = ip.path(raddr, endpoint.local_addr)
         if path.kind == out.BROADCAST and not endpoint.broadcast:
-            raise InvalidAddress("broadcast was not asked for on this endpoint")
+            raise InvalidAddress("broadcast was not asked for on this endpoint", errno.EACCES)
         frame = self._frame
         _pack_header(frame.header, L4_OFF, endpoint.local_port, rport, length + 8, 0)
         frame.header_end = _HEADER_END

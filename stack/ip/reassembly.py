@@ -30,7 +30,7 @@ Key = tuple[int, int, int, int]
 class Datagram:
     """One datagram in progress, or complete."""
 
-    __slots__ = ("cost", "end", "expires_at", "first_header", "got", "have", "ifindex", "key", "offsets", "pieces",
+    __slots__ = ("condemned", "cost", "end", "expires_at", "first_header", "got", "ifindex", "key", "offsets", "pieces",
                  "tos")
 
     def __init__(self, key: Key, ifindex: int, expires_at: int) -> None:
@@ -43,7 +43,7 @@ class Datagram:
         self.end = -1  # length of the whole payload, -1 until the last fragment came
         self.first_header = b""  # IP header of fragment 0
         self.tos = 0
-        self.have = True  # False: condemned
+        self.condemned = False
         self.cost = DATAGRAM_COST
 
     def payload(self) -> bytes:
@@ -89,7 +89,7 @@ class Reassembly:
             datagram = Datagram(key, ifindex, now + self._config.reassembly_timeout_us)
             self._table[key] = datagram
             self.used += datagram.cost
-        if not datagram.have or not self._place(datagram, offset, data, more=more):
+        if datagram.condemned or not self._place(datagram, offset, data, more=more):
             self._condemn(datagram)
             return None
         self._note_header(datagram, header, ip, first=offset == 0)
@@ -154,7 +154,7 @@ class Reassembly:
 
     def _condemn(self, datagram: Datagram) -> None:
         self._stats.drops[DropReason.IP_FRAG_OVERLAP] += 1
-        datagram.have = False
+        datagram.condemned = True
         datagram.offsets.clear()
         datagram.pieces.clear()
         self.used -= datagram.cost - DATAGRAM_COST
@@ -181,6 +181,6 @@ class Reassembly:
             _, datagram = self._table.popitem(last=False)
             self.used -= datagram.cost
             self._stats.drops[DropReason.IP_FRAG_TIMEOUT] += 1
-            if datagram.first_header and datagram.have:
+            if datagram.first_header and not datagram.condemned:
                 reports.append((datagram.ifindex, datagram.first_header + datagram.pieces[0]))
         return reports

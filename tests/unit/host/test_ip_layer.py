@@ -3,7 +3,14 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption, fragment
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
-from stack.errors import AddressInUse, AddressNotAvailable, ConfigError, InvalidAddress, NetworkUnreachable
+from stack.errors import (
+    AddressInUse,
+    AddressNotAvailable,
+    ConfigError,
+    InvalidAddress,
+    NetworkUnreachable,
+    NoBufferSpace,
+)
 from stack.ip import output as out
 from stack.stats import Counter, DropReason
 from stack.wire import accel
@@ -56,6 +63,38 @@ def test_impossible_sources(s, src):
     assert s.take() == []
     assert s.delivered == []
     assert s.drops(DropReason.IP_MARTIAN_SOURCE) == 3
+
+
+@rfc("1122", "3.2.1.3", "IP-3")
+def test_a_frame_from_the_wire_that_pretends_to_be_our_own(s):
+    s.rx(ping(src=OUR_IP), tcp(src=OUR_IP), src=OUR_MAC)
+    assert s.take() == []
+    assert s.delivered == []
+    assert s.drops(DropReason.IP_MARTIAN_SOURCE) == 2
+
+
+@rfc("1122", "3.2.1.3", "IP-2")
+def test_a_group_is_heard_once_it_is_joined(s):
+    e = s.ip.udp.open(0, 9)
+    group = A("239.1.1.1")
+
+    def heard():
+        s.rx(udp(1, 9, dst="239.1.1.1"), dst="01:00:5e:01:01:01")
+        return len(e.recv_all())
+
+    assert heard() == 0
+    s.ip.join_group(1, group)
+    assert heard() == 1
+    s.ip.leave_group(1, group)
+    assert heard() == 0
+    s.ip.leave_group(1, A("224.0.0.1"))
+    s.rx(udp(1, 9, dst="224.0.0.1"), dst="01:00:5e:00:00:01")
+    assert len(e.recv_all()) == 1
+    with pytest.raises(InvalidAddress):
+        s.ip.join_group(1, PEER)
+    with pytest.raises(NoBufferSpace):
+        for n in range(300):
+            s.ip.join_group(1, group + n)
 
 
 @rfc("1122", "3.3.6", "IP-11")
@@ -294,7 +333,9 @@ def test_broadcast_and_multicast_have_link_addresses_of_their_own(s):
     e = s.ip.udp.open(0, 9, broadcast=True)
     for dst in ("255.255.255.255", "198.18.0.255", "239.129.1.2"):
         s.ip.udp.send(e, b"x", A(dst), 9, s.now)
-    assert [f.dst for f in s.take()] == [BROADCAST, BROADCAST, "01:00:5e:01:01:02"]
+    frames = s.take()
+    assert [f.dst for f in frames] == [BROADCAST, BROADCAST, "01:00:5e:01:01:02"]
+    assert [f[IP].ttl for f in frames] == [64, 64, 1]
 
 
 @rfc("1122", "3.2.1.3", "IP-12")
