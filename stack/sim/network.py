@@ -72,7 +72,7 @@ class SimHost(Protocol):
         """Do what fell due."""
 
     def poll_transmit(self, now: int) -> bool:
-        """Send what may be sent; True when there is more to send."""
+        """Send what may be sent; True when there is more to do, to send or to tell the application."""
 
     def poll_events(self) -> Sequence[object]:
         """Endpoints with events for the application."""
@@ -105,11 +105,12 @@ class Node:
 
     def work(self, now: int) -> None:
         """Let the applications and the host act on what has happened."""
-        for endpoint in cast("Sequence[Endpoint]", self.host.poll_events()):
-            if endpoint.user is not None:
-                endpoint.user.on_events(endpoint.take_events())
-        while self.host.poll_transmit(now):
-            pass
+        more = True
+        while more:
+            for endpoint in cast("Sequence[Endpoint]", self.host.poll_events()):
+                if endpoint.user is not None:
+                    endpoint.user.on_events(endpoint.take_events())
+            more = self.host.poll_transmit(now)
 
 
 class Port(FrameSink):

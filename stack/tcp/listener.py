@@ -140,7 +140,8 @@ class Listener:
         age = (tick_now - (iss >> 27)) & 0x1F
         if age >= COOKIE_AGE or len(self.accept_queue) >= self.backlog:
             return None
-        mac = cookie_mac(self.secret, laddr, self.local_port, raddr, rport, irs, tick_now - age)
+        tick = (tick_now - age) & MASK  # in the clock's first minute there is no tick before this one
+        mac = cookie_mac(self.secret, laddr, self.local_port, raddr, rport, irs, tick)
         if mac != iss & 0xFFFFFF:
             return None
         _, ts_offset = initial_sequence(self.secret, laddr, self.local_port, raddr, rport, 0)

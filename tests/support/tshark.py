@@ -122,7 +122,9 @@ def source(row: Row) -> str:
 
 def broken(row: Row) -> list[str]:
     """Malformed content and bad checksums (status 0: bad; 1: good; 2, 3: not checked or not there)."""
-    found = ["malformed packet"] if row["_ws.malformed"] else []
+    # A TCP header with an impossible length is taken apart only as far as its numbers.
+    cut = row["tcp.seq_raw"] and not row["tcp.flags"]
+    found = ["malformed packet"] if row["_ws.malformed"] or cut else []
     return found + [f"bad {name} checksum" for name in CHECKSUMS if first(row, f"{name}.checksum.status") == "0"]
 
 

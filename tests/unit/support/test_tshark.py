@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from struct import pack
 
 import pytest
 
 from stack.device.pcapng import INBOUND, OUTBOUND, PcapngWriter
 from tests.support import tshark
-from tests.support.frames import A, B, Conversation, arp_frame, tcp_frame, udp_frame
+from tests.support.frames import A, B, Conversation, arp_frame, inet_sum, ipv4_frame, tcp_frame, udp_frame
 
 OURS = ("10.0.0.1",)
 
@@ -63,10 +64,19 @@ def our_segment(**changed: int) -> bytes:
     return tcp_frame(A, B, "PA", numbers["seq"], numbers["ack"], data=b"z" * 10)
 
 
+def bogus_header_length() -> bytes:
+    """A data offset of 16 bytes, and a checksum that agrees."""
+    good = our_segment()
+    segment = good[34:46] + b"\x40" + good[47:50] + bytes(2) + good[52:]
+    checksum = inet_sum(A.ip + B.ip + pack("!HH", 6, len(segment)) + segment)
+    return ipv4_frame(A, B, 6, segment[:16] + pack("!H", checksum) + segment[18:])
+
+
 FAULTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "TCP checksum": (lambda: flip(our_segment(), 60), "bad tcp checksum"),
     "IP checksum": (lambda: flip(our_segment(), 22), "bad ip checksum"),
     "UDP checksum": (lambda: flip(udp_frame(A, B, b"hello"), 44), "bad udp checksum"),
+    "TCP header length": (bogus_header_length, "malformed packet"),
     "malformed": (lambda: arp_frame(A, B)[:30], "malformed packet"),
     "beyond window": (lambda: our_segment(seq=2_001 + 65_535 - 9), "1 bytes beyond the window of the peer"),
     "ACK of unseen data": (lambda: our_segment(ack=5_002), "acknowledges 5002, but the peer has sent up to 5001 only"),
