@@ -18,7 +18,7 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && "$python" -c '' 2>/de
     exit 0
 fi
 
-scripts/bootstrap.sh "$profile"
+scripts/bootstrap.sh "$profile" || echo "setup: not all packages could be installed; going on without them" >&2
 
 if ! { "$python" -m pip --version && [ "$(cat .venv/.place)" = "$(pwd)" ]; } >/dev/null 2>&1; then
     base=$(scripts/find-python.sh)

@@ -22,8 +22,8 @@ from stack.daemon.services.simple import DATAGRAMS, STREAMS, Datagrams
 from stack.daemon.settings import Settings
 from stack.daemon.terminal import StatusLine
 from stack.device.base import Device
-from stack.wire import accel
 from stack.trace import Trace
+from stack.wire import accel
 
 logger = logging.getLogger(__name__)
 
