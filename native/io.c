@@ -10,6 +10,8 @@
 #define VNET_HLEN 10
 /* One IP packet of 64 KiB with its link and virtio headers: the most that one read gives. */
 #define READ_ROOM (65536 + 64)
+#define ALIGN 64 /* a cache line: where each read begins in the pool */
+_Static_assert(READ_ROOM % ALIGN == 0, "rounding up stays within the room of a read");
 
 typedef struct {
     uint8_t flags, gso_type;
@@ -43,7 +45,7 @@ int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta
         if (got < (ssize_t)head)
             break;
         note_frame(&meta[n], pool + at + head, at + head, (uint32_t)got - head, tap->vnet);
-        at += ((uint32_t)got + 63) & ~63u;
+        at += ((uint32_t)got + ALIGN - 1) / ALIGN * ALIGN;
         n++;
     }
     /* Frames first: an error that lasts is met again by the next call. */

@@ -38,6 +38,7 @@ except ImportError:  # not built here
     NATIVE = False
 else:
     NATIVE = accel.backend == "c"
+    _rx_burst, _tx_send = _io.lib.ts_rx_burst, _io.lib.ts_tx_send
 
 # Linux UAPI linux/if_tun.h, linux/sockios.h
 TUNSETIFF: Final = 0x400454CA
@@ -122,7 +123,7 @@ class TapDevice(Device):
                     "fd": self._fd,
                     "mac": mac,
                     "vnet": int(offload),
-                    "gro": int(not offload),
+                    "gro": int(not caps.tso4),
                     "caps": caps.bits,
                     "max_gso": caps.max_gso,
                 },
@@ -143,7 +144,7 @@ class TapDevice(Device):
                 raise _gone(self.name, exc.errno) from exc
         if burst is not self._burst:
             self._bind_burst(burst)
-        count = _io.lib.ts_rx_burst(*self._rx_args)
+        count = _rx_burst(*self._rx_args)
         if count < 0:
             burst.count = 0
             raise _gone(self.name, -count)
@@ -158,7 +159,7 @@ class TapDevice(Device):
             if frame.header is not self._header:
                 self._bind_header(frame.header)
             payload = frame.payload
-            code = _io.lib.ts_tx_send(
+            code = _tx_send(
                 self._tap,
                 frame.start,
                 frame.header_end,
@@ -181,7 +182,7 @@ class TapDevice(Device):
         return False
 
     def flush(self) -> None:
-        """Nothing: `send` does not batch."""
+        """Nothing: each frame is a system call of its own, so that batching would only add a copy."""
 
     def close(self) -> None:
         """Give the descriptor back; an interface that is not persistent disappears."""

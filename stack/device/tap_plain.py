@@ -44,7 +44,7 @@ class PlainTap:
             frames.append(self._raw(data))
             at += len(data) + 63
         accel.load_burst(burst, frames, self._mac)
-        return burst.count if self._vnet else accel.merge_burst(burst)
+        return burst.count if self._caps.tso4 else accel.merge_burst(burst)
 
     def _raw(self, data: bytes) -> accel.Raw:
         if not self._vnet or len(data) < _VNET.size:

@@ -23,7 +23,7 @@ def _pointer(data: Data) -> "CData | bytes":
 
 def partial_sum(data: Data, start: int = 0) -> int:
     """RFC 1071 sum of `data` added to the folded sum `start`; folded, not inverted."""
-    return lib.ts_sum(_pointer(data), len(data), start)
+    return lib.ts_sum(data if isinstance(data, bytes) else _pointer(data), len(data), start)
 
 
 def update_checksum(checksum: int, old16: int, new16: int) -> int:

@@ -66,6 +66,7 @@ OPT_TIMESTAMPS = 8
 OPT_TIMESTAMPS_LEN = 10
 TCP_FIN_PSH = 0x09
 TCP_CWR = 0x80
+TX_LIMIT = 1 << 24  # longer parts are refused, as C refuses them
 GSO_KNOWN = (1, 3, 4, 5)  # TCPv4, UDP (UFO), TCPv6, UDP_L4
 
 _TWO = Struct("!H")
@@ -456,6 +457,8 @@ def tx_complete(
     Returns wire frames << 16 | virtio gso_type << 8 | virtio flags; 0 for a frame that cannot be sent.
     """
     if not (0 <= start <= end <= len(header) and pay_off >= 0 and 0 <= pay_len <= len(payload) - pay_off):
+        return 0
+    if end - start > TX_LIMIT or pay_len > TX_LIMIT:
         return 0
     with memoryview(header) as whole, whole[start:end] as head:
         text = memoryview(payload)[pay_off : pay_off + pay_len]
