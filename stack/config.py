@@ -78,7 +78,7 @@ class IpConfig:
     arp_probe: bool = True  # RFC 5227: probe before an address is used
     arp_optimistic: bool = True  # use the address while it is being probed (as RFC 4429 does for IPv6)
     arp_entries: int = 4096
-    arp_queue_frames: int = 16  # waiting frames per unresolved neighbour
+    arp_queue_frames: int = 64  # waiting packets per unresolved neighbour; 45 are one datagram of 65507 bytes
     arp_queue_bytes: int = 256 << 10
     arp_reachable_us: int = 30 * SECOND
     arp_retry_us: int = 1 * SECOND  # RFC 1122 §2.3.2.1: at most one request a second
