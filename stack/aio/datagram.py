@@ -9,10 +9,9 @@ import asyncio
 from typing import Any
 
 from stack.aio.driver import Driver
-from stack.aio.sockets import Address, UdpSocket, sockaddr
+from stack.aio.sockets import Address, UdpSocket, from_sockaddr, sockaddr
 from stack.errors import DeviceGone
 from stack.udp.endpoint import UdpEndpoint
-from stack.wire.addr import parse_addr
 
 _LOST = 1 << 16  # our own event bit: call connection_lost
 
@@ -65,13 +64,13 @@ class StackDatagramTransport(asyncio.DatagramTransport):
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self._peer is not None:
-            if addr is not None and (parse_addr(addr[0]), addr[1]) != self._peer:
+            if addr is not None and from_sockaddr(addr) != self._peer:
                 raise ValueError(f"Invalid address: must be None or {sockaddr(*self._peer)}")
             target, port = self._peer
         elif addr is None:
             raise ValueError("an address is needed: the endpoint has no fixed peer")
         else:
-            target, port = parse_addr(addr[0]), addr[1]
+            target, port = from_sockaddr(addr)
         if self._closing:
             return
         driver = self._driver

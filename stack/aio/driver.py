@@ -197,7 +197,7 @@ class Driver:
         try:
             while True:
                 if not rx_burst(burst):
-                    if empty >= spin:
+                    if empty >= spin or self._more:
                         break
                     empty += 1
                     continue
@@ -235,15 +235,16 @@ class Driver:
         return self.spin
 
     def _on_timer(self) -> None:
-        """The timer fired; it is set anew (which also makes it unreadable)."""
+        """The timer fired; it is set anew or disarmed, which also makes it unreadable."""
         self._timer_at = NEVER
-        self._timer.disarm()
         now = self.clock()
         for port in tuple(self._ports):
             if port.device.deadline <= now and not self.closed.done():
                 port.device.on_timer(now)
                 self.read(port)
         self._run_pass()
+        if self._timer_at == NEVER:
+            self._timer.disarm()
 
     def _flush(self) -> None:
         """Application code asked for a pass."""

@@ -25,7 +25,7 @@ from stack.aio.sockets import Address
 from stack.aio.transports import StackTransport
 from stack.config import HostConfig, Rng, TcpConfig
 from stack.device.base import Device
-from stack.errors import InvalidAddress
+from stack.errors import InvalidAddress, NetworkUnreachable
 from stack.host.host import Host
 from stack.host.icmp_layer import EchoReply
 from stack.tcp.connection import Connection
@@ -131,7 +131,7 @@ class AsyncHost:
         Cancelling it aborts the attempt.
         """
         context = _client_context(ssl, server_hostname)
-        local, local_port = (await self._resolve(local_addr[0]), local_addr[1]) if local_addr else (ANY, 0)
+        local, local_port = await self._local(local_addr)
         remote = await self._resolve(host)
         protocol = protocol_factory()
         if context is None:
@@ -172,7 +172,7 @@ class AsyncHost:
 
         Raises AddressInUse, AddressNotAvailable, InvalidAddress.
         """
-        addr = await self._resolve(host) if host else ANY
+        addr, _ = await self._local((host or "", port))
         driver = self.driver
 
         def accept(conn: Connection, server: StackServer) -> StackTransport:
@@ -221,12 +221,16 @@ class AsyncHost:
         Raises AddressInUse, AddressNotAvailable, InvalidAddress.
         """
         driver = self.driver
-        local, local_port = (await self._resolve(local_addr[0]), local_addr[1]) if local_addr else (ANY, 0)
+        local, local_port = await self._local(local_addr)
         peer = (await self._resolve(remote_addr[0]), remote_addr[1]) if remote_addr else None
+        protocol = protocol_factory()
         endpoint = self.host.udp_open(local, local_port, driver.time(), reuse=reuse_port, broadcast=allow_broadcast)
         if peer is not None:
-            self.host.udp_connect(endpoint, *peer)
-        protocol = protocol_factory()
+            try:
+                self.host.udp_connect(endpoint, *peer)
+            except BaseException:
+                self.host.udp_close(endpoint)
+                raise
         transport = StackDatagramTransport(driver, endpoint, protocol, peer)
         protocol.connection_made(transport)
         return transport, protocol
@@ -269,7 +273,15 @@ class AsyncHost:
 
     # -- names
 
+    async def _local(self, address: Address | None) -> tuple[int, int]:
+        """(address, port) of this host; an empty address is any."""
+        if address is None:
+            return ANY, 0
+        return await self._resolve(address[0]) if address[0] else ANY, address[1]
+
     async def _resolve(self, name: str) -> int:
+        if ":" in name:
+            raise NetworkUnreachable(f"{name}: this host speaks no IPv6")
         try:
             return parse_addr(name)
         except InvalidAddress:

@@ -14,7 +14,7 @@ import sys
 from stack.aio.driver import Driver
 from stack.config import MS, SECOND
 from stack.tcp.connection import Connection
-from stack.wire.addr import format_addr
+from stack.wire.addr import format_addr, parse_addr
 
 Address = tuple[str, int]
 
@@ -34,11 +34,17 @@ _SETTINGS = {
 }
 
 _text = functools.lru_cache(maxsize=4096)(format_addr)
+_number = functools.lru_cache(maxsize=4096)(parse_addr)
 
 
 def sockaddr(addr: int, port: int) -> Address:
     """(text, port) as the socket module writes it."""
     return (_text(addr), port)
+
+
+def from_sockaddr(address: Address) -> tuple[int, int]:
+    """(address, port) as the Host takes them.  Raises InvalidAddress."""
+    return _number(address[0]), address[1]
 
 
 def option_value(value: int | bytes) -> int:

@@ -45,8 +45,8 @@ class StackTransport(asyncio.Transport):
     """A stream transport.  Made by AsyncHost; all methods as documented for asyncio.Transport."""
 
     __slots__ = ("_buffered", "_closing", "_conn", "_driver", "_dropped", "_eof_done", "_eof_seen", "_eof_written",
-                 "_error", "_high", "_lost", "_low", "_paused", "_protocol", "_server", "_socket", "_waiter", "_writes_ignored",
-                 "_writing_paused")
+                 "_error", "_high", "_lost", "_low", "_paused", "_protocol", "_server", "_socket", "_waiter",
+                 "_writes_ignored", "_writing_paused")
 
     # asyncio.sslproto and loop.start_tls ask for this
     _start_tls_compatible = True
@@ -94,7 +94,7 @@ class StackTransport(asyncio.Transport):
             if events & CLOSED:
                 self._forget()
             return
-        if events & CONNECTED and self._waiter is not None:
+        if events & CONNECTED and self._waiter is not None and not self._closing:
             self._connected()
         if events & EOF:
             self._eof_seen = True
@@ -147,7 +147,7 @@ class StackTransport(asyncio.Transport):
             self._waiter = None
             self._closing = self._lost = True
         elif not self._lost:
-            self._closing = True
+            self._closing = self._dropped = True
             self._error = exc
             self._connection_lost()
 

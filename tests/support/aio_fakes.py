@@ -76,9 +76,6 @@ class FakeConnection:
         self.inbox.clear()
         return chunks
 
-    def release(self, now: int) -> None:
-        """The application has gone."""
-
     def close(self, now):
         self.closed += 1
 

@@ -1,4 +1,4 @@
-"""Two ends that can talk: kernel sockets over loopback, or two of our hosts on a virtual link.
+"""Two ends that can talk: kernel sockets over loopback, two of our hosts on a virtual link, or one of each on a TAP.
 
 The same test body runs on both (`net.client`, `net.server`, `net.ip`), so that what is asserted is what asyncio
 does over the kernel.
@@ -8,6 +8,7 @@ import asyncio
 
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig, IpConfig
+from stack.device.tap import TapDevice
 from stack.device.virtual import FULL_OFFLOAD, link
 
 CLIENT_IP, SERVER_IP = "10.0.0.1", "10.0.0.2"
@@ -28,7 +29,7 @@ class KernelEnd:
 
 class KernelNet:
     ip = "127.0.0.1"
-    ours = False
+    client_is_ours = False
 
     async def __aenter__(self):
         self.client = self.server = KernelEnd()
@@ -40,7 +41,7 @@ class KernelNet:
 
 class StackNet:
     ip = SERVER_IP
-    ours = True
+    client_is_ours = True
 
     def __init__(self, caps=FULL_OFFLOAD, config=CONFIG, wrap=lambda device: device):
         self.caps = caps
@@ -59,3 +60,26 @@ class StackNet:
         # half a second is ample between two hosts in one process
         for host in (self.client, self.server):
             await host.aclose(0.5)
+
+
+class TapNet:
+    """Our host and the kernel, each other's peers.  The calling thread is in `namespace`."""
+
+    def __init__(self, namespace, *, client_is_ours, offload):
+        self.namespace = namespace
+        self.client_is_ours = client_is_ours
+        self.offload = offload
+        self.ip = CLIENT_IP if client_is_ours else SERVER_IP  # the kernel is 10.0.0.1
+
+    async def __aenter__(self):
+        device = TapDevice("tap0", offload=self.offload)
+        device.set_up()
+        self.namespace.ip(f"address add {CLIENT_IP}/24 dev tap0")
+        self.host = AsyncHost(CONFIG)
+        self.host.add_device(device, SERVER_IP + "/24")
+        kernel = KernelEnd()
+        self.client, self.server = (self.host, kernel) if self.client_is_ours else (kernel, self.host)
+        return self
+
+    async def __aexit__(self, *exc_info):
+        await self.host.aclose(0.5)

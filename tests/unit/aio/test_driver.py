@@ -136,8 +136,7 @@ def test_spinning_rests_when_it_brings_nothing(run):
         for _ in range(40):
             device.reads = 0
             device.arrive()
-            while device.bursts:
-                await asyncio.sleep(0)
+            await settle()
             costs.append(device.reads)
         assert costs[0] == 22
         assert costs[-1] == 2
