@@ -50,7 +50,7 @@ from stack.wire.icmp import ErrorKind
 from stack.wire.seq import HALF, MASK
 from stack.wire.tcp import DEFAULT_MSS, LEN_TS, MIN_MSS
 
-_PLAIN: Final = ACK | PSH
+NOT_PSH: Final = ~PSH
 HARD_ERRORS: Final = (ErrorKind.PROTOCOL_UNREACHABLE, ErrorKind.PORT_UNREACHABLE)
 
 
@@ -317,61 +317,52 @@ class Connection:
 
     def on_segment(self, seg: Segment, now: int) -> int:
         """A segment for this connection; returns an action mask.  RFC 9293 §3.10.7."""
-        if self.state == ESTABLISHED:
+        state = self.state
+        if state == ESTABLISHED:
             rcv, snd = self.rcv, self.snd
-            length = seg.length
+            # the fast path: in order, an acceptable ACK, nothing unusual
             if (
-                seg.flags & ~PSH == ACK
-                and seg.seq == rcv.rcv_nxt
+                seg.seq == rcv.rcv_nxt
+                and seg.flags & NOT_PSH == ACK
                 and not seg.options
                 and seg.has_ts == self.ts_ok
                 and (not seg.has_ts or (seg.tsval - rcv.ts_recent) & MASK < HALF)
                 and (seg.ack - snd.snd_una) & MASK <= (snd.snd_max - snd.snd_una) & MASK
-                and length <= (rcv.rcv_adv - rcv.rcv_nxt) & MASK
+                and seg.length <= (rcv.rcv_adv - rcv.rcv_nxt) & MASK
                 and not self.released
             ):
-                return self._fast(seg, length, now)
-        if self.state >= SYN_RECEIVED:
+                self.last_rx_at = now
+                if seg.has_ts and rcv.last_ack_sent == seg.seq:  # RFC 7323 §4.3 (7323-4.3)
+                    rcv.ts_recent = seg.tsval
+                    rcv.ts_recent_at = now
+                if seg.length and seg.ack == snd.snd_una and seg.wnd << snd.snd_wscale == snd.snd_wnd:
+                    snd.snd_wl1 = seg.seq
+                    snd.snd_wl2 = seg.ack
+                    return self._take_text(rcv.on_next(seg), now)
+                snd.on_ack(seg, self.echo_rtt(seg, now) if snd.total_retrans else -1, now)
+                if self.want_writable:
+                    self.check_writable()
+                if seg.length:
+                    return OUTPUT | self._take_text(rcv.on_next(seg), now)
+                return OUTPUT
+        if state >= SYN_RECEIVED:
             return arrival.on_synchronised(self, seg, now)
-        if self.state == SYN_SENT:
+        if state == SYN_SENT:
             return arrival.on_syn_sent(self, seg, now)
         return 0
 
-    def _fast(self, seg: Segment, length: int, now: int) -> int:
-        """In order, acceptable ACK, nothing unusual."""
-        rcv, snd = self.rcv, self.snd
-        self.last_rx_at = now
-        ts_rtt_us = -1
-        if seg.has_ts:
-            if rcv.last_ack_sent == seg.seq:  # RFC 7323 §4.3 (7323-4.3)
-                rcv.ts_recent = seg.tsval
-                rcv.ts_recent_at = now
-            if snd.total_retrans:
-                ts_rtt_us = self.echo_rtt(seg, now)
-        actions = 0
-        ack = seg.ack
-        if ack != snd.snd_una or not length or seg.wnd << snd.snd_wscale != snd.snd_wnd:
-            snd.on_ack(seg, ts_rtt_us, now)
-            actions = OUTPUT
-            if self.want_writable:
-                self.check_writable()
-        else:
-            snd.snd_wl1 = seg.seq
-            snd.snd_wl2 = ack
-        if length:
-            self.events |= READABLE
-            answer = rcv.on_data(seg)
-            if answer:
-                actions |= answer
-                if answer & ACK_NOW:
-                    self.ack_now = True
-                else:
-                    self.ack_pending = True
-            elif self.timers.at[DELAYED_ACK] == NEVER:
-                self.timers.arm(DELAYED_ACK, now + self.config.delayed_ack_us)
-            if self.pending_fin >= 0:
-                actions |= arrival.take_fin(self, now)
-        return actions
+    def _take_text(self, answer: int, now: int) -> int:
+        """In-order data was taken; `answer` is what the Receiver said."""
+        self.events |= READABLE
+        if answer == ACK_LATER:
+            self.ack_pending = True
+        elif answer:
+            self.ack_now = True
+        elif self.timers.at[DELAYED_ACK] == NEVER:
+            self.timers.arm(DELAYED_ACK, now + self.config.delayed_ack_us)
+        if self.pending_fin >= 0:
+            answer |= arrival.take_fin(self, now)
+        return answer
 
     def echo_rtt(self, seg: Segment, now: int) -> int:
         """Round-trip time by the timestamp echo in microseconds (to a millisecond), or -1."""

@@ -151,6 +151,28 @@ class Receiver:
 
     # -- data
 
+    def on_next(self, seg: Segment) -> int:
+        """Take the text of a segment that begins at rcv_nxt and fits the window; as `on_data`."""
+        length = seg.length
+        off = seg.off
+        self.rcv_nxt = (self.rcv_nxt + length) & MASK
+        self.chunks.append(seg.pool[off:off + length])
+        self.queued += length
+        if length > self.rcv_mss:
+            self.rcv_mss = length
+        ofo = self.ofo
+        if ofo is not None and ofo.runs:
+            self._drain()
+            return ACK_NOW  # RFC 5681 §4.2: a filled gap is acknowledged at once
+        # RFC 9293 §3.8.6.3 (SHLD-18, SHLD-19): at least every second full-sized segment
+        self.unacked = unacked = self.unacked + length
+        if unacked >= 2 * self.rcv_mss:
+            return ACK_LATER
+        if self.quick > 0:
+            self.quick -= 1
+            return ACK_LATER
+        return 0
+
     def on_data(self, seg: Segment) -> int:
         """Take the text of an acceptable segment; returns ACK_NOW or ACK_LATER, or 0 to delay."""
         seq, length, off = seg.seq, seg.length, seg.off
@@ -167,32 +189,16 @@ class Receiver:
         length = min(length, (self.rcv_adv - seq) & MASK)
         if length <= 0:
             return ACK_NOW
-        data = seg.pool[off:off + length]
         if seq != nxt:
-            return self._on_out_of_order(seq, data)
-        self.rcv_mss = max(self.rcv_mss, length)
-        self._accept(data)
-        if self.ofo is not None and self.ofo.runs:
-            self._drain()
-            return ACK_NOW  # RFC 5681 §4.2: a filled gap is acknowledged at once
-        if old:
-            return ACK_NOW
-        return self._ack_policy(length)
+            return self._on_out_of_order(seq, seg.pool[off:off + length])
+        seg.off, seg.length = off, length
+        answer = self.on_next(seg)
+        return ACK_NOW if old else answer
 
     def _accept(self, data: bytes) -> None:
         self.rcv_nxt = (self.rcv_nxt + len(data)) & MASK
         self.chunks.append(data)
         self.queued += len(data)
-
-    def _ack_policy(self, length: int) -> int:
-        """RFC 9293 §3.8.6.3 (SHLD-18, SHLD-19): at least every second full-sized segment."""
-        self.unacked += length
-        if self.quick > 0:
-            self.quick -= 1
-            return ACK_LATER
-        if self.unacked >= 2 * self.rcv_mss:
-            return ACK_LATER
-        return 0
 
     def _on_out_of_order(self, seq: int, data: bytes) -> int:
         if self.ofo is None:
