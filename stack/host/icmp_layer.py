@@ -12,13 +12,13 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from stack.errors import NoBufferSpace
+from stack.errors import InvalidAddress, MessageTooLong, NoBufferSpace
 from stack.host.ip_output import IpOutput
 from stack.ip import output as out
 from stack.ip.icmp import IcmpLimiter, build_error, may_report
 from stack.stats import Counter, DropReason
 from stack.udp.endpoint import CLOSED, ERROR, READABLE
-from stack.wire import accel, icmp, ipv4
+from stack.wire import accel, icmp, ipv4, udp
 from stack.wire.frame import GSO_NONE, L4_OFF, TxFrame
 from stack.wire.icmp import ErrorKind, TransportError
 
@@ -232,8 +232,12 @@ class IcmpLayer:
                   laddr: int = 0) -> bool:
         """Ping: one echo request with `data`.  False: dropped and counted.
 
-        Raises NetworkUnreachable, AddressNotAvailable.
+        Raises MessageTooLong, InvalidAddress (TTL or TOS), NetworkUnreachable, AddressNotAvailable.
         """
+        if len(data) > udp.MAX_PAYLOAD:  # an ICMP header is as long as that of UDP
+            raise MessageTooLong(f"an echo of {len(data)} bytes: at most {udp.MAX_PAYLOAD} fit")
+        if not (0 <= ttl <= 255 and 0 <= tos <= 255):
+            raise InvalidAddress("TTL and TOS are 0 to 255")
         path = self._ip.path(raddr, laddr)
         seq &= 0xFFFF
         head = icmp.HEADER.pack(icmp.ECHO, 0, 0, endpoint.ident, seq)

@@ -155,6 +155,8 @@ class UdpLayer:
             rport = endpoint.remote_port
             if not raddr:
                 raise NotConnected("no destination given")
+        if not 0 < rport <= 0xFFFF or endpoint.closed:
+            raise InvalidAddress("the endpoint is closed" if endpoint.closed else f"{rport} is not a port to send to")
         ip = self._ip
         path = ip.path(raddr, endpoint.local_addr)
         if path.kind == out.BROADCAST and not endpoint.broadcast:

@@ -2,7 +2,7 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, UDPerror, fragment
 from scapy.packet import Raw
 
-from stack.errors import ConnectionRefused, HostUnreachable, NetworkUnreachable
+from stack.errors import ConnectionRefused, HostUnreachable, InvalidAddress, MessageTooLong, NetworkUnreachable
 from stack.stats import Counter, DropReason
 from stack.udp.endpoint import ERROR, READABLE
 from stack.wire.addr import parse_addr
@@ -317,6 +317,10 @@ def test_what_an_echo_endpoint_keeps_is_bounded(s):
     s.ip.icmp.close_echo(echo)
     s.rx(peer_ip() / ICMP(type=0, id=echo.ident, seq=5))
     assert not echo.replies
+    with pytest.raises(MessageTooLong):
+        s.ip.icmp.send_echo(echo, PEER, 1, bytes(65_508), s.now)
+    with pytest.raises(InvalidAddress):
+        s.ip.icmp.send_echo(echo, PEER, 1, b"", s.now, ttl=256)
     with pytest.raises(NetworkUnreachable):
         s.ip.icmp.send_echo(s.ip.open_echo(), parse_addr("8.8.8.8"), 1, b"", s.now)
 

@@ -268,6 +268,12 @@ def test_sending_that_cannot_be(s):
             s.ip.udp.send(e, b"x", dst, 9, s.now)
     with pytest.raises(InvalidAddress):
         s.ip.udp.connect(e, PEER, 0)
+    for port in (0, 65_536, -1):
+        with pytest.raises(InvalidAddress):
+            s.ip.udp.send(e, b"x", PEER, port, s.now)
+    s.ip.udp.close(e)
+    with pytest.raises(InvalidAddress):
+        s.ip.udp.send(e, b"x", PEER, 9, s.now)
     assert s.take() == []
 
 
