@@ -89,20 +89,27 @@ def citations(root: Path, known: dict[str, Requirement]) -> Iterator[Reference]:
         name = path.relative_to(root).as_posix()
         lines = path.read_text().splitlines()
         for number, line in enumerate(lines, 1):
-            for kind, rfc, section, inside, why in CITATION.findall(line):
+            for match in CITATION.finditer(line):
+                kind, rfc, section, inside, why = (group or "" for group in match.groups())
                 named = bool(inside) and all(REQUIREMENT_ID.fullmatch(i.strip()) for i in inside.split(","))
                 ids = expand(inside, known) if named else ()
-                yield Reference(name, number, rfc, section, ids, kind, sentence(why, lines[number:]) if kind else "")
+                if kind:
+                    why = sentence(why, line[: match.start()].strip(), lines[number:])
+                yield Reference(name, number, rfc, section, ids, kind, why)
 
 
-def sentence(start: str, following: list[str]) -> str:
-    """A reason that may go on in the next lines of its comment, up to the full stop."""
+def sentence(start: str, lead: str, following: list[str]) -> str:
+    """A reason up to its full stop; it may go on in the next lines of its comment or docstring.
+
+    `lead` is what stands before the citation in its line: behind code a comment has that line only.
+    """
+    goes_on = {"#": "#", "/*": "*", "*": "*", "": "", '"""': ""}.get(lead)
     text = start.strip()
-    for line in following:
-        more = line.strip().lstrip("#*/ ")
-        if not text or not more or text.endswith((".", "*/", '"""')):
+    for line in following if goes_on is not None and text else []:
+        more = line.strip()
+        if not more or not more.startswith(goes_on or "") or text.endswith((".", "*/", '"""')):
             break
-        text += f" {more}"
+        text += " " + more.lstrip("#*/ ")
     return text.partition(". ")[0].removesuffix('"""').removesuffix("*/").strip().removesuffix(".")
 
 

@@ -65,14 +65,26 @@ def test_omits_and_deviates_with_a_requirement_excuse_it(tree):
 
 
 def test_a_reason_goes_on_to_its_full_stop_and_sections_may_be_several(tree):
-    source = """
+    source = '''
+        """Theory.
+
+        OMITS RFC 793: it is
+        obsolete.  This is not the reason.
+        """
         # DEVIATES RFC 9293 §3.1, §3.5 (MUST-2): because of
         # this and that.  More about it.
-        x = 1
-    """
+        # OMITS RFC 9293 §3.5: one comment
+        x = 1  # OMITS RFC 9293 §3.1: behind code
+        # next
+    '''
     known, cited, _ = tree("stack/a.py", source)
     assert known["MUST-2"].excused == "deviates: because of this and that"
-    assert "DEVIATES RFC 9293 §3.1, §3.5: because of this and that (`stack/a.py`)" in tool.page(known, cited)
+    assert [line for line in tool.page(known, cited).splitlines() if line.startswith("- ")] == [
+        "- DEVIATES RFC 9293 §3.1, §3.5: because of this and that (`stack/a.py`)",
+        "- OMITS RFC 793: it is obsolete (`stack/a.py`)",
+        "- OMITS RFC 9293 §3.1: behind code (`stack/a.py`)",
+        "- OMITS RFC 9293 §3.5: one comment (`stack/a.py`)",
+    ]
 
 
 def test_a_departure_without_a_reason_is_a_problem(tree):
