@@ -94,8 +94,8 @@ class _Port:
 class Driver:
     """Drives `host` on `loop`.  All methods are called from the loop's thread."""
 
-    __slots__ = ("_burst", "_flush_scheduled", "_idle", "_more", "_ports", "_posted", "_timer", "_timer_at", "closed",
-                 "handlers", "host", "in_pass", "loop", "now", "spin")
+    __slots__ = ("_burst", "_closed", "_flush_scheduled", "_idle", "_more", "_ports", "_posted", "_timer", "_timer_at",
+                 "handlers", "host", "in_pass", "is_open", "loop", "now", "spin")
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop, *, spin: int = DEFAULT_SPIN) -> None:
         self.host = host
@@ -104,7 +104,8 @@ class Driver:
         self.now = self.clock()  # us; the time of the pass while there is one
         self.in_pass = False
         self.handlers: set[Handler] = set()  # every open transport, listener and datagram endpoint
-        self.closed: asyncio.Future[DeviceGone | None] = loop.create_future()
+        self.is_open = True
+        self._closed: asyncio.Future[DeviceGone | None] = loop.create_future()
         self._burst = Burst()
         self._ports: list[_Port] = []
         self._posted: list[tuple[Handler, int]] = []
@@ -173,6 +174,14 @@ class Driver:
             self._idle.set_result(None)
             self._idle = None
 
+    @property
+    def closed(self) -> "asyncio.Future[DeviceGone | None]":
+        """Done when the driver has stopped; the result is the loss of the device, or None after `close`.
+
+        Cancelling it hurts nobody else who waits.
+        """
+        return asyncio.shield(self._closed)
+
     async def drained(self) -> None:
         """Until no handler is left."""
         if self.handlers:
@@ -188,7 +197,7 @@ class Driver:
 
     def read(self, port: _Port) -> None:
         """Handle what `port` has received, until it has no more; spin a little for what comes next."""
-        if self.closed.done():
+        if not self.is_open:
             return
         host, burst, rx_burst, ifindex = self.host, self._burst, port.rx_burst, port.ifindex
         spin = self._spin_for(port)
@@ -208,11 +217,11 @@ class Driver:
                 if empty:
                     empty = 0
                     port.spins_lost = -1
+                if not self._ports:  # closed by a callback
+                    return
                 if bursts >= MAX_BURSTS:
                     port.on_frames()
                     break
-                if not self._ports:  # closed by a callback
-                    return
         except DeviceGone as exc:
             self._shut_down(exc)
             return
@@ -239,7 +248,7 @@ class Driver:
         self._timer_at = NEVER
         now = self.clock()
         for port in tuple(self._ports):
-            if port.device.deadline <= now and not self.closed.done():
+            if port.device.deadline <= now and self.is_open:
                 port.device.on_timer(now)
                 self.read(port)
         self._run_pass()
@@ -253,7 +262,7 @@ class Driver:
 
     def _run_pass(self) -> None:
         """A pass without a burst."""
-        if self.closed.done():
+        if not self.is_open:
             return
         now = self.now = time.monotonic_ns() // 1000
         self.in_pass = True
@@ -317,9 +326,10 @@ class Driver:
     # -- the end
 
     def _shut_down(self, reason: DeviceGone | None) -> None:
-        if self.closed.done():
+        if not self.is_open:
             return
-        self.closed.set_result(reason)
+        self.is_open = False
+        self._closed.set_result(reason)
         self.loop.remove_reader(self._timer.fd)
         self._timer.close()
         self._timer_at = 0  # never armed again

@@ -104,7 +104,7 @@ class AsyncHost:
         Devices are closed too.  Safe to call twice.
         """
         driver = self.driver
-        if not self._closing and not driver.closed.done():
+        if not self._closing and driver.is_open:
             self._closing = True
             for handler in list(driver.handlers):
                 handler.close()

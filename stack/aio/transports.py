@@ -76,7 +76,8 @@ class StackTransport(asyncio.Transport):
 
     def __repr__(self) -> str:
         state = "closed" if self._lost else "closing" if self._closing else "open"
-        return f"<{type(self).__name__} {state} {self._conn!r}>"
+        here, there = self.get_extra_info("sockname"), self.get_extra_info("peername")
+        return f"<{type(self).__name__} {state} {here[0]}:{here[1]} -> {there[0]}:{there[1]}>"
 
     # -- events
 

@@ -1,12 +1,12 @@
 """The contract of asyncio's transports between our stack and the Linux kernel, over a TAP device.
 
-The bodies are those of tests/unit/aio/test_contract.py, which run them with the same stack at both ends.
+The bodies are those of tests/unit/aio/test_contract*.py, which run them with the same stack at both ends.
 """
 
 import pytest
 
 from tests.support.aio_nets import TapNet
-from tests.unit.aio import test_contract as contract
+from tests.unit.aio import test_contract, test_contract_endpoints
 from tests.unit.aio.conftest import run  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.netns
@@ -19,4 +19,5 @@ def net(request, namespace):
         yield TapNet(namespace, client_is_ours=client == "ours", offload=offload != "ours-plain")
 
 
-globals().update({name: test for name, test in vars(contract).items() if name.startswith("test_")})
+for bodies in (test_contract, test_contract_endpoints):
+    globals().update({name: body for name, body in vars(bodies).items() if name.startswith("test_")})

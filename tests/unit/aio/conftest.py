@@ -5,6 +5,14 @@ import asyncio
 import pytest
 import uvloop
 
+from tests.support.aio_nets import KernelNet, StackNet
+
+
+@pytest.fixture(params=[KernelNet, StackNet], ids=["kernel", "stack"])
+def net(request):
+    """Two ends that can talk."""
+    return request.param()
+
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request):

@@ -288,6 +288,21 @@ def test_when_the_device_goes_every_handler_and_the_daemon_are_told(run):
     run(main())
 
 
+def test_giving_up_the_wait_for_the_end_does_not_bring_it(run):
+    async def main():
+        host, driver, device = await started()
+        driver.closed.cancel()
+        device.arrive()
+        await settle()
+        assert "receive" in host.log
+        waiter = driver.closed
+        driver.close()
+        assert await waiter is None
+        assert await driver.closed is None
+
+    run(main())
+
+
 def test_drained_waits_for_the_last_handler(run):
     async def main():
         _, driver, _ = await started()
