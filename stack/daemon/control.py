@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from stack.daemon.privileges import is_root, outer_uid
 from stack.errors import AddressInUse, InvalidAddress, StackError
 
 logger = logging.getLogger(__name__)
@@ -52,10 +53,13 @@ class Actor(Protocol):
 
 def default_path(device: str) -> Path:
     """Where the daemon on `device` listens unless told otherwise."""
-    if os.geteuid() == 0 and os.access("/run", os.W_OK):
+    if is_root():
         return Path("/run/tapstack") / device / "control"
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/tapstack-{os.getuid()}"  # noqa: S108  # made 0700, checked
-    return Path(runtime) / "tapstack" / device / "control"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime:
+        return Path(runtime) / "tapstack" / device / "control"
+    uid = outer_uid()
+    return Path(f"/tmp/tapstack-{os.getuid() if uid is None else uid}") / device / "control"  # noqa: S108  # owner checked
 
 
 def candidates(device: str) -> list[Path]:

@@ -35,9 +35,11 @@ def find_program(name: str) -> str:
 
 
 def _run(*argv: str, text: str | None = None) -> str:
-    done = subprocess.run(
-        [find_program(argv[0]), *argv[1:]], input=text, capture_output=True, text=True, timeout=_COMMAND_S, check=False
-    )
+    command = [find_program(argv[0]), *argv[1:]]
+    try:
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=_COMMAND_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise DeviceError(f"'{' '.join(argv)}' did not end in {_COMMAND_S:.0f} s") from None
     if done.returncode != 0:
         reason = (done.stderr or done.stdout).strip().splitlines()
         raise DeviceError(f"'{' '.join(argv)}' failed: {reason[0] if reason else 'no reason given'}")
@@ -75,9 +77,8 @@ def traffic(device: str) -> dict[str, int]:
 def configure(device: str, address: ipaddress.IPv4Interface, mtu: int) -> None:
     """Give the kernel's end of `device` its address and MTU and bring it up.  Raises DeviceError."""
     # A stack answers for itself: the kernel must not send router solicitations and the like into it.
-    disable_ipv6 = Path(f"/proc/sys/net/ipv6/conf/{device}/disable_ipv6")
-    if disable_ipv6.exists():
-        disable_ipv6.write_text("1\n", encoding="ascii")
+    with suppress(OSError):  # no IPv6 here, or a container that may not set this: it only makes for some noise
+        Path(f"/proc/sys/net/ipv6/conf/{device}/disable_ipv6").write_text("1\n", encoding="ascii")
     _run("ip", "address", "replace", str(address), "dev", device)
     _run("ip", "link", "set", "dev", device, "mtu", str(mtu), "txqueuelen", "10000", "up")
 
@@ -123,7 +124,10 @@ class Uplink:
     def open(self) -> None:
         """Set the rules and switch forwarding on.  Raises DeviceError."""
         _run("nft", "-f", "-", text=self._rules)
-        _IP_FORWARD.write_text("1\n", encoding="ascii")
+        try:
+            _IP_FORWARD.write_text("1\n", encoding="ascii")
+        except OSError as error:
+            raise DeviceError(f"uplink: {_IP_FORWARD} cannot be set: {error.strerror}") from None
 
 
 class Janitor:

@@ -3,7 +3,7 @@
 from html import escape
 from typing import Any, Final
 
-MAX_ROWS: Final = 200
+MAX_ROWS: Final = 200  # connections shown
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: #8883; --soft: #8881; --accent: #0a7d5a }
@@ -85,15 +85,14 @@ def _cells(row: dict[str, Any]) -> list[str]:
 def _connections(rows: list[dict[str, Any]], peer: tuple[str, int]) -> str:
     head = "".join(f'<th class="{kind}">{escape(name)}</th>' for name, kind in _COLUMNS)
     body = []
-    for row in rows[:MAX_ROWS]:
+    for row in rows:
         yours = ' class="you"' if (row["remote_addr"], row["remote_port"]) == peer else ""
         cells = "".join(
             f'<td class="{kind}"' + (f' data-h="{escape(name)}"' if index else "") + f">{escape(cell)}</td>"
             for index, ((name, kind), cell) in enumerate(zip(_COLUMNS, _cells(row), strict=True))
         )
         body.append(f"<tr{yours}>{cells}</tr>")
-    more = f'<p class="soft">and {len(rows) - MAX_ROWS} more</p>' if len(rows) > MAX_ROWS else ""
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>{more}'
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
 
 
 def render(status: dict[str, Any], peer: tuple[str, int]) -> str:
@@ -103,13 +102,15 @@ def render(status: dict[str, Any], peer: tuple[str, int]) -> str:
     )
     traffic, daemon = status["traffic"], status["daemon"]
     tiles = (
-        (str(len(rows)), "connections"),
+        (str(status["connection_count"]), "connections"),
         (size(traffic["tx_bytes"]), "sent"),
         (size(traffic["rx_bytes"]), "received"),
         (str(status["counters"]["tcp_retrans_segs"]), "retransmitted"),
         (str(sum(status["drops"].values())), "dropped"),
         (f"{daemon['uptime_s'] // 3600}:{daemon['uptime_s'] // 60 % 60:02d}:{daemon['uptime_s'] % 60:02d}", "up"),
     )
+    left_out = status["connection_count"] - len(rows)
+    more = f'<p class="soft">and {left_out} older ones</p>' if left_out > 0 else ""
     boxes = "".join(
         f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span></div>' for value, name in tiles
     )
@@ -124,6 +125,7 @@ You are <b>{escape(peer[0])}:{peer[1]}</b>.</p>
 <div class="tiles">{boxes}</div>
 <h2>Who is connected, and how</h2>
 {_connections(rows, peer)}
+{more}
 <h2>Try</h2>
 <p><code>curl -o /dev/null http://{address}/bytes/100000000</code></p>
 <p><code>curl -T FILE http://{address}/upload</code></p>

@@ -69,14 +69,18 @@ def is_root() -> bool:
     return os.geteuid() == 0 and not in_own_namespace()
 
 
-def in_own_namespace() -> bool:
-    """Whether this process lives in a user namespace that maps but one id (`unshare -r`)."""
+def outer_uid() -> int | None:
+    """Who we are outside, if this is a user namespace that maps but one id (`unshare -r`); else None."""
     try:
-        with Path("/proc/self/uid_map").open(encoding="ascii") as file:
-            rows = [line.split() for line in file]
+        rows = [line.split() for line in Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()]
     except OSError:
-        return False
-    return len(rows) == 1 and rows[0][2] == "1"
+        return None
+    return int(rows[0][1]) if len(rows) == 1 and rows[0][2] == "1" else None
+
+
+def in_own_namespace() -> bool:
+    """Whether this process lives in such a namespace."""
+    return outer_uid() is not None
 
 
 def drop(user: User) -> None:

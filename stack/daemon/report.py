@@ -2,7 +2,7 @@
 
 - interfaces, addresses, neighbors, routes, pmtu, reassembly, udp: as the IP layer tells them
 - listeners, time_wait: as TCP tells them
-- connections: local_addr, local_port, remote_addr, remote_port, options, and every field of TcpInfo
+- connection_count; connections: local_addr, local_port, remote_addr, remote_port, options, and every field of TcpInfo
 - counters, drops: by name
 """
 
@@ -40,8 +40,8 @@ def of_connection(connection: Connection) -> dict[str, Any]:
     }
 
 
-def from_host(host: Host) -> dict[str, Any]:
-    """The whole host."""
+def from_host(host: Host, most: int | None = None) -> dict[str, Any]:
+    """The whole host; of its connections at most the `most` newest in detail."""
     snapshot: dict[str, Any] = dict(host.snapshot())
     tcp = snapshot.pop("tcp")
     return {
@@ -52,5 +52,6 @@ def from_host(host: Host) -> dict[str, Any]:
         ],
         "listeners": tcp["listeners"],
         "time_wait": tcp["time_wait"],
-        "connections": [of_connection(connection) for connection in host.connections()],
+        "connection_count": host.tcp.n_conns,
+        "connections": [of_connection(connection) for connection in host.connections()[-most if most else 0 :]],
     }

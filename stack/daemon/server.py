@@ -15,7 +15,7 @@ from stack.aio.server import StackServer
 from stack.daemon import report
 from stack.daemon.control import ControlServer
 from stack.daemon.hostside import traffic
-from stack.daemon.page import render
+from stack.daemon.page import MAX_ROWS, render
 from stack.daemon.pinger import Pinger
 from stack.daemon.services.http import SWEEP_S, HttpConnection, HttpService, Site
 from stack.daemon.services.simple import DATAGRAMS, STREAMS, Datagrams
@@ -143,9 +143,9 @@ class Daemon:
     # -- what the page and the control socket ask for
 
     def _page(self, peer: tuple[str, int]) -> str:
-        return render(self.status(), peer)
+        return render(self.status(MAX_ROWS), peer)
 
-    def status(self) -> dict[str, Any]:
+    def status(self, most: int | None = None) -> dict[str, Any]:
         """The snapshot of the host, in the form of `stack.daemon.report`, and of the daemon itself."""
         return {
             "daemon": {
@@ -155,7 +155,7 @@ class Daemon:
                 "http_requests": self._http.requests,
             },
             "traffic": traffic(self._settings.dev),
-            **report.from_host(self._host.host),
+            **report.from_host(self._host.host, most),
         }
 
     async def connect(self, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

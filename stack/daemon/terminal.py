@@ -78,7 +78,10 @@ class StatusLine:
         self._last = (now, rx_bytes, tx_bytes)
         text.append(f"  {connections} connection{'' if connections == 1 else 's'}")
         text.append(f"  {drops} dropped", "dim" if not drops else "yellow")
-        self._live.update(text, refresh=True)
+        try:
+            self._live.update(text, refresh=True)
+        except OSError:  # the terminal has gone away
+            self._live = None
 
 
 def rate(bytes_per_s: float) -> str:

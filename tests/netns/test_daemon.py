@@ -353,6 +353,15 @@ def test_capture_belongs_to_the_user_and_holds_the_frames(namespace, tmp_path):
     assert out.count("Echo (ping)") == 2
 
 
+def test_too_large_an_upload_is_told_so_although_it_keeps_coming(namespace, tmp_path):
+    (tmp_path / "settings.toml").write_text("max_upload = 1000\n")
+    (tmp_path / "large").write_bytes(bytes(20_000_000))
+    with Daemon(namespace, tmp_path, "--config", str(tmp_path / "settings.toml")):
+        arguments = ("-sS", "-m", "10", "-H", "Expect:", "-T", str(tmp_path / "large"), "-w", "%{http_code}")
+        out = namespace.run("curl", *arguments, f"http://{STACK}/upload", check=False).stdout
+    assert out == "at most 1000 bytes\n413"
+
+
 # -- the way out
 
 

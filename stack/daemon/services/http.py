@@ -78,7 +78,18 @@ class HttpService:
 class HttpConnection(asyncio.Protocol):
     """One client."""
 
-    __slots__ = ("_body", "_digest", "_http", "_paused", "_received", "_request", "_service", "moved_at", "transport")
+    __slots__ = (
+        "_body",
+        "_digest",
+        "_http",
+        "_lingering",
+        "_paused",
+        "_received",
+        "_request",
+        "_service",
+        "moved_at",
+        "transport",
+    )
 
     def __init__(self, service: HttpService) -> None:
         self._service = service
@@ -88,6 +99,7 @@ class HttpConnection(asyncio.Protocol):
         self._received = 0
         self._body: Iterator[bytes | memoryview] | None = None  # the rest of a long answer
         self._paused = False
+        self._lingering = False  # answered and ended, while the client still sends what nobody wants
         self.moved_at = time.monotonic()
         self.transport: asyncio.Transport
 
@@ -102,6 +114,8 @@ class HttpConnection(asyncio.Protocol):
         self._service.forget(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            return
         self.moved_at = time.monotonic()
         try:
             self._http.receive_data(data)
@@ -111,6 +125,8 @@ class HttpConnection(asyncio.Protocol):
         self._advance()
 
     def eof_received(self) -> bool:
+        if self._lingering:
+            return False
         self._http.receive_data(b"")
         if self._body is not None:
             return True  # it half-closed and reads on: `_finish` closes
@@ -134,7 +150,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Act on what has been received."""
-        while self._body is None and not self.transport.is_closing():
+        while self._body is None and not self._lingering and not self.transport.is_closing():
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
@@ -158,7 +174,7 @@ class HttpConnection(asyncio.Protocol):
     def _on_request(self, request: h11.Request) -> None:
         self._service.requests += 1
         self._request = request
-        if request.target.partition(b"?")[0] != b"/upload" or request.method not in (b"PUT", b"POST"):
+        if _path_of(request) != b"/upload" or request.method not in (b"PUT", b"POST"):
             return
         for name, value in request.headers:
             if name == b"content-length" and int(value) > self._service.site.max_upload:
@@ -181,7 +197,7 @@ class HttpConnection(asyncio.Protocol):
         if request is None:
             return
         self._digest = None
-        path = request.target.partition(b"?")[0]
+        path = _path_of(request)
         if digest is not None:
             answer = json.dumps({"bytes": self._received, "sha256": digest.hexdigest()}) + "\n"
             self._respond(200, "application/json", answer.encode("ascii"))
@@ -285,4 +301,17 @@ class HttpConnection(asyncio.Protocol):
         if http.our_state is h11.DONE and http.their_state is h11.DONE and not self._service.draining:
             http.start_next_cycle()
         elif http.our_state is not h11.SEND_BODY and http.our_state is not h11.SEND_RESPONSE:
-            self.transport.close()
+            if http.their_state is h11.SEND_BODY and not self._lingering:
+                # RFC 9112 §9.6: read on for a while, or the reset that their data meets would destroy our answer
+                self._lingering = True
+                self.transport.write_eof()
+            else:
+                self.transport.close()
+
+
+def _path_of(request: h11.Request) -> bytes:
+    """The path without the query; also of the absolute form that proxies get (RFC 9112 §3.2.2)."""
+    target = request.target
+    if target[:7].lower() == b"http://":
+        target = b"/" + target[7:].partition(b"/")[2]
+    return target.partition(b"?")[0]
