@@ -291,7 +291,7 @@ def _negotiate(fd: int, name: str, offload: bool) -> Caps:
         fcntl.ioctl(fd, TUNSETOFFLOAD, 0)
     except OSError as exc:
         raise DeviceError(f"cannot set the offloads of {name}: {exc.strerror}", exc.errno) from exc
-    return Caps()
+    return Caps(max_gso=_MAX_GSO)  # super-segments are welcome all the same: they are cut here, in C
 
 
 def _if_ioctl(name: str, request: int, value: int, what: str) -> int:

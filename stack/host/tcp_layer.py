@@ -376,8 +376,8 @@ class TcpLayer:
 
 
 def _gso_of(path: Path) -> int:
-    """The largest payload that the path's device segments itself."""
-    return path.caps.max_gso if path.caps.tso4 else 0
+    """The largest payload that the device takes at once; it cuts what it cannot carry."""
+    return path.caps.max_gso
 
 
 __all__ = ["ACCEPTABLE", "TcpLayer"]

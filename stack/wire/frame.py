@@ -82,7 +82,11 @@ class TxFrame:
 
 
 class Caps:
-    """What a sink can carry.  `max_gso` is the most payload of one super-segment, 0 for none.  Never changed."""
+    """What a sink can carry.  Never changed.
+
+    `max_gso` is the most payload of one super-segment that `send` takes, 0 for none.  Without `tso4` or `uso`
+    the device cuts it itself, which is still cheaper than to send its pieces one by one.
+    """
 
     __slots__ = ("bits", "csum", "max_gso", "tso4", "uso")
 
