@@ -120,7 +120,8 @@ class Receiver:
 
     def update_due(self) -> bool:
         """Whether reading opened the window enough to tell the peer."""
-        room = self.limit - self.queued
+        # no more than the field can say: without scaling the buffer may be far larger
+        room = min(self.limit - self.queued, MAX_WINDOW_FIELD << self.rcv_wscale)
         wnd = self.rcv_wnd()
         step = room - wnd
         return step >= min(self.limit // 2, 2 * self.rcv_mss) and room >= 2 * wnd

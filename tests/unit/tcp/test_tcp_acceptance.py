@@ -272,6 +272,19 @@ def test_reply_carries_the_ack(tcp):
         assert s.data, "the ACK was sent twice"
 
 
+@rfc("9293", "3.8.6.2.2", "MUST-39")
+@pytest.mark.parametrize("wscale", [None, 7])
+def test_reading_sends_no_update_of_an_open_window(tcp, wscale):
+    """The window moved by little or nothing: there is nothing to tell."""
+    t = tcp().established(wscale=wscale)
+    for _ in range(10):
+        t.peer.sends(ACK, data=bytes(100))
+        t.clock.advance(ms=450)
+        t.peer.drain()
+        t.recv()
+        t.peer.expects_nothing()
+
+
 # -- urgent data (RFC 9293 §3.8.5, RFC 6093) -------------------------------------------------------------------
 
 
