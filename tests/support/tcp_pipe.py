@@ -140,8 +140,12 @@ class Pair:
             e.subject.check_invariants()
 
     def _app_busy(self, e: End) -> bool:
+        """Whether the application can do something without waiting for the network."""
         conn = e.subject.conn
-        return conn is not None and (not e.closed or conn.recv_pending() > 0)
+        if conn is None or conn.state == CLOSED:
+            return False
+        may_write = not e.closed and (e.written == len(e.data) or conn.send_room() > 0)
+        return conn.recv_pending() > 0 or (may_write and conn.state != SYN_SENT)
 
     def _pump_all(self) -> None:
         for i in (0, 1):
