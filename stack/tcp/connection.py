@@ -490,8 +490,9 @@ class Connection:
 
     def effective_mss(self) -> int:
         """Eff.snd.MSS of RFC 9293 §3.7.1 (MUST-16): what fits, less the options on every segment."""
+        # the floor is against what a peer says, never above what the path carries
         mss = min(max(self.peer_mss, MIN_MSS), self.path_mss, self.config.mss_limit)
-        return max(mss - (LEN_TS if self.ts_ok else 0), MIN_MSS - LEN_TS)
+        return max(mss - (LEN_TS if self.ts_ok else 0), 1)
 
     # -- output
 

@@ -37,9 +37,14 @@ __all__ = ["ACK", "FIN", "HOUR", "MINUTE", "MS", "PSH", "RST", "SECOND", "SYN", 
            "signed_seq"]
 
 
+_PATTERN = bytes((i * 7 + (i >> 8) * 13 + 1) & 0xFF for i in range(1 << 16))
+
+
 def pattern(n: int, start: int = 0) -> bytes:
     """`n` bytes whose value depends on their position, so that misplaced data shows."""
-    return bytes((i * 7 + (i >> 8) * 13 + 1) & 0xFF for i in range(start, start + n))
+    first = start % len(_PATTERN)
+    repeats = (first + n) // len(_PATTERN) + 1
+    return (_PATTERN * repeats)[first:first + n]
 
 
 def signed_seq(t: "Scenario", s: Sent) -> int:
@@ -266,6 +271,13 @@ class Scenario:
         self.lines.append(f"    # application: send {len(data)}")
         self.rules.written += data
         self.conn.send(data, self.clock.now)
+        self.pump()
+
+    def send_urgent(self, data: bytes) -> None:
+        """Write bytes with the urgent mark after the last one."""
+        self.lines.append(f"    # application: send urgent {len(data)}")
+        self.rules.written += data
+        self.conn.send_urgent(data, self.clock.now)
         self.pump()
 
     def recv(self, limit: int = 1 << 30) -> bytes:

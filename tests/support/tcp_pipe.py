@@ -91,9 +91,10 @@ class Pair:
         self._segment = Segment()
         self._pool = mmap.mmap(-1, 1 << 17)
         self.iss = iss
-        config = replace(config, msl_us=5 * SECOND)
+        # short TIME-WAIT; no giving up on paths that lose a quarter each way and back off to minutes
+        config = replace(config, msl_us=5 * SECOND, user_timeout_us=3600 * SECOND)
         a = Subject(config, iss=iss[0], ts_offset=self.rng.getrandbits(32), mss=mss, max_gso=max_gso)
-        config_b = replace(config_b or config, msl_us=5 * SECOND)
+        config_b = replace(config_b or config, msl_us=5 * SECOND, user_timeout_us=3600 * SECOND)
         b = Subject(config_b, iss=iss[1], ts_offset=self.rng.getrandbits(32), mss=mss, max_gso=max_gso, mirrored=True)
         self.ends = (End(a, self.rng, sizes[0], read_lazily), End(b, self.rng, sizes[1], read_lazily))
         if simultaneous:
