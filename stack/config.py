@@ -109,3 +109,11 @@ class HostConfig:
             raise ConfigError("rto_min_us must be positive and at most rto_max_us")
         if not 0 < self.tcp.delayed_ack_us < 500 * MS:
             raise ConfigError("delayed_ack_us must be under 500 ms (RFC 9293 §3.8.6.3)")
+        if not 1 <= self.ip.ttl <= 255:
+            raise ConfigError(f"ttl {self.ip.ttl}: use 1 to 255")
+        if min(self.ip.icmp_rate_per_s, self.ip.icmp_burst) < 0:
+            raise ConfigError("icmp_rate_per_s and icmp_burst cannot be negative; 0 sends no ICMP errors")
+        if not 60 * SECOND <= self.ip.reassembly_timeout_us <= 120 * SECOND:
+            raise ConfigError("reassembly_timeout_us must be 60 to 120 s (RFC 1122 §3.3.2)")
+        if self.ip.arp_retry_us < SECOND or min(self.ip.arp_tries, self.ip.arp_entries) < 1:
+            raise ConfigError("use arp_retry_us of at least 1 s (RFC 1122 §2.3.2.1), arp_tries and arp_entries from 1")

@@ -159,6 +159,8 @@ class IpOutput:
         """
         if not 0 <= prefix_len <= 32:
             raise InvalidAddress(f"a prefix length of {prefix_len} cannot be used: use 0 to 32")
+        if mtu and not ipv4.MIN_MTU <= mtu <= ipv4.MAX_TOTAL:
+            raise ConfigError(f"a route MTU of {mtu} cannot be used: use 68 to 65535")
         if gateway:
             via = self.routes.lookup(gateway, ifindex)
             if via is None or via.gateway or gateway in self.local_addrs:
@@ -315,7 +317,7 @@ class IpOutput:
     def pmtu_of_error(self, err: TransportError) -> int:
         """The MTU that a FRAG_NEEDED error means: told by the router, or a plateau below what was sent (1191-2).
 
-        RFC 1191 §5; an old 4.2BSD router may quote the length with the header's added, which errs on the low side.
+        RFC 1191 §5.
         """
         return err.mtu or plateau_below(err.total)
 

@@ -251,6 +251,8 @@ def test_wrong_configuration_is_refused(s):
         ip.add_route(0, 0, gateway=A("10.0.0.1"))
     with pytest.raises(InvalidAddress):
         ip.add_route(0, 33, gateway=PEER)
+    with pytest.raises(ConfigError):
+        ip.add_route(0, 0, gateway=PEER, mtu=67)  # no room for eight bytes behind a header with options
     good = b"\2" * 6
     for name, mac, mtu in (("tap0", good, 1500), ("x", b"\1" * 6, 1500), ("x", bytes(6), 1500), ("x", good, 67)):
         with pytest.raises(ConfigError):
