@@ -11,6 +11,10 @@ What the C core completes (`finish`), told by `flags`:
 * NEEDS_CSUM: the transport checksum at `csum_start + csum_offset` (both counted from `start`) over
   everything from `csum_start` on, with the IPv4 pseudo-header.  A device that can offload it gets the
   folded, not inverted pseudo-header sum instead (Linux, virtio_net_hdr).
+* PARTIAL_CSUM instead of it, for a forwarded frame: the field holds that sum already.  Such a frame can be
+  finished only once, as the sum is gone then.
+
+`header` must keep its length: a device may hold a pointer to it.  `finish` writes to it in place.
 
 `gso_type`/`gso_size` are those of the virtio-net header: GSO_NONE, or a super-segment whose payload is
 cut into pieces of `gso_size` bytes by the kernel or by `finish`.
