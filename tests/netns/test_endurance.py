@@ -28,11 +28,17 @@ def test_10_000_idle_connections_are_held_in_8_kib_each(stack, record_property):
     assert 0 < each <= 8192
 
 
+def answers_ping(namespace):
+    """Some mutants are sound ARP packets that give us a wrong link address; the stack has to notice and ask again."""
+    return namespace.run("ping", "-c", "1", "-W", "1", STACK, check=False).returncode == 0
+
+
 @rfc("1122", "1.2.2", "X-5")
 @pytest.mark.parametrize("seed", [1, *(pytest.param(s, marks=pytest.mark.slow) for s in range(2, 10))])
 def test_100_000_mutated_frames_do_no_harm(stack, seed):
     """All go through the device; ping is answered afterwards and between, and memory stops growing."""
     namespace = stack.namespace
+    stack.settle()
     namespace.run("ping", "-c", "1", STACK)
     addresses = [namespace.run("cat", f"/sys/class/net/{DEVICE}/address").stdout]
     addresses += [line.split()[4] for line in namespace.run("ip", "neigh", "show", STACK).stdout.splitlines()]
@@ -48,7 +54,7 @@ def test_100_000_mutated_frames_do_no_harm(stack, seed):
                     "the daemon reads what was sent",
                 )
             if number % 25_000 == 0:
-                assert "1 received" in namespace.run("ping", "-c", "1", STACK).stdout
+                wait_until(lambda: answers_ping(namespace), "the daemon answers ping")
                 sizes.append(stack.memory())
     assert stack.process.poll() is None
     assert sizes[-1] - sizes[1] < 2 << 20, sizes

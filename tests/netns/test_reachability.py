@@ -1,11 +1,10 @@
 """ping, arping and traceroute from the Linux kernel next door."""
 
-import json
 import re
 
 import pytest
 
-from tests.support.netns import DEVICE, HOST, STACK, need, wait_until
+from tests.support.netns import DEVICE, HOST, STACK, need
 from tests.support.rfc import rfc
 
 pytestmark = [pytest.mark.netns, pytest.mark.interop]
@@ -42,11 +41,7 @@ def test_arping_gets_one_answer_per_request(stack):
 
 def test_duplicate_address_detection_sees_the_stack(stack):
     need("arping")
-
-    def claimed():  # until then a probe by another host is a conflict (RFC 5227 §2.1.1), and the address is given up
-        return json.loads(stack.command("status", "--json"))["addresses"][STACK] in {"announcing", "held"}
-
-    wait_until(claimed, "the stack has claimed its address")
+    stack.settle()
     assert stack.namespace.run("arping", "-D", "-c", "2", "-I", DEVICE, STACK, check=False).returncode == 1
 
 

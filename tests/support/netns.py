@@ -1,5 +1,6 @@
 """The daemon in a network namespace (see tools/netns.py), as the tests meet it."""
 
+import json
 import shutil
 import signal
 import sys
@@ -85,6 +86,14 @@ class Daemon:
     def command(self, *arguments: str, timeout: float = 30) -> str:
         """What `tapstack ARGUMENTS` prints, sent to this daemon."""
         return self.namespace.run(*tapstack(*arguments, "--control", str(self._control)), timeout=timeout).stdout
+
+    def settle(self) -> None:
+        """Wait until the address is announced: before, another host's ARP can take it away (RFC 5227 §2.1.1)."""
+
+        def announced() -> bool:
+            return json.loads(self.command("status", "--json"))["addresses"][STACK] in {"announcing", "held"}
+
+        wait_until(announced, "the stack has claimed its address")
 
     def memory(self) -> int:
         """Resident bytes of the daemon."""
