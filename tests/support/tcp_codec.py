@@ -62,8 +62,14 @@ class Sent:
         return f" <{', '.join(parts)}>" if parts else ""
 
 
-def encode_options(*, mss: int | None = None, wscale: int | None = None, sack_ok: bool = False,
-                   ts: tuple[int, int] | None = None, sack: list[tuple[int, int]] | None = None) -> bytes:
+def encode_options(
+    *,
+    mss: int | None = None,
+    wscale: int | None = None,
+    sack_ok: bool = False,
+    ts: tuple[int, int] | None = None,
+    sack: list[tuple[int, int]] | None = None,
+) -> bytes:
     """Option bytes padded with NOPs to a multiple of four."""
     out = b""
     if mss is not None:
@@ -110,7 +116,7 @@ def _decode_options(sent: Sent, raw: bytes) -> None:
         assert size == FIXED_LENGTHS.get(kind, size), f"option {kind} of length {size}: {raw.hex()}"
         assert kind not in seen, f"option {kind} twice: {raw.hex()}"
         seen.add(kind)
-        _take_option(sent, kind, raw[i + 2:i + size])
+        _take_option(sent, kind, raw[i + 2 : i + size])
         i += size
 
 

@@ -33,10 +33,25 @@ from tests.support.tcp_subject import LOCAL_PORT, REMOTE_PORT, Subject
 
 MS, SECOND, MINUTE, HOUR = 1_000, 1_000_000, 60_000_000, 3_600_000_000
 
-__all__ = ["ACK", "FIN", "HOUR", "MINUTE", "MS", "PSH", "RST", "SECOND", "SYN", "URG", "Peer", "Scenario", "pattern",
-           "signed_seq"]
+__all__ = [
+    "ACK",
+    "FIN",
+    "HOUR",
+    "MINUTE",
+    "MS",
+    "PSH",
+    "RST",
+    "SECOND",
+    "SYN",
+    "URG",
+    "Peer",
+    "Scenario",
+    "pattern",
+    "signed_seq",
+]
 
 
+_POOL = mmap.mmap(-1, 1 << 17)  # where received payloads lie, as in a burst; shared by all scenarios
 _PATTERN = bytes((i * 7 + (i >> 8) * 13 + 1) & 0xFF for i in range(1 << 16))
 
 
@@ -44,7 +59,7 @@ def pattern(n: int, start: int = 0) -> bytes:
     """`n` bytes whose value depends on their position, so that misplaced data shows."""
     first = start % len(_PATTERN)
     repeats = (first + n) // len(_PATTERN) + 1
-    return (_PATTERN * repeats)[first:first + n]
+    return (_PATTERN * repeats)[first : first + n]
 
 
 def signed_seq(t: "Scenario", s: Sent) -> int:
@@ -100,10 +115,22 @@ class Peer:
         """This peer's timestamp clock: one tick a millisecond."""
         return (self.ts_base + self._t.clock.now // MS) & MASK
 
-    def sends(self, flags: int, *, seq: int | None = None, ack: int | None = None, data: bytes = b"",
-              wnd: int | None = None, up: int = 0, mss: int | None = None, wscale: int | None = None,
-              sack_ok: bool = False, ts: tuple[int, int] | bool | None = None,
-              sack: list[tuple[int, int]] | None = None, raw_options: bytes | None = None) -> None:
+    def sends(
+        self,
+        flags: int,
+        *,
+        seq: int | None = None,
+        ack: int | None = None,
+        data: bytes = b"",
+        wnd: int | None = None,
+        up: int = 0,
+        mss: int | None = None,
+        wscale: int | None = None,
+        sack_ok: bool = False,
+        ts: tuple[int, int] | bool | None = None,
+        sack: list[tuple[int, int]] | None = None,
+        raw_options: bytes | None = None,
+    ) -> None:
         """Deliver one segment.  `ts` True: this peer's clock, False: none though negotiated, or (tsval, tsecr)."""
         t = self._t
         seq = self.nxt if seq is None else seq
@@ -120,16 +147,33 @@ class Peer:
         if raw_options is not None:
             options = raw_options
         length = len(data) + bool(flags & SYN) + bool(flags & FIN)
-        t.note("<", flags, seq, ack, wnd, len(data),
-               codec.Sent(0, 0, 0, 0, 0, 0, 0, 0, b"", mss=mss, wscale=wscale, sack_ok=sack_ok, ts=ts,
-                          sack=list(sack or ())).option_text() + (f" raw {raw_options.hex()}" if raw_options else ""))
+        t.note(
+            "<",
+            flags,
+            seq,
+            ack,
+            wnd,
+            len(data),
+            codec.Sent(
+                0, 0, 0, 0, 0, 0, 0, 0, b"", mss=mss, wscale=wscale, sack_ok=sack_ok, ts=ts, sack=list(sack or ())
+            ).option_text()
+            + (f" raw {raw_options.hex()}" if raw_options else ""),
+        )
         t.rules.on_peer(seq, ack, flags, wnd, length, {"mss": mss, "wscale": wscale, "sack_ok": sack_ok, "ts": ts})
         if flags & SYN and ts is not None:
             self.ts_on = True
         if seq <= self.nxt < seq + length:
             self.nxt = seq + length
-        t.deliver(seq=(seq + self.irs) & MASK, ack=(ack + t.iss) & MASK if flags & ACK else ack & MASK, flags=flags,
-                  wnd=wnd, up=up, ts=ts, options=options, data=data)
+        t.deliver(
+            seq=(seq + self.irs) & MASK,
+            ack=(ack + t.iss) & MASK if flags & ACK else ack & MASK,
+            flags=flags,
+            wnd=wnd,
+            up=up,
+            ts=ts,
+            options=options,
+            data=data,
+        )
 
     def took(self, s: Sent) -> None:
         """The product sent `s`: remember what arrived in order."""
@@ -145,11 +189,22 @@ class Peer:
 
     # -- expectations ---------------------------------------------------------------------------------------
 
-    def expects(self, flags: int, *, seq: int | None = None, ack: int | None = None,
-                length: int | None = None, data: bytes | None = None, wnd: int | None = None,
-                mss: int | None = None, wscale: int | None = None, sack_ok: bool | None = None,
-                sack: list[tuple[int, int]] | None = None, tsecr: int | None = None,
-                up: int | None = None) -> Sent:
+    def expects(
+        self,
+        flags: int,
+        *,
+        seq: int | None = None,
+        ack: int | None = None,
+        length: int | None = None,
+        data: bytes | None = None,
+        wnd: int | None = None,
+        mss: int | None = None,
+        wscale: int | None = None,
+        sack_ok: bool | None = None,
+        sack: list[tuple[int, int]] | None = None,
+        tsecr: int | None = None,
+        up: int | None = None,
+    ) -> Sent:
         """The oldest segment not yet looked at must be this one.  PSH counts only if asked for.
 
         Without `length` or `data` it must carry no payload; -1 takes any length.
@@ -168,8 +223,14 @@ class Peer:
         if s.flags & RST and not s.flags & ACK:
             got_ack = s.ack
         for name, got, wanted in (
-            ("seq", got_seq, seq), ("ack", got_ack, ack), ("wnd", s.wnd, wnd), ("mss", s.mss, mss),
-            ("wscale", s.wscale, wscale), ("sack_ok", s.sack_ok, sack_ok), ("data", s.data, data), ("up", s.up, up),
+            ("seq", got_seq, seq),
+            ("ack", got_ack, ack),
+            ("wnd", s.wnd, wnd),
+            ("mss", s.mss, mss),
+            ("wscale", s.wscale, wscale),
+            ("sack_ok", s.sack_ok, sack_ok),
+            ("data", s.data, data),
+            ("up", s.up, up),
             ("tsecr", s.ts and s.ts[1], tsecr),
             ("sack", [(signed(a - self.irs), signed(b - self.irs)) for a, b in s.sack], sack),
         ):
@@ -207,8 +268,18 @@ class Peer:
 class Scenario:
     """One endpoint under test, its application and its peer."""
 
-    def __init__(self, *, iss: int = 1000, irs: int = 5000, ts_base: int = 7, now: int = 10 * SECOND,
-                 config: TcpConfig | None = None, mss: int = 1460, max_gso: int = 0, **settings: object) -> None:
+    def __init__(
+        self,
+        *,
+        iss: int = 1000,
+        irs: int = 5000,
+        ts_base: int = 7,
+        now: int = 10 * SECOND,
+        config: TcpConfig | None = None,
+        mss: int = 1460,
+        max_gso: int = 0,
+        **settings: object,
+    ) -> None:
         self.iss = iss
         self.config = replace(config or TcpConfig(), **settings)  # type: ignore[arg-type]
         self.mss = mss
@@ -219,7 +290,6 @@ class Scenario:
         self.subject = Subject(self.config, iss=iss, ts_offset=(ts_base * 3) & MASK, mss=mss, max_gso=max_gso)
         self.received = bytearray()
         self._frame = TxFrame()
-        self._pool = mmap.mmap(-1, 1 << 17)
         self._segment = Segment()
         self._burst: bool = False
         self._pending = False
@@ -239,8 +309,16 @@ class Scenario:
         self.subject.listen(backlog, self.clock.now)
         return self
 
-    def established(self, *, passive: bool = False, mss: int | None = 1460, wscale: int | None = None,
-                    sack: bool = False, ts: bool = False, wnd: int = 65_535) -> "Scenario":
+    def established(
+        self,
+        *,
+        passive: bool = False,
+        mss: int | None = 1460,
+        wscale: int | None = None,
+        sack: bool = False,
+        ts: bool = False,
+        wnd: int = 65_535,
+    ) -> "Scenario":
         """Handshake, by segments; `wnd` is the peer's window in bytes afterwards."""
         p = self.peer
         field = min(wnd, 65_535) if wscale is None else min(-(-wnd >> wscale), 65_535)
@@ -364,8 +442,11 @@ class Scenario:
     def must(self, condition: bool, why: str) -> None:
         """Fail with the trace."""
         if not condition:
-            raise AssertionError(f"{why}\n\n" + "\n".join(self.lines[-200:]) + f"\n    state {NAMES[self.state]}"
-                                 if hasattr(self, "subject") else why)
+            raise AssertionError(
+                f"{why}\n\n" + "\n".join(self.lines[-200:]) + f"\n    state {NAMES[self.state]}"
+                if hasattr(self, "subject")
+                else why
+            )
 
     # -- the Host's part ------------------------------------------------------------------------------------
 
@@ -377,18 +458,28 @@ class Scenario:
         self._burst = False
         self.pump()
 
-    def deliver(self, *, seq: int, ack: int, flags: int, wnd: int, up: int, ts: tuple[int, int] | None,
-                options: bytes, data: bytes) -> None:
+    def deliver(
+        self,
+        *,
+        seq: int,
+        ack: int,
+        flags: int,
+        wnd: int,
+        up: int,
+        ts: tuple[int, int] | None,
+        options: bytes,
+        data: bytes,
+    ) -> None:
         """Hand one segment to the endpoint (numbers as on the wire), in a pool that changes right afterwards."""
         seg, off = self._segment, 61
-        self._pool[off:off + len(data)] = data
+        _POOL[off : off + len(data)] = data
         seg.seq, seg.ack, seg.flags, seg.wnd, seg.up = seq, ack, flags, wnd, up
         seg.has_ts = ts is not None
         seg.tsval, seg.tsecr = (ts[0] & MASK, ts[1] & MASK) if ts else (0, 0)
         seg.options, seg.ce = options, False
-        seg.pool, seg.off, seg.length = self._pool, off, len(data)
+        seg.pool, seg.off, seg.length = _POOL, off, len(data)
         urgent = self.subject.on_segment(seg, self.clock.now)
-        self._pool[off:off + len(data)] = b"\xee" * len(data)
+        _POOL[off : off + len(data)] = b"\xee" * len(data)
         seg.seq = seg.ack = seg.tsval = seg.tsecr = 0xDEADBEEF
         seg.flags, seg.length, seg.off, seg.options = 0xFF, 1 << 20, 1 << 20, b"\xff\xff"
         if urgent or not self._burst:
@@ -411,16 +502,23 @@ class Scenario:
         self.check()
 
     def _on_frame(self, f: TxFrame) -> None:
-        payload = bytes(memoryview(f.payload)[f.payload_off:f.payload_off + f.payload_len])
+        payload = bytes(memoryview(f.payload)[f.payload_off : f.payload_off + f.payload_len])
         try:
             assert len(payload) == f.payload_len, "payload_len beyond the payload buffer"
             assert f.flags & NEEDS_CSUM, "the checksum must be asked for"
             assert f.csum_offset == 16, f"csum_offset {f.csum_offset}"
             assert f.gso_type in {GSO_NONE, GSO_TCPV4}, f"gso_type {f.gso_type}"
             assert (f.gso_type == GSO_NONE) == (f.gso_size == 0), f"gso_type {f.gso_type} with size {f.gso_size}"
-            s = codec.decode(self.clock.now, bytes(f.header[L4_OFF:f.header_end]), payload, f.gso_size)
-            self.note(">", s.flags, signed(s.seq - self.iss), signed(s.ack - self.peer.irs), s.wnd, len(s.data),
-                      s.option_text() + (f" gso {s.gso_size}" if s.gso_size else ""))
+            s = codec.decode(self.clock.now, bytes(f.header[L4_OFF : f.header_end]), payload, f.gso_size)
+            self.note(
+                ">",
+                s.flags,
+                signed(s.seq - self.iss),
+                signed(s.ack - self.peer.irs),
+                s.wnd,
+                len(s.data),
+                s.option_text() + (f" gso {s.gso_size}" if s.gso_size else ""),
+            )
             assert (s.src_port, s.dst_port) == (LOCAL_PORT, REMOTE_PORT), "wrong ports"
             self.rules.check(s)
         except AssertionError as e:
@@ -437,5 +535,7 @@ class Scenario:
 
     def note(self, arrow: str, flags: int, seq: int, ack: int, wnd: int, length: int, extra: str) -> None:
         """One line of the trace."""
-        self.lines.append(f"{self.clock.now / SECOND:11.6f} {arrow} {flag_text(flags):<12} seq={seq} ack={ack} "
-                          f"wnd={wnd} len={length}{extra}")
+        self.lines.append(
+            f"{self.clock.now / SECOND:11.6f} {arrow} {flag_text(flags):<12} seq={seq} ack={ack} "
+            f"wnd={wnd} len={length}{extra}"
+        )

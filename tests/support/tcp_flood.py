@@ -72,8 +72,8 @@ class Flood:
         """What `conn` sends now."""
         f, out = self._frame, []
         while conn.poll_transmit(f, self.now):
-            payload = bytes(memoryview(f.payload)[f.payload_off:f.payload_off + f.payload_len])
-            out.append(codec.decode(self.now, bytes(f.header[L4_OFF:f.header_end]), payload, f.gso_size))
+            payload = bytes(memoryview(f.payload)[f.payload_off : f.payload_off + f.payload_len])
+            out.append(codec.decode(self.now, bytes(f.header[L4_OFF : f.header_end]), payload, f.gso_size))
         return out
 
     def accept(self) -> Connection | None:

@@ -63,7 +63,7 @@ class End:
         if self.written < len(self.data):
             room = min(conn.send_room(), self.rng.choice((1, 10, 1000, 20_000, 1 << 20)))
             if room > 0:
-                conn.send(self.data[self.written:self.written + room], now)
+                conn.send(self.data[self.written : self.written + room], now)
                 self.written += min(room, len(self.data) - self.written)
         elif conn.state != SYN_SENT:  # where CLOSE drops what was written (RFC 9293 §3.10.4)
             conn.close(now)
@@ -73,10 +73,20 @@ class End:
 class Pair:
     """Drive `a` (active) and `b` (passive, or active as well when `simultaneous`) until both are CLOSED."""
 
-    def __init__(self, seed: int, *, path: Path = Path(), config: TcpConfig = TcpConfig(),  # noqa: B008
-                 config_b: TcpConfig | None = None, mss: int = 1460, max_gso: int = 0,
-                 sizes: tuple[int, int] = (50_000, 50_000),
-                 simultaneous: bool = False, read_lazily: bool = False, iss: tuple[int, int] = (1, 1)) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        path: Path = Path(),
+        config: TcpConfig = TcpConfig(),  # noqa: B008
+        config_b: TcpConfig | None = None,
+        mss: int = 1460,
+        max_gso: int = 0,
+        sizes: tuple[int, int] = (50_000, 50_000),
+        simultaneous: bool = False,
+        read_lazily: bool = False,
+        iss: tuple[int, int] = (1, 1),
+    ) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
         self.path = path
@@ -157,14 +167,16 @@ class Pair:
         while self.ends[i].subject.poll_transmit(f, self.now):
             count += 1
             assert count < 20_000, "poll_transmit without end"
-            payload = bytes(memoryview(f.payload)[f.payload_off:f.payload_off + f.payload_len])
-            header = bytes(f.header[L4_OFF:f.header_end])
+            payload = bytes(memoryview(f.payload)[f.payload_off : f.payload_off + f.payload_len])
+            header = bytes(f.header[L4_OFF : f.header_end])
             sent = codec.decode(self.now, header, payload, f.gso_size)
             self.digest = zlib.crc32(header + payload, self.digest)
             rel = (sent.seq - self.iss[i]) & MASK
-            self.log.append(f"{self.now / SECOND:10.4f} {'ab'[i]} {codec.flag_text(sent.flags)} seq={rel} "
-                            f"ack={(sent.ack - self.iss[1 - i]) & MASK} wnd={sent.wnd} len={len(payload)}"
-                            f"{' gso ' + str(f.gso_size) if f.gso_size else ''}{sent.option_text()}")
+            self.log.append(
+                f"{self.now / SECOND:10.4f} {'ab'[i]} {codec.flag_text(sent.flags)} seq={rel} "
+                f"ack={(sent.ack - self.iss[1 - i]) & MASK} wnd={sent.wnd} len={len(payload)}"
+                f"{' gso ' + str(f.gso_size) if f.gso_size else ''}{sent.option_text()}"
+            )
             for piece in self._cut(sent):
                 self._put(1 - i, piece)
 
@@ -174,8 +186,14 @@ class Pair:
         pieces = []
         for at in range(0, len(s.data), s.gso_size):
             last = at + s.gso_size >= len(s.data)
-            pieces.append(replace(s, seq=(s.seq + at) & MASK, data=s.data[at:at + s.gso_size],
-                                  flags=s.flags if last else s.flags & ~(FIN | PSH)))
+            pieces.append(
+                replace(
+                    s,
+                    seq=(s.seq + at) & MASK,
+                    data=s.data[at : at + s.gso_size],
+                    flags=s.flags if last else s.flags & ~(FIN | PSH),
+                )
+            )
         return pieces
 
     def _put(self, to: int, s: Sent) -> None:
@@ -199,7 +217,7 @@ class Pair:
                 self._put(1 - to, Sent(self.now, s.dst_port, s.src_port, s.ack, 0, RST, 0, 0, b""))
             return
         seg, pool = self._segment, self._pool
-        pool[:len(s.data)] = s.data
+        pool[: len(s.data)] = s.data
         seg.seq, seg.ack, seg.flags, seg.wnd, seg.up = s.seq, s.ack, s.flags, s.wnd, s.up
         seg.has_ts = s.ts is not None
         seg.tsval, seg.tsecr = s.ts or (0, 0)

@@ -114,8 +114,9 @@ class WireRules:
             assert s.wscale is None or s.wscale <= 14, "RFC 7323 §2.3: shift above 14"
             assert not s.sack, "SACK blocks on a SYN"
             if self.our_syn is not None and s.flags == self.our_syn.flags:
-                assert (s.mss, s.wscale, s.sack_ok) == (self.our_syn.mss, self.our_syn.wscale, self.our_syn.sack_ok), \
+                assert (s.mss, s.wscale, s.sack_ok) == (self.our_syn.mss, self.our_syn.wscale, self.our_syn.sack_ok), (
                     "T-HS-2: the retransmitted SYN has other options"
+                )
             return
         assert s.mss is None, "RFC 9293 §3.7.1 (MUST-65): MSS on a segment without SYN"
         assert s.wscale is None, "RFC 7323 §2.2: window scale on a segment without SYN"
@@ -145,8 +146,9 @@ class WireRules:
         edge = ack + (s.wnd << scale)
         closed = s.flags & FIN or self.peer_max > self.edge_out  # a FIN may take the number past a closed window
         if not closed and self.trusting:
-            assert edge >= self.edge_out, \
+            assert edge >= self.edge_out, (
                 f"RFC 9293 §3.8.6 (MUST-34): the window was shrunk, right edge from {self.edge_out} to {edge}"
+            )
         self.edge_out = max(self.edge_out, edge)
 
     def _check_size(self, s: Sent) -> None:
@@ -167,12 +169,13 @@ class WireRules:
         assert seq <= self.snd_max, f"seq {seq} leaves a hole after {self.snd_max}"
         limit = self.edge_in + (1 if len(s.data) <= 1 or s.flags & FIN else 0)  # a window probe, or the FIN
         if not s.flags & SYN:
-            assert seq + s.length <= max(limit, self.snd_una), \
+            assert seq + s.length <= max(limit, self.snd_una), (
                 f"data up to {seq + s.length} is past the peer's window {self.edge_in}"
+            )
         if not s.data or seq < self.snd_una:
             return
         first = seq - 1 + bool(s.flags & SYN)
-        assert s.data == self.written[first:first + len(s.data)], f"payload at {seq} is not what was written"
+        assert s.data == self.written[first : first + len(s.data)], f"payload at {seq} is not what was written"
         end = first + len(s.data)
         if end == len(self.written) and end + 1 > self.snd_max:
             assert s.flags & PSH, "RFC 9293 §3.9.1.2 (MUST-61): the last buffered segment without PSH"

@@ -20,16 +20,21 @@ LOCAL_PORT, REMOTE_PORT = 8080, 40_000
 
 DEST_UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM = 3, 11, 12
 UNREACHABLE_KINDS = {
-    0: ErrorKind.NET_UNREACHABLE, 1: ErrorKind.HOST_UNREACHABLE, 2: ErrorKind.PROTOCOL_UNREACHABLE,
-    3: ErrorKind.PORT_UNREACHABLE, 4: ErrorKind.FRAG_NEEDED, 5: ErrorKind.SOURCE_ROUTE_FAILED,
+    0: ErrorKind.NET_UNREACHABLE,
+    1: ErrorKind.HOST_UNREACHABLE,
+    2: ErrorKind.PROTOCOL_UNREACHABLE,
+    3: ErrorKind.PORT_UNREACHABLE,
+    4: ErrorKind.FRAG_NEEDED,
+    5: ErrorKind.SOURCE_ROUTE_FAILED,
 }
 
 
 class Subject:
     """One endpoint; `mirrored` gives it the peer's address, for two subjects facing each other."""
 
-    def __init__(self, config: TcpConfig, *, iss: int, ts_offset: int, mss: int, max_gso: int,
-                 mirrored: bool = False) -> None:
+    def __init__(
+        self, config: TcpConfig, *, iss: int, ts_offset: int, mss: int, max_gso: int, mirrored: bool = False
+    ) -> None:
         self.config = config
         self.iss = iss
         self.ts_offset = ts_offset

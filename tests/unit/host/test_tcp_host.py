@@ -53,8 +53,9 @@ class Net:
     def tcp(self, flags, seq=SEQ, ack=0, data=b"", **fields):
         """A segment from the peer; what is answered."""
         ip = IP(src=fields.pop("src", PEER_IP), dst=fields.pop("dst", OUR_IP), options=fields.pop("ip_options", []))
-        segment = ip / TCP(**{"sport": RPORT, "dport": PORT, "flags": flags, "seq": seq, "ack": ack, "window": 60_000,
-                              **fields})
+        segment = ip / TCP(
+            **{"sport": RPORT, "dport": PORT, "flags": flags, "seq": seq, "ack": ack, "window": 60_000, **fields}
+        )
         return self.rx(segment / Raw(data) if data else segment)
 
     def take(self):
@@ -102,11 +103,22 @@ def drops(net, reason):
 
 @rfc("9293", "3.5.2", "T-RST-1")
 @rfc("9293", "3.10.7.1", "T-ST-*")
-@pytest.mark.parametrize(("flags", "data", "answer"), [
-    ("S", b"", ("RA", 0, SEQ + 1)), ("S", b"abc", ("RA", 0, SEQ + 4)), ("", b"abc", ("RA", 0, SEQ + 3)),
-    ("F", b"", ("RA", 0, SEQ + 1)), ("SF", b"", ("RA", 0, SEQ + 2)), ("A", b"abc", ("R", 99, 0)),
-    ("SA", b"", ("R", 99, 0)), ("FA", b"", ("R", 99, 0)), ("R", b"", None), ("RA", b"", None), ("SR", b"abc", None),
-])
+@pytest.mark.parametrize(
+    ("flags", "data", "answer"),
+    [
+        ("S", b"", ("RA", 0, SEQ + 1)),
+        ("S", b"abc", ("RA", 0, SEQ + 4)),
+        ("", b"abc", ("RA", 0, SEQ + 3)),
+        ("F", b"", ("RA", 0, SEQ + 1)),
+        ("SF", b"", ("RA", 0, SEQ + 2)),
+        ("A", b"abc", ("R", 99, 0)),
+        ("SA", b"", ("R", 99, 0)),
+        ("FA", b"", ("R", 99, 0)),
+        ("R", b"", None),
+        ("RA", b"", None),
+        ("SR", b"abc", None),
+    ],
+)
 def test_segment_without_a_connection(flags, data, answer):
     net = Net()
     got = [(str(s.flags), s.seq, s.ack) for s in net.tcp(flags, ack=99 if "A" in flags else 0, data=data)]
@@ -115,9 +127,17 @@ def test_segment_without_a_connection(flags, data, answer):
 
 
 @rfc("9293", "3.10.7.2", "T-ST-*")
-@pytest.mark.parametrize(("flags", "answer"), [
-    ("A", ("R", 99)), ("SA", ("R", 99)), ("FA", ("R", 99)), ("R", None), ("RA", None), ("SR", None),
-])
+@pytest.mark.parametrize(
+    ("flags", "answer"),
+    [
+        ("A", ("R", 99)),
+        ("SA", ("R", 99)),
+        ("FA", ("R", 99)),
+        ("R", None),
+        ("RA", None),
+        ("SR", None),
+    ],
+)
 def test_listen_answers_what_is_no_syn(flags, answer):
     net = Net()
     listener = net.host.listen(0, PORT, now=net.now)
@@ -187,10 +207,20 @@ def test_open_to_a_group_is_refused(dst):
 
 @rfc("9293", "3.9.2.3", "MUST-57")
 @rfc("9293", "3.9.2.3", "MUST-63")
-@pytest.mark.parametrize("fields", [
-    {"dst": "255.255.255.255"}, {"dst": "198.18.0.255"}, {"dst": "224.0.0.1"}, {"src": "198.18.0.255"},
-    {"src": "255.255.255.255"}, {"src": "224.0.0.9"}, {"src": "0.0.0.0"}, {"src": "127.0.0.1"}, {"src": OUR_IP},
-])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"dst": "255.255.255.255"},
+        {"dst": "198.18.0.255"},
+        {"dst": "224.0.0.1"},
+        {"src": "198.18.0.255"},
+        {"src": "255.255.255.255"},
+        {"src": "224.0.0.9"},
+        {"src": "0.0.0.0"},
+        {"src": "127.0.0.1"},
+        {"src": OUR_IP},
+    ],
+)
 def test_syn_to_or_from_no_host_is_dropped(fields):
     net = Net()
     net.host.listen(0, PORT, now=net.now)

@@ -199,8 +199,11 @@ def test_data_and_fin_are_retransmitted(tcp):
     t.close()
     t.peer.drain()
     t.until_sent()
-    s = t.peer.expects(FIN | ACK, seq=1, length=-1) if t.peer.inbox[0].flags & FIN else t.peer.expects(
-        ACK, seq=1, data=b"abc")
+    s = (
+        t.peer.expects(FIN | ACK, seq=1, length=-1)
+        if t.peer.inbox[0].flags & FIN
+        else t.peer.expects(ACK, seq=1, data=b"abc")
+    )
     assert s.data == b"abc"
     t.peer.sends(ACK, ack=4)
     t.run(lambda: any(x.flags & FIN for x in t.peer.inbox))

@@ -82,7 +82,11 @@ def test_syn_retransmitted_with_backoff_and_the_same_options(tcp):
         waits.append(t.until_sent())
         again = t.peer.expects(SYN, seq=0)
         assert (again.mss, again.wscale, again.sack_ok, again.ts is None) == (
-            first.mss, first.wscale, first.sack_ok, first.ts is None)
+            first.mss,
+            first.wscale,
+            first.sack_ok,
+            first.ts is None,
+        )
     assert waits == [SECOND, 2 * SECOND, 4 * SECOND, 8 * SECOND]
 
 
@@ -177,7 +181,7 @@ def test_data_in_syn_is_not_lost(tcp):
     got = (s.ack - t.peer.irs) & 0xFFFFFFFF
     assert got in {1, 6}
     assert not t.events() & READABLE
-    t.peer.sends(ACK, seq=got, data=b"early"[got - 1:] + b"+more")
+    t.peer.sends(ACK, seq=got, data=b"early"[got - 1 :] + b"+more")
     assert t.recv() == b"early+more"
 
 

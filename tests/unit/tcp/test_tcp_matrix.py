@@ -32,10 +32,23 @@ from tests.support.tcp_dsl import ACK, FIN, RST, SYN, URG, signed_seq
 SNAPSHOT = Path(__file__).with_name("matrix.snap.txt")
 DATA = 1 << 8  # "flag" of this file: ten octets of text
 
-STATES = (LISTEN, SYN_SENT, SYN_RECEIVED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK,
-          TIME_WAIT)
-FLAGS = (SYN, SYN | ACK, SYN | FIN, ACK, ACK | DATA, FIN, FIN | ACK, FIN | ACK | DATA, RST, RST | ACK, RST | SYN, 0,
-         DATA, ACK | URG | DATA)
+STATES = (LISTEN, SYN_SENT, SYN_RECEIVED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT)
+FLAGS = (
+    SYN,
+    SYN | ACK,
+    SYN | FIN,
+    ACK,
+    ACK | DATA,
+    FIN,
+    FIN | ACK,
+    FIN | ACK | DATA,
+    RST,
+    RST | ACK,
+    RST | SYN,
+    0,
+    DATA,
+    ACK | URG | DATA,
+)
 SEQS = ("below", "left", "inside", "right", "beyond")
 ACKS = ("ancient", "old", "good", "new")
 
@@ -97,8 +110,7 @@ def run_cell(t, state, flags, seq_at, ack_at):
     nxt = t.rules.snd_max
     una = t.rules.snd_una
     ack = {"ancient": una - 70_000, "old": una - 1, "good": nxt, "new": nxt + 1000, "-": 0}[ack_at]
-    p.sends(flags & 0xFF, seq=seq, ack=ack, data=b"0123456789" if flags & DATA else b"",
-            up=5 if flags & URG else 0)
+    p.sends(flags & 0xFF, seq=seq, ack=ack, data=b"0123456789" if flags & DATA else b"", up=5 if flags & URG else 0)
     sent = p.drain()
     got = len(t.recv()) if t.subject.conn is not None else 0
     return t.state, sent, got
@@ -114,8 +126,10 @@ def line(t, state, cell, after, sent, got):
         if s.flags & ACK:
             numbers += f" ack={(s.ack - t.peer.irs) & 0xFFFFFFFF if state > SYN_SENT else 'rel'}"
         replies.append(flag_text(s.flags) + (numbers if state > SYN_SENT else ""))
-    return (f"{NAMES[state]:<13}{name:<17}{seq_at:<8}{ack_at:<9}{NAMES[after]:<13}"
-            f"{'; '.join(replies) or '-'}{f'  delivers {got}' if got else ''}").rstrip()
+    return (
+        f"{NAMES[state]:<13}{name:<17}{seq_at:<8}{ack_at:<9}{NAMES[after]:<13}"
+        f"{'; '.join(replies) or '-'}{f'  delivers {got}' if got else ''}"
+    ).rstrip()
 
 
 # -- what RFC 9293 §3.10.7 allows -------------------------------------------------------------------------------
@@ -185,7 +199,7 @@ def _oracle_ack(state, flags, seq, ack):
     return {state}, ANY
 
 
-RESULTS = {}  # the cells of one state are run once for both tests
+RESULTS: dict[object, list[object]] = {}  # the cells of one state are run once for both tests
 
 
 def results(iss, tcp, state):
@@ -206,8 +220,10 @@ def test_every_cell_is_what_the_rfc_allows(iss, tcp, state):
         states, reply = oracle(state, *cell)
         kinds = {SOME_RST if s.flags & RST else SOME_ACK for s in sent}
         if after not in states or (reply != ANY and kinds != ({reply} - {NOTHING})):
-            wrong.append(f"{line(t, state, cell, after, sent, 0)}   (allowed: "
-                         f"{'/'.join(NAMES[s] for s in sorted(states))}, reply {reply})")
+            wrong.append(
+                f"{line(t, state, cell, after, sent, 0)}   (allowed: "
+                f"{'/'.join(NAMES[s] for s in sorted(states))}, reply {reply})"
+            )
     assert not wrong, "\n" + "\n".join(wrong)
 
 

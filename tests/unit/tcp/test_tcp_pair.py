@@ -39,8 +39,8 @@ CONFIGS = {
 
 def _check(pair):
     a, b = pair.ends
-    assert bytes(b.received) == a.data[:len(b.received)]
-    assert bytes(a.received) == b.data[:len(a.received)]
+    assert bytes(b.received) == a.data[: len(b.received)]
+    assert bytes(a.received) == b.data[: len(a.received)]
     assert len(b.received) == len(a.data), f"seed {pair.seed}: {len(b.received)} of {len(a.data)} arrived"
     assert len(a.received) == len(b.data)
     for end in pair.ends:
@@ -53,8 +53,13 @@ def _check(pair):
 @pytest.mark.parametrize("config", list(CONFIGS))
 @pytest.mark.parametrize("path", list(PATHS))
 def test_stream_survives(path, config, seed):
-    pair = Pair(seed * 1009 + 17, path=PATHS[path], config=CONFIGS[config], sizes=(30_000, 20_000),
-                iss=((1 << 32) - 9_000, (1 << 31) - 9_000))
+    pair = Pair(
+        seed * 1009 + 17,
+        path=PATHS[path],
+        config=CONFIGS[config],
+        sizes=(30_000, 20_000),
+        iss=((1 << 32) - 9_000, (1 << 31) - 9_000),
+    )
     _check(pair.run())
 
 
@@ -64,8 +69,13 @@ def test_stream_survives(path, config, seed):
 @pytest.mark.parametrize("path", list(PATHS))
 def test_stream_survives_with_super_segments(path, merged, seed):
     p = PATHS[path]
-    pair = Pair(seed + 5, path=Path(p.loss, p.duplicate, p.reorder, p.delay_us, p.jitter_us, merged=merged),
-                max_gso=65_000, sizes=(300_000, 10_000), iss=((1 << 32) - 100_000, 1))
+    pair = Pair(
+        seed + 5,
+        path=Path(p.loss, p.duplicate, p.reorder, p.delay_us, p.jitter_us, merged=merged),
+        max_gso=65_000,
+        sizes=(300_000, 10_000),
+        iss=((1 << 32) - 100_000, 1),
+    )
     _check(pair.run())
 
 

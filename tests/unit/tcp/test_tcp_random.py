@@ -11,7 +11,9 @@ from tests.support.tcp_dsl import ACK, FIN, RST, SECOND, SYN, URG, Scenario, pat
 EXAMPLES = 100 * int(os.environ.get("TAPSTACK_SEEDS", "3"))
 
 NUMBER = st.one_of(
-    st.integers(-3, 3), st.integers(-2_000, 4_000), st.sampled_from([-70_000, 65_534, 65_535, 65_536, 200_000]),
+    st.integers(-3, 3),
+    st.integers(-2_000, 4_000),
+    st.sampled_from([-70_000, 65_534, 65_535, 65_536, 200_000]),
     st.integers(-(1 << 31), (1 << 31) - 1),
 )
 BLOCKS = st.lists(st.tuples(NUMBER, NUMBER), max_size=4)
@@ -19,17 +21,25 @@ BLOCKS = st.lists(st.tuples(NUMBER, NUMBER), max_size=4)
 SEGMENT = st.tuples(
     st.just("segment"),
     st.sampled_from([ACK, ACK, ACK, ACK | FIN, ACK | URG, SYN, SYN | ACK, FIN, RST, RST | ACK, 0, 0xFF]),
-    st.sampled_from(["nxt", "any"]), NUMBER, st.sampled_from(["all", "any"]), NUMBER,
-    st.sampled_from([0, 1, 100, 5_000, 65_535]), st.sampled_from([0, 0, 1, 7, 500, 1460, 4000]), BLOCKS,
+    st.sampled_from(["nxt", "any"]),
+    NUMBER,
+    st.sampled_from(["all", "any"]),
+    NUMBER,
+    st.sampled_from([0, 1, 100, 5_000, 65_535]),
+    st.sampled_from([0, 0, 1, 7, 500, 1460, 4000]),
+    BLOCKS,
     st.sampled_from([None, "now", "old", "random"]),
 )
 STEP = st.one_of(
-    SEGMENT, SEGMENT, SEGMENT,
+    SEGMENT,
+    SEGMENT,
+    SEGMENT,
     st.tuples(st.just("advance"), st.sampled_from([0, 1, 1_000, 40_000, 200_000, SECOND, 60 * SECOND, 3600 * SECOND])),
     st.tuples(st.just("send"), st.sampled_from([1, 100, 3_000, 30_000])),
     st.tuples(st.just("recv"), st.sampled_from([1, 100, 1 << 20])),
-    st.tuples(st.just("icmp"), st.sampled_from([(3, 1), (3, 3), (3, 4), (11, 0), (12, 0)]), st.integers(0, 2_000),
-              NUMBER),
+    st.tuples(
+        st.just("icmp"), st.sampled_from([(3, 1), (3, 3), (3, 4), (11, 0), (12, 0)]), st.integers(0, 2_000), NUMBER
+    ),
     st.tuples(st.sampled_from(["close", "close", "abort", "burst"])),
 )
 STARTS = st.sampled_from(["listen", "open", "simple", "modern", "gso"])
@@ -56,8 +66,16 @@ def _segment(t: Scenario, step: tuple) -> None:  # type: ignore[type-arg]
         before = min(max(1 - seq, 0), size)
         data = data[:before] + pattern(size - before, max(seq, 1) - 1)
     stamp = {None: None, "now": True, "old": (p.tsval - 5000, p.ts_recent), "random": (seq * 7919, ack)}[ts]
-    p.sends(flags, seq=seq, ack=ack, wnd=wnd, data=data, up=size // 2 if flags & URG else 0, ts=stamp,
-            sack=[(p.acked + a, p.acked + b) for a, b in blocks])
+    p.sends(
+        flags,
+        seq=seq,
+        ack=ack,
+        wnd=wnd,
+        data=data,
+        up=size // 2 if flags & URG else 0,
+        ts=stamp,
+        sack=[(p.acked + a, p.acked + b) for a, b in blocks],
+    )
 
 
 def _apply(t: Scenario, step: tuple) -> None:  # type: ignore[type-arg]
@@ -76,7 +94,7 @@ def _apply(t: Scenario, step: tuple) -> None:  # type: ignore[type-arg]
         try:
             t.send(step[1])
         except OSError:  # closed: the caller's fault is told to the caller
-            del t.rules.written[-step[1]:]
+            del t.rules.written[-step[1] :]
     elif kind == "recv":
         t.recv(step[1])
     elif kind in {"close", "abort"}:
@@ -90,8 +108,13 @@ def _apply(t: Scenario, step: tuple) -> None:  # type: ignore[type-arg]
 @given(start=STARTS, steps=st.lists(STEP, min_size=1, max_size=40), wrap=st.booleans())
 @example(start="open", steps=[("segment", SYN | ACK, "any", -1, "any", 1, 0, 0, [], None)], wrap=True)
 def test_any_script(start, steps, wrap):
-    t = Scenario(iss=(1 << 32) - 500 if wrap else 1000, irs=(1 << 31) - 500 if wrap else 2000,
-                 max_gso=20_000 if start == "gso" else 0, keepalive=wrap, out_of_order_ranges=8)
+    t = Scenario(
+        iss=(1 << 32) - 500 if wrap else 1000,
+        irs=(1 << 31) - 500 if wrap else 2000,
+        max_gso=20_000 if start == "gso" else 0,
+        keepalive=wrap,
+        out_of_order_ranges=8,
+    )
     _start(t, start)
     for step in steps:
         _apply(t, step)

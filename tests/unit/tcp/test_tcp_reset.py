@@ -199,10 +199,17 @@ UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM, QUENCH = 3, 11, 12, 4
 
 
 @rfc("9293", "3.9.2.2", "MUST-56")
-@pytest.mark.parametrize(("kind", "code"), [
-    (UNREACHABLE, 0), (UNREACHABLE, 1), (UNREACHABLE, 5), (TIME_EXCEEDED, 0), (TIME_EXCEEDED, 1),
-    (PARAMETER_PROBLEM, 0),
-])
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (UNREACHABLE, 0),
+        (UNREACHABLE, 1),
+        (UNREACHABLE, 5),
+        (TIME_EXCEEDED, 0),
+        (TIME_EXCEEDED, 1),
+        (PARAMETER_PROBLEM, 0),
+    ],
+)
 @pytest.mark.parametrize("opened", [False, True])
 def test_soft_icmp_errors_never_abort(tcp, kind, code, opened):
     t = tcp()

@@ -329,8 +329,9 @@ def test_keepalive_answered_goes_on(tcp):
 
 @rfc("9293", "3.8.4", "MUST-29")
 def test_one_unanswered_keepalive_kills_nothing_but_all_do(tcp):
-    t = tcp(keepalive=True, keepalive_idle_us=100 * SECOND, keepalive_interval_us=10 * SECOND,
-            keepalive_probes=5).established()
+    t = tcp(
+        keepalive=True, keepalive_idle_us=100 * SECOND, keepalive_interval_us=10 * SECOND, keepalive_probes=5
+    ).established()
     t.until_sent()
     for _ in range(4):
         t.peer.drain()
@@ -362,8 +363,9 @@ def test_peers_keepalive_is_answered(tcp):
 @rfc("9293", "3.8.4", "MUST-26")
 def test_no_keepalive_while_data_is_unacked(tcp):
     """Retransmissions do the probing; RTO and R2 rule."""
-    t = tcp(keepalive=True, keepalive_idle_us=50 * SECOND, keepalive_probes=1,
-            user_timeout_us=10 * MINUTE).established()
+    t = tcp(
+        keepalive=True, keepalive_idle_us=50 * SECOND, keepalive_probes=1, user_timeout_us=10 * MINUTE
+    ).established()
     t.send(b"abc")
     start = t.clock.now
     t.run(lambda: t.state == CLOSED)

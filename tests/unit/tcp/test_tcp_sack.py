@@ -335,8 +335,9 @@ def test_one_byte_holes_stay_bounded(tcp):
     t = _ten(tcp, n=40)
     for i in range(0, 39_000, 64):
         base = 3 + i
-        t.peer.sends(ACK, ack=1, sack=[(base, base + 1), (base + 2, base + 3), (base + 4, base + 5),
-                                       (base + 6, base + 7)])
+        t.peer.sends(
+            ACK, ack=1, sack=[(base, base + 1), (base + 2, base + 3), (base + 4, base + 5), (base + 6, base + 7)]
+        )
         t.peer.drain()
     t.peer.sends(ACK, ack=40_001)
     assert t.info.in_flight == 0
@@ -366,9 +367,19 @@ def test_tail_loss_with_sack_is_repaired(tcp):
 
 
 @rfc("6675", "5", "6675-1")
-@pytest.mark.parametrize("lost", [
-    [0], [9], [0, 1, 2], [2, 3, 4, 5], [0, 2, 4, 6, 8], [7, 8, 9], [0, 9], list(range(10)),
-])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        [0],
+        [9],
+        [0, 1, 2],
+        [2, 3, 4, 5],
+        [0, 2, 4, 6, 8],
+        [7, 8, 9],
+        [0, 9],
+        list(range(10)),
+    ],
+)
 def test_any_loss_pattern_is_repaired(tcp, lost):
     """An honest SACK receiver, losses in the first flight only; everything arrives, without waste."""
     t = _ten(tcp)
@@ -416,6 +427,6 @@ def test_pattern_is_what_arrives(tcp):
     data = pattern(50_000)
     order = list(range(0, 50_000, 1000))
     for at in order[1::2] + order[::2]:
-        t.peer.sends(ACK, seq=1 + at, data=data[at:at + 1000])
+        t.peer.sends(ACK, seq=1 + at, data=data[at : at + 1000])
         t.clock.advance(us=MS)
     assert t.recv() == data

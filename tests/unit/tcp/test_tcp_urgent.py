@@ -119,8 +119,13 @@ def test_decoder_refuses_what_is_malformed():
     """Control of the test above."""
     good = bytes.fromhex("1f909c40 00000001 00000002 6010 ffff 0000 0000 0101 0402".replace(" ", ""))
     codec.decode(0, good, b"", 0)
-    for bad in (good[:20] + b"\x08\x0a\0\0", good[:20] + b"\0\0\0\1", good[:20] + b"\1\1\1\x02",
-                good[:16] + b"\1\1" + good[18:], good[:20]):
+    for bad in (
+        good[:20] + b"\x08\x0a\0\0",
+        good[:20] + b"\0\0\0\1",
+        good[:20] + b"\1\1\1\x02",
+        good[:16] + b"\1\1" + good[18:],
+        good[:20],
+    ):
         with pytest.raises(AssertionError):
             codec.decode(0, bad, b"", 0)
 
@@ -134,5 +139,5 @@ def test_addresses_are_opaque_numbers():
     conn.open(SECOND)
     frame = TxFrame()
     assert conn.poll_transmit(frame, SECOND)
-    s = codec.decode(0, bytes(frame.header[L4_OFF:frame.header_end]), b"", 0)
+    s = codec.decode(0, bytes(frame.header[L4_OFF : frame.header_end]), b"", 0)
     assert (s.seq, s.flags & ~FIN, s.mss) == (iss, SYN, 1440)
