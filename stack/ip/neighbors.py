@@ -6,7 +6,8 @@ Theory of operation.  One table for all interfaces.  An entry moves through the 
     REACHABLE   confirmed lately                         -> STALE after `reachable_us`
     STALE       link address known, truth unknown        -> DELAY when it is used
     DELAY       used; a transport may still confirm      -> PROBE after DELAY_US
-    PROBE       asked by unicast (RFC 1122 §2.3.2.1)     -> REACHABLE on a reply, FAILED after `tries`
+    PROBE       asked, first by unicast (RFC 1122        -> REACHABLE on a reply, FAILED after `tries`
+                §2.3.2.1), then by broadcast
     FAILED      frames are refused for `failed_us`, then the next use asks again
 
 The table does no output: what has to be asked is put in `requests`, frames that can go in `released`, failures in
@@ -141,21 +142,24 @@ class NeighborTable:
             entry = self._insert((ifindex, addr))
         elif entry.permanent:
             return
+        usable = entry.is_usable()
         changed = entry.mac != mac
-        if changed and entry.is_usable():
+        if changed and usable:
             self.generation += 1
         entry.mac = mac
         if entry.state == FAILED or entry.tries > 0:
             self.recovered.append(entry)
         if solicited:
             self._reachable(entry, now)
-        elif changed or not entry.is_usable():
-            entry.state = STALE
-            self._arm(entry, NEVER)
-            # A path may hold the old address, or frames may be waiting: both count as use.
-            if entry.queue:
-                entry.state = DELAY
-                self._arm(entry, now + DELAY_US)
+        elif not usable:
+            # Frames that waited count as use.
+            entry.state = DELAY if entry.queue else STALE
+            self._arm(entry, now + DELAY_US if entry.queue else NEVER)
+        elif changed:
+            # It contradicts what was known: believed for now (RFC 826), but all are asked at once who is right.
+            entry.state = PROBE
+            entry.tries = 1
+            self._ask(entry, now)
         self._release(entry)
 
     def confirm(self, entry: Neighbor, now: int) -> None:
@@ -228,7 +232,8 @@ class NeighborTable:
             return
         entry.tries += 1
         entry.requested_at = now
-        self.requests.append((entry, entry.state == PROBE))
+        # By unicast once; a neighbour that moved, or never was there, needs a broadcast.
+        self.requests.append((entry, entry.state == PROBE and entry.tries == 1))
         self._arm(entry, now + self._config.arp_retry_us)
 
     def _fail(self, entry: Neighbor, now: int) -> None:

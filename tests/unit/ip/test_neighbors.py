@@ -121,7 +121,7 @@ def test_the_life_of_a_neighbour(c):
     c.use()
     before = c.table.generation
     c.advance(nb.DELAY_US + 3 * S)
-    assert [unicast for _, _, unicast in c.asked[-3:]] == [True, True, True]
+    assert [unicast for _, _, unicast in c.asked[-3:]] == [True, False, False]
     assert c.state() == "FAILED"
     assert c.table.generation > before
     assert len(c.failed) == 1
@@ -176,7 +176,23 @@ def test_merge_always_and_insert_only_when_asked_ourselves(c):
     c.reply(mac=MAC2, solicited=False)
     assert c.table.get(1, PEER).mac == MAC2
     assert c.table.generation > before
-    assert c.state() == "STALE"
+
+
+@rfc("1122", "2.3.2.1", "ARP-4")
+def test_a_contradiction_is_believed_and_verified_at_once_but_not_more_than_once_a_second(c):
+    c.use()
+    c.reply()
+    c.advance(2 * S)
+    for n in range(100):
+        c.reply(mac=bytes([2, 0, 0, 0, 1, n]), solicited=False)
+        assert c.state() == "PROBE"
+        assert c.use().mac == bytes([2, 0, 0, 0, 1, n])
+    assert c.asked[1:] == [(c.now, PEER, False)]
+    c.reply()  # who is asked answers
+    assert c.table.get(1, PEER).mac == MAC
+    assert c.state() == "REACHABLE"
+    c.advance(S)
+    assert len(c.asked) == 2
 
 
 def test_a_packet_that_tells_nothing_new_does_not_renew_trust(c):
