@@ -85,12 +85,21 @@ class TestNet:
 
     def transfer(self, source: Connection, sink: Connection, data: bytes, limit_us: int) -> bytes:
         """What arrives at `sink` when `data` is sent and the sending side closed; the receiving side stays open."""
-        sender, reader = _Sender(self, self._host_of(source), source, data), _Reader(self, self._host_of(sink), sink)
-        source.user, sink.user = sender, reader
+        sender, reader = _Application(self, source, data), _Application(self, sink)
         sender.on_events(0)
         reader.on_events(0)
         self.network.run_until(lambda: reader.ended, limit_us)
         return bytes(reader.received)
+
+    def exchange(
+        self, one: Connection, other: Connection, there: bytes, back: bytes, limit_us: int
+    ) -> tuple[bytes, bytes]:
+        """What arrives at `other` and at `one` when both send at once and then close."""
+        near, far = _Application(self, one, there), _Application(self, other, back)
+        near.on_events(0)
+        far.on_events(0)
+        self.network.run_until(lambda: near.ended and far.ended, limit_us)
+        return bytes(far.received), bytes(near.received)
 
     def run_until(self, done: Callable[[], bool], limit_us: int) -> None:
         """As Network.run_until."""
@@ -124,39 +133,30 @@ class TestNet:
         host = Host(config, self.network.rng(f"host/{name}"), self.now, trace)
         return host, self.network.add_host(name, host, trace)
 
-    def _host_of(self, conn: Connection) -> Host:
-        return self.a if conn.local_addr == ADDR_A else self.b
 
+class _Application:
+    """Becomes the user of `conn`: reads all there is, writes `data` as there is room for it, then closes."""
 
-class _Sender:
-    """Writes as much as there is room for, then closes."""
-
-    def __init__(self, net: TestNet, host: Host, conn: Connection, data: bytes) -> None:
-        self.net, self.host, self.conn = net, host, conn
-        self.rest = memoryview(data)
-
-    def on_events(self, events: int) -> None:
-        assert not (events & CLOSED and self.conn.error), self.conn.error
-        room = self.conn.send_room()
-        if self.rest and room > 0:
-            self.conn.send(self.rest[:room], self.net.now)
-            self.rest = self.rest[room:]
-            if not self.rest:
-                self.conn.close(self.net.now)
-            self.host.wake(self.conn)
-
-
-class _Reader:
-    """Reads everything at once."""
-
-    def __init__(self, net: TestNet, host: Host, conn: Connection) -> None:
-        self.net, self.host, self.conn = net, host, conn
+    def __init__(self, net: TestNet, conn: Connection, data: bytes | None = None) -> None:
+        self.net, self.conn = net, conn
+        self.host = net.a if conn.local_addr == ADDR_A else net.b
+        self.rest = None if data is None else memoryview(data)  # None: sends nothing and stays open
         self.received = bytearray()
         self.ended = False
+        conn.user = self
 
     def on_events(self, events: int) -> None:
-        assert not (events & CLOSED and self.conn.error), self.conn.error
-        for chunk in self.conn.recv_chunks():
+        conn = self.conn
+        assert not (events & CLOSED and conn.error), conn.error
+        for chunk in conn.recv_chunks():
             self.received += chunk
-        self.ended = self.conn.eof_received()
-        self.host.wake(self.conn)
+        self.ended = conn.eof_received()
+        room = conn.send_room()
+        if self.rest is not None and room > 0:
+            if self.rest:
+                conn.send(self.rest[:room], self.net.now)
+                self.rest = self.rest[room:]
+            if not self.rest:
+                conn.close(self.net.now)
+                self.rest = None
+        self.host.wake(conn)
