@@ -158,6 +158,11 @@ class Sender:
         # RFC 9293 §3.10.7.4 (T-WL-1): an older segment does not update the window
         if self._window_is_news(seg):
             self._set_window(wnd, seg)
+        elif acked:
+            # DEVIATES RFC 9293 §3.10.7.4: to keep SND.WND here would move the right edge by what is acknowledged, past
+            # what the peer has offered.  An ACK that advances was sent after the one that set the window, although
+            # retransmitted data gives it an old SEG.SEQ: its window holds.
+            self.snd_wnd = wnd
         board.newest = None
         result = 0
         fresh = 0

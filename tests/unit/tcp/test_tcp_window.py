@@ -52,6 +52,19 @@ def test_window_of_an_old_segment_is_not_taken(tcp):
 
 
 @rfc("9293", "3.10.7.4", "T-WL-1")
+def test_an_ack_on_retransmitted_data_does_not_move_the_right_edge(tcp):
+    t = tcp(nodelay=True).established(wnd=3000)
+    t.peer.sends(ACK, seq=11, data=b"second....", wnd=3000)  # WL1 moves to 11
+    t.peer.drain()
+    t.send(10_000)
+    t.peer.drain()
+    t.peer.sends(ACK, seq=1, ack=1461, data=b"first.....", wnd=1540)  # the edge stays at 3001
+    assert all(signed_seq(t, s) + len(s.data) <= 3001 for s in t.peer.drain())
+    t.peer.sends(ACK, seq=21, ack=1461, wnd=4000)
+    assert any(s.data for s in t.peer.drain())
+
+
+@rfc("9293", "3.10.7.4", "T-WL-1")
 def test_window_of_an_old_ack_is_not_taken(tcp):
     """WL2: with the same sequence number, an older ACK does not change the window."""
     t = tcp().established(wnd=2920)
