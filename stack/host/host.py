@@ -189,7 +189,8 @@ class Host:
 
     def poll_transmit(self, now: int) -> bool:
         """Send what is to be sent; True when another pass is wanted: there is more than one pass's share, or new events
-        came about."""
+        came about.
+        """
         tcp, ip = self.tcp, self.ip
         more = tcp.poll_transmit(now)
         if ip.errors or ip.reinjected:

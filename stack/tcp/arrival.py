@@ -13,7 +13,6 @@ from stack.tcp import output
 from stack.tcp.events import CONNECTED, EOF, READABLE, URGENT
 from stack.tcp.receiver import ACK_LATER, ACK_NOW, OUTPUT
 from stack.tcp.segment import ACK, FIN, RST, SYN, URG, Segment
-from stack.tcp.sender import FIN_ACKED
 from stack.tcp.state import (
     CLOSE_WAIT,
     CLOSING,
@@ -296,10 +295,10 @@ def _check_ack(conn: "Connection", seg: Segment, now: int) -> int:
         if (snd.snd_una - seg.ack) & MASK > max(snd.max_snd_wnd, 1):
             return _challenge(conn, DropReason.TCP_BAD_ACK, now)
         return 0
-    result = snd.on_ack(seg, conn.echo_rtt(seg, now) if snd.total_retrans else -1, now)
+    fin_acked = snd.on_ack(seg, conn.echo_rtt(seg, now) if snd.total_retrans else -1, now)
     if conn.want_writable:
         conn.check_writable()
-    if result & FIN_ACKED:
+    if fin_acked:
         return OUTPUT | _fin_acked(conn, now)
     return OUTPUT
 

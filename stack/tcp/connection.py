@@ -338,12 +338,12 @@ class Connection:
                 if seg.length and seg.ack == snd.snd_una and seg.wnd << snd.snd_wscale == snd.snd_wnd:
                     snd.snd_wl1 = seg.seq
                     snd.snd_wl2 = seg.ack
-                    return self._take_text(rcv.on_next(seg), now)
+                    return self._take_text(rcv.on_next(seg.text()), now)
                 snd.on_ack(seg, self.echo_rtt(seg, now) if snd.total_retrans else -1, now)
                 if self.want_writable:
                     self.check_writable()
                 if seg.length:
-                    return OUTPUT | self._take_text(rcv.on_next(seg), now)
+                    return OUTPUT | self._take_text(rcv.on_next(seg.text()), now)
                 return OUTPUT
         if state >= SYN_RECEIVED:
             return arrival.on_synchronised(self, seg, now)

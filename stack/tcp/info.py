@@ -84,7 +84,7 @@ def snapshot(conn: "Connection") -> TcpInfo:
         send_queue=conn.send_pending(),
         recv_queue=rcv.queued,
         out_of_order=rcv.ofo.size if rcv.ofo else 0,
-        delivered=snd.delivered,
-        delivery_rate=snd.sample.delivery_rate if snd.sample else 0,
+        delivered=snd.delivery.total,
+        delivery_rate=snd.delivery.sample.delivery_rate if snd.delivery.sample else 0,
         timers={TIMER_NAMES[i]: at for i, at in enumerate(conn.timers.at) if at != NEVER},
     )

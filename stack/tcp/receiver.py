@@ -152,12 +152,11 @@ class Receiver:
 
     # -- data
 
-    def on_next(self, seg: Segment) -> int:
-        """Take the text of a segment that begins at rcv_nxt and fits the window; as `on_data`."""
-        length = seg.length
-        off = seg.off
+    def on_next(self, data: bytes) -> int:
+        """Take text that begins at rcv_nxt and fits the window; returns what `on_data` does."""
+        length = len(data)
         self.rcv_nxt = (self.rcv_nxt + length) & MASK
-        self.chunks.append(seg.pool[off:off + length])
+        self.chunks.append(data)
         self.queued += length
         if length > self.rcv_mss:
             self.rcv_mss = length
@@ -190,10 +189,10 @@ class Receiver:
         length = min(length, (self.rcv_adv - seq) & MASK)
         if length <= 0:
             return ACK_NOW
+        data = seg.pool[off:off + length]
         if seq != nxt:
-            return self._on_out_of_order(seq, seg.pool[off:off + length])
-        seg.off, seg.length = off, length
-        answer = self.on_next(seg)
+            return self._on_out_of_order(seq, data)
+        answer = self.on_next(data)
         return ACK_NOW if old else answer
 
     def _accept(self, data: bytes) -> None:

@@ -287,8 +287,13 @@ class Scoreboard:
             self._lost = deque()
         return self._lost
 
-    def forget_sacks(self) -> None:
-        """The peer dropped what it had SACKed (RFC 2018 §8, 2018-4): count all of it as in flight again."""
+    def forget_if_reneged(self) -> None:
+        """The retransmission timer fired: a first range that is SACKed means that the peer dropped what it had
+        SACKed (RFC 2018 §8, 2018-4), and all of it counts as in flight again.
+        """
+        first = self.first()
+        if first is None or not first.mark & SACKED:
+            return
         for i in range(self.head, len(self.records)):
             self.records[i].mark &= ~SACKED
         self.sacked_bytes = 0

@@ -14,39 +14,29 @@ from typing import Final
 
 from stack.config import NEVER, TcpConfig
 from stack.tcp import recovery as rec
-from stack.tcp.congestion.base import AckSample, Controller
+from stack.tcp.congestion.base import Controller, initial_window
 from stack.tcp.congestion.registry import controller as make_controller
+from stack.tcp.delivery import Delivery
 from stack.tcp.recovery import Recovery
 from stack.tcp.rtt import RttEstimator
-from stack.tcp.scoreboard import SACKED, Record, Scoreboard
+from stack.tcp.scoreboard import Record, Scoreboard
 from stack.tcp.segment import FIN, SYN, Segment
 from stack.tcp.send_buffer import SendBuffer
 from stack.tcp.timers import PERSIST, RETRANSMIT, USER, TimerTable
 from stack.wire.seq import HALF, MASK
 from stack.wire.tcp import parse_sack
 
-# on_ack results
-ACK_ADVANCED: Final = 1
-FIN_ACKED: Final = 2
-
 SUPER_SEGMENT_US: Final = 1_000  # a super-segment is at most what the path takes in 1 ms
-
-
-def initial_window(mss: int, segs: int) -> int:
-    """RFC 6928 §2 (6928-1): min(10 MSS, max(2 MSS, 14600)) for the default of 10 segments."""
-    return min(segs * mss, max(2 * mss, segs * 1460))
 
 
 class Sender:
     """SND.* of RFC 9293 §3.3.1, in bytes and microseconds."""
 
     __slots__ = (
-        "_round_max", "_round_prev", "_round_seq", "board", "buffer", "config", "controller", "delivered",
-        "delivered_at", "eff_snd_mss", "fin_queued", "fin_seq", "first_sent_at", "high_rtt_seq", "iss", "last_sent_at",
-        "max_gso", "max_snd_wnd", "nodelay", "out_fin", "out_len", "out_probe", "out_record", "out_seq",
-        "persist_backoff",
-        "probing", "recovery", "retransmits", "rtt", "sample", "snd_max", "snd_nxt", "snd_una", "snd_up", "snd_wl1",
-        "snd_wl2", "snd_wnd", "snd_wscale", "timeouts", "timers", "total_retrans",
+        "board", "buffer", "config", "controller", "delivery", "eff_snd_mss", "fin_queued", "fin_seq", "high_rtt_seq",
+        "iss", "last_sent_at", "max_gso", "max_snd_wnd", "nodelay", "out_fin", "out_len", "out_probe", "out_record",
+        "out_seq", "persist_backoff", "probing", "recovery", "rtt", "snd_max", "snd_nxt", "snd_una",
+        "snd_up", "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale", "timeouts", "timers", "total_retrans",
     )
 
     def __init__(self, config: TcpConfig, iss: int, timers: TimerTable) -> None:
@@ -67,25 +57,18 @@ class Sender:
         self.buffer = SendBuffer()
         self.board = Scoreboard()
         self.rtt = RttEstimator(config)
+        self.delivery = Delivery()
         self.recovery = Recovery()
         self.controller: Controller | None = None  # made when the MSS is known
-        self.sample: AckSample | None = None
         self.nodelay = config.nodelay
         self.fin_queued = False
         self.fin_seq = -1
-        self.delivered = 0
-        self.delivered_at = 0
-        self.first_sent_at = 0
         self.last_sent_at = 0
         self.high_rtt_seq = iss
         self.timeouts = 0  # of the retransmission timer since snd_una moved
-        self.retransmits = 0
         self.total_retrans = 0
         self.persist_backoff = 0
         self.probing = False  # a zero-window probe octet is outstanding
-        self._round_seq = iss
-        self._round_max = 0
-        self._round_prev = 0
         # the answer of next_range
         self.out_seq = 0
         self.out_len = 0
@@ -98,14 +81,15 @@ class Sender:
     def start(self, now: int, mss: int, sack: bool, syn_lost: bool) -> None:
         """The SYN is acknowledged: snd_una = iss + 1."""
         self.snd_una = self.snd_nxt = self.snd_max = (self.iss + 1) & MASK
-        self._round_seq = self.high_rtt_seq = self.snd_una
+        self.high_rtt_seq = self.snd_una
         self.eff_snd_mss = mss
         self.recovery.sack = sack
         self.recovery.recovery_point = self.snd_una
         # RFC 6928 §2 (6928-1): a lost SYN or SYN-ACK means an initial window of one segment
         window = mss if syn_lost else initial_window(mss, self.config.initial_window_segs)
         self.controller = make_controller(self.config.congestion, mss, window)
-        self.delivered_at = self.first_sent_at = self.last_sent_at = now
+        self.delivery.start(now, self.snd_una)
+        self.last_sent_at = now
         if syn_lost:
             self.rtt.after_syn_loss()
 
@@ -132,25 +116,21 @@ class Sender:
             sent -= 1
         return buffer.end - buffer.base - sent
 
-    def fin_sent(self) -> bool:
-        """Whether the FIN was sent at least once."""
-        return self.fin_seq >= 0
-
     def may_close_idle(self) -> bool:
         """Nothing is outstanding and nothing waits."""
         return self.snd_una == self.snd_nxt and self.buffer.end == self.buffer.base
 
     # -- acknowledgements
 
-    def on_ack(self, seg: Segment, ts_rtt_us: int, now: int) -> int:
-        """Take an acceptable ACK (snd_una - max_snd_wnd <= SEG.ACK <= snd_max); returns ACK_ADVANCED and
-        FIN_ACKED bits.  `ts_rtt_us` is a round-trip time from the timestamp echo, or -1.
+    def on_ack(self, seg: Segment, ts_rtt_us: int, now: int) -> bool:
+        """Take an acceptable ACK (snd_una - max_snd_wnd <= SEG.ACK <= snd_max); returns whether
+        it acknowledges the FIN.  `ts_rtt_us` is a round-trip time from the timestamp echo, or -1.
         """
         ack = seg.ack
         una = self.snd_una
         acked = (ack - una) & MASK
         if acked >= HALF:
-            return 0  # older than snd_una: only its SACK could matter, and RFC 6675 ignores those
+            return False  # older than snd_una: only its SACK could matter, and RFC 6675 ignores those
         board = self.board
         prior = self.in_flight()
         wnd = seg.wnd << self.snd_wscale
@@ -164,18 +144,17 @@ class Sender:
             # retransmitted data gives it an old SEG.SEQ: its window holds.
             self.snd_wnd = wnd
         board.newest = None
-        result = 0
+        fin_acked = False
         fresh = 0
         if acked:
             if 0 < (ack - self.snd_nxt) & MASK < HALF:
                 self._retake(ack, now)
             self.snd_una = ack
             fresh = board.on_ack(ack)
-            result = self._release(acked, ack)
+            fin_acked = self._release(acked, ack)
             self.timeouts = 0
             self.persist_backoff = 0
-            if self.probing:
-                self.probing = False
+            self.probing = False
             if self.snd_up >= 0 and ((ack - self.snd_up) & MASK) < HALF:
                 self.snd_up = -1
         sacked = 0
@@ -186,7 +165,7 @@ class Sender:
         elif self.probing and self.snd_wnd:
             self._untake_probe()
         self._update_timers(bool(acked), now)
-        return result
+        return fin_acked
 
     def _window_is_news(self, seg: Segment) -> bool:
         d = (seg.seq - self.snd_wl1) & MASK
@@ -199,13 +178,13 @@ class Sender:
         if wnd > self.max_snd_wnd:
             self.max_snd_wnd = wnd
 
-    def _release(self, acked: int, ack: int) -> int:
-        """Free acknowledged bytes of the send buffer."""
+    def _release(self, acked: int, ack: int) -> bool:
+        """Free acknowledged bytes of the send buffer; returns whether the FIN was acknowledged, too."""
         if self.fin_seq >= 0 and ack == (self.fin_seq + 1) & MASK:
             self.buffer.release(self.buffer.end)
-            return ACK_ADVANCED | FIN_ACKED
+            return True
         self.buffer.release(self.buffer.base + acked)
-        return ACK_ADVANCED
+        return False
 
     def _retake(self, ack: int, now: int) -> None:
         """The peer acknowledges an octet that was sent and taken back (a window probe)."""
@@ -242,8 +221,7 @@ class Sender:
             pass  # the fast path: in order, nothing missing
         else:
             lost, delivered = self._detect(acked, sacked, delivered, prior, now)
-        self.delivered += delivered
-        self.delivered_at = now
+        self.delivery.on_delivered(delivered, now)
         self._feed_controller(acked, sacked, lost, rtt_us, prior, now)
         if recovery.phase == rec.RECOVERY:
             controller = self.controller
@@ -313,7 +291,7 @@ class Sender:
             controller = self.controller
             assert controller is not None
             if recovery.phase == rec.RECOVERY:
-                controller.on_recovery_exit(self.delivered_at)
+                controller.on_recovery_exit(self.delivery.at)
             recovery.leave()
         elif not recovery.sack:
             # duplicates were counted as delivered already: this ACK explains them
@@ -326,34 +304,12 @@ class Sender:
         controller = self.controller
         if controller is None:
             return
-        s = self.sample
-        if s is None:
-            s = self.sample = AckSample()
-        in_flight = self.in_flight()
-        s.now = now
+        s = self.delivery.sample_for(now, self.board.newest, self.rtt, self.in_flight(), self.snd_una, self.snd_nxt)
         s.acked, s.sacked, s.lost = acked, sacked, lost
-        s.delivered = self.delivered
         s.rtt_us = rtt_us
-        s.srtt_us = self.rtt.srtt_us
-        s.min_rtt_us = self.rtt.min_rtt_us
-        s.in_flight, s.prior_in_flight = in_flight, prior
+        s.prior_in_flight = prior
         s.in_recovery = self.recovery.phase == rec.RECOVERY
-        s.round_start = False
-        if ((self.snd_una - self._round_seq) & MASK) < HALF:
-            self._round_seq = self.snd_nxt
-            self._round_prev, self._round_max = self._round_max, in_flight
-            s.round_start = True
-        newest = self.board.newest
-        s.delivery_rate = 0
-        if newest is not None and newest.delivered_at:
-            interval = max(now - newest.delivered_at, newest.sent_at - newest.first_sent_at)
-            if interval > 0:
-                s.delivery_rate = (self.delivered - newest.delivered) * 1_000_000 // interval
-        used = max(self._round_max, self._round_prev)
-        # RFC 7661 §4.1: in slow start half of cwnd in use counts as using it, since cwnd may double
-        if controller.cwnd < controller.ssthresh:
-            used *= 2
-        s.app_limited = used + 2 * self.eff_snd_mss < controller.cwnd
+        s.app_limited = self.delivery.app_limited(controller)
         if acked or sacked:
             controller.on_ack(s)
 
@@ -386,10 +342,7 @@ class Sender:
         board, recovery, controller = self.board, self.recovery, self.controller
         if self.snd_una == self.snd_nxt or controller is None:
             return
-        first = board.first()
-        if first is not None and board.sacked_bytes and first.mark & SACKED:
-            # RFC 2018 §8 (2018-4): the peer dropped what it had SACKed
-            board.forget_sacks()
+        board.forget_if_reneged()
         in_flight = self.in_flight()
         again = self.timeouts > 0
         board.mark_all_lost()
@@ -596,14 +549,12 @@ class Sender:
             self.board.retransmitted(record, now)
             self.total_retrans += 1
         else:
-            if self.snd_una == self.snd_nxt:
-                self.first_sent_at = self.delivered_at = now
+            was_idle = self.snd_una == self.snd_nxt
+            if was_idle:
                 timers.arm(USER, now + self.config.user_timeout_us)
             record = self.board.append(self.snd_nxt, (self.snd_nxt + length) & MASK, now)
             record.fin = self.out_fin
-            record.delivered = self.delivered
-            record.delivered_at = self.delivered_at
-            record.first_sent_at = self.first_sent_at
+            self.delivery.on_sent(record, now, was_idle)
             if self.out_fin:
                 self.fin_seq = (self.snd_nxt + self.out_len) & MASK
             self.snd_nxt = (self.snd_nxt + length) & MASK
@@ -615,9 +566,7 @@ class Sender:
             return
         if self.recovery.phase == rec.RECOVERY:
             self.recovery.on_sent(length)
-        in_flight = self.in_flight()
-        if in_flight > self._round_max:
-            self._round_max = in_flight
+        self.delivery.on_in_flight(self.in_flight())
         if timers.at[RETRANSMIT] == NEVER:
             timers.arm(RETRANSMIT, now + self.rtt.timeout_us())  # RFC 6298 §5.1
 

@@ -114,6 +114,12 @@ def _unpack(burst: Burst) -> None:
         pass
 
 
+def _deliver(host: Host, conn: Connection) -> None:
+    host.poll_events()
+    conn.take_events()
+    conn.recv_chunks()
+
+
 def measure(bursts: int, segments: int) -> dict[str, list[float]]:
     """Microseconds per segment of each stage, one sample per burst."""
     pair = Pair(segments * 2)
@@ -129,7 +135,7 @@ def measure(bursts: int, segments: int) -> dict[str, list[float]]:
             (samples[STAGES[0]], lambda: accel.load_burst(burst, frames, MAC_B)),  # noqa: B023 - called at once
             (samples[STAGES[1]], lambda: _unpack(burst)),
             (samples[STAGES[2]], lambda: host.receive(1, burst, pair.now)),
-            (samples[STAGES[3]], lambda: (host.poll_events(), pair.receiver.take_events(), pair.receiver.recv_chunks())),
+            (samples[STAGES[3]], lambda: _deliver(host, pair.receiver)),
             (samples[STAGES[4]], lambda: host.poll_transmit(pair.now)),
         ):
             _timed(samples_of, count, call)

@@ -12,6 +12,11 @@ from typing import Final
 INFINITE_SSTHRESH: Final = 1 << 40  # RFC 5681 §3.1 (5681-3.1c): arbitrarily high at first
 
 
+def initial_window(mss: int, segs: int) -> int:
+    """RFC 6928 §2 (6928-1): min(10 MSS, max(2 MSS, 14600)) for the default of 10 segments."""
+    return min(segs * mss, max(2 * mss, segs * 1460))
+
+
 class AckSample:
     """What one ACK told; reused, valid during `on_ack`.  Bytes, microseconds, bytes per second."""
 
