@@ -339,6 +339,7 @@ def main() -> int:
     parser.add_argument("--idle", type=int, default=10_000, help="connections to hold")
     arguments = parser.parse_args()
     console = Console()
+    console.width = max(console.width, 100)  # the table as it is, also into a file
     if os.geteuid() != 0:
         console.print("the benchmarks make network namespaces: run them as root")
         return 2
