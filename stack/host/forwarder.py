@@ -21,7 +21,7 @@ from stack.wire import accel, icmp, ipv4
 from stack.wire.addr import prefix_mask
 from stack.wire.burst import Burst
 from stack.wire.ethernet import HLEN as ETH_HLEN
-from stack.wire.frame import FILL_IP, L4_OFF, PARTIAL_CSUM, VNET_NEEDS_CSUM, Caps, TxFrame
+from stack.wire.frame import HEADER_ROOM, FILL_IP, L4_OFF, PARTIAL_CSUM, VNET_NEEDS_CSUM, Caps, TxFrame
 
 MAX_HOPS: Final = 4096
 MAX_UNDELIVERABLE: Final = 256
@@ -132,6 +132,8 @@ class Forwarder:
             end = min(end, max(l4_off + 8, csum_start + csum_offset + 2 if vnet_flags & VNET_NEEDS_CSUM else 0))
         frame = self._frame
         start = L4_OFF - l4_off
+        # a checksum deep in a tunnelled packet lies beyond our header; `finish` refuses such a frame
+        end = min(end, HEADER_ROOM - start)
         frame.header[start:start + end] = data[:end]
         frame.header[start:start + 12] = hop.link
         rules.decrement_ttl(frame.header, start + l3_off)

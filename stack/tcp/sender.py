@@ -418,9 +418,7 @@ class Sender:
             and self._next_rescue()
 
     def _next_rescue(self) -> bool:
-        """RFC 6675 §4 NextSeg() rules 3 and 4 (6675-2): with nothing new to send, a hole that is not lost by the
-        rules yet, then once per episode the last segment.
-        """
+        """RFC 6675 §4 NextSeg() rules 3 and 4 (6675-2): a hole not lost yet, once per episode the last segment."""
         board, recovery = self.board, self.recovery
         mss = self.eff_snd_mss
         r = recovery.first_hole(board)
