@@ -114,6 +114,9 @@ class AsyncHost:
             except TimeoutError:
                 for handler in list(driver.handlers):
                     handler.abort()
+                for conn in self.host.connections():  # also those whose application has gone
+                    conn.abort(driver.time())
+                    driver.wake(conn)
                 await asyncio.sleep(0)  # the pass that sends the resets
         driver.close()
 

@@ -91,9 +91,11 @@ class StackTransport(asyncio.Transport):
         if events == READABLE and not self._lost:
             self._read()
             return
+        if events & CLOSED:
+            self._conn.user = None  # first of all: what follows may raise
         if self._lost:
             if events & CLOSED:
-                self._forget()
+                self._driver.release(self)
             return
         if events & CONNECTED and self._waiter is not None and not self._closing:
             self._connected()
@@ -122,18 +124,10 @@ class StackTransport(asyncio.Transport):
                 self._waiter.set_exception(error if error is not None else ConnectionAborted("closed while connecting"))
             self._waiter = None
             self._closing = self._lost = True
-            self._forget()
-            return
-        self._forget()
-        if error is not None or self._closing or self._eof_done:
+            self._driver.release(self)
+        elif error is not None or self._closing or self._eof_done:
             self._force_close(error)
         # else what the peer sent has not been read yet: eof_received comes first, then close
-
-    def _forget(self) -> None:
-        """The connection has ended."""
-        self._conn.user = None
-        if self._lost:
-            self._driver.release(self)
 
     def on_callback_error(self, exc: Exception) -> None:
         """A callback of the protocol raised: the connection is aborted, as asyncio does."""
@@ -174,7 +168,7 @@ class StackTransport(asyncio.Transport):
     def _read_into(self) -> None:
         protocol, conn = self._protocol, self._conn
         while not (self._paused or self._closing):
-            buffer = memoryview(protocol.get_buffer(-1))
+            buffer = memoryview(protocol.get_buffer(-1)).cast("B")
             if not buffer.nbytes:
                 raise RuntimeError("get_buffer() returned an empty buffer")
             data = conn.recv(buffer.nbytes)
@@ -306,8 +300,9 @@ class StackTransport(asyncio.Transport):
             self._driver.post(self, _LOST)
 
     def abort(self) -> None:
-        """Send RST; what is queued is lost."""
-        self._force_close(None)
+        """Send RST; what is queued is lost.  Nothing after connection_lost: the connection is no longer ours."""
+        if not self._lost:
+            self._force_close(None)
 
     def _force_close(self, exc: BaseException | None) -> None:
         if self._dropped:

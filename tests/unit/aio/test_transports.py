@@ -285,6 +285,38 @@ def test_an_error_in_a_callback_aborts_the_connection(run, method):
     assert len(run(main(), expect_errors=True)) == 1
 
 
+def test_an_error_while_the_connection_ends_leaves_nothing_behind(run):
+    async def main():
+        with Bench() as b:
+            def fail(data):
+                raise ZeroDivisionError
+
+            b.protocol.data_received = fail
+            b.conn.feed(b"x")
+            b.conn.end(ConnectionReset("reset"))
+            await b.step()
+            assert b.protocol.events[0] == "made"
+            assert isinstance(b.protocol.events[1][1], ZeroDivisionError)
+            assert len(b.protocol.events) == 2
+            assert not b.driver.handlers
+
+    assert len(run(main(), expect_errors=True)) == 1
+
+
+def test_abort_after_connection_lost_does_not_cut_off_what_is_still_sent(run):
+    async def main():
+        with Bench() as b:
+            b.transport.write(b"last words")
+            b.transport.close()
+            await b.step()
+            assert b.protocol.events == ["made", ("lost", None)]
+            b.transport.abort()
+            await b.step()
+            assert not b.conn.aborted
+
+    run(main())
+
+
 def test_an_error_in_connection_lost_still_detaches(run):
     async def main():
         detached = []
