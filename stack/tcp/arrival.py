@@ -85,9 +85,10 @@ def text_of_syn(conn: "Connection", seg: Segment, now: int) -> int:
         return 0
     seg.seq = conn.rcv.rcv_nxt
     conn.rcv.rcv_adv = (conn.rcv.rcv_nxt + min(conn.rcv.limit, 0xFFFF)) & MASK
+    end = (seg.seq + seg.length) & MASK  # taking the text may trim it
     actions = _text(conn, seg, now) if seg.length else 0
     if seg.flags & FIN:
-        actions |= fin(conn, seg, now)
+        actions |= fin(conn, end, now)
     return actions & ~STOP
 
 
@@ -150,10 +151,11 @@ def on_synchronised(conn: "Connection", seg: Segment, now: int) -> int:
         return actions
     if seg.flags & URG:
         _urgent(conn, seg)
+    end = (seg.seq + seg.length) & MASK  # taking the text may trim it
     if seg.length:
         actions |= _text(conn, seg, now)
     if seg.flags & FIN and not actions & STOP:
-        actions |= fin(conn, seg, now)
+        actions |= fin(conn, end, now)
     return actions
 
 
@@ -358,13 +360,12 @@ def _text(conn: "Connection", seg: Segment, now: int) -> int:
     return answer
 
 
-def fin(conn: "Connection", seg: Segment, now: int) -> int:
-    """Eighth: the FIN bit (T-FIN-1)."""
+def fin(conn: "Connection", at: int, now: int) -> int:
+    """Eighth: the FIN bit, whose sequence number is `at` (T-FIN-1)."""
     rcv = conn.rcv
     if rcv.fin_received:
         conn.ack_now = True
         return ACK_NOW
-    at = (seg.seq + seg.length) & MASK
     # beyond the window it does not count, as data would not (T-WND-1)
     if (at - rcv.rcv_nxt) & MASK >= max((rcv.rcv_adv - rcv.rcv_nxt) & MASK, 1):
         return 0

@@ -252,6 +252,18 @@ def test_fin_with_data_in_the_middle_of_the_queue(tcp):
 
 
 @rfc("9293", "3.10.7.4", "T-FIN-1")
+@pytest.mark.parametrize("known", [1, 2, 3])
+def test_fin_behind_text_that_is_partly_known(tcp, known):
+    t = tcp().established()
+    t.peer.sends(ACK, data=b"abc"[:known])
+    t.peer.sends(FIN | ACK, seq=1, data=b"abc")
+    assert t.state == CLOSE_WAIT
+    assert t.recv() == b"abc"
+    t.clock.advance(ms=500)
+    assert t.peer.drain()[-1].ack == (t.peer.irs + 5) & 0xFFFFFFFF
+
+
+@rfc("9293", "3.10.7.4", "T-FIN-1")
 def test_duplicate_fin_in_close_wait(tcp):
     t = tcp().established()
     t.peer.sends(FIN | ACK)
