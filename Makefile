@@ -1,7 +1,7 @@
 # `make help` lists the targets.  `sudo make run` for a device on this machine, plain `make run` for one in
 # a network namespace of its own.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-long check docs bench soak fuzz clean setup-test
+.PHONY: help setup run demo test test-long check docs bench fuzz dist clean setup-test
 
 PY := .venv/bin/python
 args ?=
@@ -37,6 +37,12 @@ docs: setup-test  ## write the generated pages: RFC conformance and the TCP stat
 bench: setup-test  ## benchmarks against kernel sockets; only="bulk_rx tcp_rr" for a part
 	@$(PY) -m tools.bench.run $(foreach m,$(only),--only $(m)) $(args)
 
+fuzz: setup-test  ## fuzz the C core; seconds=60 for each target
+	@$(MAKE) -C native fuzz SECONDS=$(or $(seconds),60)
+
+dist: setup-test  ## sdist and wheel in dist/
+	@$(PY) -m build
+
 clean:  ## remove what was built
-	rm -rf .venv build dist out *.egg-info stack/wire/_wire*.so stack/device/_io*.so
+	rm -rf .venv build native/build dist out *.egg-info stack/wire/_wire*.so stack/device/_io*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

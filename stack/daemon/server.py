@@ -77,7 +77,7 @@ class Daemon:
             logger.warning("running without the compiled core, many times slower")
         on_ready()
         ticking = loop.create_task(self._tick())
-        gone = await self._first_of(self._stop.wait(), asyncio.shield(host.driver.closed)) == 1
+        gone = await self._first_of(self._stop.wait(), host.driver.closed) == 1
         if gone:
             logger.error("the device %s disappeared; its connections are lost", settings.dev)
         else:
