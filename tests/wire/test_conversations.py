@@ -21,11 +21,11 @@ def opened(subject: Subject, port: int = DISCARD, options: tuple[tuple[str, obje
     return wire
 
 
-def alone(flags: str, **fields):
-    """A script that sends one segment without a connection to `port`."""
+def alone(flags: str, port: int = CLOSED, **fields):
+    """A script that sends one segment without a connection."""
 
-    def script(subject: Subject, port: int = CLOSED) -> list[str]:
-        wire = Wire(subject, fields.pop("port", port))
+    def script(subject: Subject) -> list[str]:
+        wire = Wire(subject, port)
         wire.send(flags, **fields)
         return wire.gather()
 
