@@ -21,7 +21,7 @@ from stack.wire import accel, icmp, ipv4
 from stack.wire.addr import prefix_mask
 from stack.wire.burst import Burst
 from stack.wire.ethernet import HLEN as ETH_HLEN
-from stack.wire.frame import HEADER_ROOM, FILL_IP, L4_OFF, PARTIAL_CSUM, VNET_NEEDS_CSUM, Caps, TxFrame
+from stack.wire.frame import FILL_IP, HEADER_ROOM, L4_OFF, PARTIAL_CSUM, VNET_NEEDS_CSUM, Caps, TxFrame
 
 MAX_HOPS: Final = 4096
 MAX_UNDELIVERABLE: Final = 256
