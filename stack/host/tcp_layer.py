@@ -308,7 +308,7 @@ class TcpLayer:
         if conn is None:
             self._stats.drops[DropReason.ICMP_NO_MATCH] += 1
             return
-        if not conn.on_icmp_error(err.kind, err.code, err.mtu, err.seq, now):
+        if not conn.on_icmp_error(err.kind, err.code, err.mtu, err.seq, now, local=err.local):
             self._stats.drops[DropReason.ICMP_NO_MATCH] += 1
             return
         if err.kind == ErrorKind.FRAG_NEEDED:

@@ -455,9 +455,10 @@ class Connection:
 
     def on_icmp_error(
         self, kind: ErrorKind, code: int, mtu: int, quoted_seq: int, now: int,  # noqa: ARG002 - what ICMP says, whole
+        *, local: bool = False,
     ) -> bool:
         """An ICMP error quotes one of our segments; returns whether it is believed (for FRAG_NEEDED the Host
-        then lowers the path MTU).  RFC 9293 §3.9.2.2, RFC 5927 §4.
+        then lowers the path MTU).  `local`: this host found the error itself.  RFC 9293 §3.9.2.2, RFC 5927 §4.
         """
         snd = self.snd
         if self.state in (CLOSED, TIME_WAIT):
@@ -470,6 +471,10 @@ class Connection:
         if self.state < ESTABLISHED and not self.passive and kind in HARD_ERRORS:
             # (MUST-55, SHLD-26) aborts; RFC 5927 §5: but only before the connection is synchronised
             self.fail(errors.ConnectionRefused(f"the peer's host reports {kind.name.lower().replace('_', ' ')}"))
+            return True
+        if local and self.state == SYN_SENT:
+            # RFC 1122 §2.3.2.2 (ARP-7): there is no way to the peer; as in deployed stacks the open ends here
+            self.fail(errors.HostUnreachable(f"no way to the peer: {kind.name.lower().replace('_', ' ')}"))
             return True
         self.soft_error = kind  # (MUST-54, MUST-56): informs, never aborts
         return True

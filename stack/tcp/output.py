@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from stack.config import NEVER, TcpConfig
 from stack.tcp.segment import ACK, FIN, PSH, RST, SYN, URG
+from stack.tcp.rtt import TS_TICK_US
 from stack.tcp.state import ESTABLISHED, SYN_SENT
 from stack.tcp.timers import DELAYED_ACK, RETRANSMIT
 from stack.wire.frame import GSO_NONE, GSO_TCPV4, L4_OFF, NEEDS_CSUM, TxFrame
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TS_TICK_US", "fill_ack", "fill_data", "fill_probe", "fill_reply", "fill_rst", "fill_syn", "pack_ts"]
 
-TS_TICK_US: Final = 1_000  # RFC 7323 §5.4 (7323-5.4): one tick a millisecond
 _END_PLAIN: Final = L4_OFF + HEADER_LEN
 _END_TS: Final = L4_OFF + HEADER_LEN + LEN_TS
 _MAX_UP: Final = 0xFFFF

@@ -9,6 +9,7 @@ from stack.config import SECOND, TcpConfig
 
 # RFC 6298 §2: the clock granularity G; our clock ticks in microseconds, deadlines are kept to a millisecond
 GRANULARITY_US = 1_000
+TS_TICK_US = 1_000  # RFC 7323 §5.4 (7323-5.4): one tick of the timestamp clock is a millisecond
 RTO_AFTER_SYN_LOSS_US = 3 * SECOND  # RFC 6298 §5.7
 
 

@@ -18,7 +18,7 @@ from stack.tcp.congestion.base import Controller, initial_window
 from stack.tcp.congestion.registry import controller as make_controller
 from stack.tcp.delivery import Delivery
 from stack.tcp.recovery import Recovery
-from stack.tcp.rtt import RttEstimator
+from stack.tcp.rtt import TS_TICK_US, RttEstimator
 from stack.tcp.scoreboard import Record, Scoreboard
 from stack.tcp.segment import FIN, SYN, Segment
 from stack.tcp.send_buffer import SendBuffer
@@ -236,8 +236,8 @@ class Sender:
             return -1
         if newest.transmissions == 1:
             rtt_us = now - newest.sent_at
-        elif ts_rtt_us >= 0:
-            rtt_us = ts_rtt_us  # RFC 6298 §3 (6298-3): the echo tells which transmission it was
+        elif 0 <= ts_rtt_us <= now - newest.sent_at + TS_TICK_US:
+            rtt_us = ts_rtt_us  # RFC 6298 §3 (6298-3): the echo is of the last transmission, not of an earlier one
         else:
             return -1
         # RFC 7323 appendix G (7323-G): one sample per flight moves SRTT
