@@ -310,12 +310,12 @@ def test_without_root_it_makes_a_namespace_of_its_own(namespace, tmp_path):
 
 
 def test_without_root_and_without_the_right_to_the_device(namespace):
-    hide = "mknod -m 600 /tmp/tun c 10 200 && chown 7777 /tmp/tun && mount --bind /tmp/tun /dev/net/tun && rm /tmp/tun"
-    script = f'mount -t tmpfs none /tmp && {hide}; exec setpriv --reuid=1 --bounding-set=-all --inh-caps=-all "$@"'
+    hide = "mknod -m 600 /mnt/tun c 10 200 && chown 7777 /mnt/tun && mount --bind /mnt/tun /dev/net/tun && rm /mnt/tun"
+    script = f'mount -t tmpfs none /mnt && {hide}; exec setpriv --reuid=1 --bounding-set=-all --inh-caps=-all "$@"'
     probe = (sys.executable, "-c", "import os; os.close(os.open('/dev/net/tun', os.O_RDWR))")
     if namespace.run("unshare", "-m", "sh", "-c", script, "sh", "true", check=False).returncode:
         pytest.fail("cannot hide the device")
-    script = f'mount -t tmpfs none /tmp && {hide}; exec "$@"'
+    script = f'mount -t tmpfs none /mnt && {hide}; exec "$@"'
     limited = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
     result = namespace.run("unshare", "-m", "sh", "-c", script, "sh", *limited, *tapstack("up"), check=False)
     assert namespace.run("unshare", "-m", "sh", "-c", script, "sh", *limited, *probe, check=False).returncode
