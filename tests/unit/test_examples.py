@@ -1,0 +1,27 @@
+"""The examples run, and say what they promise."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(name: str, *args: str) -> str:
+    done = subprocess.run([sys.executable, ROOT / "examples" / name, *args], capture_output=True, text=True,
+                          timeout=120, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_two_hosts():
+    out = run("two_hosts.py")
+    assert out.startswith("hello, other host\nESTABLISHED")
+
+
+def test_lossy_network_is_the_same_for_the_same_seed():
+    first = run("lossy_network.py", "3")
+    assert " 1000000 bytes" in first
+    assert run("lossy_network.py", "3") == first
+    assert run("lossy_network.py", "4") != first
