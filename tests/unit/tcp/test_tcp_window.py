@@ -270,6 +270,7 @@ def test_receiver_does_not_advertise_dribbles(tcp):
     opened = []
     for _ in range(800):
         t.recv(10)
+        t.peer.sends(ACK, seq=t.rules.last_ack, data=b"p" if edge == t.rules.last_ack else b"")  # a window probe
         t.peer.drain()
         if t.rules.edge_out != edge:
             opened.append(t.rules.edge_out - edge)
