@@ -93,7 +93,9 @@ class Daemon:
         """The first signal drains, the second does not wait for it."""
         if self._stop.is_set():
             self._hurry.set()
-        self._stop.set()
+        else:
+            logger.info("finishing what is under way; a second Ctrl-C does not wait for it")
+            self._stop.set()
 
     @staticmethod
     async def _first_of(*things: Awaitable[object]) -> int:
