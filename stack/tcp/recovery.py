@@ -41,6 +41,47 @@ class Recovery:
         self.quota = 0  # bytes that PRR allows now
         self.rescued = False
 
+    def on_ack(self, board: Scoreboard, controller: Controller, mss: int, snd_una: int, snd_nxt: int, acked: int,
+               sacked: int, delivered: int, prior: int, now: int) -> tuple[int, int]:
+        """Update the phase for an ACK; returns (bytes newly lost, bytes delivered).  `prior`: in flight before it."""
+        lost = 0
+        if acked:
+            delivered = self._on_advance(controller, mss, snd_una, acked, delivered, now)
+            if self.phase == RECOVERY and not self.sack and snd_una != snd_nxt:
+                # RFC 6582 §3.2 step 3 (6582-1): a partial ACK tells of the next hole
+                lost += self.mark_first(board, mss)
+        elif sacked or not self.sack:
+            self.dupacks += 1
+            if not self.sack:
+                before = self.dup_bytes
+                self.dup_bytes = max(0, min(before + mss, ((snd_nxt - snd_una) & MASK) - mss))
+                delivered += self.dup_bytes - before
+        if self.sack:
+            lost += self.detect(board, mss)
+        if self.phase == OPEN:
+            # RFC 6582 §3.2 step 1 (6582-1): duplicates of what was sent before a timeout do not count
+            after_point = ((snd_una - self.recovery_point) & MASK) < HALF
+            if not lost and self.dupacks >= DUP_THRESH and after_point:
+                lost += self.mark_first(board, mss)
+            if lost:
+                self.enter_recovery(now, snd_una, snd_nxt, prior, controller)
+        return lost, delivered
+
+    def _on_advance(self, controller: Controller, mss: int, snd_una: int, acked: int, delivered: int, now: int) -> int:
+        """snd_una moved: leave the phase when its point is reached; returns the bytes delivered."""
+        if self.phase == OPEN:
+            self.dupacks = self.dup_bytes = 0
+        elif ((snd_una - self.recovery_point) & MASK) < HALF:
+            if self.phase == RECOVERY:
+                controller.on_recovery_exit(now)
+            self.leave()
+        elif not self.sack:
+            # duplicates were counted as delivered already: this ACK explains them
+            explained = min(self.dup_bytes, max(0, acked - mss))
+            self.dup_bytes -= explained
+            delivered = max(0, delivered - explained)
+        return delivered
+
     # -- detection
 
     def detect(self, board: Scoreboard, mss: int) -> int:

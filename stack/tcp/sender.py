@@ -216,16 +216,16 @@ class Sender:
         recovery, board = self.recovery, self.board
         delivered = fresh + sacked
         rtt_us = self._take_rtt(ts_rtt_us, now)
+        controller = self.controller
+        assert controller is not None
         lost = 0
-        if recovery.phase == rec.OPEN and not sacked and not recovery.dupacks and acked and not board.sacked_bytes:
-            pass  # the fast path: in order, nothing missing
-        else:
-            lost, delivered = self._detect(acked, sacked, delivered, prior, now)
+        # in order with nothing missing needs no look at losses
+        if recovery.phase != rec.OPEN or sacked or recovery.dupacks or not acked or board.sacked_bytes:
+            lost, delivered = recovery.on_ack(
+                board, controller, self.eff_snd_mss, self.snd_una, self.snd_nxt, acked, sacked, delivered, prior, now)
         self.delivery.on_delivered(delivered, now)
         self._feed_controller(acked, sacked, lost, rtt_us, prior, now)
         if recovery.phase == rec.RECOVERY:
-            controller = self.controller
-            assert controller is not None
             recovery.update_quota(delivered, self.in_flight(), controller.ssthresh, self.eff_snd_mss,
                                   acked > 0 and not lost)
 
@@ -249,56 +249,6 @@ class Sender:
             if rtt_us < self.rtt.min_rtt_us:
                 self.rtt.min_rtt_us = max(rtt_us, 1)
         return rtt_us
-
-    def _detect(self, acked: int, sacked: int, delivered: int, prior: int, now: int) -> tuple[int, int]:
-        """Update the recovery phase; returns (bytes newly lost, bytes delivered)."""
-        recovery, board, mss = self.recovery, self.board, self.eff_snd_mss
-        lost = 0
-        if acked:
-            delivered = self._on_advance(acked, delivered)
-            if recovery.phase == rec.RECOVERY and not recovery.sack and self.snd_una != self.snd_nxt:
-                # RFC 6582 §3.2 step 3 (6582-1): a partial ACK tells of the next hole
-                lost += recovery.mark_first(board, mss)
-        elif sacked or not recovery.sack:
-            recovery.dupacks += 1
-            if not recovery.sack:
-                outstanding = (self.snd_nxt - self.snd_una) & MASK
-                before = recovery.dup_bytes
-                recovery.dup_bytes = max(0, min(before + mss, outstanding - mss))
-                delivered += recovery.dup_bytes - before
-        if recovery.sack:
-            lost += recovery.detect(board, mss)
-        if recovery.phase == rec.OPEN:
-            if not lost and recovery.dupacks >= rec.DUP_THRESH and self._may_fast_retransmit():
-                lost += recovery.mark_first(board, mss)
-            if lost:
-                controller = self.controller
-                assert controller is not None
-                recovery.enter_recovery(now, self.snd_una, self.snd_nxt, prior, controller)
-        return lost, delivered
-
-    def _may_fast_retransmit(self) -> bool:
-        """RFC 6582 §3.2 step 1 (6582-1): not for duplicates of what was sent before a timeout."""
-        return ((self.snd_una - self.recovery.recovery_point) & MASK) < HALF
-
-    def _on_advance(self, acked: int, delivered: int) -> int:
-        """snd_una moved: leave the phase when its point is reached; returns the bytes delivered."""
-        recovery = self.recovery
-        if recovery.phase == rec.OPEN:
-            recovery.dupacks = 0
-            recovery.dup_bytes = 0
-        elif ((self.snd_una - recovery.recovery_point) & MASK) < HALF:
-            controller = self.controller
-            assert controller is not None
-            if recovery.phase == rec.RECOVERY:
-                controller.on_recovery_exit(self.delivery.at)
-            recovery.leave()
-        elif not recovery.sack:
-            # duplicates were counted as delivered already: this ACK explains them
-            explained = min(recovery.dup_bytes, max(0, acked - self.eff_snd_mss))
-            recovery.dup_bytes -= explained
-            delivered = max(0, delivered - explained)
-        return delivered
 
     def _feed_controller(self, acked: int, sacked: int, lost: int, rtt_us: int, prior: int, now: int) -> None:
         controller = self.controller
