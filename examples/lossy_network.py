@@ -1,6 +1,6 @@
 """One megabyte through a bad network, on virtual time: 3 % loss, 20 ms delay, reordering; a seed repeats it exactly.
 
-    python examples/lossy_network.py [SEED]
+python examples/lossy_network.py [SEED]
 """
 
 import random
@@ -41,8 +41,10 @@ def main() -> None:
         got += sum(map(len, server.recv_chunks()))
         hosts[0].wake(server)
         info = client.tcp_info()
-        print(f"{network.clock.now / SECOND:6.2f} s  {got:>8} bytes  cwnd {info.cwnd:>7}  ssthresh {info.ssthresh:>13}  "
-              f"srtt {info.srtt_us / MS:5.1f} ms  retransmits {info.retransmits:>3}  {info.phase}")
+        print(
+            f"{network.clock.now / SECOND:6.2f} s  {got:>8} bytes  cwnd {info.cwnd:>7}  ssthresh {info.ssthresh:>13}  "
+            f"srtt {info.srtt_us / MS:5.1f} ms  retransmits {info.retransmits:>3}  {info.phase}"
+        )
 
 
 main()

@@ -1,6 +1,6 @@
 """Two TCP/IP hosts in one process, without root: an echo server and its client, each with an address of its own.
 
-    python examples/two_hosts.py
+python examples/two_hosts.py
 """
 
 import asyncio
@@ -28,8 +28,10 @@ async def main() -> None:
         writer.write(b"hello, other host\n")
         print((await reader.readline()).decode().strip())
         info = writer.get_extra_info("tcp_info")
-        print(f"{info.state}, cwnd {info.cwnd} bytes, srtt {info.srtt_us} us, options: "
-              f"timestamps {info.timestamps}, SACK {info.sack}, window scale {info.snd_wscale}/{info.rcv_wscale}")
+        print(
+            f"{info.state}, cwnd {info.cwnd} bytes, srtt {info.srtt_us} us, options: "
+            f"timestamps {info.timestamps}, SACK {info.sack}, window scale {info.snd_wscale}/{info.rcv_wscale}"
+        )
         writer.close()
         await writer.wait_closed()
 

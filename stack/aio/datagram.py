@@ -21,8 +21,9 @@ class StackDatagramTransport(asyncio.DatagramTransport):
 
     __slots__ = ("_closing", "_driver", "_endpoint", "_error", "_lost", "_peer", "_protocol")
 
-    def __init__(self, driver: Driver, endpoint: UdpEndpoint, protocol: asyncio.DatagramProtocol,
-                 peer: tuple[int, int] | None) -> None:
+    def __init__(
+        self, driver: Driver, endpoint: UdpEndpoint, protocol: asyncio.DatagramProtocol, peer: tuple[int, int] | None
+    ) -> None:
         self._driver = driver
         self._endpoint = endpoint
         self._protocol = protocol

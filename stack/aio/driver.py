@@ -49,7 +49,6 @@ class Handler(Protocol):
     def on_device_gone(self, exc: DeviceGone) -> None:
         """The link is lost for good; the endpoint is gone."""
 
-
     def close(self) -> None:
         """Finish what was begun, then end."""
 
@@ -94,8 +93,24 @@ class _Port:
 class Driver:
     """Drives `host` on `loop`.  All methods are called from the loop's thread."""
 
-    __slots__ = ("_burst", "_closed", "_flush_scheduled", "_idle", "_more", "_ports", "_posted", "_timer", "_timer_at",
-                 "handlers", "host", "in_pass", "is_open", "loop", "now", "spin")
+    __slots__ = (
+        "_burst",
+        "_closed",
+        "_flush_scheduled",
+        "_idle",
+        "_more",
+        "_ports",
+        "_posted",
+        "_timer",
+        "_timer_at",
+        "handlers",
+        "host",
+        "in_pass",
+        "is_open",
+        "loop",
+        "now",
+        "spin",
+    )
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop, *, spin: int = DEFAULT_SPIN) -> None:
         self.host = host
@@ -305,11 +320,13 @@ class Driver:
                 self._callback_failed(handler, exc)
 
     def _callback_failed(self, handler: Handler, exc: Exception) -> None:
-        self.loop.call_exception_handler({
-            "message": f"Fatal error: a callback of {handler!r} failed.",
-            "exception": exc,
-            "transport": handler,
-        })
+        self.loop.call_exception_handler(
+            {
+                "message": f"Fatal error: a callback of {handler!r} failed.",
+                "exception": exc,
+                "transport": handler,
+            }
+        )
         handler.on_callback_error(exc)
 
     def _arm(self) -> None:

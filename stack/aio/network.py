@@ -59,8 +59,15 @@ class AsyncHost:
 
     __slots__ = ("_closing", "driver", "host", "resolver")
 
-    def __init__(self, config: HostConfig | None = None, *, rng: Rng | None = None, trace: Trace | None = None,
-                 spin: int = DEFAULT_SPIN, resolver: Resolver | None = None) -> None:
+    def __init__(
+        self,
+        config: HostConfig | None = None,
+        *,
+        rng: Rng | None = None,
+        trace: Trace | None = None,
+        spin: int = DEFAULT_SPIN,
+        resolver: Resolver | None = None,
+    ) -> None:
         config = config or HostConfig()
         config.validate()
         self.host = Host(config, rng or random.SystemRandom(), Driver.clock(), trace)
@@ -71,8 +78,9 @@ class AsyncHost:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None,
-                        trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.aclose()
 
     # -- the host itself
@@ -123,9 +131,17 @@ class AsyncHost:
     # -- connections
 
     async def create_connection(
-        self, protocol_factory: Callable[[], P], host: str, port: int, *, local_addr: Address | None = None,
-        ssl: TlsOption = None, server_hostname: str | None = None, ssl_handshake_timeout: int | None = None,
-        ssl_shutdown_timeout: int | None = None, config: TcpConfig | None = None,
+        self,
+        protocol_factory: Callable[[], P],
+        host: str,
+        port: int,
+        *,
+        local_addr: Address | None = None,
+        ssl: TlsOption = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: int | None = None,
+        ssl_shutdown_timeout: int | None = None,
+        config: TcpConfig | None = None,
     ) -> tuple[asyncio.Transport, P]:
         """Connect; returns (transport, protocol), as `loop.create_connection` does.
 
@@ -142,8 +158,15 @@ class AsyncHost:
             return transport, protocol
         ready = self.loop.create_future()
         tls = sslproto.SSLProtocol(
-            self.loop, protocol, context, ready, server_side=False, server_hostname=server_hostname or host,
-            ssl_handshake_timeout=ssl_handshake_timeout, ssl_shutdown_timeout=ssl_shutdown_timeout)
+            self.loop,
+            protocol,
+            context,
+            ready,
+            server_side=False,
+            server_hostname=server_hostname or host,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
         transport = await self._connect(tls, remote, port, local, local_port, config)
         try:
             await ready
@@ -152,8 +175,15 @@ class AsyncHost:
             raise
         return tls._app_transport, protocol  # noqa: SLF001  (as asyncio.base_events does)
 
-    async def _connect(self, protocol: asyncio.BaseProtocol, remote: int, port: int, local: int, local_port: int,
-                       config: TcpConfig | None) -> StackTransport:
+    async def _connect(
+        self,
+        protocol: asyncio.BaseProtocol,
+        remote: int,
+        port: int,
+        local: int,
+        local_port: int,
+        config: TcpConfig | None,
+    ) -> StackTransport:
         driver = self.driver
         conn = self.host.connect(remote, port, local, local_port, config, driver.time())
         ready = self.loop.create_future()
@@ -167,9 +197,17 @@ class AsyncHost:
         return transport
 
     async def create_server(
-        self, protocol_factory: Callable[[], asyncio.BaseProtocol], host: str | None = None, port: int = 0, *,
-        backlog: int = BACKLOG, ssl: ssl_module.SSLContext | None = None, ssl_handshake_timeout: int | None = None,
-        ssl_shutdown_timeout: int | None = None, start_serving: bool = True, config: TcpConfig | None = None,
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: str | None = None,
+        port: int = 0,
+        *,
+        backlog: int = BACKLOG,
+        ssl: ssl_module.SSLContext | None = None,
+        ssl_handshake_timeout: int | None = None,
+        ssl_shutdown_timeout: int | None = None,
+        start_serving: bool = True,
+        config: TcpConfig | None = None,
     ) -> StackServer:
         """Listen on `host` (None: every address of this host) and `port`, as `loop.create_server` does.
 
@@ -182,8 +220,14 @@ class AsyncHost:
             protocol = protocol_factory()
             if ssl is not None:
                 protocol = sslproto.SSLProtocol(
-                    driver.loop, protocol, ssl, None, server_side=True,  # type: ignore[arg-type]  # nobody waits
-                    ssl_handshake_timeout=ssl_handshake_timeout, ssl_shutdown_timeout=ssl_shutdown_timeout)
+                    driver.loop,
+                    protocol,
+                    ssl,
+                    None,  # type: ignore[arg-type]  # nobody waits
+                    server_side=True,
+                    ssl_handshake_timeout=ssl_handshake_timeout,
+                    ssl_shutdown_timeout=ssl_shutdown_timeout,
+                )
             return StackTransport(driver, conn, protocol, server=server)
 
         server = StackServer(driver, lambda: self.host.listen(addr, port, backlog, config, driver.time()), accept)
@@ -192,16 +236,29 @@ class AsyncHost:
         return server
 
     async def start_tls(
-        self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol, sslcontext: ssl_module.SSLContext, *,
-        server_side: bool = False, server_hostname: str | None = None, ssl_handshake_timeout: int | None = None,
+        self,
+        transport: asyncio.Transport,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl_module.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: int | None = None,
         ssl_shutdown_timeout: int | None = None,
     ) -> asyncio.Transport:
         """Upgrade a connection to TLS, as `loop.start_tls` does (uvloop's takes no foreign transports)."""
         ready = self.loop.create_future()
         tls = sslproto.SSLProtocol(
-            self.loop, protocol, sslcontext, ready, server_side, server_hostname,
-            call_connection_made=False, ssl_handshake_timeout=ssl_handshake_timeout,
-            ssl_shutdown_timeout=ssl_shutdown_timeout)
+            self.loop,
+            protocol,
+            sslcontext,
+            ready,
+            server_side,
+            server_hostname,
+            call_connection_made=False,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
         transport.pause_reading()
         transport.set_protocol(tls)
         self.loop.call_soon(tls.connection_made, transport)
@@ -216,8 +273,13 @@ class AsyncHost:
     # -- datagrams
 
     async def create_datagram_endpoint(
-        self, protocol_factory: Callable[[], D], local_addr: Address | None = None,
-        remote_addr: Address | None = None, *, reuse_port: bool = False, allow_broadcast: bool = False,
+        self,
+        protocol_factory: Callable[[], D],
+        local_addr: Address | None = None,
+        remote_addr: Address | None = None,
+        *,
+        reuse_port: bool = False,
+        allow_broadcast: bool = False,
     ) -> tuple[StackDatagramTransport, D]:
         """A UDP endpoint; with `remote_addr` only that peer is heard, and its refusals are.
 
@@ -240,16 +302,24 @@ class AsyncHost:
 
     # -- streams
 
-    async def open_connection(self, host: str, port: int, *, limit: int = STREAM_LIMIT,
-                              **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def open_connection(
+        self, host: str, port: int, *, limit: int = STREAM_LIMIT, **kwargs: Any
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect; returns (reader, writer), as `asyncio.open_connection` does."""
         reader = asyncio.StreamReader(limit=limit, loop=self.loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=self.loop)
         transport, _ = await self.create_connection(lambda: protocol, host, port, **kwargs)
         return reader, asyncio.StreamWriter(transport, protocol, reader, self.loop)
 
-    async def start_server(self, client_connected_cb: ClientConnected, host: str | None = None, port: int = 0, *,
-                           limit: int = STREAM_LIMIT, **kwargs: Any) -> StackServer:
+    async def start_server(
+        self,
+        client_connected_cb: ClientConnected,
+        host: str | None = None,
+        port: int = 0,
+        *,
+        limit: int = STREAM_LIMIT,
+        **kwargs: Any,
+    ) -> StackServer:
         """Listen; `client_connected_cb(reader, writer)` is called per connection, as with `asyncio.start_server`."""
 
         def factory() -> asyncio.StreamReaderProtocol:
@@ -260,8 +330,7 @@ class AsyncHost:
 
     # -- echo
 
-    async def ping(self, host: str, *, seq: int = 1, size: int = 56, ttl: int = 0,
-                   timeout: float = 1.0) -> EchoReply:  # noqa: ASYNC109  (an answer that never comes is the usual case)
+    async def ping(self, host: str, *, seq: int = 1, size: int = 56, ttl: int = 0, timeout: float = 1.0) -> EchoReply:  # noqa: ASYNC109  (an answer that never comes is the usual case)
         """One echo request of `size` bytes; returns the reply with its round-trip time.
 
         Raises TimeoutError, and HostUnreachable or its like when an ICMP error or ARP says so.

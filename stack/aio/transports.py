@@ -44,15 +44,40 @@ class Owner(Protocol):
 class StackTransport(asyncio.Transport):
     """A stream transport.  Made by AsyncHost; all methods as documented for asyncio.Transport."""
 
-    __slots__ = ("_buffered", "_closing", "_conn", "_driver", "_dropped", "_eof_done", "_eof_seen", "_eof_written",
-                 "_error", "_high", "_lost", "_low", "_paused", "_protocol", "_server", "_socket", "_waiter",
-                 "_writes_ignored", "_writing_paused")
+    __slots__ = (
+        "_buffered",
+        "_closing",
+        "_conn",
+        "_driver",
+        "_dropped",
+        "_eof_done",
+        "_eof_seen",
+        "_eof_written",
+        "_error",
+        "_high",
+        "_lost",
+        "_low",
+        "_paused",
+        "_protocol",
+        "_server",
+        "_socket",
+        "_waiter",
+        "_writes_ignored",
+        "_writing_paused",
+    )
 
     # asyncio.sslproto and loop.start_tls ask for this
     _start_tls_compatible = True
 
-    def __init__(self, driver: Driver, conn: Connection, protocol: asyncio.BaseProtocol, *,
-                 waiter: "asyncio.Future[None] | None" = None, server: Owner | None = None) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        conn: Connection,
+        protocol: asyncio.BaseProtocol,
+        *,
+        waiter: "asyncio.Future[None] | None" = None,
+        server: Owner | None = None,
+    ) -> None:
         self._driver = driver
         self._conn = conn
         self._server = server
@@ -174,7 +199,7 @@ class StackTransport(asyncio.Transport):
             data = conn.recv(buffer.nbytes)
             if not data:
                 return
-            buffer[:len(data)] = data
+            buffer[: len(data)] = data
             if conn.ack_pending:
                 self._driver.wake(conn)
             protocol.buffer_updated(len(data))
@@ -267,10 +292,14 @@ class StackTransport(asyncio.Transport):
         try:
             self._protocol.pause_writing()
         except Exception as exc:  # noqa: BLE001  (application code may raise anything)
-            self._driver.loop.call_exception_handler({
-                "message": "protocol.pause_writing() failed", "exception": exc, "transport": self,
-                "protocol": self._protocol,
-            })
+            self._driver.loop.call_exception_handler(
+                {
+                    "message": "protocol.pause_writing() failed",
+                    "exception": exc,
+                    "transport": self,
+                    "protocol": self._protocol,
+                }
+            )
 
     def _drained(self) -> None:
         """The connection's send buffer has room again."""

@@ -37,8 +37,9 @@ class ArpLayer:
 
     __slots__ = ("_claims", "_config", "_frame", "_interfaces", "_local_addrs", "_rng", "_stats", "lost", "neighbors")
 
-    def __init__(self, config: IpConfig, rng: Rng, stats: Stats, interfaces: dict[int, Interface],
-                 local_addrs: dict[int, int]) -> None:
+    def __init__(
+        self, config: IpConfig, rng: Rng, stats: Stats, interfaces: dict[int, Interface], local_addrs: dict[int, int]
+    ) -> None:
         self._config = config
         self._rng = rng
         self._stats = stats
@@ -53,8 +54,9 @@ class ArpLayer:
 
     def claim(self, interface: Interface, addr: int, prefix_len: int, now: int) -> AddressClaim:
         """Start to claim an address.  RFC 5227 §2.1 (ARP-6)."""
-        made = AddressClaim(interface.index, addr, prefix_len, interface.mac, self._rng, now,
-                            probe=self._config.arp_probe)
+        made = AddressClaim(
+            interface.index, addr, prefix_len, interface.mac, self._rng, now, probe=self._config.arp_probe
+        )
         self._claims[addr] = made
         return made
 
@@ -103,10 +105,16 @@ class ArpLayer:
 
     def _learn(self, interface: Interface, msg: arp.Arp, now: int, *, ours: bool) -> None:
         entry = self.neighbors.get(interface.index, msg.spa)
-        solicited = (msg.op == arp.REPLY and ours and entry is not None and entry.state in (INCOMPLETE, PROBE))
+        solicited = msg.op == arp.REPLY and ours and entry is not None and entry.state in (INCOMPLETE, PROBE)
         on_link = any((msg.spa ^ a) & prefix_mask(n) == 0 for a, n in interface.addrs)
-        self.neighbors.learn(interface.index, msg.spa, msg.sha, now,
-                             create=ours and on_link and msg.op == arp.REQUEST, solicited=solicited)
+        self.neighbors.learn(
+            interface.index,
+            msg.spa,
+            msg.sha,
+            now,
+            create=ours and on_link and msg.op == arp.REQUEST,
+            solicited=solicited,
+        )
 
     # --- output ----------------------------------------------------------------------------------------------------
 
@@ -119,8 +127,14 @@ class ArpLayer:
             if interface is None:
                 continue
             self._stats.counts[Counter.ARP_OUT_REQUESTS] += 1
-            self._send(interface, entry.mac if unicast else MAC_BROADCAST, arp.REQUEST,
-                       choose_source(interface.addrs, entry.addr), MAC_ZERO, entry.addr)
+            self._send(
+                interface,
+                entry.mac if unicast else MAC_BROADCAST,
+                arp.REQUEST,
+                choose_source(interface.addrs, entry.addr),
+                MAC_ZERO,
+                entry.addr,
+            )
         if neighbors.released:
             released, neighbors.released = neighbors.released, []
             for entry, frames in released:

@@ -52,17 +52,17 @@ class Forwarder:
         packet_at = off + l3_off
         reason = rules.refusal(dst, burst.pool[packet_at + 8], self._directed_broadcasts())
         if reason:
-            self._refuse(reason, burst.pool[packet_at:off + length], now)
+            self._refuse(reason, burst.pool[packet_at : off + length], now)
             return
         hop = self._hops.get(dst)
         if hop is None or hop.generation != ip.generation:
             hop = self._find_hop(dst, now)
             if hop is None:
                 ip.stats.drops[DropReason.IP_NO_ROUTE] += 1
-                self._icmp.send_error(icmp.UNREACHABLE, icmp.NET, burst.pool[packet_at:off + length], now)
+                self._icmp.send_error(icmp.UNREACHABLE, icmp.NET, burst.pool[packet_at : off + length], now)
                 return
         total = burst.pool[packet_at + 2] << 8 | burst.pool[packet_at + 3]
-        data = burst.pool[off:packet_at + total]
+        data = burst.pool[off : packet_at + total]
         if hop.ifindex == came_by.index and ip.config.send_redirects:
             self._redirect(came_by, hop, row[0] >> 32, data[l3_off:], now)
         headers = self._load(data, meta, hop)
@@ -107,8 +107,13 @@ class Forwarder:
         entry = ip.neighbors.use(interface.index, next_hop, now)
         ip.arp.pump(now)
         ip.touch()
-        hop = Hop(interface.index, next_hop, min(interface.mtu, route.mtu or interface.mtu), entry.mac + interface.mac,
-                  ip.generation if entry.is_usable() else 0)
+        hop = Hop(
+            interface.index,
+            next_hop,
+            min(interface.mtu, route.mtu or interface.mtu),
+            entry.mac + interface.mac,
+            ip.generation if entry.is_usable() else 0,
+        )
         if hop.generation:
             while len(self._hops) >= MAX_HOPS:
                 del self._hops[next(iter(self._hops))]
@@ -118,8 +123,9 @@ class Forwarder:
     def _redirect(self, came_by: Interface, hop: Hop, src: int, packet: bytes, now: int) -> None:
         """The sender could reach the next hop itself.  RFC 1812 §5.2.7.2: it is told, and the datagram goes on."""
         if any((src ^ a) & prefix_mask(n) == 0 and (hop.next_hop ^ a) & prefix_mask(n) == 0 for a, n in came_by.addrs):
-            self._icmp.send_error(icmp.REDIRECT, icmp.REDIRECT_HOST, packet, now, ident=hop.next_hop >> 16,
-                                  second=hop.next_hop & 0xFFFF)
+            self._icmp.send_error(
+                icmp.REDIRECT, icmp.REDIRECT_HOST, packet, now, ident=hop.next_hop >> 16, second=hop.next_hop & 0xFFFF
+            )
 
     def _load(self, data: bytes, meta: tuple[int, ...], hop: Hop) -> int:
         """Fill the frame with the datagram, TTL lowered.  Returns the length of link, IP and transport header."""
@@ -134,8 +140,8 @@ class Forwarder:
         start = L4_OFF - l4_off
         # a checksum deep in a tunnelled packet lies beyond our header; `finish` refuses such a frame
         end = min(end, HEADER_ROOM - start)
-        frame.header[start:start + end] = data[:end]
-        frame.header[start:start + 12] = hop.link
+        frame.header[start : start + end] = data[:end]
+        frame.header[start : start + 12] = hop.link
         rules.decrement_ttl(frame.header, start + l3_off)
         frame.start = start
         frame.header_end = start + end
@@ -167,7 +173,7 @@ class Forwarder:
             l4_off = ETH_HLEN + (data[ETH_HLEN] & 15) * 4
             for header, offset, size in fragment(data[ETH_HLEN:l4_off], len(data) - l4_off, hop.mtu):
                 frame.start = L4_OFF - ETH_HLEN - len(header)
-                frame.header[frame.start:L4_OFF] = data[:ETH_HLEN] + header
+                frame.header[frame.start : L4_OFF] = data[:ETH_HLEN] + header
                 frame.header_end = L4_OFF
                 frame.payload = data
                 frame.payload_off = l4_off + offset

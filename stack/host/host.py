@@ -83,10 +83,10 @@ class Host:
         seg.pool = burst.pool
         index = -1
         segments = 0
-        for row in ROW.iter_unpack(memoryview(burst.rows)[:burst.count * ROW.size]):
+        for row in ROW.iter_unpack(memoryview(burst.rows)[: burst.count * ROW.size]):
             index += 1
             (key, dst, seg.off, seg.length, seg.seq, seg.ack, seg.tsval, seg.tsecr, seg.wnd, flags, kind, seg.flags,
-             _) = row
+             _) = row  # fmt: skip
             if kind != KIND_TCP:
                 ip.on_row(ifindex, burst, index, row, now)
                 continue
@@ -138,7 +138,7 @@ class Host:
         seg = self._seg
         off, _, _, l4_off = burst.meta_at(index)[:4]
         start = off + l4_off
-        seg.options = burst.pool[start + 20:start + (burst.pool[start + 12] >> 4) * 4] if flags & ROW_OPTS else b""
+        seg.options = burst.pool[start + 20 : start + (burst.pool[start + 12] >> 4) * 4] if flags & ROW_OPTS else b""
         seg.up = burst.pool[start + 18] << 8 | burst.pool[start + 19]
 
     def _settle(self, now: int) -> None:
@@ -204,15 +204,22 @@ class Host:
 
     # -- endpoints
 
-    def connect(self, raddr: int, rport: int, laddr: int = 0, lport: int = 0, config: TcpConfig | None = None,
-                now: int = 0) -> Connection:
+    def connect(
+        self, raddr: int, rport: int, laddr: int = 0, lport: int = 0, config: TcpConfig | None = None, now: int = 0
+    ) -> Connection:
         """Active OPEN; CONNECTED or CLOSED follows in the connection's events.  Raises NetworkUnreachable,
         AddressNotAvailable, AddressInUse, InvalidAddress.  RFC 9293 §3.10.1.
         """
         return self.tcp.connect(raddr, rport, laddr, lport, config, now)
 
-    def listen(self, laddr: int, port: int, backlog: int = 128, config: TcpConfig | None = None,
-               now: int = 0) -> Listener:  # noqa: ARG002 - as every call of the application
+    def listen(
+        self,
+        laddr: int,
+        port: int,
+        backlog: int = 128,
+        config: TcpConfig | None = None,
+        now: int = 0,  # noqa: ARG002 - as every call of the application
+    ) -> Listener:
         """Passive OPEN on `laddr` (0: every address) and `port` (0: a free one).  Raises AddressInUse,
         AddressNotAvailable, InvalidAddress.
         """
@@ -222,8 +229,15 @@ class Host:
         """Close a listener; connections that it had not handed out are reset."""
         self.tcp.unlisten(listener, now)
 
-    def udp_open(self, laddr: int = 0, lport: int = 0, now: int = 0, *, reuse: bool = False,  # noqa: ARG002
-                 broadcast: bool = False) -> UdpEndpoint:
+    def udp_open(
+        self,
+        laddr: int = 0,
+        lport: int = 0,
+        now: int = 0,  # noqa: ARG002 - as every call of the application
+        *,
+        reuse: bool = False,
+        broadcast: bool = False,
+    ) -> UdpEndpoint:
         """Bind a UDP endpoint.  Raises AddressInUse, AddressNotAvailable, NoBufferSpace."""
         return self.ip.udp.open(laddr, lport, reuse=reuse, broadcast=broadcast)
 

@@ -126,8 +126,9 @@ class IcmpLayer:
             self._ip.stats.drops[DropReason.ICMP_NO_MATCH] += 1
             return
         sent_at = endpoint.sent.pop(msg.seq, None)
-        endpoint.replies.append(EchoReply(src, msg.seq, -1 if sent_at is None else now - sent_at, ttl,
-                                          message[icmp.HLEN:]))
+        endpoint.replies.append(
+            EchoReply(src, msg.seq, -1 if sent_at is None else now - sent_at, ttl, message[icmp.HLEN :])
+        )
         self._wake(endpoint, READABLE)
 
     def _on_redirect(self, ifindex: int, src: int, message: bytes, now: int) -> None:
@@ -135,9 +136,15 @@ class IcmpLayer:
         ip = self._ip
         quoted = ipv4.parse(message, icmp.HLEN)
         gateway = int.from_bytes(message[4:8], "big")
-        if quoted is None or message[1] > 3 or not ip.config.accept_redirects or ip.config.forwarding \
-                or quoted.src not in ip.local_addrs or gateway in ip.local_addrs \
-                or not ip.routes.redirect(quoted.dst, gateway, src, ifindex, now):
+        if (
+            quoted is None
+            or message[1] > 3
+            or not ip.config.accept_redirects
+            or ip.config.forwarding
+            or quoted.src not in ip.local_addrs
+            or gateway in ip.local_addrs
+            or not ip.routes.redirect(quoted.dst, gateway, src, ifindex, now)
+        ):
             ip.stats.drops[DropReason.ICMP_REDIRECT_REFUSED] += 1
             return
         ip.touch()
@@ -146,7 +153,7 @@ class IcmpLayer:
         """RFC 1122 §3.2.2.1, §3.2.2.4, §3.2.2.5 (ICMP-6, 7, 9): tell the transport whose datagram is quoted."""
         ip = self._ip
         kind = icmp.error_kind(message[0], message[1])
-        quoted = message[icmp.HLEN:]
+        quoted = message[icmp.HLEN :]
         mtu = message[6] << 8 | message[7] if kind == ErrorKind.FRAG_NEEDED else 0
         err = icmp.parse_quoted(kind, message[1], quoted, mtu) if kind is not None else None
         if err is None or 0 < mtu < ipv4.MIN_MTU:
@@ -188,16 +195,30 @@ class IcmpLayer:
         self._ip.stats.counts[_ICMP_OUT] += 1
         return self._ip.output_datagram(path, ipv4.PROTO_ICMP, frame, now, tos, ttl)
 
-    def send_error(self, icmp_type: int, code: int, packet: bytes, now: int, *, link_group: bool = False,
-                   ident: int = 0, second: int = 0, src: int = 0) -> bool:
+    def send_error(
+        self,
+        icmp_type: int,
+        code: int,
+        packet: bytes,
+        now: int,
+        *,
+        link_group: bool = False,
+        ident: int = 0,
+        second: int = 0,
+        src: int = 0,
+    ) -> bool:
         """Tell the sender of `packet` (from its IP header on) what is wrong with it, if that is allowed.
 
         RFC 1122 §3.2.2, RFC 1812 §4.3.2.  The source is the address it was sent to, if that is ours (`src` else).
         """
         ip = self._ip
         header = ipv4.parse(packet)
-        if header is None or not may_report(packet, link_group=link_group) or header.src in ip.local_addrs \
-                or any(header.dst in i.broadcasts or header.src in i.broadcasts for i in ip.interfaces.values()):
+        if (
+            header is None
+            or not may_report(packet, link_group=link_group)
+            or header.src in ip.local_addrs
+            or any(header.dst in i.broadcasts or header.src in i.broadcasts for i in ip.interfaces.values())
+        ):
             return False
         if not self._limiter.allow(now):
             ip.stats.drops[DropReason.ICMP_RATE_LIMIT] += 1
@@ -206,7 +227,7 @@ class IcmpLayer:
         if path is None:
             return False
         message = build_error(icmp_type, code, packet, ident=ident, second=second)
-        self._frame.header[L4_OFF:_HEADER_END] = message[:icmp.HLEN]
+        self._frame.header[L4_OFF:_HEADER_END] = message[: icmp.HLEN]
         # RFC 1812 §4.3.2.5: errors carry precedence 6 (internetwork control)
         return self._send(path, message, icmp.HLEN, now, tos=0xC0)
 
@@ -228,8 +249,18 @@ class IcmpLayer:
             endpoint.closed = True
             self._wake(endpoint, CLOSED)
 
-    def send_echo(self, endpoint: IcmpEcho, raddr: int, seq: int, data: bytes, now: int, *, ttl: int = 0, tos: int = 0,
-                  laddr: int = 0) -> bool:
+    def send_echo(
+        self,
+        endpoint: IcmpEcho,
+        raddr: int,
+        seq: int,
+        data: bytes,
+        now: int,
+        *,
+        ttl: int = 0,
+        tos: int = 0,
+        laddr: int = 0,
+    ) -> bool:
         """Ping: one echo request with `data`.  False: dropped and counted.
 
         Raises MessageTooLong, InvalidAddress (TTL or TOS), NetworkUnreachable, AddressNotAvailable.

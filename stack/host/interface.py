@@ -28,7 +28,10 @@ class Interface:
     def snapshot(self) -> dict[str, object]:
         """For `tapstack status`."""
         return {
-            "ifindex": self.index, "name": self.name, "mac": format_mac(self.mac), "mtu": self.mtu,
+            "ifindex": self.index,
+            "name": self.name,
+            "mac": format_mac(self.mac),
+            "mtu": self.mtu,
             "addrs": [format_cidr(a, n) for a, n in self.addrs],
             "groups": [format_addr(g) for g in sorted(self.groups)],
         }

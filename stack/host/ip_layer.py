@@ -51,8 +51,15 @@ class IpLayer(IpOutput):
 
     __slots__ = ("_forwarder", "_impossible_sources", "icmp", "ready", "reassembly", "udp")
 
-    def __init__(self, config: IpConfig, rng: Rng, stats: Stats, trace: Trace | None = None, *,
-                 port_range: tuple[int, int] = (32_768, 60_999)) -> None:
+    def __init__(
+        self,
+        config: IpConfig,
+        rng: Rng,
+        stats: Stats,
+        trace: Trace | None = None,
+        *,
+        port_range: tuple[int, int] = (32_768, 60_999),
+    ) -> None:
         super().__init__(config, rng, stats, trace)
         self.ready: list[object] = []  # UdpEndpoint and IcmpEcho objects with events
         self.reassembly = Reassembly(config, stats)
@@ -67,8 +74,13 @@ class IpLayer(IpOutput):
         """Take one received frame that is not TCP (for those the Host asks `accept`)."""
         kind = row[10]
         src = row[0] >> 32
-        if (self.local_addrs.get(row[1]) != ifindex or row[9] & UNUSUAL or not 0x0100_0000 <= src < 0xE000_0000
-                or src >> 24 == 127 or src in self._impossible_sources):
+        if (
+            self.local_addrs.get(row[1]) != ifindex
+            or row[9] & UNUSUAL
+            or not 0x0100_0000 <= src < 0xE000_0000
+            or src >> 24 == 127
+            or src in self._impossible_sources
+        ):
             if kind == KIND_ARP:
                 self._on_arp(ifindex, burst, row, now)
                 return
@@ -135,15 +147,21 @@ class IpLayer(IpOutput):
     def _options_ok(self, burst: Burst, index: int, now: int) -> bool:
         """RFC 1122 §3.2.1.8 (IP-8): unknown options are ignored, wrong lengths reported, source routes refused."""
         packet = self._packet(burst, index)
-        result = ipv4.check_options(packet[ipv4.HLEN:(packet[0] & 15) * 4])
+        result = ipv4.check_options(packet[ipv4.HLEN : (packet[0] & 15) * 4])
         if result == ipv4.OPTIONS_OK:
             return True
         if result == ipv4.OPTIONS_SOURCE_ROUTE:
             # RFC 7126 §4.3, §4.4: packets with a source route should be dropped
             return self._drop(DropReason.IP_SOURCE_ROUTE, index)
         self._drop(DropReason.IP_BAD_OPTIONS, index)
-        self.icmp.send_error(icmp.PARAMETER_PROBLEM, 0, packet, now, link_group=self._is_group(burst, index),
-                             ident=(ipv4.HLEN + result) << 8)
+        self.icmp.send_error(
+            icmp.PARAMETER_PROBLEM,
+            0,
+            packet,
+            now,
+            link_group=self._is_group(burst, index),
+            ident=(ipv4.HLEN + result) << 8,
+        )
         return False
 
     def _drop(self, reason: int, index: int) -> bool:
@@ -155,15 +173,20 @@ class IpLayer(IpOutput):
     def _on_drop(self, ifindex: int, burst: Burst, index: int, row: Row, now: int) -> None:
         """A frame that the parser refused.  A router does not look at transport headers (RFC 1812 §5.2.1)."""
         reason = row[12]
-        if self.config.forwarding and DropReason.TCP_SHORT <= reason <= DropReason.ICMP_CHECKSUM and row[1] \
-                and row[1] not in self.local_addrs and not self.accept(ifindex, burst, index, row, now):
+        if (
+            self.config.forwarding
+            and DropReason.TCP_SHORT <= reason <= DropReason.ICMP_CHECKSUM
+            and row[1]
+            and row[1] not in self.local_addrs
+            and not self.accept(ifindex, burst, index, row, now)
+        ):
             return
         self._drop(reason, index)
 
     def _on_arp(self, ifindex: int, burst: Burst, row: Row, now: int) -> None:
         interface = self.interfaces.get(ifindex)
         if interface is not None:
-            self.arp.on_arp(interface, burst.pool[row[2]:row[2] + row[3]], now)
+            self.arp.on_arp(interface, burst.pool[row[2] : row[2] + row[3]], now)
             self._settle_arp(now)
 
     def _on_icmp(self, ifindex: int, burst: Burst, index: int, row: Row, now: int) -> None:
@@ -176,15 +199,22 @@ class IpLayer(IpOutput):
             ip_at = meta[0] + meta[2]
         else:
             ip_at = off - ipv4.HLEN
-        self.icmp.on_message(ifindex, row[0] >> 32, row[1], burst.pool[off:off + row[3]], burst.pool[ip_at + 8],
-                             burst.pool[ip_at + 1], now)
+        self.icmp.on_message(
+            ifindex,
+            row[0] >> 32,
+            row[1],
+            burst.pool[off : off + row[3]],
+            burst.pool[ip_at + 8],
+            burst.pool[ip_at + 1],
+            now,
+        )
 
     # --- fragments -------------------------------------------------------------------------------------------------
 
     def _on_fragment(self, ifindex: int, burst: Burst, index: int, row: Row, now: int) -> None:
         off, _, l3_off, l4_off = burst.meta_at(index)[:4]
-        header = burst.pool[off + l3_off:off + l4_off]
-        datagram = self.reassembly.on_fragment(ifindex, header, burst.pool[row[2]:row[2] + row[3]], now)
+        header = burst.pool[off + l3_off : off + l4_off]
+        datagram = self.reassembly.on_fragment(ifindex, header, burst.pool[row[2] : row[2] + row[3]], now)
         if datagram is not None:
             self._on_reassembled(ifindex, datagram, group=bool(row[9] & ROW_LINK_GROUP), now=now)
         self._sync()
@@ -214,8 +244,7 @@ class IpLayer(IpOutput):
             return
         mac = self.interfaces[ifindex].mac
         csum = accel.checksum(header)
-        frame = (pack_header(mac, MAC_ZERO, TYPE_IPV4) + header[:10] + csum.to_bytes(2, "big") + header[12:]
-                 + payload)
+        frame = pack_header(mac, MAC_ZERO, TYPE_IPV4) + header[:10] + csum.to_bytes(2, "big") + header[12:] + payload
         burst = Burst(0, 1)
         accel.load_burst(burst, ((frame, 0, 0, 0, 0, 0),), mac)
         self.reinjected.append((ifindex, burst))
@@ -226,14 +255,14 @@ class IpLayer(IpOutput):
     def _packet(burst: Burst, index: int) -> bytes:
         """A copy of the beginning of an IP packet, as much as an error quotes, as it would have been on a wire."""
         off, length, l3_off, _, vnet_flags, _, _, csum_start, csum_offset, _ = burst.meta_at(index)
-        packet = burst.pool[off + l3_off:off + length]
-        packet = packet[:packet[2] << 8 | packet[3]]  # without Ethernet padding
+        packet = burst.pool[off + l3_off : off + length]
+        packet = packet[: packet[2] << 8 | packet[3]]  # without Ethernet padding
         if vnet_flags & VNET_NEEDS_CSUM:  # the kernel left the transport checksum to us
             at = csum_start - l3_off
             csum = accel.checksum(packet[at:]) or 0xFFFF
             at += csum_offset
-            packet = packet[:at] + csum.to_bytes(2, "big") + packet[at + 2:]
-        return packet[:icmp.MAX_ERROR]
+            packet = packet[:at] + csum.to_bytes(2, "big") + packet[at + 2 :]
+        return packet[: icmp.MAX_ERROR]
 
     @staticmethod
     def _is_group(burst: Burst, index: int) -> bool:
@@ -241,8 +270,9 @@ class IpLayer(IpOutput):
 
     def send_unreachable(self, burst: Burst, index: int, code: int, now: int) -> bool:
         """Answer a received row with destination unreachable (`icmp.PORT`, `icmp.PROTOCOL`), if allowed.  ICMP-5."""
-        return self.icmp.send_error(icmp.UNREACHABLE, code, self._packet(burst, index), now,
-                                    link_group=self._is_group(burst, index))
+        return self.icmp.send_error(
+            icmp.UNREACHABLE, code, self._packet(burst, index), now, link_group=self._is_group(burst, index)
+        )
 
     def report(self, err: TransportError) -> None:
         """Give an error that this host found to the transport."""

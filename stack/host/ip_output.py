@@ -62,9 +62,27 @@ _NO_OFFLOAD: Final = Caps()
 class IpOutput:
     """See the head of this file.  `IpLayer` adds the way in."""
 
-    __slots__ = ("_changes", "_frame", "_ident", "_loops", "_paths", "arp", "config", "deadline", "errors",
-                 "generation", "interfaces", "local_addrs", "neighbors", "pmtu", "reinjected", "rng", "routes", "stats",
-                 "trace")
+    __slots__ = (
+        "_changes",
+        "_frame",
+        "_ident",
+        "_loops",
+        "_paths",
+        "arp",
+        "config",
+        "deadline",
+        "errors",
+        "generation",
+        "interfaces",
+        "local_addrs",
+        "neighbors",
+        "pmtu",
+        "reinjected",
+        "rng",
+        "routes",
+        "stats",
+        "trace",
+    )
 
     def __init__(self, config: IpConfig, rng: Rng, stats: Stats, trace: Trace | None = None) -> None:
         self.config = config
@@ -151,8 +169,17 @@ class IpOutput:
                 break
         self._changed()
 
-    def add_route(self, prefix: int, prefix_len: int, *, gateway: int = 0, ifindex: int = 0, metric: int = 0,
-                  src: int = 0, mtu: int = 0) -> None:
+    def add_route(
+        self,
+        prefix: int,
+        prefix_len: int,
+        *,
+        gateway: int = 0,
+        ifindex: int = 0,
+        metric: int = 0,
+        src: int = 0,
+        mtu: int = 0,
+    ) -> None:
         """Add a route; without `ifindex` it leads where `gateway` is on the link.
 
         Raises InvalidAddress, ConfigError.
@@ -404,7 +431,7 @@ class IpOutput:
         header[IDENT_AT:FLAGS_AT] = self._ident.to_bytes(2, "big")
         header[FLAGS_AT:TTL_AT] = b"\0\0"
         whole = bytes(header[IP_OFF:L4_OFF])
-        l4_header = bytes(header[L4_OFF:frame.header_end])
+        l4_header = bytes(header[L4_OFF : frame.header_end])
         payload_off = frame.payload_off
         waiting: list[bytes] = []
         frame.flags = FILL_IP
@@ -443,10 +470,18 @@ class IpOutput:
     def _unroutable(self, path: Path, proto: int, frame: TxFrame) -> None:
         self.stats.drops[DropReason.IP_NO_ROUTE] += 1
         header = frame.header
-        self.report(TransportError(
-            ErrorKind.NET_UNREACHABLE, proto, path.src, int.from_bytes(header[L4_OFF:L4_OFF + 2], "big"), path.dst,
-            int.from_bytes(header[L4_OFF + 2:L4_OFF + 4], "big"),
-            seq=int.from_bytes(header[L4_OFF + 4:L4_OFF + 8], "big"), local=True))
+        self.report(
+            TransportError(
+                ErrorKind.NET_UNREACHABLE,
+                proto,
+                path.src,
+                int.from_bytes(header[L4_OFF : L4_OFF + 2], "big"),
+                path.dst,
+                int.from_bytes(header[L4_OFF + 2 : L4_OFF + 4], "big"),
+                seq=int.from_bytes(header[L4_OFF + 4 : L4_OFF + 8], "big"),
+                local=True,
+            )
+        )
 
     def _unresolved(self, frame: bytes) -> None:
         """A frame could not be sent as its next hop does not answer.  RFC 1122 §2.3.2.2 (ARP-7)."""
@@ -503,8 +538,10 @@ def _finish_checksum(path: Path, frame: TxFrame, length: int) -> None:
     """Complete the UDP checksum in software: no device can do it over fragments."""
     header = frame.header
     at = L4_OFF + frame.csum_offset
-    header[at:at + 2] = b"\0\0"
-    total = accel.partial_sum(header[L4_OFF:frame.header_end], pseudo_sum(path.src, path.dst, header[PROTO_AT], length))
-    payload = memoryview(frame.payload)[frame.payload_off:frame.payload_off + frame.payload_len]
+    header[at : at + 2] = b"\0\0"
+    total = accel.partial_sum(
+        header[L4_OFF : frame.header_end], pseudo_sum(path.src, path.dst, header[PROTO_AT], length)
+    )
+    payload = memoryview(frame.payload)[frame.payload_off : frame.payload_off + frame.payload_len]
     # RFC 768 (UDP-2): a sum of zero is sent as all ones
-    header[at:at + 2] = (accel.checksum(payload, total) or 0xFFFF).to_bytes(2, "big")
+    header[at : at + 2] = (accel.checksum(payload, total) or 0xFFFF).to_bytes(2, "big")

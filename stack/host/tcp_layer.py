@@ -46,8 +46,22 @@ REPLY_BURST: Final = 5_000
 class TcpLayer:
     """See the head of this file."""
 
-    __slots__ = ("_config", "_frame", "_ip", "_ports", "_replies", "_secret", "_stats", "evented", "flows", "listeners",
-                 "n_conns", "ready", "time_waits", "timers")
+    __slots__ = (
+        "_config",
+        "_frame",
+        "_ip",
+        "_ports",
+        "_replies",
+        "_secret",
+        "_stats",
+        "evented",
+        "flows",
+        "listeners",
+        "n_conns",
+        "ready",
+        "time_waits",
+        "timers",
+    )
 
     def __init__(self, config: HostConfig, rng: Rng, stats: Stats, ip: IpLayer, now: int) -> None:
         self._config = config
@@ -232,8 +246,9 @@ class TcpLayer:
         if not flags & RST:
             self._reset(seg, laddr, key, now)
 
-    def _on_syn(self, listener: Listener, seg: Segment, laddr: int, raddr: int, rport: int, record: TimeWait | None,
-                now: int) -> None:
+    def _on_syn(
+        self, listener: Listener, seg: Segment, laddr: int, raddr: int, rport: int, record: TimeWait | None, now: int
+    ) -> None:
         if self.n_conns >= self._config.tcp.max_connections:
             self._stats.drops[DropReason.TCP_TABLE_FULL] += 1
             return
@@ -243,8 +258,15 @@ class TcpLayer:
             self._stats.drops[DropReason.TCP_LISTEN_OVERFLOW] += 1
         elif isinstance(made, Cookie):
             self._stats.counts[Counter.TCP_SYN_COOKIES_SENT] += 1
-            output.fill_reply(self._frame, (listener.local_port, rport), made.iss, (seg.seq + 1) & MASK, SYN | ACK,
-                              min(listener.config.recv_buffer, 0xFFFF), made.options)
+            output.fill_reply(
+                self._frame,
+                (listener.local_port, rport),
+                made.iss,
+                (seg.seq + 1) & MASK,
+                SYN | ACK,
+                min(listener.config.recv_buffer, 0xFFFF),
+                made.options,
+            )
             self._reply(path, now)
         else:
             if record is not None:
@@ -286,8 +308,9 @@ class TcpLayer:
         options = b""
         if record.ts_ok:
             options = output.pack_ts((now // output.TS_TICK_US + record.ts_offset) & MASK, record.ts_recent)
-        output.fill_reply(self._frame, (key & 0xFFFF, key >> 16 & 0xFFFF), record.snd_nxt, record.rcv_nxt, ACK,
-                          record.window, options)
+        output.fill_reply(
+            self._frame, (key & 0xFFFF, key >> 16 & 0xFFFF), record.snd_nxt, record.rcv_nxt, ACK, record.window, options
+        )
         self._reply(self._ip.path(key >> 32, laddr), now)
 
     def _reply(self, path: Path, now: int) -> bool:
@@ -308,7 +331,7 @@ class TcpLayer:
         if conn is None:
             self._stats.drops[DropReason.ICMP_NO_MATCH] += 1
             return
-        if not conn.on_icmp_error(err.kind, err.code, err.mtu, err.seq, now, local=err.local):
+        if not conn.on_icmp_error(err.kind, err.seq, local=err.local):
             self._stats.drops[DropReason.ICMP_NO_MATCH] += 1
             return
         if err.kind == ErrorKind.FRAG_NEEDED:
@@ -367,8 +390,16 @@ class TcpLayer:
     def snapshot(self) -> dict[str, object]:
         """For `tapstack status`."""
         return {
-            "listeners": [{"addr": format_addr(x.local_addr), "port": x.local_port, "backlog": x.backlog,
-                           "embryonic": x.embryonic, "waiting": len(x.accept_queue)} for x in self.listeners.values()],
+            "listeners": [
+                {
+                    "addr": format_addr(x.local_addr),
+                    "port": x.local_port,
+                    "backlog": x.backlog,
+                    "embryonic": x.embryonic,
+                    "waiting": len(x.accept_queue),
+                }
+                for x in self.listeners.values()
+            ],
             "connections": self.n_conns,
             "time_wait": len(self.time_waits.records),
             "timers": len(self.timers),

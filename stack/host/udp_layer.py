@@ -40,8 +40,9 @@ class UdpLayer:
 
     __slots__ = ("_bound", "_config", "_connected", "_count", "_frame", "_ip", "_port_range", "_ports", "_rng", "ready")
 
-    def __init__(self, ip: IpOutput, rng: Rng, ready: list[object],
-                 port_range: tuple[int, int] = (32_768, 60_999)) -> None:
+    def __init__(
+        self, ip: IpOutput, rng: Rng, ready: list[object], port_range: tuple[int, int] = (32_768, 60_999)
+    ) -> None:
         self._ip = ip
         self._config: IpConfig = ip.config
         self._rng = rng
@@ -71,8 +72,14 @@ class UdpLayer:
             lport = self._free_port(laddr)
         elif not self._may_bind(laddr, lport, reuse=reuse):
             raise AddressInUse(f"UDP port {lport} is in use")
-        made = UdpEndpoint(laddr, lport, limit_bytes=self._config.udp_recv_buffer,
-                           limit_datagrams=self._config.udp_recv_datagrams, reuse=reuse, broadcast=broadcast)
+        made = UdpEndpoint(
+            laddr,
+            lport,
+            limit_bytes=self._config.udp_recv_buffer,
+            limit_datagrams=self._config.udp_recv_datagrams,
+            reuse=reuse,
+            broadcast=broadcast,
+        )
         self._ports.setdefault(lport, []).append(made)
         self._count += 1
         self._bound[laddr << 16 | lport] = made
@@ -80,8 +87,10 @@ class UdpLayer:
 
     def _may_bind(self, laddr: int, lport: int, *, reuse: bool) -> bool:
         """A port taken for one address is taken for "any" and the reverse, unless all agree to share it."""
-        return all((reuse and rival.reuse) or (laddr and rival.local_addr and rival.local_addr != laddr)
-                   for rival in self._ports.get(lport, ()))
+        return all(
+            (reuse and rival.reuse) or (laddr and rival.local_addr and rival.local_addr != laddr)
+            for rival in self._ports.get(lport, ())
+        )
 
     def _free_port(self, laddr: int) -> int:
         low, high = self._port_range
@@ -190,8 +199,11 @@ class UdpLayer:
             l3_off = off - 28
         if flags & ROW_GSO:
             return self._on_super(ifindex, burst, index, row, l3_off)
-        return self._deliver(key, dst, (pool[off:off + length], key >> 32, key >> 16 & 0xFFFF, dst, pool[l3_off + 8],
-                                        pool[l3_off + 1], ifindex))
+        return self._deliver(
+            key,
+            dst,
+            (pool[off : off + length], key >> 32, key >> 16 & 0xFFFF, dst, pool[l3_off + 8], pool[l3_off + 1], ifindex),
+        )
 
     def _on_super(self, ifindex: int, burst: Burst, index: int, row: tuple[int, ...], l3_off: int) -> bool:
         """Several datagrams that the sender's kernel handed over as one (GSO_UDP_L4)."""
@@ -199,9 +211,12 @@ class UdpLayer:
         size = burst.meta_at(index)[6] or length
         wanted = False
         for at in range(off, off + length, size):
-            data = burst.pool[at:min(at + size, off + length)]
-            wanted = self._deliver(key, dst, (data, key >> 32, key >> 16 & 0xFFFF, dst, burst.pool[l3_off + 8],
-                                              burst.pool[l3_off + 1], ifindex))
+            data = burst.pool[at : min(at + size, off + length)]
+            wanted = self._deliver(
+                key,
+                dst,
+                (data, key >> 32, key >> 16 & 0xFFFF, dst, burst.pool[l3_off + 8], burst.pool[l3_off + 1], ifindex),
+            )
         return wanted
 
     def on_reassembled(self, ifindex: int, header: bytes, segment: bytes) -> bool:
@@ -217,8 +232,9 @@ class UdpLayer:
         if csum and accel.checksum(segment, udp.pseudo_sum(src, dst, PROTO_UDP, length)) != 0:
             self._ip.stats.drops[DropReason.UDP_CHECKSUM] += 1
             return True
-        return self._deliver(src << 32 | sport << 16 | dport, dst,
-                             (segment[udp.HLEN:], src, sport, dst, header[8], header[1], ifindex))
+        return self._deliver(
+            src << 32 | sport << 16 | dport, dst, (segment[udp.HLEN :], src, sport, dst, header[8], header[1], ifindex)
+        )
 
     def _deliver(self, key: int, dst: int, datagram: Datagram) -> bool:
         if dst not in self._ip.local_addrs:
@@ -238,8 +254,9 @@ class UdpLayer:
         interface = self._ip.interfaces[datagram[6]]
         on_link = {a for a, _ in interface.addrs}
         for endpoint in self._ports.get(port, ()):
-            if (endpoint.local_addr in (0, dst) or endpoint.local_addr in on_link) \
-                    and (not endpoint.remote_addr or (endpoint.remote_addr, endpoint.remote_port) == datagram[1:3]):
+            if (endpoint.local_addr in (0, dst) or endpoint.local_addr in on_link) and (
+                not endpoint.remote_addr or (endpoint.remote_addr, endpoint.remote_port) == datagram[1:3]
+            ):
                 self._queue(endpoint, datagram)
         return True
 

@@ -43,8 +43,9 @@ class AddressClaim:
 
     __slots__ = ("_defended_at", "_rng", "_sent", "addr", "deadline", "ifindex", "mac", "prefix_len", "state")
 
-    def __init__(self, ifindex: int, addr: int, prefix_len: int, mac: bytes, rng: Rng, now: int, *,
-                 probe: bool) -> None:
+    def __init__(
+        self, ifindex: int, addr: int, prefix_len: int, mac: bytes, rng: Rng, now: int, *, probe: bool
+    ) -> None:
         self.ifindex = ifindex
         self.addr = addr
         self.prefix_len = prefix_len
@@ -72,8 +73,9 @@ class AddressClaim:
         self._sent += 1
         if self.state == PROBING:
             last = self._sent == PROBE_NUM
-            self.deadline = now + (ANNOUNCE_WAIT_US if last
-                                   else PROBE_MIN_US + self._rng.randrange(PROBE_MAX_US - PROBE_MIN_US))
+            self.deadline = now + (
+                ANNOUNCE_WAIT_US if last else PROBE_MIN_US + self._rng.randrange(PROBE_MAX_US - PROBE_MIN_US)
+            )
             return PROBE
         self.deadline = now + ANNOUNCE_INTERVAL_US
         if self._sent == ANNOUNCE_NUM:

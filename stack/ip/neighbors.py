@@ -41,8 +41,20 @@ DELAY_US: Final = 5 * SECOND  # RFC 4861 §10, DELAY_FIRST_PROBE_TIME
 class Neighbor:
     """One entry.  `mac` is zero until known."""
 
-    __slots__ = ("addr", "armed_at", "deadline", "failed_again_at", "ifindex", "mac", "permanent", "queue",
-                 "queue_bytes", "requested_at", "state", "tries")
+    __slots__ = (
+        "addr",
+        "armed_at",
+        "deadline",
+        "failed_again_at",
+        "ifindex",
+        "mac",
+        "permanent",
+        "queue",
+        "queue_bytes",
+        "requested_at",
+        "state",
+        "tries",
+    )
 
     def __init__(self, ifindex: int, addr: int) -> None:
         self.ifindex = ifindex
@@ -66,8 +78,19 @@ class Neighbor:
 class NeighborTable:
     """See the head of this file."""
 
-    __slots__ = ("_config", "_entries", "_heap", "_pushes", "_stats", "_unproven", "failures", "generation",
-                 "recovered", "released", "requests")
+    __slots__ = (
+        "_config",
+        "_entries",
+        "_heap",
+        "_pushes",
+        "_stats",
+        "_unproven",
+        "failures",
+        "generation",
+        "recovered",
+        "released",
+        "requests",
+    )
 
     def __init__(self, config: IpConfig, stats: Stats) -> None:
         self._config = config
@@ -267,7 +290,8 @@ class NeighborTable:
     def _insert(self, key: tuple[int, int]) -> Neighbor:
         while len(self._entries) >= self._config.arp_entries:
             victim = next(iter(self._unproven), None) or next(
-                (k for k, e in self._entries.items() if not e.permanent), None)
+                (k for k, e in self._entries.items() if not e.permanent), None
+            )
             if victim is None:
                 break  # only static entries are left: those are the administrator's bound
             self._remove(victim)
@@ -310,7 +334,12 @@ class NeighborTable:
     def snapshot(self) -> list[dict[str, object]]:
         """For `tapstack status`."""
         return [
-            {"ifindex": e.ifindex, "addr": format_addr(e.addr), "mac": format_mac(e.mac) if any(e.mac) else None,
-             "state": "PERMANENT" if e.permanent else STATE_NAMES[e.state], "queued": len(e.queue)}
+            {
+                "ifindex": e.ifindex,
+                "addr": format_addr(e.addr),
+                "mac": format_mac(e.mac) if any(e.mac) else None,
+                "state": "PERMANENT" if e.permanent else STATE_NAMES[e.state],
+                "queued": len(e.queue),
+            }
             for e in self._entries.values()
         ]

@@ -37,8 +37,20 @@ class Path:
     TCP reads mtu, caps, src, dst, ifindex; all else belongs to the IP layer.
     """
 
-    __slots__ = ("caps", "dst", "generation", "ifindex", "kind", "link_mtu", "mtu", "next_hop", "prefix", "routed",
-                 "sink", "src")
+    __slots__ = (
+        "caps",
+        "dst",
+        "generation",
+        "ifindex",
+        "kind",
+        "link_mtu",
+        "mtu",
+        "next_hop",
+        "prefix",
+        "routed",
+        "sink",
+        "src",
+    )
 
     def __init__(self, dst: int, src: int, sink: FrameSink) -> None:
         self.dst = dst
@@ -60,7 +72,8 @@ class Path:
         RFC 6864 §4.1: an atomic datagram (DF set, not a fragment) may carry any identification.
         """
         self.prefix = pack_header(dst_mac, src_mac, TYPE_IPV4) + ipv4.pack(
-            total=0, proto=ipv4.PROTO_TCP, src=self.src, dst=self.dst, flags_offset=ipv4.DF, ttl=ttl)
+            total=0, proto=ipv4.PROTO_TCP, src=self.src, dst=self.dst, flags_offset=ipv4.DF, ttl=ttl
+        )
 
 
 def fragment(header: bytes, length: int, mtu: int) -> Iterator[tuple[bytes, int, int]]:
@@ -69,7 +82,7 @@ def fragment(header: bytes, length: int, mtu: int) -> Iterator[tuple[bytes, int,
     `header` is the IPv4 header with options; it may itself be that of a fragment.  Yields (header, offset, size):
     headers with the fragment fields set, total length and checksum left to be filled in.
     """
-    options = header[ipv4.HLEN:]
+    options = header[ipv4.HLEN :]
     later = ipv4.copied_options(options) if options else b""
     fields = int.from_bytes(header[6:8], "big")
     base = fields & ipv4.OFFSET_MASK
@@ -82,7 +95,14 @@ def fragment(header: bytes, length: int, mtu: int) -> Iterator[tuple[bytes, int,
         last = offset + size == length
         more = fields & ipv4.MF if last else ipv4.MF
         flags_offset = keep | more | (base + (offset >> 3))
-        yield (bytes((0x45 + (len(opts) >> 2),)) + header[1:6] + flags_offset.to_bytes(2, "big")
-               + header[8:ipv4.HLEN] + opts, offset, size)
+        yield (
+            bytes((0x45 + (len(opts) >> 2),))
+            + header[1:6]
+            + flags_offset.to_bytes(2, "big")
+            + header[8 : ipv4.HLEN]
+            + opts,
+            offset,
+            size,
+        )
         offset += size
         opts = later

@@ -30,8 +30,19 @@ Key = tuple[int, int, int, int]
 class Datagram:
     """One datagram in progress, or complete."""
 
-    __slots__ = ("condemned", "cost", "end", "expires_at", "first_header", "got", "ifindex", "key", "offsets", "pieces",
-                 "tos")
+    __slots__ = (
+        "condemned",
+        "cost",
+        "end",
+        "expires_at",
+        "first_header",
+        "got",
+        "ifindex",
+        "key",
+        "offsets",
+        "pieces",
+        "tos",
+    )
 
     def __init__(self, key: Key, ifindex: int, expires_at: int) -> None:
         self.key = key
@@ -53,8 +64,16 @@ class Datagram:
     def header(self) -> bytes:
         """The IP header of a complete datagram as if it had never been cut; checksum zero."""
         first = self.first_header
-        return (first[:1] + bytes((self.tos,)) + (len(first) + self.end).to_bytes(2, "big") + first[4:6] + b"\0\0"
-                + first[8:10] + b"\0\0" + first[12:])
+        return (
+            first[:1]
+            + bytes((self.tos,))
+            + (len(first) + self.end).to_bytes(2, "big")
+            + first[4:6]
+            + b"\0\0"
+            + first[8:10]
+            + b"\0\0"
+            + first[12:]
+        )
 
 
 class Reassembly:
@@ -143,7 +162,7 @@ class Reassembly:
 
     def _note_header(self, datagram: Datagram, header: bytes, ip: ipv4.Header, *, first: bool) -> None:
         if first and not datagram.first_header:
-            datagram.first_header = header[:ip.hlen]
+            datagram.first_header = header[: ip.hlen]
         # RFC 3168 §5.3: one CE mark marks the whole
         ce = ip.tos & 3 == 3 or datagram.tos & 3 == 3
         tos = ip.tos if first else datagram.tos

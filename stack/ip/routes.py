@@ -25,8 +25,17 @@ class Route:
 
     __slots__ = ("gateway", "ifindex", "metric", "mtu", "prefix", "prefix_len", "src")
 
-    def __init__(self, prefix: int, prefix_len: int, ifindex: int, *, gateway: int = 0, metric: int = 0,
-                 src: int = 0, mtu: int = 0) -> None:
+    def __init__(
+        self,
+        prefix: int,
+        prefix_len: int,
+        ifindex: int,
+        *,
+        gateway: int = 0,
+        metric: int = 0,
+        src: int = 0,
+        mtu: int = 0,
+    ) -> None:
         self.prefix = prefix & prefix_mask(prefix_len)
         self.prefix_len = prefix_len
         self.ifindex = ifindex
@@ -42,7 +51,9 @@ class Route:
     def snapshot(self) -> dict[str, object]:
         """For `tapstack status`."""
         return {
-            "dst": format_cidr(self.prefix, self.prefix_len), "ifindex": self.ifindex, "metric": self.metric,
+            "dst": format_cidr(self.prefix, self.prefix_len),
+            "ifindex": self.ifindex,
+            "metric": self.metric,
             "gateway": format_addr(self.gateway) if self.gateway else None,
             "src": format_addr(self.src) if self.src else None,
         }
@@ -82,8 +93,9 @@ class RouteTable:
         nets = self._by_len.get(prefix_len, {})
         prefix &= prefix_mask(prefix_len)
         before = nets.get(prefix, [])
-        kept = [r for r in before if (ifindex and r.ifindex != ifindex)
-                or (gateway is not None and r.gateway != gateway)]
+        kept = [
+            r for r in before if (ifindex and r.ifindex != ifindex) or (gateway is not None and r.gateway != gateway)
+        ]
         if len(kept) == len(before):
             return 0
         if kept:

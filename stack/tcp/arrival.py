@@ -241,8 +241,11 @@ def _old_segment_ack(conn: "Connection", seg: Segment, now: int) -> None:
     stacks that ACK counts, else two peers that lost each other's ACKs would wait for a timeout.
     """
     snd = conn.snd
-    if 0 < (conn.rcv.rcv_nxt - seg.seq) & MASK < HALF and 0 < (seg.ack - snd.snd_una) & MASK <= (
-            snd.snd_max - snd.snd_una) & MASK and conn.state in (ESTABLISHED, CLOSE_WAIT):
+    if (
+        0 < (conn.rcv.rcv_nxt - seg.seq) & MASK < HALF
+        and 0 < (seg.ack - snd.snd_una) & MASK <= (snd.snd_max - snd.snd_una) & MASK
+        and conn.state in (ESTABLISHED, CLOSE_WAIT)
+    ):
         snd.on_ack(seg, conn.echo_rtt(seg, now), now)
 
 

@@ -72,56 +72,30 @@ class Connection:
     `ts_offset` come from `stack.tcp.isn`.  Times are integer microseconds.
     """
 
+    # fmt: off
     __slots__ = (
-        "ack_now",
-        "ack_pending",
-        "challenge_at",
-        "challenges",
-        "config",
-        "error",
-        "events",
-        "host_evented",
-        "host_key",
-        "host_queued",
-        "host_timer",
-        "iss",
-        "keepalive_sent",
-        "last_rx_at",
-        "local_addr",
-        "local_port",
-        "max_gso",
-        "opened_at",
-        "parent",
-        "passive",
-        "path",
-        "path_mss",
-        "peer_mss",
-        "peer_sack",
-        "peer_wscale",
-        "pending_fin",
-        "probe_due",
-        "rcv",
-        "released",
-        "remote_addr",
-        "remote_port",
-        "rst_seq",
-        "sack_ok",
-        "snd",
-        "soft_error",
-        "state",
-        "syn_due",
-        "syn_lost",
-        "syn_tries",
-        "time_wait",
-        "timers",
-        "ts_offset",
-        "ts_ok",
-        "user",
+        "ack_now", "ack_pending", "challenge_at", "challenges", "config", "error", "events", "host_evented",
+        "host_key", "host_queued", "host_timer", "iss", "keepalive_sent", "last_rx_at", "local_addr", "local_port",
+        "max_gso", "opened_at", "parent", "passive", "path", "path_mss", "peer_mss", "peer_wscale", "pending_fin",
+        "probe_due", "rcv", "released", "remote_addr", "remote_port", "rst_seq", "sack_ok", "snd", "soft_error",
+        "state", "syn_due", "syn_lost", "syn_tries", "time_wait", "timers", "ts_offset", "ts_ok", "user",
         "want_writable",
     )
+    # fmt: on
 
-    def __init__(self, local_addr: int, local_port: int, remote_addr: int, remote_port: int, config: TcpConfig,
-                 iss: int, ts_offset: int, now: int, mss: int = 1460, max_gso: int = 0) -> None:
+    def __init__(
+        self,
+        local_addr: int,
+        local_port: int,
+        remote_addr: int,
+        remote_port: int,
+        config: TcpConfig,
+        iss: int,
+        ts_offset: int,
+        now: int,
+        mss: int = 1460,
+        max_gso: int = 0,
+    ) -> None:
         self.local_addr = local_addr
         self.local_port = local_port
         self.remote_addr = remote_addr
@@ -453,10 +427,7 @@ class Connection:
         self.timers.arm(KEEPALIVE, now + config.keepalive_interval_us)
         return OUTPUT
 
-    def on_icmp_error(
-        self, kind: ErrorKind, code: int, mtu: int, quoted_seq: int, now: int,  # noqa: ARG002 - what ICMP says, whole
-        *, local: bool = False,
-    ) -> bool:
+    def on_icmp_error(self, kind: ErrorKind, quoted_seq: int, *, local: bool = False) -> bool:
         """An ICMP error quotes one of our segments; returns whether it is believed (for FRAG_NEEDED the Host
         then lowers the path MTU).  `local`: this host found the error itself.  RFC 9293 §3.9.2.2, RFC 5927 §4.
         """
@@ -564,8 +535,12 @@ class Connection:
         two_msl_us = 2 * self.config.msl_us
         rcv = self.rcv
         self.time_wait = TimeWait(
-            self.snd.snd_nxt, rcv.rcv_nxt, rcv.rcv_wnd() >> rcv.rcv_wscale,
-            (self.ts_ok, rcv.ts_recent, self.ts_offset), two_msl_us, now,
+            self.snd.snd_nxt,
+            rcv.rcv_nxt,
+            rcv.rcv_wnd() >> rcv.rcv_wscale,
+            (self.ts_ok, rcv.ts_recent, self.ts_offset),
+            two_msl_us,
+            now,
         )
         self.timers.arm(T_TIME_WAIT, now + two_msl_us)
 

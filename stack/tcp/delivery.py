@@ -49,8 +49,9 @@ class Delivery:
         self.total += nbytes
         self.at = now
 
-    def sample_for(self, now: int, newest: Record | None, rtt: RttEstimator, in_flight: int, snd_una: int,
-                   snd_nxt: int) -> AckSample:
+    def sample_for(
+        self, now: int, newest: Record | None, rtt: RttEstimator, in_flight: int, snd_una: int, snd_nxt: int
+    ) -> AckSample:
         """The part of the sample for the Controller that comes from the totals."""
         s = self.sample
         if s is None:

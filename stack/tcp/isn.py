@@ -12,7 +12,10 @@ from stack.wire.seq import MASK
 def _digest(secret: bytes, tag: bytes, laddr: int, lport: int, raddr: int, rport: int) -> bytes:
     width = 16 if laddr >> 32 or raddr >> 32 else 4
     text = b"%b%b%b%b%b" % (
-        tag, laddr.to_bytes(width, "big"), lport.to_bytes(2, "big"), raddr.to_bytes(width, "big"),
+        tag,
+        laddr.to_bytes(width, "big"),
+        lport.to_bytes(2, "big"),
+        raddr.to_bytes(width, "big"),
         rport.to_bytes(2, "big"),
     )
     return blake2s(text, digest_size=16, key=secret).digest()

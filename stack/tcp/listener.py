@@ -46,8 +46,18 @@ class Cookie:
 class Listener:
     """LISTEN for one port; `local_addr` 0 is any local address."""
 
-    __slots__ = ("accept_queue", "backlog", "closed", "config", "embryonic", "events", "local_addr", "local_port",
-                 "secret", "user")
+    __slots__ = (
+        "accept_queue",
+        "backlog",
+        "closed",
+        "config",
+        "embryonic",
+        "events",
+        "local_addr",
+        "local_port",
+        "secret",
+        "user",
+    )
 
     def __init__(self, local_addr: int, local_port: int, config: TcpConfig, backlog: int, secret: bytes) -> None:
         self.local_addr = local_addr
@@ -61,8 +71,9 @@ class Listener:
         self.closed = False
         self.user: object = None
 
-    def on_syn(self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, max_gso: int,
-               now: int) -> Connection | Cookie | None:
+    def on_syn(
+        self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, max_gso: int, now: int
+    ) -> Connection | Cookie | None:
         """A SYN without a connection: a new connection in SYN-RECEIVED, a cookie to send, or None (dropped)."""
         if len(self.accept_queue) >= self.backlog:
             return None
@@ -131,8 +142,9 @@ class Listener:
         _, offset = initial_sequence(self.secret, laddr, self.local_port, raddr, rport, 0)
         return (now // TS_TICK_US + offset) & MASK
 
-    def on_ack(self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, max_gso: int,
-               now: int) -> Connection | None:
+    def on_ack(
+        self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, max_gso: int, now: int
+    ) -> Connection | None:
         """An ACK without a connection: an ESTABLISHED connection when it brings a valid cookie back, else None."""
         iss = (seg.ack - 1) & MASK
         irs = (seg.seq - 1) & MASK

@@ -7,8 +7,8 @@ Nearly every segment has the same layout, header and timestamps, and is packed i
 from typing import TYPE_CHECKING, Final
 
 from stack.config import NEVER, TcpConfig
-from stack.tcp.segment import ACK, FIN, PSH, RST, SYN, URG
 from stack.tcp.rtt import TS_TICK_US
+from stack.tcp.segment import ACK, FIN, PSH, RST, SYN, URG
 from stack.tcp.state import ESTABLISHED, SYN_SENT
 from stack.tcp.timers import DELAYED_ACK, RETRANSMIT
 from stack.wire.frame import GSO_NONE, GSO_TCPV4, L4_OFF, NEEDS_CSUM, TxFrame
@@ -80,13 +80,32 @@ def _header(conn: "Connection", frame: TxFrame, seq: int, flags: int, now: int) 
         up = min((snd.snd_up - seq) & MASK, _MAX_UP)
     if conn.ts_ok:
         HEADER_TS.pack_into(
-            frame.header, L4_OFF, conn.local_port, conn.remote_port, seq, rcv.rcv_nxt, OFFSET_TS | flags, field, 0, up,
-            TS_PREFIX, (now // TS_TICK_US + conn.ts_offset) & MASK, rcv.ts_recent,
+            frame.header,
+            L4_OFF,
+            conn.local_port,
+            conn.remote_port,
+            seq,
+            rcv.rcv_nxt,
+            OFFSET_TS | flags,
+            field,
+            0,
+            up,
+            TS_PREFIX,
+            (now // TS_TICK_US + conn.ts_offset) & MASK,
+            rcv.ts_recent,
         )
         frame.header_end = _END_TS
     else:
         HEADER.pack_into(
-            frame.header, L4_OFF, conn.local_port, conn.remote_port, seq, rcv.rcv_nxt, OFFSET_PLAIN | flags, field, 0,
+            frame.header,
+            L4_OFF,
+            conn.local_port,
+            conn.remote_port,
+            seq,
+            rcv.rcv_nxt,
+            OFFSET_PLAIN | flags,
+            field,
+            0,
             up,
         )
         frame.header_end = _END_PLAIN
@@ -105,7 +124,7 @@ def _header(conn: "Connection", frame: TxFrame, seq: int, flags: int, now: int) 
 def _add_options(frame: TxFrame, options: bytes) -> None:
     """Append `options` (a multiple of 4 bytes) to the header."""
     end = frame.header_end + len(options)
-    frame.header[frame.header_end:end] = options
+    frame.header[frame.header_end : end] = options
     frame.header_end = end
     frame.header[L4_OFF + 12] = ((end - L4_OFF) >> 2) << 4
 
@@ -185,8 +204,16 @@ def fill_syn(conn: "Connection", frame: TxFrame, now: int) -> None:
         ack, sack_ok, ts_ok = rcv.rcv_nxt, conn.sack_ok, conn.ts_ok
         rcv.last_ack_sent = rcv.rcv_nxt
     HEADER.pack_into(
-        frame.header, L4_OFF, conn.local_port, conn.remote_port, conn.iss, ack, OFFSET_PLAIN | flags,
-        rcv.syn_window_field(), 0, 0,
+        frame.header,
+        L4_OFF,
+        conn.local_port,
+        conn.remote_port,
+        conn.iss,
+        ack,
+        OFFSET_PLAIN | flags,
+        rcv.syn_window_field(),
+        0,
+        0,
     )
     frame.header_end = _END_PLAIN
     # RFC 9293 §3.7.1 (MUST-14, MUST-65, MUST-67): from the receive limit, options not subtracted
@@ -209,8 +236,7 @@ def fill_rst(conn: "Connection", frame: TxFrame, now: int) -> None:
     conn.rst_seq = -1
     handshake = SYN_SENT <= conn.state < ESTABLISHED
     if handshake:
-        HEADER.pack_into(
-            frame.header, L4_OFF, conn.local_port, conn.remote_port, seq, 0, OFFSET_PLAIN | RST, 0, 0, 0)
+        HEADER.pack_into(frame.header, L4_OFF, conn.local_port, conn.remote_port, seq, 0, OFFSET_PLAIN | RST, 0, 0, 0)
         frame.header_end = _END_PLAIN
         frame.flags = NEEDS_CSUM
         frame.csum_offset = CSUM_OFFSET
@@ -222,8 +248,9 @@ def fill_rst(conn: "Connection", frame: TxFrame, now: int) -> None:
     frame.note = "reset"
 
 
-def fill_reply(frame: TxFrame, ports: tuple[int, int], seq: int, ack: int, flags: int, window: int,
-               options: bytes) -> None:
+def fill_reply(
+    frame: TxFrame, ports: tuple[int, int], seq: int, ack: int, flags: int, window: int, options: bytes
+) -> None:
     """A segment of no connection: RST, SYN cookie, TIME-WAIT answer.  `ports` is (ours, theirs)."""
     HEADER.pack_into(frame.header, L4_OFF, *ports, seq, ack, OFFSET_PLAIN | flags, window, 0, 0)
     frame.header_end = _END_PLAIN

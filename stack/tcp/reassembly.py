@@ -73,7 +73,7 @@ class Reassembly:
         e = s + len(data)
         start = (run.start - base) & MASK
         if s < start:
-            piece = data[:start - s]
+            piece = data[: start - s]
             run.pieces.appendleft(piece)
             run.start = (base + s) & MASK
             added += len(piece)
@@ -83,7 +83,7 @@ class Reassembly:
             other = runs[k]
             begin = (other.start - base) & MASK
             if at < begin:
-                run.pieces.append(data[at - s:begin - s])
+                run.pieces.append(data[at - s : begin - s])
                 added += begin - at
                 self.n_pieces += 1
             if len(other.pieces) > len(run.pieces):
@@ -95,11 +95,11 @@ class Reassembly:
             at = (run.end - base) & MASK
             self.recent.remove(other)
         if at < e:
-            run.pieces.append(data[at - s:])
+            run.pieces.append(data[at - s :])
             added += e - at
             self.n_pieces += 1
             run.end = (base + e) & MASK
-        del runs[i + 1:j]
+        del runs[i + 1 : j]
         if self.recent[0] is not run:
             self.recent.remove(run)
             self.recent.insert(0, run)

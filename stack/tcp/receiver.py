@@ -189,7 +189,7 @@ class Receiver:
         length = min(length, (self.rcv_adv - seq) & MASK)
         if length <= 0:
             return ACK_NOW
-        data = seg.pool[off:off + length]
+        data = seg.pool[off : off + length]
         if seq != nxt:
             return self._on_out_of_order(seq, data)
         answer = self.on_next(data)

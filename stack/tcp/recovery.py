@@ -25,8 +25,19 @@ DUP_THRESH: Final = 3  # RFC 5681 §3.2, RFC 6675 §2
 class Recovery:
     """Phase, duplicate ACKs and the PRR account of one connection."""
 
-    __slots__ = ("_edge", "dup_bytes", "dupacks", "phase", "prr_delivered", "prr_out", "quota", "recover_fs",
-                 "recovery_point", "rescued", "sack")
+    __slots__ = (
+        "_edge",
+        "dup_bytes",
+        "dupacks",
+        "phase",
+        "prr_delivered",
+        "prr_out",
+        "quota",
+        "recover_fs",
+        "recovery_point",
+        "rescued",
+        "sack",
+    )
 
     def __init__(self) -> None:
         self.phase = OPEN
@@ -41,8 +52,19 @@ class Recovery:
         self.quota = 0  # bytes that PRR allows now
         self.rescued = False
 
-    def on_ack(self, board: Scoreboard, controller: Controller, mss: int, snd_una: int, snd_nxt: int, acked: int,
-               sacked: int, delivered: int, prior: int, now: int) -> tuple[int, int]:
+    def on_ack(
+        self,
+        board: Scoreboard,
+        controller: Controller,
+        mss: int,
+        snd_una: int,
+        snd_nxt: int,
+        acked: int,
+        sacked: int,
+        delivered: int,
+        prior: int,
+        now: int,
+    ) -> tuple[int, int]:
         """Update the phase for an ACK; returns (bytes newly lost, bytes delivered).  `prior`: in flight before it."""
         lost = 0
         if acked:

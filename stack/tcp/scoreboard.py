@@ -64,8 +64,17 @@ class Record:
 class Scoreboard:
     """The transmitted ranges of one connection."""
 
-    __slots__ = ("_lost", "head", "high_sacked", "lost_bytes", "newest", "newly_acked_ranges", "records",
-                 "retrans_bytes", "sacked_bytes")
+    __slots__ = (
+        "_lost",
+        "head",
+        "high_sacked",
+        "lost_bytes",
+        "newest",
+        "newly_acked_ranges",
+        "records",
+        "retrans_bytes",
+        "sacked_bytes",
+    )
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -109,8 +118,11 @@ class Scoreboard:
 
     def _delivered(self, r: Record) -> None:
         newest = self.newest
-        if newest is None or r.sent_at > newest.sent_at or (
-                r.sent_at == newest.sent_at and ((r.end - newest.end) & MASK) < HALF):
+        if (
+            newest is None
+            or r.sent_at > newest.sent_at
+            or (r.sent_at == newest.sent_at and ((r.end - newest.end) & MASK) < HALF)
+        ):
             self.newest = r
 
     def on_ack(self, ack: int) -> int:
@@ -335,7 +347,7 @@ class Scoreboard:
         """Raise AssertionError when the books do not balance."""
         sacked = lost = retrans = 0
         at = snd_una
-        for r in self.records[self.head:]:
+        for r in self.records[self.head :]:
             assert r.seq == at, f"record gap at {r.seq}, expected {at}"
             length = (r.end - r.seq) & MASK
             assert 0 < length < HALF, f"record [{r.seq}, {r.end}) is empty or inverted"

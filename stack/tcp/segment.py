@@ -21,8 +21,21 @@ class Segment:
     timestamps, else b"".
     """
 
-    __slots__ = ("ack", "ce", "flags", "has_ts", "length", "off", "options", "pool", "seq", "tsecr", "tsval", "up",
-                 "wnd")
+    __slots__ = (
+        "ack",
+        "ce",
+        "flags",
+        "has_ts",
+        "length",
+        "off",
+        "options",
+        "pool",
+        "seq",
+        "tsecr",
+        "tsval",
+        "up",
+        "wnd",
+    )
 
     def __init__(self) -> None:
         self.seq = 0
@@ -41,4 +54,4 @@ class Segment:
 
     def text(self) -> bytes:
         """A copy of the payload."""
-        return self.pool[self.off:self.off + self.length]
+        return self.pool[self.off : self.off + self.length]

@@ -82,7 +82,7 @@ class SendBuffer:
             i += 1
             chunk = self._chunks[i]
             if got + len(chunk) > length:
-                parts.append(chunk[:length - got])
+                parts.append(chunk[: length - got])
                 got = length
             else:
                 parts.append(chunk)

@@ -32,12 +32,14 @@ SUPER_SEGMENT_US: Final = 1_000  # a super-segment is at most what the path take
 class Sender:
     """SND.* of RFC 9293 §3.3.1, in bytes and microseconds."""
 
+    # fmt: off
     __slots__ = (
-        "board", "buffer", "config", "controller", "delivery", "eff_snd_mss", "fin_queued", "fin_seq", "high_rtt_seq",
-        "iss", "last_sent_at", "max_gso", "max_snd_wnd", "nodelay", "out_fin", "out_len", "out_probe", "out_record",
-        "out_seq", "persist_backoff", "probing", "recovery", "rtt", "snd_max", "snd_nxt", "snd_una",
-        "snd_up", "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale", "timeouts", "timers", "total_retrans",
+        "board", "buffer", "config", "controller", "delivery", "eff_snd_mss", "fin_queued", "fin_seq",
+        "high_rtt_seq", "iss", "last_sent_at", "max_gso", "max_snd_wnd", "nodelay", "out_fin", "out_len",
+        "out_probe", "out_record", "out_seq", "persist_backoff", "probing", "recovery", "rtt", "snd_max", "snd_nxt",
+        "snd_una", "snd_up", "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale", "timeouts", "timers", "total_retrans",
     )
+    # fmt: on
 
     def __init__(self, config: TcpConfig, iss: int, timers: TimerTable) -> None:
         self.config = config
@@ -104,8 +106,13 @@ class Sender:
     def in_flight(self) -> int:
         """The pipe of RFC 6675 §4, in bytes."""
         board = self.board
-        n = ((self.snd_nxt - self.snd_una) & MASK) - board.sacked_bytes - board.lost_bytes + board.retrans_bytes \
+        n = (
+            ((self.snd_nxt - self.snd_una) & MASK)
+            - board.sacked_bytes
+            - board.lost_bytes
+            + board.retrans_bytes
             - self.recovery.dup_bytes
+        )
         return max(n, 0)
 
     def unsent(self) -> int:
@@ -193,8 +200,14 @@ class Sender:
 
     def _is_duplicate(self, seg: Segment, same_window: bool) -> bool:
         """RFC 5681 §2 (5681-3.2): a duplicate acknowledgement."""
-        return (same_window and not seg.length and not seg.flags & (SYN | FIN) and self.snd_nxt != self.snd_una
-                and not self.probing and self.snd_wnd != 0)
+        return (
+            same_window
+            and not seg.length
+            and not seg.flags & (SYN | FIN)
+            and self.snd_nxt != self.snd_una
+            and not self.probing
+            and self.snd_wnd != 0
+        )
 
     def _on_sack_option(self, seg: Segment) -> int:
         """Mark what the SACK option reports; returns the bytes that are news."""
@@ -222,12 +235,14 @@ class Sender:
         # in order with nothing missing needs no look at losses
         if recovery.phase != rec.OPEN or sacked or recovery.dupacks or not acked or board.sacked_bytes:
             lost, delivered = recovery.on_ack(
-                board, controller, self.eff_snd_mss, self.snd_una, self.snd_nxt, acked, sacked, delivered, prior, now)
+                board, controller, self.eff_snd_mss, self.snd_una, self.snd_nxt, acked, sacked, delivered, prior, now
+            )
         self.delivery.on_delivered(delivered, now)
         self._feed_controller(acked, sacked, lost, rtt_us, prior, now)
         if recovery.phase == rec.RECOVERY:
-            recovery.update_quota(delivered, self.in_flight(), controller.ssthresh, self.eff_snd_mss,
-                                  acked > 0 and not lost)
+            recovery.update_quota(
+                delivered, self.in_flight(), controller.ssthresh, self.eff_snd_mss, acked > 0 and not lost
+            )
 
     def _take_rtt(self, ts_rtt_us: int, now: int) -> int:
         """The round-trip time of the newest range this ACK delivered, -1 for none (Karn, MUST-18)."""
@@ -364,8 +379,12 @@ class Sender:
                 return False  # a repair waits for the window: nothing new before it
         if self._next_new(budget, now):
             return True
-        return self.recovery.phase == rec.RECOVERY and self.recovery.sack and budget >= self.eff_snd_mss \
+        return (
+            self.recovery.phase == rec.RECOVERY
+            and self.recovery.sack
+            and budget >= self.eff_snd_mss
             and self._next_rescue()
+        )
 
     def _next_rescue(self) -> bool:
         """RFC 6675 §4 NextSeg() rules 3 and 4 (6675-2): a hole not lost yet, once per episode the last segment."""
@@ -461,7 +480,7 @@ class Sender:
 
     def _may_send_tail(self, n: int, outstanding: int, fin_waits: bool) -> bool:
         """RFC 9293 §3.7.4 (SHLD-7, MUST-17), Nagle: a short last segment waits while data is outstanding."""
-        return (n % self.eff_snd_mss == 0 or self.nodelay or not outstanding or fin_waits or self.snd_up >= 0)
+        return n % self.eff_snd_mss == 0 or self.nodelay or not outstanding or fin_waits or self.snd_up >= 0
 
     def take_probe(self) -> bool:
         """Choose the octet of a zero-window probe (MUST-36) as the next range."""

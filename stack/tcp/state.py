@@ -19,8 +19,17 @@ FIN_WAIT_2: Final = 9
 TIME_WAIT: Final = 10
 
 NAMES: Final = (
-    "CLOSED", "LISTEN", "SYN-SENT", "SYN-RECEIVED", "ESTABLISHED", "CLOSE-WAIT", "FIN-WAIT-1", "CLOSING",
-    "LAST-ACK", "FIN-WAIT-2", "TIME-WAIT",
+    "CLOSED",
+    "LISTEN",
+    "SYN-SENT",
+    "SYN-RECEIVED",
+    "ESTABLISHED",
+    "CLOSE-WAIT",
+    "FIN-WAIT-1",
+    "CLOSING",
+    "LAST-ACK",
+    "FIN-WAIT-2",
+    "TIME-WAIT",
 )
 
 # RFC 9293 §3.3.2, figure 5, and the resets and timeouts of §3.10

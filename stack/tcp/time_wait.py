@@ -26,8 +26,9 @@ class TimeWait:
 
     __slots__ = ("expires_at", "rcv_nxt", "snd_nxt", "ts_offset", "ts_ok", "ts_recent", "two_msl_us", "window")
 
-    def __init__(self, snd_nxt: int, rcv_nxt: int, window: int, ts: tuple[bool, int, int], two_msl_us: int,
-                 now: int) -> None:
+    def __init__(
+        self, snd_nxt: int, rcv_nxt: int, window: int, ts: tuple[bool, int, int], two_msl_us: int, now: int
+    ) -> None:
         self.snd_nxt = snd_nxt
         self.rcv_nxt = rcv_nxt
         self.window = window

@@ -24,8 +24,17 @@ USER: Final = 10
 N_SLOTS: Final = 11
 
 NAMES: Final = (
-    "retransmit", "probe", "reorder", "persist", "pacing", "delayed_ack", "keepalive", "fin_wait_2", "time_wait",
-    "pmtu", "user",
+    "retransmit",
+    "probe",
+    "reorder",
+    "persist",
+    "pacing",
+    "delayed_ack",
+    "keepalive",
+    "fin_wait_2",
+    "time_wait",
+    "pmtu",
+    "user",
 )
 
 

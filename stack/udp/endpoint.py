@@ -29,12 +29,37 @@ class UdpEndpoint:
     `recv_errors` is set (as IP_RECVERR on Linux).  `user` is the driver's.
     """
 
-    __slots__ = ("_errors", "_limit_bytes", "_limit_datagrams", "_queue", "_queued_bytes", "broadcast", "closed",
-                 "dropped", "events", "local_addr", "local_port", "recv_errors", "remote_addr", "remote_port", "reuse",
-                 "tos", "ttl", "user")
+    __slots__ = (
+        "_errors",
+        "_limit_bytes",
+        "_limit_datagrams",
+        "_queue",
+        "_queued_bytes",
+        "broadcast",
+        "closed",
+        "dropped",
+        "events",
+        "local_addr",
+        "local_port",
+        "recv_errors",
+        "remote_addr",
+        "remote_port",
+        "reuse",
+        "tos",
+        "ttl",
+        "user",
+    )
 
-    def __init__(self, local_addr: int, local_port: int, *, limit_bytes: int, limit_datagrams: int, reuse: bool = False,
-                 broadcast: bool = False) -> None:
+    def __init__(
+        self,
+        local_addr: int,
+        local_port: int,
+        *,
+        limit_bytes: int,
+        limit_datagrams: int,
+        reuse: bool = False,
+        broadcast: bool = False,
+    ) -> None:
         self.local_addr = local_addr
         self.local_port = local_port
         self.remote_addr = 0
@@ -114,9 +139,15 @@ class UdpEndpoint:
 
     def snapshot(self) -> dict[str, object]:
         """For `tapstack status`."""
-        return {"local_addr": self.local_addr, "local_port": self.local_port,
-                "remote_addr": self.remote_addr, "remote_port": self.remote_port,
-                "queued": len(self._queue), "queued_bytes": self._queued_bytes, "dropped": self.dropped}
+        return {
+            "local_addr": self.local_addr,
+            "local_port": self.local_port,
+            "remote_addr": self.remote_addr,
+            "remote_port": self.remote_port,
+            "queued": len(self._queue),
+            "queued_bytes": self._queued_bytes,
+            "dropped": self.dropped,
+        }
 
 
 def to_exception(err: TransportError) -> StackError:

@@ -41,5 +41,3 @@ def pack(op: int, sha: bytes, spa: int, tha: bytes, tpa: int) -> bytes:
 def frame(dst: bytes, op: int, sha: bytes, spa: int, tha: bytes, tpa: int) -> bytes:
     """A whole Ethernet frame from `sha` to the link address `dst`, unpadded."""
     return pack_header(dst, sha, TYPE_ARP) + pack(op, sha, spa, tha, tpa)
-
-

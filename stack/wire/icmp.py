@@ -62,12 +62,22 @@ class ErrorKind(IntEnum):
 
 # RFC 1122 §3.2.2.1 and RFC 1812 §5.2.7.1: codes 6 to 12 are finer words for the first two
 _UNREACHABLE_KIND: Final = {
-    NET: ErrorKind.NET_UNREACHABLE, HOST: ErrorKind.HOST_UNREACHABLE, PROTOCOL: ErrorKind.PROTOCOL_UNREACHABLE,
-    PORT: ErrorKind.PORT_UNREACHABLE, FRAGMENTATION_NEEDED: ErrorKind.FRAG_NEEDED,
-    SOURCE_ROUTE_FAILED: ErrorKind.SOURCE_ROUTE_FAILED, 6: ErrorKind.NET_UNREACHABLE, 7: ErrorKind.HOST_UNREACHABLE,
-    8: ErrorKind.HOST_UNREACHABLE, 9: ErrorKind.ADMIN_PROHIBITED, 10: ErrorKind.ADMIN_PROHIBITED,
-    11: ErrorKind.NET_UNREACHABLE, 12: ErrorKind.HOST_UNREACHABLE, ADMIN_PROHIBITED: ErrorKind.ADMIN_PROHIBITED,
-    14: ErrorKind.ADMIN_PROHIBITED, 15: ErrorKind.ADMIN_PROHIBITED,
+    NET: ErrorKind.NET_UNREACHABLE,
+    HOST: ErrorKind.HOST_UNREACHABLE,
+    PROTOCOL: ErrorKind.PROTOCOL_UNREACHABLE,
+    PORT: ErrorKind.PORT_UNREACHABLE,
+    FRAGMENTATION_NEEDED: ErrorKind.FRAG_NEEDED,
+    SOURCE_ROUTE_FAILED: ErrorKind.SOURCE_ROUTE_FAILED,
+    6: ErrorKind.NET_UNREACHABLE,
+    7: ErrorKind.HOST_UNREACHABLE,
+    8: ErrorKind.HOST_UNREACHABLE,
+    9: ErrorKind.ADMIN_PROHIBITED,
+    10: ErrorKind.ADMIN_PROHIBITED,
+    11: ErrorKind.NET_UNREACHABLE,
+    12: ErrorKind.HOST_UNREACHABLE,
+    ADMIN_PROHIBITED: ErrorKind.ADMIN_PROHIBITED,
+    14: ErrorKind.ADMIN_PROHIBITED,
+    15: ErrorKind.ADMIN_PROHIBITED,
 }
 
 
@@ -80,11 +90,36 @@ class TransportError:
     next hop does not answer).
     """
 
-    __slots__ = ("code", "kind", "laddr", "local", "lport", "mtu", "proto", "raddr", "reporter",
-                 "rport", "seq", "total")
+    __slots__ = (
+        "code",
+        "kind",
+        "laddr",
+        "local",
+        "lport",
+        "mtu",
+        "proto",
+        "raddr",
+        "reporter",
+        "rport",
+        "seq",
+        "total",
+    )
 
-    def __init__(self, kind: ErrorKind, proto: int, laddr: int, lport: int, raddr: int, rport: int, *,
-                 code: int = 0, mtu: int = 0, seq: int = 0, total: int = 0, local: bool = False) -> None:
+    def __init__(
+        self,
+        kind: ErrorKind,
+        proto: int,
+        laddr: int,
+        lport: int,
+        raddr: int,
+        rport: int,
+        *,
+        code: int = 0,
+        mtu: int = 0,
+        seq: int = 0,
+        total: int = 0,
+        local: bool = False,
+    ) -> None:
         self.kind = kind
         self.proto = proto
         self.laddr = laddr
@@ -99,8 +134,10 @@ class TransportError:
         self.reporter = 0
 
     def __repr__(self) -> str:
-        return (f"TransportError({self.kind.name}, proto={self.proto}, {self.laddr:#x}:{self.lport} > "
-                f"{self.raddr:#x}:{self.rport}, code={self.code}, mtu={self.mtu}, seq={self.seq})")
+        return (
+            f"TransportError({self.kind.name}, proto={self.proto}, {self.laddr:#x}:{self.lport} > "
+            f"{self.raddr:#x}:{self.rport}, code={self.code}, mtu={self.mtu}, seq={self.seq})"
+        )
 
 
 class Message(NamedTuple):
@@ -142,13 +179,13 @@ def parse_quoted(kind: ErrorKind, code: int, quoted: bytes, mtu: int = 0) -> Tra
     if ip.flags_offset & ipv4.OFFSET_MASK:
         return None
     if ip.proto in (ipv4.PROTO_TCP, ipv4.PROTO_UDP):
-        lport = int.from_bytes(quoted[ip.hlen:ip.hlen + 2], "big")
-        rport = int.from_bytes(quoted[ip.hlen + 2:ip.hlen + 4], "big")
-        seq = int.from_bytes(quoted[ip.hlen + 4:ip.hlen + 8], "big")
+        lport = int.from_bytes(quoted[ip.hlen : ip.hlen + 2], "big")
+        rport = int.from_bytes(quoted[ip.hlen + 2 : ip.hlen + 4], "big")
+        seq = int.from_bytes(quoted[ip.hlen + 4 : ip.hlen + 8], "big")
     elif ip.proto == ipv4.PROTO_ICMP:
         # Only an echo of ours can be meant: its identifier stands for the local port.
         if quoted[ip.hlen] != ECHO:
             return None
-        lport = int.from_bytes(quoted[ip.hlen + 4:ip.hlen + 6], "big")
-        seq = int.from_bytes(quoted[ip.hlen + 6:ip.hlen + 8], "big")
+        lport = int.from_bytes(quoted[ip.hlen + 4 : ip.hlen + 6], "big")
+        seq = int.from_bytes(quoted[ip.hlen + 6 : ip.hlen + 8], "big")
     return TransportError(kind, ip.proto, ip.src, lport, ip.dst, rport, code=code, mtu=mtu, seq=seq, total=ip.total)

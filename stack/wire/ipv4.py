@@ -59,8 +59,19 @@ def parse(packet: bytes, offset: int = 0) -> Header | None:
     return Header(hlen, tos, total, ident, flags_offset, ttl, proto, csum, src, dst)
 
 
-def pack(*, total: int, proto: int, src: int, dst: int, tos: int = 0, ident: int = 0, flags_offset: int = 0,
-         ttl: int = 64, csum: int = 0, hlen: int = HLEN) -> bytes:
+def pack(
+    *,
+    total: int,
+    proto: int,
+    src: int,
+    dst: int,
+    tos: int = 0,
+    ident: int = 0,
+    flags_offset: int = 0,
+    ttl: int = 64,
+    csum: int = 0,
+    hlen: int = HLEN,
+) -> bytes:
     """The first 20 bytes of a header; the checksum field holds `csum`."""
     return _HEADER.pack(0x40 | hlen >> 2, tos, total, ident, flags_offset, ttl, proto, csum, src, dst)
 
@@ -106,6 +117,6 @@ def copied_options(options: bytes) -> bytes:
     while i < len(options) and options[i] != OPT_END:
         length = 1 if options[i] == OPT_NOP else options[i + 1]
         if options[i] & OPT_COPIED:
-            kept += options[i:i + length]
+            kept += options[i : i + length]
         i += length
     return kept + bytes(-len(kept) % 4)

@@ -61,10 +61,16 @@ class Routed:
             self.network.add_host(name, host)
         self.a, self.r, self.b = self.hosts["a"], self.hosts["r"], self.hosts["b"]
         near, router, far = self.network.nodes
-        links = [self.network.link(near, router, faults, faults, caps=caps),
-                 self.network.link(router, far, faults, faults, mtu=mtu, caps=caps)]
-        for host, port, addr in ((self.a, links[0].a, A), (self.r, links[0].b, R_A), (self.r, links[1].a, R_B),
-                                 (self.b, links[1].b, B)):
+        links = [
+            self.network.link(near, router, faults, faults, caps=caps),
+            self.network.link(router, far, faults, faults, mtu=mtu, caps=caps),
+        ]
+        for host, port, addr in (
+            (self.a, links[0].a, A),
+            (self.r, links[0].b, R_A),
+            (self.r, links[1].a, R_B),
+            (self.b, links[1].b, B),
+        ):
             host.add_address(port.ifindex, addr, 24, 0)
         self.a.add_route(0, 0, R_A)
         self.b.add_route(0, 0, R_B)
@@ -83,8 +89,8 @@ class Routed:
         while len(reader.data) < len(data):
             room = conn.send_room()
             if sent < len(data) and room > 0:
-                conn.send(data[sent:sent + room], self.now)
-                sent += len(data[sent:sent + room])
+                conn.send(data[sent : sent + room], self.now)
+                sent += len(data[sent : sent + room])
                 host.wake(conn)
             before = len(reader.data)
             self.network.run_until(lambda b=before: len(reader.data) > b, 60 * SECOND)

@@ -112,10 +112,10 @@ class Subject:
 
     def feed(self, ifindex, burst):
         """What a Host does with a burst, TCP reduced to a list."""
-        for index, row in enumerate(ROW.iter_unpack(bytes(burst.rows[:burst.count * ROW.size]))):
+        for index, row in enumerate(ROW.iter_unpack(bytes(burst.rows[: burst.count * ROW.size]))):
             if row[10] == 2:
                 if self.ip.accept(ifindex, burst, index, row, self.now):
-                    self.delivered.append((ifindex, burst.pool[row[2]:row[2] + row[3]], row[0] >> 32))
+                    self.delivered.append((ifindex, burst.pool[row[2] : row[2] + row[3]], row[0] >> 32))
             else:
                 self.ip.on_row(ifindex, burst, index, row, self.now)
         while self.ip.reinjected:

@@ -127,7 +127,7 @@ class Subject:
             known = UNREACHABLE_KINDS[code]
         if known is None:
             return  # source quench: not delivered at all (RFC 6633)
-        believed = self.conn.on_icmp_error(known, code, mtu, quoted_seq, now)
+        believed = self.conn.on_icmp_error(known, quoted_seq)
         if believed and known == ErrorKind.FRAG_NEEDED and mtu >= 68 and mtu - 40 < self.mss:
             self.conn.set_path_mss(mtu - 40, self.max_gso, now)
 

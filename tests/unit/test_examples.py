@@ -9,8 +9,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(name: str, *args: str) -> str:
-    done = subprocess.run([sys.executable, ROOT / "examples" / name, *args], capture_output=True, text=True,
-                          timeout=120, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / name, *args],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

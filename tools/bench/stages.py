@@ -110,7 +110,7 @@ def _timed(samples: list[float], count: int, call: Callable[[], object]) -> None
 
 
 def _unpack(burst: Burst) -> None:
-    for _row in ROW.iter_unpack(memoryview(burst.rows)[:burst.count * ROW.size]):
+    for _row in ROW.iter_unpack(memoryview(burst.rows)[: burst.count * ROW.size]):
         pass
 
 

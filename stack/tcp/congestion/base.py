@@ -21,8 +21,20 @@ class AckSample:
     """What one ACK told; reused, valid during `on_ack`.  Bytes, microseconds, bytes per second."""
 
     __slots__ = (
-        "acked", "app_limited", "delivered", "delivery_rate", "in_flight", "in_recovery", "lost", "min_rtt_us", "now",
-        "prior_in_flight", "round_start", "rtt_us", "sacked", "srtt_us",
+        "acked",
+        "app_limited",
+        "delivered",
+        "delivery_rate",
+        "in_flight",
+        "in_recovery",
+        "lost",
+        "min_rtt_us",
+        "now",
+        "prior_in_flight",
+        "round_start",
+        "rtt_us",
+        "sacked",
+        "srtt_us",
     )
 
     def __init__(self) -> None:

@@ -40,7 +40,10 @@ def test_the_socket_takes_options_and_gives_addresses(run, net):
             assert sock.getpeername() == a.transport.get_extra_info("peername")
             assert sock.getsockname() == a.transport.get_extra_info("sockname")
             assert (sock.family, sock.type, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)) == (
-                socket.AF_INET, socket.SOCK_STREAM, 0)
+                socket.AF_INET,
+                socket.SOCK_STREAM,
+                0,
+            )
             with pytest.raises(OSError, match="not available"):
                 sock.setsockopt(socket.IPPROTO_TCP, 9999, 1)
             await shut(a, b)
@@ -240,6 +243,7 @@ def test_after_close_nothing_is_received_and_writes_are_ignored(run, net):
 def test_closing_from_data_received(run, net):
     async def main():
         async with net:
+
             def echo_once(protocol, data):
                 echo(protocol, data)
                 protocol.transport.close()
@@ -285,6 +289,7 @@ def test_unread_data_at_close_resets_the_connection(run, net):
 def test_an_exception_in_data_received_costs_only_that_connection(run, net):
     async def main():
         async with net:
+
             def fail(protocol, data):
                 raise ZeroDivisionError
 

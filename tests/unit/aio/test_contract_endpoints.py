@@ -172,7 +172,8 @@ def test_datagram_echo(run, net):
     async def main():
         async with net:
             st, server = await net.server.create_datagram_endpoint(
-                lambda: Datagrams(lambda p, data, addr: p.transport.sendto(data, addr)), local_addr=(net.ip, 0))
+                lambda: Datagrams(lambda p, data, addr: p.transport.sendto(data, addr)), local_addr=(net.ip, 0)
+            )
             address = st.get_extra_info("sockname")
             ct, client = await net.client.create_datagram_endpoint(Datagrams, remote_addr=address)
             assert ct.get_extra_info("peername") == address

@@ -341,9 +341,30 @@ def certificate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
     key, cert = folder / "key.pem", folder / "cert.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=stack.example", "-addext", "subjectAltName=DNS:stack.example", "-keyout", key, "-out", cert],
-        check=True, capture_output=True, timeout=30)
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=stack.example",
+            "-addext",
+            "subjectAltName=DNS:stack.example",
+            "-keyout",
+            key,
+            "-out",
+            cert,
+        ],
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(cert, key)
     return server, ssl.create_default_context(cafile=cert)
@@ -356,7 +377,8 @@ def test_tls(run, certificate):
         async with StackNet() as net:
             await net.server.start_server(echo, port=443, ssl=server_context)
             reader, writer = await net.client.open_connection(
-                SERVER_IP, 443, ssl=client_context, server_hostname="stack.example")
+                SERVER_IP, 443, ssl=client_context, server_hostname="stack.example"
+            )
             assert writer.get_extra_info("cipher")
             assert writer.get_extra_info("peername") == (SERVER_IP, 443)
             data = random.Random(1).randbytes(MB)

@@ -288,6 +288,7 @@ def test_an_error_in_a_callback_aborts_the_connection(run, method):
 def test_an_error_while_the_connection_ends_leaves_nothing_behind(run):
     async def main():
         with Bench() as b:
+
             def fail(data):
                 raise ZeroDivisionError
 

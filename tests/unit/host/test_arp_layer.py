@@ -60,10 +60,21 @@ def test_a_probe_for_our_address_is_answered_without_learning(s):
 
 
 @rfc("826", "0", "ARP-2")
-@pytest.mark.parametrize("fields", [{"hwsrc": "00:00:00:00:00:00"}, {"hwsrc": BROADCAST},
-                                    {"hwsrc": "01:00:5e:00:00:01"}, {"hwsrc": OUR_MAC},
-                                    {"psrc": "255.255.255.255"}, {"psrc": "127.0.0.1"},
-                                    {"psrc": "224.0.0.1"}, {"hwtype": 6}, {"plen": 16}, {"op": 9}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"hwsrc": "00:00:00:00:00:00"},
+        {"hwsrc": BROADCAST},
+        {"hwsrc": "01:00:5e:00:00:01"},
+        {"hwsrc": OUR_MAC},
+        {"psrc": "255.255.255.255"},
+        {"psrc": "127.0.0.1"},
+        {"psrc": "224.0.0.1"},
+        {"hwtype": 6},
+        {"plen": 16},
+        {"op": 9},
+    ],
+)
 def test_impossible_senders_teach_nothing(s, fields):
     s.rx(who_has(**fields))
     assert s.take() == []
@@ -150,7 +161,8 @@ def test_probes_then_announcements_and_the_address_is_usable_meanwhile():
     s.advance(10 * S)
     sent = s.take()
     assert [(f.dst, f[ARP].op, f[ARP].psrc, f[ARP].pdst) for f in sent] == (
-        [(BROADCAST, 1, "0.0.0.0", OUR_IP)] * 3 + [(BROADCAST, 1, OUR_IP, OUR_IP)] * 2)
+        [(BROADCAST, 1, "0.0.0.0", OUR_IP)] * 3 + [(BROADCAST, 1, OUR_IP, OUR_IP)] * 2
+    )
 
 
 @rfc("5227", "2", "ARP-6")

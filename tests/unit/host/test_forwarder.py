@@ -97,10 +97,16 @@ def test_datagrams_wait_for_the_next_hop():
 @rfc("1812", "5.3.4", "RTR-5")
 @rfc("1812", "5.3.5", "RTR-6")
 @rfc("1812", "5.3.7", "RTR-4")
-@pytest.mark.parametrize(("dst", "reason"), [
-    ("10.0.0.255", DropReason.IP_FORWARD_FORBIDDEN), ("240.1.1.1", DropReason.IP_MARTIAN_DESTINATION),
-    ("127.0.0.1", DropReason.IP_MARTIAN_DESTINATION), ("0.0.0.5", DropReason.IP_MARTIAN_DESTINATION),
-    ("239.1.1.1", DropReason.IP_MARTIAN_DESTINATION)])
+@pytest.mark.parametrize(
+    ("dst", "reason"),
+    [
+        ("10.0.0.255", DropReason.IP_FORWARD_FORBIDDEN),
+        ("240.1.1.1", DropReason.IP_MARTIAN_DESTINATION),
+        ("127.0.0.1", DropReason.IP_MARTIAN_DESTINATION),
+        ("0.0.0.5", DropReason.IP_MARTIAN_DESTINATION),
+        ("239.1.1.1", DropReason.IP_MARTIAN_DESTINATION),
+    ],
+)
 def test_what_is_not_forwarded(s, dst, reason):
     s.rx(onward(dst=dst))
     assert s.far.take() == []
@@ -151,7 +157,10 @@ def test_too_large_without_df_is_cut():
     s.rx(packet)
     parts = s.far.take_ip()
     assert [(p.frag * 8, bool(p.flags.MF), p.ttl, p.id) for p in parts] == [
-        (0, True, 8, 77), (576, True, 8, 77), (1152, False, 8, 77)]
+        (0, True, 8, 77),
+        (576, True, 8, 77),
+        (1152, False, 8, 77),
+    ]
     assert b"".join(bytes(p.payload) for p in parts) == bytes(packet[UDP])
     s.rx(*fragment(onward(bytes(3000), id=78), fragsize=1200))  # a fragment is cut again
     assert [len(p) for p in s.far.take_ip()] == [596, 596, 68, 596, 596, 68, 596, 52]

@@ -167,11 +167,14 @@ def test_an_unconnected_endpoint_is_told_when_it_asked(s):
 
 
 @rfc("1122", "3.2.2", "ICMP-6")
-@pytest.mark.parametrize("quoted", [
-    IP(src=OUR_IP, dst=PEER_IP) / UDP(sport=4999, dport=9),  # no such endpoint
-    IP(src="198.18.0.3", dst=PEER_IP) / UDP(sport=5000, dport=9),  # not from us
-    IP(src=OUR_IP, dst=PEER_IP, proto=47) / Raw(bytes(20)),
-])
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        IP(src=OUR_IP, dst=PEER_IP) / UDP(sport=4999, dport=9),  # no such endpoint
+        IP(src="198.18.0.3", dst=PEER_IP) / UDP(sport=5000, dport=9),  # not from us
+        IP(src=OUR_IP, dst=PEER_IP, proto=47) / Raw(bytes(20)),
+    ],
+)
 def test_errors_that_match_nothing_are_dropped(s, quoted):
     e = s.ip.udp.open(0, 5000)
     e.recv_errors = True
@@ -183,15 +186,28 @@ def test_errors_that_match_nothing_are_dropped(s, quoted):
 
 @rfc("1122", "3.2.2.1", "ICMP-7")
 @rfc("1122", "3.2.2.4", "ICMP-9")
-@pytest.mark.parametrize(("icmp_type", "code", "kind", "mtu"), [
-    (3, 4, ErrorKind.FRAG_NEEDED, 1200), (3, 1, ErrorKind.HOST_UNREACHABLE, 0), (11, 0, ErrorKind.TIME_EXCEEDED, 0),
-    (12, 0, ErrorKind.PARAMETER_PROBLEM, 0), (3, 2, ErrorKind.PROTOCOL_UNREACHABLE, 0)])
+@pytest.mark.parametrize(
+    ("icmp_type", "code", "kind", "mtu"),
+    [
+        (3, 4, ErrorKind.FRAG_NEEDED, 1200),
+        (3, 1, ErrorKind.HOST_UNREACHABLE, 0),
+        (11, 0, ErrorKind.TIME_EXCEEDED, 0),
+        (12, 0, ErrorKind.PARAMETER_PROBLEM, 0),
+        (3, 2, ErrorKind.PROTOCOL_UNREACHABLE, 0),
+    ],
+)
 def test_tcp_errors_are_left_for_the_host(s, icmp_type, code, kind, mtu):
     quoted = IP(src=OUR_IP, dst=PEER_IP, len=1500) / TCP(sport=1000, dport=80, seq=12345)
     s.rx(error_about(quoted, icmp_type, code, nexthopmtu=mtu))
     [err] = s.ip.errors
     assert (err.kind, err.proto, err.laddr, err.lport, err.raddr, err.rport) == (
-        kind, 6, parse_addr(OUR_IP), 1000, PEER, 80)
+        kind,
+        6,
+        parse_addr(OUR_IP),
+        1000,
+        PEER,
+        80,
+    )
     assert (err.seq, err.mtu, err.reporter, err.local) == (12345, mtu, PEER, False)
     # Whether the path MTU falls is for TCP to say (RFC 5927 §7).
     assert s.ip.path(PEER).mtu == 1500
@@ -256,8 +272,9 @@ def test_a_redirect_from_the_first_hop_is_followed(s):
 
 
 @rfc("1122", "3.3.1", "IP-10")
-@pytest.mark.parametrize("fields", [{"src": "198.18.0.9"}, {"gateway": "10.0.0.1"}, {"gateway": OUR_IP},
-                                    {"quoted_src": "198.18.0.3"}])
+@pytest.mark.parametrize(
+    "fields", [{"src": "198.18.0.9"}, {"gateway": "10.0.0.1"}, {"gateway": OUR_IP}, {"quoted_src": "198.18.0.3"}]
+)
 def test_other_redirects_are_refused(s, fields):
     s.ip.add_route(0, 0, gateway=PEER)
     assert redirected(s, **fields) == PEER

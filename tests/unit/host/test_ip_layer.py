@@ -56,8 +56,9 @@ def test_what_is_not_ours_is_dropped_by_a_host(s):
 
 
 @rfc("1122", "3.2.1.3", "IP-3")
-@pytest.mark.parametrize("src", ["255.255.255.255", "198.18.0.255", "224.0.0.1", "0.0.0.0", "0.1.2.3", "127.0.0.1",
-                                 "240.0.0.1", OUR_IP])
+@pytest.mark.parametrize(
+    "src", ["255.255.255.255", "198.18.0.255", "224.0.0.1", "0.0.0.0", "0.1.2.3", "127.0.0.1", "240.0.0.1", OUR_IP]
+)
 def test_impossible_sources(s, src):
     s.rx(ping(src=src), udp(1, 7, src=src), tcp(src=src))
     assert s.take() == []
@@ -146,8 +147,11 @@ def test_strong_model_an_address_lives_on_its_own_interface(s):
 @rfc("1122", "3.2.1.8", "IP-8")
 def test_unknown_options_are_ignored(s):
     s.ip.udp.open(0, 7)
-    s.rx(ping(options=[IPOption(b"\x94\x04\x00\x00")]), tcp(options=[IPOption(b"\x5e\x04ab")], data=b"hi"),
-         udp(1, 7, options=[IPOption(b"\x5e\x04ab")], ttl=33))
+    s.rx(
+        ping(options=[IPOption(b"\x94\x04\x00\x00")]),
+        tcp(options=[IPOption(b"\x5e\x04ab")], data=b"hi"),
+        udp(1, 7, options=[IPOption(b"\x5e\x04ab")], ttl=33),
+    )
     assert len(s.take_ip()) == 1
     assert s.delivered[0][1] == b"hi"
     assert s.ip.ready[0].recv()[4] == 33
@@ -232,8 +236,18 @@ def test_strong_model_a_source_leaves_by_its_own_interface(s):
         s.ip.path(PEER, A("10.0.0.2")) if s.ip.remove_route(0, 0) else None
 
 
-@pytest.mark.parametrize(("addr", "prefix_len"), [("198.18.9.0", 24), ("198.18.9.255", 24), ("224.0.0.1", 24),
-                                                  ("127.0.0.1", 8), ("0.0.0.0", 8), ("10.0.0.1", 0), ("10.0.0.1", 33)])
+@pytest.mark.parametrize(
+    ("addr", "prefix_len"),
+    [
+        ("198.18.9.0", 24),
+        ("198.18.9.255", 24),
+        ("224.0.0.1", 24),
+        ("127.0.0.1", 8),
+        ("0.0.0.0", 8),
+        ("10.0.0.1", 0),
+        ("10.0.0.1", 33),
+    ],
+)
 def test_addresses_that_no_host_can_have(s, addr, prefix_len):
     with pytest.raises(InvalidAddress):
         s.ip.add_address(1, A(addr), prefix_len, 0)
@@ -308,8 +322,11 @@ def test_every_event_that_matters_makes_the_path_be_looked_at_again(s):
     path = s.ip.path(PEER)
     s.ip.output(path, segment(), s.now)
     assert path.generation == s.ip.generation
-    for event in (lambda: s.ip.add_route(0, 0, gateway=PEER), lambda: s.ip.set_path_mtu(PEER, 1300, s.now),
-                  lambda: s.link.learn(mac="02:00:00:00:00:77")):
+    for event in (
+        lambda: s.ip.add_route(0, 0, gateway=PEER),
+        lambda: s.ip.set_path_mtu(PEER, 1300, s.now),
+        lambda: s.link.learn(mac="02:00:00:00:00:77"),
+    ):
         event()
         assert path.generation != s.ip.generation
         s.take()
@@ -402,9 +419,13 @@ def test_unfit_frames_are_counted_by_reason(s):
     good = Ether(dst=OUR_MAC, src=PEER_MAC) / udp(1, 7)
     bad_sum = good.copy()
     bad_sum[UDP].chksum = 1
-    s.rx(bytes(good)[:20], bad_sum, Ether(dst="02:00:00:00:00:55", src=PEER_MAC) / ping(),
-         Ether(dst=OUR_MAC, src=PEER_MAC, type=0x86DD) / Raw(bytes(60)),
-         Ether(dst=OUR_MAC, src="03:00:00:00:00:01") / ping())
+    s.rx(
+        bytes(good)[:20],
+        bad_sum,
+        Ether(dst="02:00:00:00:00:55", src=PEER_MAC) / ping(),
+        Ether(dst=OUR_MAC, src=PEER_MAC, type=0x86DD) / Raw(bytes(60)),
+        Ether(dst=OUR_MAC, src="03:00:00:00:00:01") / ping(),
+    )
     assert s.dropped() == {"IP_HEADER_LENGTH", "UDP_CHECKSUM", "ETH_NOT_OURS", "ETH_IPV6", "ETH_GROUP_SOURCE"}
 
 

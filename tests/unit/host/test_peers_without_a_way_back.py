@@ -25,9 +25,18 @@ def receive(host, packet):
     host.poll_transmit(1)
 
 
-@pytest.mark.parametrize("packet", [
-    tcp(src=FAR, flags="S"), tcp(src=FAR, flags="A"), tcp(src=FAR, flags="R"), tcp(src=FAR, flags="S", dport=81),
-    ping(src=FAR), udp(1, 2, src=FAR)], ids=["SYN", "ACK", "RST", "closed", "ping", "udp"])
+@pytest.mark.parametrize(
+    "packet",
+    [
+        tcp(src=FAR, flags="S"),
+        tcp(src=FAR, flags="A"),
+        tcp(src=FAR, flags="R"),
+        tcp(src=FAR, flags="S", dport=81),
+        ping(src=FAR),
+        udp(1, 2, src=FAR),
+    ],
+    ids=["SYN", "ACK", "RST", "closed", "ping", "udp"],
+)
 def test_no_way_back(packet):
     sink = ListSink()
     host = Host(HostConfig(), random.Random(1))

@@ -158,5 +158,5 @@ def test_a_segment_in_fragments_reaches_its_connection(s):
     segment = bytes(IP(bytes(whole)).payload)
     for at in (2000, 1000, 0):
         more = "MF" if at + 1000 < len(segment) else 0
-        s.rx(peer_ip(id=9, proto=6, frag=at // 8, flags=more) / Raw(segment[at:at + 1000 if more else None]))
+        s.rx(peer_ip(id=9, proto=6, frag=at // 8, flags=more) / Raw(segment[at : at + 1000 if more else None]))
     assert conn.recv(10_000) == data

@@ -54,11 +54,14 @@ def test_too_early_does_nothing():
 
 
 @rfc("5227", "2", "ARP-6")
-@pytest.mark.parametrize("packet", [
-    Arp(REPLY, OTHER, ADDR, OURS, ADDR),
-    Arp(REQUEST, OTHER, ADDR, bytes(6), 1),
-    Arp(REQUEST, OTHER, 0, bytes(6), ADDR),  # it probes for the same address
-])
+@pytest.mark.parametrize(
+    "packet",
+    [
+        Arp(REPLY, OTHER, ADDR, OURS, ADDR),
+        Arp(REQUEST, OTHER, ADDR, bytes(6), 1),
+        Arp(REQUEST, OTHER, 0, bytes(6), ADDR),  # it probes for the same address
+    ],
+)
 def test_a_conflict_while_probing_ends_the_claim(packet):
     c = claimed()
     c.on_timer(c.deadline)

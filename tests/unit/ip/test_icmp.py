@@ -23,21 +23,24 @@ def test_a_rate_of_zero_is_silence_after_the_burst():
 
 
 @rfc("1122", "3.2.2", "ICMP-3")
-@pytest.mark.parametrize("packet", [
-    IP(src="198.18.0.1", dst="198.18.0.2") / ICMP(type=3, code=3) / PACKET,
-    IP(src="198.18.0.1", dst="198.18.0.2") / ICMP(type=11) / PACKET,
-    IP(src="198.18.0.1", dst="198.18.0.2") / ICMP(type=5) / PACKET,
-    IP(src="198.18.0.1", dst="198.18.0.2") / ICMP(type=200) / PACKET,  # perhaps an error
-    IP(src="198.18.0.1", dst="198.18.0.2", proto=1) / Raw(b""),
-    IP(src="198.18.0.1", dst="255.255.255.255") / UDP(),
-    IP(src="198.18.0.1", dst="224.0.0.1") / UDP(),
-    IP(src="198.18.0.1", dst="198.18.0.2", frag=1, proto=17) / Raw(b"x" * 8),
-    IP(src="0.0.0.0", dst="198.18.0.2") / UDP(),
-    IP(src="127.0.0.1", dst="198.18.0.2") / UDP(),
-    IP(src="224.0.0.5", dst="198.18.0.2") / UDP(),
-    IP(src="255.255.255.255", dst="198.18.0.2") / UDP(),
-    Raw(b"E"),
-])
+@pytest.mark.parametrize(
+    "packet",
+    [
+        IP(src="198.18.0.1", dst="198.18.0.2") / ICMP(type=3, code=3) / PACKET,
+        IP(src="198.18.0.1", dst="198.18.0.2") / ICMP(type=11) / PACKET,
+        IP(src="198.18.0.1", dst="198.18.0.2") / ICMP(type=5) / PACKET,
+        IP(src="198.18.0.1", dst="198.18.0.2") / ICMP(type=200) / PACKET,  # perhaps an error
+        IP(src="198.18.0.1", dst="198.18.0.2", proto=1) / Raw(b""),
+        IP(src="198.18.0.1", dst="255.255.255.255") / UDP(),
+        IP(src="198.18.0.1", dst="224.0.0.1") / UDP(),
+        IP(src="198.18.0.1", dst="198.18.0.2", frag=1, proto=17) / Raw(b"x" * 8),
+        IP(src="0.0.0.0", dst="198.18.0.2") / UDP(),
+        IP(src="127.0.0.1", dst="198.18.0.2") / UDP(),
+        IP(src="224.0.0.5", dst="198.18.0.2") / UDP(),
+        IP(src="255.255.255.255", dst="198.18.0.2") / UDP(),
+        Raw(b"E"),
+    ],
+)
 def test_no_error_about(packet):
     assert not may_report(bytes(packet), link_group=False)
 

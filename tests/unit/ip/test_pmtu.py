@@ -28,8 +28,10 @@ def test_the_link_is_always_a_limit():
 
 
 @rfc("1191", "5", "1191-2")
-@pytest.mark.parametrize(("length", "mtu"), [(1500, 1492), (1492, 1006), (576, 508), (69, 68), (68, 68), (20, 68),
-                                             (65_535, 32_000), (2003, 2002)])
+@pytest.mark.parametrize(
+    ("length", "mtu"),
+    [(1500, 1492), (1492, 1006), (576, 508), (69, 68), (68, 68), (20, 68), (65_535, 32_000), (2003, 2002)],
+)
 def test_plateaus(length, mtu):
     assert plateau_below(length) == mtu
     assert mtu in PLATEAUS

@@ -18,8 +18,16 @@ SRC, DST = 0x0A000001, 0x0A000002
 
 def header(offset=0, *, more=False, ident=1, proto=17, src=SRC, tos=0, options=b""):
     assert offset % 8 == 0
-    made = ipv4.pack(total=60, proto=proto, src=src, dst=DST, ident=ident, tos=tos,
-                     flags_offset=offset // 8 | (ipv4.MF if more else 0), hlen=20 + len(options))
+    made = ipv4.pack(
+        total=60,
+        proto=proto,
+        src=src,
+        dst=DST,
+        ident=ident,
+        tos=tos,
+        flags_offset=offset // 8 | (ipv4.MF if more else 0),
+        hlen=20 + len(options),
+    )
     return made + options
 
 
@@ -41,7 +49,7 @@ def box():
 
 
 def pieces(data, size):
-    return [(at, data[at:at + size], at + size < len(data)) for at in range(0, len(data), size)]
+    return [(at, data[at : at + size], at + size < len(data)) for at in range(0, len(data), size)]
 
 
 @rfc("1122", "3.3.2", "IP-4")
@@ -90,17 +98,20 @@ def test_datagrams_are_told_apart(box, other):
 
 
 @rfc("5722", "4", "IP-5")
-@pytest.mark.parametrize(("offset", "data", "more"), [
-    (56, b"x" * 16, True),  # over the end of the first
-    (0, b"x" * 64, True),  # the same place, other data
-    (0, b"a" * 56, True),  # inside
-    (8, b"a" * 8, True),
-    (0, b"a" * 72, True),  # around
-    (120, b"x" * 16, True),  # into the third
-    (128, b"x" * 8, False),  # a second end
-    (136, b"x" * 8, True),  # beyond the end
-    (64, b"x" * 8, False),  # an end before what is held
-])
+@pytest.mark.parametrize(
+    ("offset", "data", "more"),
+    [
+        (56, b"x" * 16, True),  # over the end of the first
+        (0, b"x" * 64, True),  # the same place, other data
+        (0, b"a" * 56, True),  # inside
+        (8, b"a" * 8, True),
+        (0, b"a" * 72, True),  # around
+        (120, b"x" * 16, True),  # into the third
+        (128, b"x" * 8, False),  # a second end
+        (136, b"x" * 8, True),  # beyond the end
+        (64, b"x" * 8, False),  # an end before what is held
+    ],
+)
 def test_any_overlap_or_contradiction_condemns_the_datagram(box, offset, data, more):
     box.put(0, b"a" * 64, more=True)
     box.put(128, b"c" * 16, more=False)
@@ -124,13 +135,16 @@ def test_an_exact_duplicate_is_harmless(box):
 
 
 @rfc("5722", "4", "IP-5")
-@pytest.mark.parametrize(("proto", "offset", "size", "reason"), [
-    (6, 0, 16, DropReason.IP_FRAG_TINY),  # TCP ports but no flags
-    (6, 8, 64, DropReason.IP_FRAG_TINY),  # would rewrite the TCP flags
-    (17, 0, 0, DropReason.IP_FRAG_BAD_LENGTH),
-    (17, 0, 20, DropReason.IP_FRAG_BAD_LENGTH),  # not a multiple of eight
-    (17, 65_512, 8, DropReason.IP_FRAG_TOO_LONG),
-])
+@pytest.mark.parametrize(
+    ("proto", "offset", "size", "reason"),
+    [
+        (6, 0, 16, DropReason.IP_FRAG_TINY),  # TCP ports but no flags
+        (6, 8, 64, DropReason.IP_FRAG_TINY),  # would rewrite the TCP flags
+        (17, 0, 0, DropReason.IP_FRAG_BAD_LENGTH),
+        (17, 0, 20, DropReason.IP_FRAG_BAD_LENGTH),  # not a multiple of eight
+        (17, 65_512, 8, DropReason.IP_FRAG_TOO_LONG),
+    ],
+)
 def test_fragments_refused_by_themselves(box, proto, offset, size, reason):
     assert box.put(offset, b"x" * size, more=True, proto=proto) is None
     assert box.drops() == {reason}
@@ -204,15 +218,16 @@ def fragments_of(packet, mtu):
     hlen = (packet[0] & 15) * 4
     out = []
     for head, at, size in fragment(packet[:hlen], len(packet) - hlen, mtu):
-        piece = IP(head + packet[hlen + at:hlen + at + size])
+        piece = IP(head + packet[hlen + at : hlen + at + size])
         del piece.len, piece.chksum
         out.append(IP(bytes(piece)))
     return out
 
 
 @rfc("791", "2.3", "IP-9")
-@given(st.integers(1, 9000), st.integers(68, 1500),
-       st.sampled_from([b"", b"\x94\x04\x00\x00", b"\x07\x07\x04" + bytes(5)]))
+@given(
+    st.integers(1, 9000), st.integers(68, 1500), st.sampled_from([b"", b"\x94\x04\x00\x00", b"\x07\x07\x04" + bytes(5)])
+)
 @settings(deadline=None)
 def test_fragments_fit_and_go_together_again(length, mtu, options):
     data = random.Random(length).randbytes(length)

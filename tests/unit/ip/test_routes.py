@@ -47,8 +47,10 @@ def test_the_longest_prefix_wins(nets, destinations):
 
 
 def test_metric_decides_between_equals_and_replacement_is_not_doubling():
-    routes = table(("0.0.0.0/0", 1, {"gateway": A("10.0.0.1"), "metric": 10}),
-                   ("0.0.0.0/0", 2, {"gateway": A("10.1.0.1"), "metric": 5}))
+    routes = table(
+        ("0.0.0.0/0", 1, {"gateway": A("10.0.0.1"), "metric": 10}),
+        ("0.0.0.0/0", 2, {"gateway": A("10.1.0.1"), "metric": 5}),
+    )
     assert routes.lookup(A("8.8.8.8")).ifindex == 2
     assert routes.lookup(A("8.8.8.8"), 1).ifindex == 1
     routes.add(Route(0, 0, 2, gateway=A("10.1.0.1"), metric=20))
@@ -69,13 +71,15 @@ def test_a_direct_destination_is_its_own_next_hop():
 def test_every_change_raises_the_generation():
     routes = RouteTable()
     seen = {routes.generation}
-    for change in (lambda: routes.add(Route(A("10.0.0.0"), 24, 1)),
-                   lambda: routes.add(Route(0, 0, 1, gateway=A("10.0.0.1"))),
-                   lambda: routes.mark_gateway(1, A("10.0.0.1"), 0, dead=True),
-                   lambda: routes.mark_gateway(1, A("10.0.0.1"), 0, dead=False),
-                   lambda: routes.redirect(A("8.8.8.8"), A("10.0.0.9"), A("10.0.0.1"), 1, 0),
-                   lambda: routes.remove(0, 0),
-                   lambda: routes.remove_interface(1)):
+    for change in (
+        lambda: routes.add(Route(A("10.0.0.0"), 24, 1)),
+        lambda: routes.add(Route(0, 0, 1, gateway=A("10.0.0.1"))),
+        lambda: routes.mark_gateway(1, A("10.0.0.1"), 0, dead=True),
+        lambda: routes.mark_gateway(1, A("10.0.0.1"), 0, dead=False),
+        lambda: routes.redirect(A("8.8.8.8"), A("10.0.0.9"), A("10.0.0.1"), 1, 0),
+        lambda: routes.remove(0, 0),
+        lambda: routes.remove_interface(1),
+    ):
         change()
         assert routes.generation > max(seen)
         seen.add(routes.generation)
@@ -91,8 +95,9 @@ def test_the_table_is_bounded():
 
 @rfc("1122", "3.3.1", "IP-10")
 def test_a_dead_gateway_is_passed_over_and_tried_again():
-    routes = table(("0.0.0.0/0", 1, {"gateway": A("10.0.0.1")}),
-                   ("0.0.0.0/0", 1, {"gateway": A("10.0.0.2"), "metric": 9}))
+    routes = table(
+        ("0.0.0.0/0", 1, {"gateway": A("10.0.0.1")}), ("0.0.0.0/0", 1, {"gateway": A("10.0.0.2"), "metric": 9})
+    )
     routes.mark_gateway(1, A("10.0.0.1"), 0, dead=True)
     assert routes.lookup(A("8.8.8.8")).gateway == A("10.0.0.2")
     routes.mark_gateway(1, A("10.0.0.2"), 0, dead=True)

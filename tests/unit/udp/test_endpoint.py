@@ -44,10 +44,17 @@ def test_the_queue_is_bounded_by_number_and_by_bytes():
 
 
 @rfc("1122", "4.1.3.3", "UDP-4")
-@pytest.mark.parametrize(("kind", "code"), [
-    (ErrorKind.PORT_UNREACHABLE, errno.ECONNREFUSED), (ErrorKind.FRAG_NEEDED, errno.EMSGSIZE),
-    (ErrorKind.NET_UNREACHABLE, errno.ENETUNREACH), (ErrorKind.HOST_UNREACHABLE, errno.EHOSTUNREACH),
-    (ErrorKind.TIME_EXCEEDED, errno.EHOSTUNREACH), (ErrorKind.ADMIN_PROHIBITED, errno.EHOSTUNREACH)])
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (ErrorKind.PORT_UNREACHABLE, errno.ECONNREFUSED),
+        (ErrorKind.FRAG_NEEDED, errno.EMSGSIZE),
+        (ErrorKind.NET_UNREACHABLE, errno.ENETUNREACH),
+        (ErrorKind.HOST_UNREACHABLE, errno.EHOSTUNREACH),
+        (ErrorKind.TIME_EXCEEDED, errno.EHOSTUNREACH),
+        (ErrorKind.ADMIN_PROHIBITED, errno.EHOSTUNREACH),
+    ],
+)
 def test_errors_are_those_of_a_socket(kind, code):
     e = endpoint()
     assert e.on_error(error(kind))

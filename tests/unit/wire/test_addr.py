@@ -19,8 +19,9 @@ def test_text_and_back_as_the_library_does(value):
     assert addr.addr_from_bytes(addr.addr_to_bytes(value)) == value
 
 
-@pytest.mark.parametrize("text", ["", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1.2.3.-4", "01.2.3.4", "1.2.3.٣",
-                                  " 1.2.3.4", "a.b.c.d"])
+@pytest.mark.parametrize(
+    "text", ["", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1.2.3.-4", "01.2.3.4", "1.2.3.٣", " 1.2.3.4", "a.b.c.d"]
+)
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(InvalidAddress):
         addr.parse_addr(text)

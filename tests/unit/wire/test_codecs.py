@@ -38,8 +38,10 @@ def test_arp_packet(op, spa, tpa, sha, tha):
 
 
 @rfc("826", "0", "ARP-2")
-@pytest.mark.parametrize(("at", "value"), [
-    (slice(0, 2), 6), (slice(2, 4), 0x86DD), (slice(4, 5), 8), (slice(5, 6), 16), (slice(6, 8), 3), (slice(6, 8), 0)])
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [(slice(0, 2), 6), (slice(2, 4), 0x86DD), (slice(4, 5), 8), (slice(5, 6), 16), (slice(6, 8), 3), (slice(6, 8), 0)],
+)
 def test_arp_of_other_networks_is_not_understood(at, value):
     good = bytes(ARP(op=1, psrc="10.0.0.1", pdst="10.0.0.2"))
     assert arp.parse(good) is not None
@@ -59,13 +61,16 @@ def test_ipv4_header(src, dst, tos, ttl, ident, proto):
 
 
 @rfc("1122", "3.2.1", "IP-1")
-@pytest.mark.parametrize("spoil", [
-    lambda p: p[:19],
-    lambda p: b"\x55" + p[1:],  # version
-    lambda p: b"\x44" + p[1:],  # header length under 20
-    lambda p: b"\x4f" + p[1:],  # header length beyond the packet
-    lambda p: p[:2] + b"\x00\x13" + p[4:],  # total length under the header's
-])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda p: p[:19],
+        lambda p: b"\x55" + p[1:],  # version
+        lambda p: b"\x44" + p[1:],  # header length under 20
+        lambda p: b"\x4f" + p[1:],  # header length beyond the packet
+        lambda p: p[:2] + b"\x00\x13" + p[4:],  # total length under the header's
+    ],
+)
 def test_impossible_ipv4_headers(spoil):
     good = bytes(IP(src="10.0.0.1", dst="10.0.0.2") / Raw(b"data"))
     assert ipv4.parse(good) is not None
@@ -97,21 +102,24 @@ def test_any_options_are_survived_and_the_fault_is_inside(options):
 
 
 @rfc("1122", "3.2.1.8", "IP-8")
-@pytest.mark.parametrize(("options", "result"), [
-    (b"", ipv4.OPTIONS_OK),
-    (b"\x01\x01\x94\x04\x00\x00\x00\xff", ipv4.OPTIONS_OK),  # NOP NOP router alert EOL
-    (b"\x5e\x04ab", ipv4.OPTIONS_OK),  # unknown
-    (b"\x07\x07\x04\x00\x00\x00\x00\x00", ipv4.OPTIONS_OK),  # record route
-    (b"\x07\x07\x03\x00\x00\x00\x00\x00", 2),  # its pointer under 4
-    (b"\x07\x03\x04\x00", 1),  # its length under 4
-    (b"\x44\x0c\x05\x00" + bytes(8), ipv4.OPTIONS_OK),  # timestamp
-    (b"\x44\x0c\x04\x00" + bytes(8), 2),
-    (b"\x83\x07\x04\x0a\x00\x00\x01\x00", ipv4.OPTIONS_SOURCE_ROUTE),
-    (b"\x89\x07\x04\x0a\x00\x00\x01\x00", ipv4.OPTIONS_SOURCE_ROUTE),
-    (b"\x01\x94\x01\x00", 2),  # length 1
-    (b"\x94\x09\x00\x00", 1),  # beyond the end
-    (b"\x01\x01\x01\x94", 3),  # no room for a length
-])
+@pytest.mark.parametrize(
+    ("options", "result"),
+    [
+        (b"", ipv4.OPTIONS_OK),
+        (b"\x01\x01\x94\x04\x00\x00\x00\xff", ipv4.OPTIONS_OK),  # NOP NOP router alert EOL
+        (b"\x5e\x04ab", ipv4.OPTIONS_OK),  # unknown
+        (b"\x07\x07\x04\x00\x00\x00\x00\x00", ipv4.OPTIONS_OK),  # record route
+        (b"\x07\x07\x03\x00\x00\x00\x00\x00", 2),  # its pointer under 4
+        (b"\x07\x03\x04\x00", 1),  # its length under 4
+        (b"\x44\x0c\x05\x00" + bytes(8), ipv4.OPTIONS_OK),  # timestamp
+        (b"\x44\x0c\x04\x00" + bytes(8), 2),
+        (b"\x83\x07\x04\x0a\x00\x00\x01\x00", ipv4.OPTIONS_SOURCE_ROUTE),
+        (b"\x89\x07\x04\x0a\x00\x00\x01\x00", ipv4.OPTIONS_SOURCE_ROUTE),
+        (b"\x01\x94\x01\x00", 2),  # length 1
+        (b"\x94\x09\x00\x00", 1),  # beyond the end
+        (b"\x01\x01\x01\x94", 3),  # no room for a length
+    ],
+)
 def test_options(options, result):
     assert ipv4.check_options(options) == result
 
@@ -140,11 +148,22 @@ def test_pseudo_header_sum(src, dst, proto, length):
 
 
 @rfc("1122", "3.2.2", "ICMP-6")
-@pytest.mark.parametrize(("icmp_type", "code", "kind"), [
-    (3, 0, "NET_UNREACHABLE"), (3, 1, "HOST_UNREACHABLE"), (3, 2, "PROTOCOL_UNREACHABLE"), (3, 3, "PORT_UNREACHABLE"),
-    (3, 4, "FRAG_NEEDED"), (3, 5, "SOURCE_ROUTE_FAILED"), (3, 9, "ADMIN_PROHIBITED"), (3, 13, "ADMIN_PROHIBITED"),
-    (11, 0, "TIME_EXCEEDED"), (11, 1, "TIME_EXCEEDED"), (12, 0, "PARAMETER_PROBLEM"),
-])
+@pytest.mark.parametrize(
+    ("icmp_type", "code", "kind"),
+    [
+        (3, 0, "NET_UNREACHABLE"),
+        (3, 1, "HOST_UNREACHABLE"),
+        (3, 2, "PROTOCOL_UNREACHABLE"),
+        (3, 3, "PORT_UNREACHABLE"),
+        (3, 4, "FRAG_NEEDED"),
+        (3, 5, "SOURCE_ROUTE_FAILED"),
+        (3, 9, "ADMIN_PROHIBITED"),
+        (3, 13, "ADMIN_PROHIBITED"),
+        (11, 0, "TIME_EXCEEDED"),
+        (11, 1, "TIME_EXCEEDED"),
+        (12, 0, "PARAMETER_PROBLEM"),
+    ],
+)
 def test_kinds_of_errors(icmp_type, code, kind):
     assert icmp.error_kind(icmp_type, code) is icmp.ErrorKind[kind]
 
