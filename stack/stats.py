@@ -32,7 +32,6 @@ class DropReason(IntEnum):
     # ARP
     ARP_MALFORMED = 32
     ARP_BAD_SENDER = 33
-    ARP_RATE_LIMIT = 34
     ARP_TABLE_FULL = 35
     ARP_QUEUE_FULL = 36
     ARP_FAILED = 37
@@ -69,7 +68,6 @@ class DropReason(IntEnum):
     # TCP
     TCP_CHECKSUM = 96
     TCP_NO_PORT = 97
-    TCP_BAD_SOURCE = 98
     TCP_BAD_FLAGS = 99
     TCP_OUT_OF_WINDOW = 100
     TCP_PAWS = 101
@@ -78,7 +76,6 @@ class DropReason(IntEnum):
     TCP_BLIND_SYN = 104
     TCP_NO_ACK = 105
     TCP_LISTEN_OVERFLOW = 106
-    TCP_SYN_COOKIE_BAD = 107
     TCP_REASSEMBLY_FULL = 108
     TCP_AFTER_CLOSE = 109
     TCP_TIME_WAIT = 110
@@ -88,7 +85,6 @@ class DropReason(IntEnum):
     TCP_TABLE_FULL = 114
     # device
     TX_DEVICE_FULL = 124
-    TX_DEVICE_ERROR = 125
     RX_NO_BUFFER = 126
 
 
@@ -100,9 +96,6 @@ class Counter(IntEnum):
     """What happened, counted."""
 
     RX_FRAMES = 0
-    RX_BYTES = 1
-    TX_FRAMES = 2
-    TX_BYTES = 3
     IP_IN_DELIVERS = 4
     IP_FORWARDED = 5
     IP_FRAGS_CREATED = 6
@@ -129,15 +122,9 @@ class Counter(IntEnum):
     TCP_CHALLENGE_ACKS = 27
     TCP_SYN_COOKIES_SENT = 28
     TCP_SYN_COOKIES_RECV = 29
-    TCP_TIMEOUTS = 30
-    TCP_FAST_RETRANS = 31
     TCP_TIME_WAIT_REUSED = 32
     TCP_TIME_WAITS = 33
     TCP_ABORTS_TIMEOUT = 34
-    TCP_OFO_QUEUED = 35
-    TCP_DSACK_SENT = 36
-    TCP_KEEPALIVES = 37
-    TCP_ZERO_WINDOW_PROBES = 38
 
 
 N_COUNTERS = 64

@@ -158,7 +158,8 @@ class Forwarder:
     def _send(self, hop: Hop, now: int) -> None:
         ip = self._ip
         if hop.generation:
-            ip.interfaces[hop.ifindex].sink.send(self._frame)
+            if not ip.interfaces[hop.ifindex].sink.send(self._frame):
+                ip.stats.drops[DropReason.TX_DEVICE_FULL] += 1
             return
         entry = ip.neighbors.use(hop.ifindex, hop.next_hop, now)
         ip.enqueue(entry, [item[0] for item in accel.finish(self._frame, _NO_OFFLOAD)])
@@ -182,7 +183,8 @@ class Forwarder:
                 frame.gso_type = frame.gso_size = 0
                 ip.stats.counts[Counter.IP_FRAGS_CREATED] += 1
                 if hop.generation:
-                    ip.interfaces[hop.ifindex].sink.send(frame)
+                    if not ip.interfaces[hop.ifindex].sink.send(frame):
+                        ip.stats.drops[DropReason.TX_DEVICE_FULL] += 1
                 else:
                     waiting += [done[0] for done in accel.finish(frame, _NO_OFFLOAD)]
         if waiting:

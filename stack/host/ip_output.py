@@ -117,7 +117,7 @@ class IpOutput:
             raise ConfigError(f"there is an interface {name} already")
         ifindex = max(self.interfaces, default=0) + 1
         self.interfaces[ifindex] = Interface(ifindex, name, sink, mac, mtu)
-        self._loops[ifindex] = LoopSink(ifindex, mac, self.reinjected, self.stats)
+        self._loops[ifindex] = LoopSink(ifindex, mac, self.reinjected)
         self._changed()
         return ifindex
 
@@ -384,7 +384,8 @@ class IpOutput:
         frame.csum_start = PREFIX_LEN
         frame.flags = _SEND_FLAGS
         if held is None:
-            path.sink.send(frame)
+            if not path.sink.send(frame):
+                self.stats.drops[DropReason.TX_DEVICE_FULL] += 1
         else:
             self._hold(held, frame)
 
@@ -415,7 +416,10 @@ class IpOutput:
         frame.csum_start = PREFIX_LEN
         frame.flags |= FILL_IP
         if held is None:
-            return path.sink.send(frame)
+            if path.sink.send(frame):
+                return True
+            self.stats.drops[DropReason.TX_DEVICE_FULL] += 1
+            return False
         return self._hold(held, frame)
 
     def _fragment(self, path: Path, frame: TxFrame, length: int, held: Neighbor | None) -> bool:
@@ -442,7 +446,8 @@ class IpOutput:
             frame.payload_len = size if offset else size - len(l4_header)
             self.stats.counts[Counter.IP_FRAGS_CREATED] += 1
             if held is None:
-                path.sink.send(frame)
+                if not path.sink.send(frame):
+                    self.stats.drops[DropReason.TX_DEVICE_FULL] += 1
             else:
                 waiting += [item[0] for item in accel.finish(frame, _NO_OFFLOAD)]
         return held is None or self.enqueue(held, waiting)

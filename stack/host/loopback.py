@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from stack.stats import DropReason, Stats
 from stack.wire import accel
 from stack.wire.burst import Burst
 from stack.wire.frame import Caps, FrameSink, TxFrame
@@ -20,20 +19,18 @@ class LoopBurst(Burst):
 class LoopSink(FrameSink):
     """Turns each frame into a LoopBurst in `out`, which the Host feeds to its own `receive`."""
 
-    __slots__ = ("_ifindex", "_mac", "_out", "_stats", "caps")
+    __slots__ = ("_ifindex", "_mac", "_out", "caps")
 
-    def __init__(self, ifindex: int, mac: bytes, out: list[tuple[int, Burst]], stats: Stats) -> None:
+    def __init__(self, ifindex: int, mac: bytes, out: list[tuple[int, Burst]]) -> None:
         self.caps = Caps(csum=True)
         self._ifindex = ifindex
         self._mac = mac
         self._out = out
-        self._stats = stats
 
     def send(self, frame: TxFrame) -> bool:
         """Queue one frame; bounded."""
         for item in accel.finish(frame, self.caps):
             if len(self._out) >= MAX_PENDING:
-                self._stats.drops[DropReason.TX_DEVICE_FULL] += 1
                 return False
             burst = LoopBurst(0, 1)
             accel.load_burst(burst, (item,), self._mac)

@@ -14,7 +14,15 @@ from collections import deque
 from typing import Final
 
 from stack.config import HostConfig, Rng, TcpConfig
-from stack.errors import AddressInUse, AddressNotAvailable, ConnectionAborted, InvalidAddress, NoBufferSpace
+from stack.errors import (
+    AddressInUse,
+    AddressNotAvailable,
+    ConnectionAborted,
+    ConnectionReset,
+    ConnectionTimedOut,
+    InvalidAddress,
+    NoBufferSpace,
+)
 from stack.host.ip_layer import IpLayer
 from stack.host.ports import EphemeralPorts
 from stack.host.timer_queue import TimerQueue
@@ -41,6 +49,10 @@ CONN_FRAMES: Final = 16  # of them by one connection, before the next has its tu
 HEADERS: Final = 40  # IPv4 and TCP header without options (RFC 9293 §3.7.1)
 REPLIES_PER_S: Final = 50_000  # resets and other segments of no connection
 REPLY_BURST: Final = 5_000
+# drops that are answered with a challenge ACK (RFC 5961 §3-5, RFC 7323 §5.3)
+CHALLENGED: Final = frozenset(
+    (DropReason.TCP_BLIND_RST, DropReason.TCP_BLIND_SYN, DropReason.TCP_BAD_ACK, DropReason.TCP_PAWS)
+)
 
 
 class TcpLayer:
@@ -168,6 +180,7 @@ class TcpLayer:
         self.n_conns -= 1
         if not table:
             del self.flows[conn.local_addr]
+        self._count_end(conn)
         parent = conn.parent
         if isinstance(parent, Listener):
             parent.on_lost()
@@ -182,6 +195,16 @@ class TcpLayer:
                 conn.host_evented = True
                 self.evented.append(conn)
 
+    def _count_end(self, conn: Connection) -> None:
+        """How a connection ended, by the names of RFC 4022."""
+        counts = self._stats.counts
+        if conn.snd.controller is None:
+            counts[Counter.TCP_ATTEMPT_FAILS] += 1
+        elif isinstance(conn.error, ConnectionReset):
+            counts[Counter.TCP_ESTAB_RESETS] += 1
+        elif isinstance(conn.error, ConnectionTimedOut):
+            counts[Counter.TCP_ABORTS_TIMEOUT] += 1
+
     # -- arrival
 
     def after(self, conn: Connection, actions: int, now: int) -> None:
@@ -190,6 +213,8 @@ class TcpLayer:
             reason = actions >> DROP_SHIFT
             if reason:
                 self._stats.drops[reason] += 1
+                if actions & ACK_NOW and reason in CHALLENGED:
+                    self._stats.counts[Counter.TCP_CHALLENGE_ACKS] += 1
         if actions & ACK_NOW and conn.ack_now and conn.poll_transmit(self._frame, now):
             self._ip.output(conn.path, self._frame, now, conn.config.dscp << 2, conn.config.ttl)  # type: ignore[arg-type]
             self._stats.counts[Counter.TCP_OUT_SEGS] += 1

@@ -109,7 +109,7 @@ class FrameSink(ABC):
 
     @abstractmethod
     def send(self, frame: TxFrame) -> bool:
-        """Take one frame (copied or written before return).  False: dropped, and counted there."""
+        """Take one frame (copied or written before return).  False: dropped; the caller counts it."""
 
     @abstractmethod
     def flush(self) -> None:

@@ -1,0 +1,46 @@
+"""Counters that tell how connections ended, and what the device refused."""
+
+import random
+
+from stack.config import SECOND, HostConfig, IpConfig
+from stack.host.host import Host
+from stack.stats import Counter, DropReason
+from stack.wire.frame import Caps, FrameSink, TxFrame
+from tests.support.net import TestNet
+
+
+class FullSink(FrameSink):
+    """A device whose queue is always full."""
+
+    caps = Caps()
+
+    def send(self, frame: TxFrame) -> bool:
+        return False
+
+    def flush(self) -> None:
+        pass
+
+
+def test_a_frame_that_the_device_refuses_is_counted():
+    host = Host(HostConfig(ip=IpConfig(arp_probe=False)), random.Random(1))
+    host.add_address(host.add_interface("full", FullSink(), b"\2\0\0\0\0\1", 1500, 0), 0x0A00_0001, 24, 0)
+    endpoint = host.udp_open(0x0A00_0001, 0, 0, broadcast=True)
+    before = host.stats.drops[DropReason.TX_DEVICE_FULL]
+    host.udp_send(endpoint, b"x", 0x0A00_00FF, 9, 0)
+    assert host.stats.drops[DropReason.TX_DEVICE_FULL] == before + 1
+
+
+def test_a_refused_open_and_a_reset_are_told_apart():
+    with TestNet() as net:
+        client, server = net.connect()
+        refused = net.a.connect(server.local_addr, 81, now=net.now)
+        net.network.run_for(SECOND)
+        assert refused.error is not None
+        server.abort(net.now)
+        net.b.wake(server)
+        net.network.run_for(SECOND)
+        assert client.error is not None
+        counts = net.a.stats.counts
+        assert counts[Counter.TCP_ATTEMPT_FAILS] == 1
+        assert counts[Counter.TCP_ESTAB_RESETS] == 1
+        assert counts[Counter.TCP_ABORTS_TIMEOUT] == 0
