@@ -26,6 +26,11 @@ def partial_sum(data: Data, start: int = 0) -> int:
     return lib.ts_sum(data if isinstance(data, bytes) else _pointer(data), len(data), start)
 
 
+def checksum(data: Data, start: int = 0) -> int:
+    """RFC 1071 checksum of `data`, inverted; `start` is the folded sum of what comes before."""
+    return ~lib.ts_sum(data if isinstance(data, bytes) else _pointer(data), len(data), start) & 0xFFFF
+
+
 def update_checksum(checksum: int, old16: int, new16: int) -> int:
     """RFC 1624 §3 (eqn. 3): `checksum` after a 16-bit field changed from `old16` to `new16`."""
     return lib.ts_update_checksum(checksum, old16, new16)

@@ -87,6 +87,11 @@ def partial_sum(data: Data, start: int = 0) -> int:
     return number % 0xFFFF or (0xFFFF if number else 0)
 
 
+def checksum(data: Data, start: int = 0) -> int:
+    """RFC 1071 checksum of `data`, inverted; `start` is the folded sum of what comes before."""
+    return ~partial_sum(data, start) & 0xFFFF
+
+
 def update_checksum(checksum: int, old16: int, new16: int) -> int:
     """RFC 1624 §3 (eqn. 3): `checksum` after a 16-bit field changed from `old16` to `new16`."""
     total = (~checksum & 0xFFFF) + (~old16 & 0xFFFF) + (new16 & 0xFFFF)

@@ -42,17 +42,13 @@ Data = bytes | bytearray | memoryview
 # frame, vnet_flags, gso_type, gso_size, csum_start, csum_offset
 Raw = tuple[bytes, int, int, int, int, int]
 
+checksum = _core.checksum
 partial_sum = _core.partial_sum
 update_checksum = _core.update_checksum
 parse_burst = _core.parse_burst
 merge_burst = _core.merge_burst
 
 _ALIGN = 64  # a cache line: where each frame begins in the pool
-
-
-def checksum(data: Data, start: int = 0) -> int:
-    """Internet checksum of `data` (RFC 1071), inverted; `start` is the folded sum of what comes before."""
-    return ~partial_sum(data, start) & 0xFFFF
 
 
 def load_burst(burst: Burst, frames: Iterable[Raw], mac: bytes) -> int:
