@@ -400,8 +400,8 @@ class TcpLayer:
                     ready.append(conn)
                     break
             left -= count
-            self._stats.counts[Counter.TCP_OUT_SEGS] += count
-            self._stats.counts[Counter.TCP_RETRANS_SEGS] += conn.snd.total_retrans - retrans
+            if conn.snd.total_retrans != retrans:
+                self._stats.counts[Counter.TCP_RETRANS_SEGS] += conn.snd.total_retrans - retrans
             if conn.state in (state.CLOSED, state.TIME_WAIT):
                 if conn.host_queued:
                     continue  # its last segments first
@@ -410,6 +410,7 @@ class TcpLayer:
                 entry = conn.host_timer
                 if entry is None or conn.timers.deadline < entry.at:
                     self.timers.update(conn)
+        self._stats.counts[Counter.TCP_OUT_SEGS] += PASS_FRAMES - left
         return bool(ready)
 
     def snapshot(self) -> dict[str, object]:

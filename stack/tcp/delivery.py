@@ -68,7 +68,10 @@ class Delivery:
             s.round_start = True
         s.delivery_rate = 0
         if newest is not None and newest.delivered_at:
-            interval = max(now - newest.delivered_at, newest.sent_at - newest.first_sent_at)
+            interval = now - newest.delivered_at
+            sending = newest.sent_at - newest.first_sent_at
+            if sending > interval:
+                interval = sending
             if interval > 0:
                 s.delivery_rate = (self.total - newest.delivered) * 1_000_000 // interval
             self.first_sent_at = newest.sent_at
@@ -78,7 +81,7 @@ class Delivery:
         """The window was not what limited the sender.  RFC 7661 §4.1: in slow start half of cwnd in use counts as
         using it, since cwnd may double.
         """
-        used = max(self._round_max, self._round_prev)
+        used = self._round_max if self._round_max > self._round_prev else self._round_prev
         if controller.cwnd < controller.ssthresh:
             used *= 2
         return used + 2 * controller.mss < controller.cwnd

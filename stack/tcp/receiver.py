@@ -97,18 +97,22 @@ class Receiver:
 
     def window_field(self) -> int:
         """The value for the window field now, and `rcv_adv` moved to what it says."""
-        wnd = self.rcv_wnd()
+        wnd = (self.rcv_adv - self.rcv_nxt) & MASK
+        if wnd >= HALF:
+            wnd = 0
         # out-of-order bytes lie within the window: only the read queue reduces it
-        room = max(0, self.limit - self.queued)
+        room = self.limit - self.queued
         scale = self.rcv_wscale
         # RFC 9293 §3.8.6.2.2 (MUST-39): advance only by a segment or by half the buffer
-        if room - wnd >= min(self.limit // 2, self.rcv_mss):
+        step = room - wnd
+        if step > 0 and (step >= self.rcv_mss or step * 2 >= self.limit):
             wnd = room
             field = wnd >> scale
         else:
             # RFC 7323 §2.3 (7323-2.3): rounding must not move the right edge left
             field = (wnd + (1 << scale) - 1) >> scale
-        field = min(field, MAX_WINDOW_FIELD)
+        if field > MAX_WINDOW_FIELD:
+            field = MAX_WINDOW_FIELD
         self.rcv_adv = (self.rcv_nxt + (field << scale)) & MASK
         return field
 
@@ -120,9 +124,12 @@ class Receiver:
 
     def update_due(self) -> bool:
         """Whether reading opened the window enough to tell the peer."""
-        # no more than the field can say: without scaling the buffer may be far larger
-        room = min(self.limit - self.queued, MAX_WINDOW_FIELD << self.rcv_wscale)
         wnd = self.rcv_wnd()
+        room = self.limit - self.queued
+        if room < 2 * wnd:
+            return False
+        # no more than the field can say: without scaling the buffer may be far larger
+        room = min(room, MAX_WINDOW_FIELD << self.rcv_wscale)
         step = room - wnd
         return step >= min(self.limit // 2, 2 * self.rcv_mss) and room >= 2 * wnd
 

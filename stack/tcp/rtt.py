@@ -39,11 +39,17 @@ class RttEstimator:
         else:
             # RFC 6298 §2.3 (6298-2.2/2.3): RTTVAR first, alpha 1/8, beta 1/4
             self.rttvar_us += (abs(self.srtt_us - rtt_us) - self.rttvar_us) // 4
-            self.srtt_us = max(1, self.srtt_us + (rtt_us - self.srtt_us) // 8)
-            self.min_rtt_us = min(self.min_rtt_us, rtt_us)
+            self.srtt_us += (rtt_us - self.srtt_us) // 8
+            if self.srtt_us < 1:
+                self.srtt_us = 1
+            if rtt_us < self.min_rtt_us:
+                self.min_rtt_us = rtt_us
         # DEVIATES RFC 6298 §2.4: the lower bound is a setting, 200 ms by default as in all deployed stacks
-        rto = self.srtt_us + max(GRANULARITY_US, 4 * self.rttvar_us)
-        self.rto_us = min(max(rto, self.rto_min_us), self.rto_max_us)
+        spread = 4 * self.rttvar_us
+        rto = self.srtt_us + (spread if spread > GRANULARITY_US else GRANULARITY_US)
+        if rto < self.rto_min_us:
+            rto = self.rto_min_us
+        self.rto_us = rto if rto < self.rto_max_us else self.rto_max_us
         self.backoff = 0
 
     def on_timeout(self) -> None:
@@ -53,6 +59,8 @@ class RttEstimator:
 
     def timeout_us(self) -> int:
         """RTO with backoff, at most `rto_max_us` (RFC 6298 §2.5, 6298-2.5)."""
+        if not self.backoff:
+            return self.rto_us
         return min(self.rto_us << self.backoff, self.rto_max_us)
 
     def after_syn_loss(self) -> None:

@@ -113,7 +113,7 @@ class Sender:
             + board.retrans_bytes
             - self.recovery.dup_bytes
         )
-        return max(n, 0)
+        return n if n > 0 else 0
 
     def unsent(self) -> int:
         """Bytes in the send buffer that were never sent."""
