@@ -130,6 +130,15 @@ class Scoreboard:
         fresh = 0
         records = self.records
         head, count = self.head, len(records)
+        if count - head == 1:
+            # the usual case of a conversation: one range, all of it acknowledged
+            r = records[head]
+            if r.end == ack and not r.mark:
+                r.mark = GONE
+                self.newest = r
+                self.head = 0
+                records.clear()
+                return (ack - r.seq) & MASK
         while head < count:
             r = records[head]
             length = (r.end - r.seq) & MASK

@@ -52,16 +52,17 @@ class SendBuffer:
     def release(self, offset: int) -> None:
         """Forget everything before stream offset `offset`."""
         self.base = offset
+        if offset == self.end:
+            self._chunks.clear()
+            self._starts.clear()
+            self._head = 0
+            return
         head = self._head
         count = len(self._chunks)
         while head < count and self._starts[head] + len(self._chunks[head]) <= offset:
             self._chunks[head] = b""
             head += 1
-        if head == count:
-            self._chunks.clear()
-            self._starts.clear()
-            head = 0
-        elif head > COMPACT_AFTER:
+        if head > COMPACT_AFTER:
             del self._chunks[:head]
             del self._starts[:head]
             head = 0

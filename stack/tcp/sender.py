@@ -143,8 +143,13 @@ class Sender:
         wnd = seg.wnd << self.snd_wscale
         same_window = wnd == self.snd_wnd
         # RFC 9293 §3.10.7.4 (T-WL-1): an older segment does not update the window
-        if self._window_is_news(seg):
-            self._set_window(wnd, seg)
+        ahead = (seg.seq - self.snd_wl1) & MASK
+        if 0 < ahead < HALF or (ahead == 0 and (ack - self.snd_wl2) & MASK < HALF):
+            self.snd_wnd = wnd
+            self.snd_wl1 = seg.seq
+            self.snd_wl2 = ack
+            if wnd > self.max_snd_wnd:
+                self.max_snd_wnd = wnd
         elif acked:
             # DEVIATES RFC 9293 §3.10.7.4: to keep SND.WND here would move the right edge by what is acknowledged, past
             # what the peer has offered.  An ACK that advances was sent after the one that set the window, although
@@ -173,17 +178,6 @@ class Sender:
             self._untake_probe()
         self._update_timers(bool(acked), now)
         return fin_acked
-
-    def _window_is_news(self, seg: Segment) -> bool:
-        d = (seg.seq - self.snd_wl1) & MASK
-        return 0 < d < HALF or (d == 0 and ((seg.ack - self.snd_wl2) & MASK) < HALF)
-
-    def _set_window(self, wnd: int, seg: Segment) -> None:
-        self.snd_wnd = wnd
-        self.snd_wl1 = seg.seq
-        self.snd_wl2 = seg.ack
-        if wnd > self.max_snd_wnd:
-            self.max_snd_wnd = wnd
 
     def _release(self, acked: int, ack: int) -> bool:
         """Free acknowledged bytes of the send buffer; returns whether the FIN was acknowledged, too."""
