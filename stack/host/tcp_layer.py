@@ -46,6 +46,7 @@ from stack.wire.seq import HALF, MASK
 
 PASS_FRAMES: Final = 128  # frames sent in one pass before received ones get their turn
 CONN_FRAMES: Final = 16  # of them by one connection, before the next has its turn
+CONFIRM_US: Final = 5_000_000  # between two confirmations of a first hop
 HEADERS: Final = 40  # IPv4 and TCP header without options (RFC 9293 §3.7.1)
 REPLIES_PER_S: Final = 50_000  # resets and other segments of no connection
 REPLY_BURST: Final = 5_000
@@ -389,6 +390,10 @@ class TcpLayer:
             path: Path = conn.path  # type: ignore[assignment]
             if path.mtu - HEADERS != conn.path_mss:
                 self._follow_path(conn, path, now)
+            if conn.last_rx_at - path.confirmed_at > CONFIRM_US:
+                # RFC 1122 §2.3.2.1: the peer answers, so the first hop lives and need not be asked by ARP
+                path.confirmed_at = conn.last_rx_at
+                self._ip.confirm(path, now)
             tos, ttl = conn.config.dscp << 2, conn.config.ttl
             retrans = conn.snd.total_retrans
             count = 0

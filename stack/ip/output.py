@@ -34,11 +34,12 @@ LOCAL: Final = 3  # one of our own addresses
 class Path:
     """How to reach `dst` from `src`.  `mtu` counts IP bytes (header included); `kind` is UNICAST, BROADCAST, ...
 
-    TCP reads mtu, caps, src, dst, ifindex; all else belongs to the IP layer.
+    TCP reads mtu, caps, src, dst, ifindex and keeps `confirmed_at`; all else belongs to the IP layer.
     """
 
     __slots__ = (
         "caps",
+        "confirmed_at",
         "dst",
         "generation",
         "ifindex",
@@ -58,6 +59,7 @@ class Path:
         self.sink = sink
         self.caps: Caps = sink.caps
         self.ifindex = 0
+        self.confirmed_at = 0  # when a transport last saw progress on it
         self.kind = UNICAST
         self.mtu = 0
         self.link_mtu = 0

@@ -129,6 +129,16 @@ def _add_options(frame: TxFrame, options: bytes) -> None:
     frame.header[L4_OFF + 12] = ((end - L4_OFF) >> 2) << 4
 
 
+def _close_plain(frame: TxFrame) -> None:
+    """The 20 bytes of header are written, no payload follows."""
+    frame.header_end = _END_PLAIN
+    frame.flags = NEEDS_CSUM
+    frame.csum_offset = CSUM_OFFSET
+    frame.gso_type = GSO_NONE
+    frame.gso_size = 0
+    frame.payload_len = 0
+
+
 def fill_ack(conn: "Connection", frame: TxFrame, now: int) -> None:
     """A pure ACK, with SACK blocks when data is out of order."""
     _header(conn, frame, sequence_for_control(conn), ACK, now)
@@ -215,16 +225,11 @@ def fill_syn(conn: "Connection", frame: TxFrame, now: int) -> None:
         0,
         0,
     )
-    frame.header_end = _END_PLAIN
+    _close_plain(frame)
     # RFC 9293 §3.7.1 (MUST-14, MUST-65, MUST-67): from the receive limit, options not subtracted
     mss = max(min(conn.path_mss, config.mss_limit), min(DEFAULT_MSS, conn.path_mss))
     ts = (ts_now(conn, now), rcv.ts_recent if not active else 0) if ts_ok else None
     _add_options(frame, pack_syn_options(mss, wscale, sack_ok, ts))
-    frame.flags = NEEDS_CSUM
-    frame.csum_offset = CSUM_OFFSET
-    frame.gso_type = GSO_NONE
-    frame.gso_size = 0
-    frame.payload_len = 0
     frame.note = f"SYN again, try {conn.syn_tries + 1}" if conn.syn_tries else None
     conn.ack_now = conn.ack_pending = False
     conn.timers.arm(RETRANSMIT, now + conn.snd.rtt.timeout_us())
@@ -237,12 +242,7 @@ def fill_rst(conn: "Connection", frame: TxFrame, now: int) -> None:
     handshake = SYN_SENT <= conn.state < ESTABLISHED
     if handshake:
         HEADER.pack_into(frame.header, L4_OFF, conn.local_port, conn.remote_port, seq, 0, OFFSET_PLAIN | RST, 0, 0, 0)
-        frame.header_end = _END_PLAIN
-        frame.flags = NEEDS_CSUM
-        frame.csum_offset = CSUM_OFFSET
-        frame.gso_type = GSO_NONE
-        frame.gso_size = 0
-        frame.payload_len = 0
+        _close_plain(frame)
     else:
         _header(conn, frame, seq, RST | ACK, now)
     frame.note = "reset"
@@ -253,12 +253,7 @@ def fill_reply(
 ) -> None:
     """A segment of no connection: RST, SYN cookie, TIME-WAIT answer.  `ports` is (ours, theirs)."""
     HEADER.pack_into(frame.header, L4_OFF, *ports, seq, ack, OFFSET_PLAIN | flags, window, 0, 0)
-    frame.header_end = _END_PLAIN
+    _close_plain(frame)
     if options:
         _add_options(frame, options)
-    frame.flags = NEEDS_CSUM
-    frame.csum_offset = CSUM_OFFSET
-    frame.gso_type = GSO_NONE
-    frame.gso_size = 0
-    frame.payload_len = 0
     frame.note = None
