@@ -1,7 +1,7 @@
 # `make help` lists the targets.  `sudo make run` for a device on this machine, plain `make run` for one in
 # a network namespace of its own.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-long check docs bench fuzz dist clean setup-test
+.PHONY: help setup run demo test test-long check docs bench soak fuzz dist clean setup-test
 
 PY := .venv/bin/python
 args ?=
@@ -36,6 +36,9 @@ docs: setup-test  ## write the generated pages: RFC conformance and the TCP stat
 
 bench: setup-test  ## benchmarks against kernel sockets; only="bulk_rx tcp_rr" for a part
 	@$(PY) -m tools.bench.run $(foreach m,$(only),--only $(m)) $(args)
+
+soak: setup-test  ## mixed load on the daemon, and what it leaves behind; minutes=10
+	@$(PY) -m tools.soak.run $(or $(minutes),10)
 
 fuzz: setup-test  ## fuzz the C core; seconds=60 for each target
 	@$(MAKE) -C native fuzz SECONDS=$(or $(seconds),60)

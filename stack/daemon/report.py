@@ -1,7 +1,7 @@
 """The status of a host as plain data: what `tapstack status --json` prints and the index page shows.
 
 - interfaces, addresses, neighbors, routes, pmtu, reassembly, udp: as the IP layer tells them
-- listeners, time_wait: as TCP tells them
+- listeners, time_wait, timers: as TCP tells them
 - connection_count; connections: local_addr, local_port, remote_addr, remote_port, options, and every field of TcpInfo
 - counters, drops: by name
 """
@@ -52,6 +52,7 @@ def from_host(host: Host, most: int | None = None) -> dict[str, Any]:
         ],
         "listeners": tcp["listeners"],
         "time_wait": tcp["time_wait"],
+        "timers": tcp["timers"],
         "connection_count": host.tcp.n_conns,
         "connections": [of_connection(connection) for connection in host.connections()[-most if most else 0 :]],
     }
