@@ -6,8 +6,8 @@ Theory of operation.  One table for all interfaces.  An entry moves through the 
     REACHABLE   confirmed lately                         -> STALE after `reachable_us`
     STALE       link address known, truth unknown        -> DELAY when it is used
     DELAY       used; a transport may still confirm      -> PROBE after DELAY_US
-    PROBE       asked, first by unicast (RFC 1122        -> REACHABLE on a reply, FAILED after `tries`
-                §2.3.2.1), then by broadcast
+    PROBE       asked, first by unicast (RFC 1122        -> REACHABLE on a reply with the address we have,
+                §2.3.2.1), then by broadcast                FAILED after `tries`
     FAILED      frames are refused for `failed_us`, then the next use asks again
 
 The table does no output: what has to be asked is put in `requests`, frames that can go in `released`, failures in
@@ -172,14 +172,15 @@ class NeighborTable:
         entry.mac = mac
         if entry.state == FAILED or entry.tries > 0:
             self.recovered.append(entry)
-        if solicited:
+        if solicited and not (usable and changed):
             self._reachable(entry, now)
         elif not usable:
             # Frames that waited count as use.
             entry.state = DELAY if entry.queue else STALE
             self._arm(entry, now + DELAY_US if entry.queue else NEVER)
         elif changed:
-            # It contradicts what was known: believed for now (RFC 826), but all are asked at once who is right.
+            # It contradicts what was known: believed for now (RFC 826), but all are asked at once who is right, and who
+            # answers that differently is asked again: one forged answer would else stand until the entry ages.
             entry.state = PROBE
             entry.tries = 1
             self._ask(entry, now)

@@ -188,11 +188,35 @@ def test_a_contradiction_is_believed_and_verified_at_once_but_not_more_than_once
         assert c.state() == "PROBE"
         assert c.use().mac == bytes([2, 0, 0, 0, 1, n])
     assert c.asked[1:] == [(c.now, PEER, False)]
-    c.reply()  # who is asked answers
+    c.reply()  # who is asked answers: a contradiction again
     assert c.table.get(1, PEER).mac == MAC
+    assert c.state() == "PROBE"
+    c.advance(S)
+    assert len(c.asked) == 3
+    c.reply()
     assert c.state() == "REACHABLE"
     c.advance(S)
-    assert len(c.asked) == 2
+    assert len(c.asked) == 3
+
+
+def test_a_forged_answer_to_a_verification_does_not_stand(c):
+    """It comes just when we ask; the true answer to the next question puts it right."""
+    c.use()
+    c.reply()
+    c.advance(c.config.arp_reachable_us)
+    c.use()
+    c.advance(nb.DELAY_US)
+    assert c.state() == "PROBE"
+    c.reply(mac=MAC2)
+    assert c.use().mac == MAC2
+    assert c.state() == "PROBE"
+    c.advance(S)
+    assert c.asked[-1] == (c.now, PEER, False)
+    c.reply()
+    assert c.use().mac == MAC
+    c.advance(S)
+    c.reply()
+    assert c.state() == "REACHABLE"
 
 
 def test_a_packet_that_tells_nothing_new_does_not_renew_trust(c):
