@@ -3,11 +3,21 @@
 import asyncio
 
 
+class Options:
+    """The socket of such a transport: remembers what was set."""
+
+    def __init__(self):
+        self.set = {}
+
+    def setsockopt(self, level, option, value):
+        self.set[level, option] = value
+
+
 class MemoryTransport(asyncio.Transport):
     """Holds what `protocol` wrote; `full_at` bytes make it call `pause_writing`, `take` calls `resume_writing`."""
 
     def __init__(self, protocol, full_at=1 << 62, peer=("198.18.0.1", 40_000)):
-        super().__init__({"peername": peer})
+        super().__init__({"peername": peer, "socket": Options()})
         self.protocol = protocol
         self.full_at = full_at
         self.written = bytearray()

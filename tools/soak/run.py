@@ -43,6 +43,9 @@ msl_us = 2_000_000
 syn_retries_us = 10_000_000
 fin_wait_2_us = 5_000_000
 user_timeout_us = 30_000_000
+keepalive_idle_us = 20_000_000
+keepalive_interval_us = 5_000_000
+keepalive_probes = 3
 """
 
 
@@ -96,7 +99,8 @@ class Subject:
     def problems(self) -> list[str]:
         """What speaks against it besides the samples."""
         text = self._log.read_text()
-        found = [] if self.alive() else [f"the daemon died:\n{self.log()}"]
+        found = [f"left: {one}" for one in self.status()["connections"]] if self.alive() else []
+        found += [] if self.alive() else [f"the daemon died:\n{self.log()}"]
         return found + ([f"the daemon logged an exception:\n{self.log()}"] if "Traceback" in text else [])
 
 

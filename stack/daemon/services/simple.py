@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import Callable
 from typing import Final
@@ -24,10 +25,16 @@ def daytime() -> bytes:
 
 
 class _Stream(asyncio.Protocol):
+    """One connection, with keep-alive: these protocols have no idle limit, and the reset of a client may be lost.
+
+    RFC 9293 §3.8.4 (MAY-5): for servers that "might otherwise hang indefinitely".
+    """
+
     __slots__ = ("transport",)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 class Echo(_Stream):

@@ -1,5 +1,6 @@
 import asyncio
 import re
+import socket
 
 import pytest
 
@@ -23,6 +24,13 @@ def datagram(port, data, source=40_000):
     service.connection_made(wire)
     service.datagram_received(data, ("198.18.0.1", source))
     return [reply for reply, addr in wire.sent if addr == ("198.18.0.1", source)]
+
+
+@rfc("9293", "3.8.4", "MAY-5")
+@pytest.mark.parametrize("service", [simple.Echo, simple.Discard])
+def test_a_client_that_is_gone_without_a_word_is_found_out_by_keep_alive(service):
+    transport = MemoryTransport(service())
+    assert transport.get_extra_info("socket").set == {(socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1}
 
 
 @rfc("862", "TCP Based Echo Service")
