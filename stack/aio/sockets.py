@@ -114,7 +114,7 @@ class UdpSocket(StackSocket):
 
 
 class TcpSocket(StackSocket):
-    """Of a connection.  TCP_NODELAY, SO_KEEPALIVE and the times of tcp(7) act on it."""
+    """Of a connection.  TCP_NODELAY, SO_KEEPALIVE, IP_TOS and the times of tcp(7) act on it."""
 
     __slots__ = ("_conn", "_driver")
 
@@ -134,6 +134,9 @@ class TcpSocket(StackSocket):
             conn.set_nodelay(bool(number))
         elif (level, option) == (socket.SOL_SOCKET, socket.SO_KEEPALIVE):
             self._configure("keepalive", bool(number))
+        elif (level, option) == (socket.IPPROTO_IP, socket.IP_TOS):
+            # RFC 9293 §3.9.1.9 (SHLD-21); the two low bits are those of ECN and not the application's (RFC 3168 §5)
+            self._configure("dscp", (number & 0xFF) >> 2)
         elif (setting := _SETTINGS.get((level, option))) is not None:
             if number < 1:
                 raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
@@ -156,6 +159,8 @@ class TcpSocket(StackSocket):
                 return int(conn.snd.nodelay)
             if option == socket.TCP_MAXSEG:
                 return conn.snd.eff_snd_mss
+        elif (level, option) == (socket.IPPROTO_IP, socket.IP_TOS):
+            return conn.config.dscp << 2
         elif level == socket.SOL_SOCKET:
             if option == socket.SO_KEEPALIVE:
                 return int(conn.config.keepalive)

@@ -406,6 +406,7 @@ class Connection:
             return OUTPUT | ADVICE if self.syn_tries == self.config.r1_retries else OUTPUT
         snd.on_rto(now)
         # RFC 9293 §3.8.3 (MUST-20, SHLD-10): past R1 the path deserves doubt
+        # OMITS RFC 9293 §3.8.3 (SHLD-9): a transport has no callback for delays; `tcp_info` shows retransmissions
         return OUTPUT | ADVICE if snd.timeouts == self.config.r1_retries else OUTPUT
 
     def _on_keepalive(self, now: int) -> int:
@@ -447,6 +448,7 @@ class Connection:
             # RFC 1122 §2.3.2.2 (ARP-7): there is no way to the peer; as in deployed stacks the open ends here
             self.fail(errors.HostUnreachable(f"no way to the peer: {kind.name.lower().replace('_', ' ')}"))
             return True
+        # OMITS RFC 9293 §3.9.1.8 (SHLD-20): a report is a value to look at, which disturbs nobody who does not
         self.soft_error = kind  # (MUST-54, MUST-56): informs, never aborts
         return True
 

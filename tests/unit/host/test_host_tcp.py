@@ -1,6 +1,7 @@
 """TCP of a whole Host, its frames read back with scapy: headers, options, and what reaches which connection."""
 
 import random
+import socket
 from dataclasses import replace
 from itertools import product
 
@@ -9,6 +10,7 @@ from scapy.layers.inet import ICMP, IP, TCP, IPOption_RR, IPOption_Timestamp
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
+from stack.aio.sockets import TcpSocket
 from stack.config import HostConfig, TcpConfig
 from stack.host.host import Host
 from stack.wire import accel
@@ -45,9 +47,11 @@ class Peered:
             check(packet)
         return packets
 
-    def segment(self, flags, seq=0, ack=0, data=b"", sport=1000, ip_options=(), **fields):
+    def segment(self, flags, seq=0, ack=0, data=b"", sport=1000, ip_options=(), answers=0, **fields):
+        """A segment to the listener, or from port 80 to the port `answers`."""
         ip = IP(src=PEER_IP, dst=OUR_IP, options=list(ip_options))
-        tcp = TCP(sport=sport, dport=80, flags=flags, seq=seq, ack=ack, **fields)
+        ports = {"sport": 80, "dport": answers} if answers else {"sport": sport, "dport": 80}
+        tcp = TCP(**ports, flags=flags, seq=seq, ack=ack, **fields)
         return self.rx(Ether(dst=OUR_MAC, src=PEER_MAC) / ip / tcp / Raw(data))
 
     def connect(self, **config):
@@ -56,6 +60,16 @@ class Peered:
         )
         self.sink.raw.clear()
         return conn, self.transmit()[0]
+
+
+class Driver:
+    """What a socket needs of one."""
+
+    def __init__(self, host):
+        self.wake = host.wake
+
+    def time(self):
+        return 1
 
 
 @pytest.fixture
@@ -98,6 +112,19 @@ def test_differentiated_services_and_ttl_are_those_of_the_connection(peered):
     _, chosen = peered.connect(dscp=46, ttl=9)
     assert (plain.tos, plain.ttl) == (0, 64)
     assert (chosen.tos, chosen.ttl) == (46 << 2, 9)
+
+
+@rfc("9293", "3.9.1.9", "SHLD-21")
+@rfc("9293", "3.9.1.9", "SHLD-22")
+def test_differentiated_services_can_change_during_the_connection(peered):
+    conn, syn = peered.connect(dscp=46)
+    assert syn.tos == 46 << 2
+    option = (socket.IPPROTO_IP, socket.IP_TOS)
+    sock = TcpSocket(conn, Driver(peered.host))
+    sock.setsockopt(*option, 10 << 2 | 3)  # the bits of ECN are not the application's
+    assert sock.getsockopt(*option) == 10 << 2
+    (ack,) = peered.segment("SA", seq=9, ack=syn[TCP].seq + 1, answers=syn[TCP].sport)
+    assert ack.tos == 10 << 2
 
 
 @rfc("9293", "3.9.2.1", "MUST-50")

@@ -188,6 +188,7 @@ def test_ip_options_are_ignored():
 
 
 @rfc("9293", "3.9.1.9", "MUST-48")
+@rfc("9293", "3.9.1.9", "SHLD-22")
 @rfc("9293", "3.9.2", "MUST-49")
 def test_dscp_and_ttl_are_passed_on():
     net = Net(dscp=46, ttl=33)

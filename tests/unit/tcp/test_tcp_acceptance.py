@@ -121,6 +121,7 @@ def test_data_wholly_beyond_the_window_is_dropped_and_acked(tcp):
 
 
 @rfc("9293", "3.10.7.4", "SHLD-31")
+@rfc("9293", "3.10.7.4", "MAY-13")
 def test_out_of_order_is_queued_and_acked_at_once(tcp):
     t = tcp().established()
     t.peer.sends(ACK, seq=4, data=b"def")

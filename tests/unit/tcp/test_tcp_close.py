@@ -341,6 +341,7 @@ def _time_wait(tcp, *, ts=False, **settings):
 
 
 @rfc("6191", "2", "6191-1")
+@rfc("9293", "3.6.1", "MAY-2")
 def test_time_wait_reopened_by_a_newer_sequence_number(tcp):
     t = _time_wait(tcp)
     t.clock.advance(s=1)
@@ -360,6 +361,7 @@ def test_time_wait_not_reopened_by_an_old_sequence_number(tcp):
 
 
 @rfc("6191", "2", "6191-1")
+@rfc("9293", "3.6.1", "SHLD-4")
 def test_time_wait_reopened_by_a_newer_timestamp(tcp):
     """RFC 6191 §2: with timestamps, a greater TSval is enough whatever the sequence number."""
     t = _time_wait(tcp, ts=True)

@@ -366,6 +366,7 @@ def test_no_restart_after_a_short_pause(tcp):
 
 
 @rfc("9438", "4.2", "9438-1")
+@rfc("9293", "3.8.2", "MAY-18")
 def test_cubic_grows_back_to_the_old_window_and_stays_there(tcp):
     """Concave growth: fast first, flat around W_max, and never more than 1.5 times per round trip."""
     t = _open(tcp, congestion="cubic", wnd=1_000_000)

@@ -107,6 +107,7 @@ def test_accept_queue_is_bounded():
 
 
 @rfc("6528", "3", "6528-1")
+@rfc("9293", "3.4.1", "SHLD-1")
 def test_isn_differs_per_tuple_and_secret_and_follows_the_clock():
     def isn(secret=b"s" * 16, lport=80, raddr=2, rport=1000, now=0):
         return initial_sequence(secret, 1, lport, raddr, rport, now)[0]

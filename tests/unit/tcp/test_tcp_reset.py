@@ -149,6 +149,7 @@ def test_challenge_ack_limit_does_not_leak_to_another_connection(tcp):
 
 
 @rfc("5961", "5.2", "5961-5")
+@rfc("9293", "3.10.7.4", "MAY-12")
 @pytest.mark.parametrize("offset", [1, 1_000, 1 << 30, -70_000, -(1 << 30)])
 def test_data_with_an_ack_out_of_range_is_dropped_and_acked(tcp, offset):
     t = tcp().established()

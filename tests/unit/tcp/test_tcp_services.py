@@ -39,6 +39,7 @@ def test_keepalive_is_a_matter_of_each_connection(tcp):
 
 
 @rfc("9293", "3.9.1.8", "MUST-47")
+@rfc("9293", "3.9.2.2", "SHLD-25")
 def test_a_soft_error_is_known_at_once_and_is_the_reason_when_the_connection_fails(tcp):
     t = tcp(user_timeout_us=30 * SECOND).established()
     t.send(100)

@@ -8,6 +8,7 @@ from stack.errors import ConnectionTimedOut
 from stack.tcp.state import CLOSED, ESTABLISHED
 from tests.support.rfc import rfc
 from tests.support.tcp_dsl import ACK, FIN, HOUR, MS, PSH, SECOND, SYN, signed_seq
+from tests.support.tcp_rules import signed
 
 
 @rfc("9293", "3.8.6")
@@ -79,6 +80,7 @@ def test_window_of_an_old_ack_is_not_taken(tcp):
 
 
 @rfc("9293", "3.8.6", "MUST-34")
+@rfc("9293", "3.8.6", "SHLD-15")
 def test_window_shrunk_by_the_peer_sends_no_new_data_past_the_edge(tcp):
     t = tcp().established(wnd=8760)
     t.send(20_000)
@@ -113,6 +115,18 @@ def test_window_shrunk_by_the_peer_old_data_is_retransmitted_and_the_connection_
     assert t.peer.acked == 8761
 
 
+@rfc("9293", "3.8.6", "MAY-7")
+@pytest.mark.parametrize("wnd", [0, 1000])
+def test_what_was_sent_before_the_window_shrunk_is_retransmitted_whole(tcp, wnd):
+    t = tcp().established(wnd=8760)
+    t.send(8760)
+    t.peer.drain()
+    t.peer.sends(ACK, ack=1461, wnd=wnd)
+    for _ in range(3):
+        t.until_sent()
+        assert [(signed_seq(t, s), len(s.data)) for s in t.peer.drain()] == [(1461, 1460)]
+
+
 # -- zero window ------------------------------------------------------------------------------------------------
 
 
@@ -127,6 +141,7 @@ def _probe(t):
 
 @rfc("9293", "3.8.6.1", "MUST-36")
 @rfc("9293", "3.8.6.1", "SHLD-29")
+@rfc("9293", "3.8.6.1", "SHLD-30")
 def test_zero_window_is_probed_after_one_rto_then_exponentially(tcp):
     t = tcp(rto_min_us=200 * MS).established(wnd=1460)
     t.send(3000)
@@ -292,6 +307,27 @@ def test_window_update_after_the_application_read_everything(tcp):
     assert t.peer.drain()[-1].wnd >= 4096
 
 
+@rfc("9293", "3.8.6", "SHLD-14")
+@rfc("9293", "3.8.6.1", "MAY-8")
+@pytest.mark.parametrize("wscale", [None, 7])
+def test_the_right_edge_stays_while_the_application_does_not_read(tcp, wscale):
+    """The window closes as the buffer fills, and stays closed for hours; it never takes back what it offered."""
+    t = tcp(recv_buffer=20_000, window_scaling=wscale is not None).established(wscale=wscale)
+    shift = t.rules.our_syn.wscale or 0 if wscale is not None else 0
+    edges = []
+    for _ in range(60):
+        room = t.rules.edge_out - t.peer.nxt
+        t.peer.sends(ACK, data=bytes(min(room, 999)) or b"p")
+        t.clock.advance(s=60 if room == 0 else 1)
+        edges += [signed(s.ack - t.peer.irs) + (s.wnd << shift) for s in t.peer.drain()]
+        if room == 0:
+            t.peer.nxt -= 1  # the probe was not taken
+    assert edges == sorted(edges)
+    assert t.rules.edge_out == t.peer.nxt
+    assert t.state == ESTABLISHED
+    assert len(t.recv()) == t.peer.nxt - 1
+
+
 # -- segment size -----------------------------------------------------------------------------------------------
 
 
@@ -316,6 +352,20 @@ def test_segment_size_is_less_the_options(tcp):
     t = tcp().established(ts=True)
     t.send(5000)
     assert max(len(s.data) for s in t.peer.drain()) == 1448
+
+
+@rfc("9293", "3.7.1", "SHLD-5")
+@rfc("9293", "3.7.1", "MAY-3")
+@pytest.mark.parametrize("mss", [536, 1460])
+def test_every_syn_announces_the_segment_size_even_the_default(tcp, mss):
+    t = tcp(mss=mss).open()
+    t.peer.expects(SYN, mss=mss)
+    t.until_sent()
+    t.peer.expects(SYN, mss=mss)
+    t = tcp(mss=mss)
+    t.listen()
+    t.peer.sends(SYN, seq=0)
+    t.peer.expects(SYN | ACK, mss=mss)
 
 
 @rfc("9293", "3.7.1", "MUST-67")
@@ -395,6 +445,7 @@ def test_shift_above_14_is_used_as_14(tcp, shift):
 
 
 @rfc("7323", "2.3", "7323-2.3")
+@rfc("9293", "3.1", "REC-1")
 def test_send_window_is_scaled(tcp):
     t = tcp().established(wscale=7, wnd=200_000)
     t.send(400_000)
@@ -406,6 +457,7 @@ def test_send_window_is_scaled(tcp):
 
 
 @rfc("9293", "3.8.6", "MUST-1")
+@rfc("9293", "3.1", "REC-1")
 def test_large_receive_window_is_advertised_scaled(tcp):
     """With a buffer over 64 KiB and scaling on, the peer can have more than 64 KiB outstanding."""
     t = tcp(recv_buffer=1 << 20).established(wscale=7)
@@ -420,6 +472,7 @@ def test_large_receive_window_is_advertised_scaled(tcp):
 
 
 @rfc("9293", "3.7.4", "SHLD-7")
+@rfc("9293", "3.9.1.2", "MAY-16")
 def test_nagle_holds_a_small_segment_while_data_is_in_flight(tcp):
     t = tcp().established()
     t.send(b"a")
@@ -432,6 +485,7 @@ def test_nagle_holds_a_small_segment_while_data_is_in_flight(tcp):
 
 
 @rfc("9293", "3.7.4", "SHLD-7")
+@rfc("9293", "3.9.1.2", "SHLD-28")
 def test_nagle_sends_full_segments(tcp):
     t = tcp().established()
     t.send(b"a")
@@ -450,6 +504,32 @@ def test_last_segment_carries_psh_and_nothing_waits_for_a_push(tcp):
     t.send(b"tail")
     t.peer.sends(ACK, ack=2921)
     t.peer.expects(ACK | PSH, seq=2921, data=b"tail")
+
+
+@rfc("9293", "3.9.1.2", "MAY-16")
+@rfc("9293", "3.9.1.2", "SHLD-27")
+@rfc("9293", "3.9.1.2", "SHLD-28")
+def test_writes_packed_together_are_cut_at_full_segments_and_carry_one_push(tcp):
+    t = tcp().established()
+    t.send(b"a")
+    t.peer.drain()
+    for _ in range(4):
+        t.send(1000)
+    t.peer.sends(ACK)
+    flags = {signed_seq(t, s): (len(s.data), s.flags) for s in t.peer.drain()}
+    assert flags == {2: (1460, ACK), 1462: (1460, ACK), 2922: (1080, ACK | PSH)}
+
+
+@rfc("1122", "4.2.3.4", "896/1122")
+def test_what_nagle_held_goes_out_when_it_is_switched_off(tcp):
+    t = tcp().established()
+    t.send(b"a")
+    t.send(b"b")
+    t.peer.expects(ACK, data=b"a")
+    t.peer.expects_nothing()
+    t.conn.set_nodelay(True)
+    t.pump()
+    t.peer.expects(ACK | PSH, data=b"b")
 
 
 @rfc("9293", "3.7.4", "SHLD-7")
