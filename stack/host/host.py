@@ -18,7 +18,7 @@ from stack.host.icmp_layer import IcmpEcho
 from stack.host.ip_layer import IpLayer
 from stack.host.tcp_layer import TcpLayer
 from stack.stats import Counter, DropReason, Stats
-from stack.tcp.arrival import DROP_SHIFT, STOP
+from stack.tcp.arrival import DROP_SHIFT, ENDED, STOP
 from stack.tcp.connection import Connection
 from stack.tcp.listener import Listener
 from stack.tcp.receiver import ACK_NOW, ADVICE
@@ -112,8 +112,12 @@ class Host:
                     tcp.on_stray(seg, dst, key, now)
                 continue
             actions = conn.on_segment(seg, now)
-            if actions >= STOP and self.trace is not None:
-                self.trace.on_drop(actions >> DROP_SHIFT, index)
+            if actions >= STOP:
+                if actions & ENDED:  # by a segment before it in this burst
+                    tcp.on_late(conn, seg, now)
+                    continue
+                if self.trace is not None:
+                    self.trace.on_drop(actions >> DROP_SHIFT, index)
             # the usual part of TcpLayer.after
             if actions & _SPECIAL or actions >= STOP or conn.parent is not None:
                 tcp.after(conn, actions, now)

@@ -176,8 +176,9 @@ class TcpLayer:
         """Take a finished connection out of the tables (its object may live on with the application)."""
         self.timers.remove(conn)
         table = self.flows.get(conn.local_addr)
-        if table is None or table.pop(conn.host_key, None) is None:
-            return
+        if table is None or table.get(conn.host_key) is not conn:
+            return  # retired before; the place may be another's by now
+        del table[conn.host_key]
         self.n_conns -= 1
         if not table:
             del self.flows[conn.local_addr]
@@ -241,6 +242,14 @@ class TcpLayer:
         parent.on_established(conn)
         if parent not in self.evented:
             self.evented.append(parent)
+
+    def on_late(self, conn: Connection, seg: Segment, now: int) -> None:
+        """A segment for a connection that has ended: its own last segments go out first, then this one is a stray."""
+        while conn.poll_transmit(self._frame, now):
+            self._ip.output(conn.path, self._frame, now, conn.config.dscp << 2, conn.config.ttl)  # type: ignore[arg-type]
+            self._stats.counts[Counter.TCP_OUT_SEGS] += 1
+        self._retire(conn)
+        self.on_stray(seg, conn.local_addr, conn.host_key, now)
 
     def on_stray(self, seg: Segment, laddr: int, key: int, now: int) -> None:
         """A segment for one of our addresses without a connection (RFC 9293 §3.10.7.1-2)."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from stack.tcp.connection import Connection
 
 STOP: Final = 1 << 16  # the segment is finished with
+ENDED: Final = 1 << 17  # the connection is over: the segment belongs to none
 DROP_SHIFT: Final = 20  # the reason of a drop stands above this bit of the action mask
 
 
@@ -165,7 +166,9 @@ def _time_wait(conn: "Connection", seg: Segment, now: int) -> int:
     verdict = record.on_segment(seg, now)
     if conn.timers.at[T_TIME_WAIT] != record.expires_at:
         conn.timers.arm(T_TIME_WAIT, record.expires_at)
-    if verdict in (ANSWER, REOPEN):
+    if verdict == REOPEN:
+        return STOP | ENDED
+    if verdict == ANSWER:
         conn.ack_now = True
         return dropped(DropReason.TCP_TIME_WAIT, ACK_NOW)
     return dropped(DropReason.TCP_TIME_WAIT)

@@ -323,7 +323,7 @@ class Connection:
             return arrival.on_synchronised(self, seg, now)
         if state == SYN_SENT:
             return arrival.on_syn_sent(self, seg, now)
-        return 0
+        return arrival.STOP | arrival.ENDED
 
     def _take_text(self, answer: int, now: int) -> int:
         """In-order data was taken; `answer` is what the Receiver said."""

@@ -11,7 +11,7 @@ from stack.config import NEVER, SECOND, HostConfig, IpConfig, TcpConfig
 from stack.errors import InvalidAddress
 from stack.host.host import Host
 from stack.stats import Counter, DropReason
-from stack.tcp.state import CLOSE_WAIT, ESTABLISHED
+from stack.tcp.state import CLOSE_WAIT, CLOSED, ESTABLISHED
 from stack.wire import accel
 from stack.wire.addr import parse_addr, parse_mac
 from stack.wire.burst import Burst
@@ -40,6 +40,21 @@ class Net:
         accel.load_burst(burst, [(bytes(packet), 0, 0, 0, 0, 0)], parse_mac(OUR_MAC))
         self.host.receive(1, burst, self.now)
         self.send()
+
+    def burst(self, *segments):
+        """Segments that arrive together, as (flags, seq, ack, data); what is answered."""
+        frames = [
+            Ether(dst=OUR_MAC, src=PEER_MAC)
+            / IP(src=PEER_IP, dst=OUR_IP)
+            / TCP(sport=RPORT, dport=PORT, flags=flags, seq=seq, ack=ack, window=60_000)
+            / Raw(data)
+            for flags, seq, ack, data in segments
+        ]
+        burst = Burst()
+        accel.load_burst(burst, [(bytes(f), 0, 0, 0, 0, 0) for f in frames], parse_mac(OUR_MAC))
+        self.host.receive(1, burst, self.now)
+        self.send()
+        return self.take()
 
     def send(self):
         while self.host.poll_transmit(self.now):
@@ -283,6 +298,66 @@ def test_time_wait_record_gives_way_to_a_newer_syn(step, opens):
 
 
 @rfc("9293", "3.6.1", "MUST-13")
+def test_segments_after_the_end_within_a_burst_are_of_no_connection():
+    """What follows a reset in the same burst finds the connection closed: a segment is reset, a SYN opens anew."""
+    net = Net()
+    listener = net.host.listen(0, PORT)
+    old, iss = net.accepted(listener)
+    syn = (SEQ + 100_000) & 0xFFFFFFFF
+    answers = net.burst(("R", SEQ + 1, 0, b""), ("PA", SEQ + 1, iss + 1, b"late"), ("S", syn, 0, b""))
+    assert [str(s.flags) for s in answers] == ["R", "SA"]
+    assert answers[1].ack == syn + 1
+    net.tcp("A", seq=syn + 1, ack=answers[1].seq + 1)
+    assert listener.accept().state == ESTABLISHED
+    assert old.state == CLOSED
+    net.host.check_invariants()
+
+
+def test_the_last_segments_of_a_connection_go_out_before_the_answer_to_the_next():
+    net = Net()
+    listener = net.host.listen(0, PORT)
+    conn, iss = net.accepted(listener)
+    conn.close(net.now)
+    conn.release(net.now)  # nobody reads: data is answered with a reset
+    net.host.wake(conn)
+    net.send()
+    net.take()
+    answers = net.burst(("PA", SEQ + 1, iss + 2, b"late"), ("S", 77, 0, b""))
+    assert [str(s.flags) for s in answers] == ["RA", "SA"]
+    assert answers[0].seq == iss + 2
+
+
+@rfc("6191", "2", "6191-1")
+def test_a_syn_in_the_burst_that_brings_time_wait_opens_a_connection():
+    net = Net()
+    listener = net.host.listen(0, PORT)
+    conn, iss = net.accepted(listener)
+    conn.close(net.now)
+    net.host.wake(conn)
+    net.send()
+    net.take()
+    syn = (SEQ + 100_000) & 0xFFFFFFFF
+    answers = net.burst(("FA", SEQ + 1, iss + 2, b""), ("S", syn, 0, b""))
+    assert [str(s.flags) for s in answers] == ["A", "SA"]
+    assert answers[1].ack == syn + 1
+
+
+def test_a_finished_connection_takes_no_other_out_of_the_tables():
+    """The application may call an ended connection long after its addresses and ports belong to the next one."""
+    net = Net()
+    listener = net.host.listen(0, PORT)
+    old, _ = net.accepted(listener)
+    net.tcp("R", seq=SEQ + 1)
+    assert old.state == CLOSED
+    new, _ = net.accepted(listener)
+    old.release(net.now)
+    net.host.wake(old)
+    net.send()
+    assert net.host.connections() == [new]
+    assert net.host.tcp.n_conns == 1
+    net.host.check_invariants()
+
+
 def test_time_wait_costs_no_connection_and_is_bounded():
     net = Net(max_time_wait=10)
     listener = net.host.listen(0, PORT, now=net.now)
