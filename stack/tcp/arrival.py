@@ -250,6 +250,8 @@ def _old_segment_ack(conn: "Connection", seg: Segment, now: int) -> None:
         and conn.state in (ESTABLISHED, CLOSE_WAIT)
     ):
         snd.on_ack(seg, conn.echo_rtt(seg, now), now)
+        if conn.want_writable:
+            conn.check_writable()
 
 
 def _check_reset(conn: "Connection", seg: Segment, now: int) -> int:

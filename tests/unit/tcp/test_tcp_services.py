@@ -1,6 +1,6 @@
 """What the application is offered beyond a byte stream: urgent data, keep-alive of its own, word of soft errors."""
 
-from stack.tcp.events import URGENT
+from stack.tcp.events import URGENT, WRITABLE
 from stack.wire.icmp import ErrorKind
 from tests.support.rfc import rfc
 from tests.support.tcp_dsl import ACK, HOUR, SECOND, URG
@@ -48,3 +48,14 @@ def test_a_soft_error_is_known_at_once_and_is_the_reason_when_the_connection_fai
     assert t.conn.error is None
     t.clock.advance(s=40)
     assert "host unreachable" in str(t.conn.error)
+
+
+def test_the_application_may_write_again_whichever_segment_brought_the_ack(tcp):
+    """The last ACK may come on a retransmission of old data, and nothing after it."""
+    t = tcp(send_buffer=4000, nodelay=True).established()
+    t.peer.sends(ACK, data=b"old")
+    t.send(4000)
+    t.peer.drain()
+    t.events()
+    t.peer.sends(ACK, seq=1, ack=4001, data=b"old")
+    assert t.events() & WRITABLE
