@@ -495,8 +495,9 @@ class Sender:
             self.out_fin = True
         else:
             return False
-        if self.snd_wnd > 0 and self.out_len:
-            # silly-window override (RFC 9293 §3.8.6.2.1): the timer sends what the window takes
+        if self.snd_wnd > 0:
+            # silly-window override (RFC 9293 §3.8.6.2.1): the timer sends what the window takes; it is no probe, and
+            # the retransmission timer watches it
             self.out_len = min(self.unsent(), self.snd_wnd, self.eff_snd_mss)
             self.out_probe = False
         return True

@@ -3,7 +3,7 @@
 from stack.tcp.events import URGENT, WRITABLE
 from stack.wire.icmp import ErrorKind
 from tests.support.rfc import rfc
-from tests.support.tcp_dsl import ACK, HOUR, SECOND, URG
+from tests.support.tcp_dsl import ACK, FIN, HOUR, SECOND, URG
 
 
 @rfc("9293", "3.8.5", "MUST-30, MUST-62")
@@ -59,3 +59,14 @@ def test_the_application_may_write_again_whichever_segment_brought_the_ack(tcp):
     t.events()
     t.peer.sends(ACK, seq=1, ack=4001, data=b"old")
     assert t.events() & WRITABLE
+
+
+@rfc("9293", "3.8.4", "MUST-24")
+def test_a_fin_that_goes_out_in_place_of_a_keepalive_is_retransmitted(tcp):
+    t = tcp(keepalive=True).established()
+    t.clock.now = t.deadline
+    t.subject.on_timer(t.clock.now)
+    t.close()  # in the pass in which the timer fired
+    t.peer.expects(FIN | ACK, seq=1)
+    assert t.until_sent() < 2 * SECOND
+    t.peer.expects(FIN | ACK, seq=1)
