@@ -188,7 +188,9 @@ class Sender:
         return False
 
     def _retake(self, ack: int, now: int) -> None:
-        """The peer acknowledges an octet that was sent and taken back (a window probe)."""
+        """The peer acknowledges an octet, or the FIN, that was sent and taken back (a window probe)."""
+        if self.fin_queued and self.buffer.end == self.buffer.base:
+            self.fin_seq = self.snd_nxt
         self.board.append(self.snd_nxt, ack, now)
         self.snd_nxt = ack
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from stack.errors import ConnectionTimedOut
-from stack.tcp.state import CLOSED, ESTABLISHED
+from stack.tcp.state import CLOSED, ESTABLISHED, FIN_WAIT_2
 from tests.support.rfc import rfc
 from tests.support.tcp_dsl import ACK, FIN, HOUR, MS, PSH, SECOND, SYN, signed_seq
 from tests.support.tcp_rules import signed
@@ -229,6 +229,23 @@ def test_fin_waits_behind_data_held_by_a_zero_window(tcp):
     t.peer.sends(ACK, wnd=10_000)
     assert t.peer.drain()[-1].flags & FIN
     assert t.peer.acked == 2002
+
+
+@rfc("9293", "3.8.6.1", "MUST-36")
+def test_a_fin_that_was_a_probe_is_acknowledged_right_after_the_window_opened(tcp):
+    """The window update and the probe cross; both answers arrive in one burst."""
+    t = tcp().established(wnd=1460)
+    t.send(1460)
+    t.close()
+    t.peer.drain()
+    t.peer.sends(ACK, ack=1461, wnd=0)
+    t.until_sent()
+    t.peer.expects(FIN | ACK, seq=1461)
+    with t.burst():
+        t.peer.sends(ACK, ack=1461, wnd=1000)
+        t.peer.sends(ACK, ack=1462, wnd=1000)
+    assert t.state == FIN_WAIT_2
+    t.peer.expects_nothing()
 
 
 # -- silly windows ----------------------------------------------------------------------------------------------
