@@ -92,8 +92,9 @@ class Controller:
         """Nothing was sent for more than an RTO."""
 
     def on_mss(self, mss: int) -> None:
-        """The segment size changed (path MTU)."""
+        """The segment size changed (path MTU); a window below one segment would let nothing out."""
         self.mss = mss
+        self.cwnd = max(self.cwnd, mss)
 
 
 class LossBased(Controller):

@@ -449,3 +449,19 @@ def test_loss_of_a_retransmission_is_repaired_by_the_timer(tcp):
     assert signed_seq(t, t.peer.drain()[0]) == 1
     t.peer.sends(ACK, ack=10_001)
     assert t.info.in_flight == 0
+
+
+@rfc("5681", "3.1", "5681-3.1d")
+@BOTH
+def test_the_loss_window_grows_with_the_segments(tcp, congestion):
+    """The path MTU goes up while cwnd is the one segment that a timeout left."""
+    t = tcp(congestion=congestion).established()
+    t.conn.set_path_mss(500, 0, t.clock.now)
+    t.send(1)
+    t.peer.drain()
+    t.until_sent()
+    t.peer.drain()
+    t.peer.sends(ACK)
+    t.conn.set_path_mss(1460, 0, t.clock.now)
+    t.send(5000)
+    assert len(t.peer.drain()[0].data) == 1460
