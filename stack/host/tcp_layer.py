@@ -311,6 +311,8 @@ class TcpLayer:
 
     def _on_cookie(self, listener: Listener, seg: Segment, laddr: int, raddr: int, rport: int, now: int) -> bool:
         """An ACK that may bring a SYN cookie back."""
+        if self.n_conns >= self._config.tcp.max_connections:
+            return False
         path = self._ip.path(raddr, laddr)
         conn = listener.on_ack(seg, laddr, raddr, rport, path.mtu - HEADERS, _gso_of(path), now)
         if conn is None:

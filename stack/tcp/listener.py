@@ -133,7 +133,11 @@ class Listener:
             if config.window_scaling and options.wscale >= 0:
                 wscale = wscale_for(config)
             bits = (options.wscale if wscale >= 0 else TS_NO_SCALE) | (16 if sack else 0)
-            ts = ((self._cookie_ts(laddr, raddr, rport, now) >> TS_BITS << TS_BITS | bits) & MASK, seg.tsval)
+            clock = self._cookie_ts(laddr, raddr, rport, now)
+            kept = clock >> TS_BITS << TS_BITS | bits
+            if kept > clock:
+                kept -= 1 << TS_BITS  # RFC 7323 §5.4: ahead of its clock it would have PAWS drop what comes next
+            ts = (kept & MASK, seg.tsval)
         else:
             sack = False
         return Cookie(iss, pack_syn_options(min(mss, config.mss_limit), wscale, sack, ts))

@@ -399,6 +399,40 @@ def test_connection_by_cookie(stamps):
 
 
 @rfc("4987", "3.6", "4987-1")
+@rfc("7323", "5.4", "7323-5.4")
+@rfc("4987", "3.6", "4987-1")
+def test_the_timestamp_of_a_cookie_is_not_ahead_of_what_follows():
+    for ms in range(40):
+        net = Net(window_scaling=False)
+        listener = net.host.listen(0, PORT, backlog=1)
+        net.tcp("S", seq=1, sport=7)
+        net.now += ms * 1000
+        [syn_ack] = net.tcp("S", options=[("MSS", 1460), ("SAckOK", b""), ("Timestamp", (5, 0))])
+        ahead = dict(syn_ack.options)["Timestamp"][0]
+        stamp = [("Timestamp", (6, ahead))]
+        net.tcp("A", seq=SEQ + 1, ack=syn_ack.seq + 1, options=stamp)
+        conn = listener.accept()
+        assert net.host.stats.counts[Counter.TCP_SYN_COOKIES_RECV] == 1
+        conn.send(b"banner", net.now)
+        net.host.wake(conn)
+        net.send()
+        [banner] = net.take()
+        assert dict(banner.options)["Timestamp"][0] >= ahead
+
+
+def test_cookies_open_no_more_connections_than_the_host_may_hold():
+    net = Net(max_connections=2)
+    listener = net.host.listen(0, PORT, backlog=1)
+    net.tcp("S", seq=1, sport=7)
+    cookies = [net.tcp("S", sport=sport, options=[("MSS", 1460)])[0] for sport in (2000, 2001)]
+    assert net.host.stats.counts[Counter.TCP_SYN_COOKIES_SENT] == 2
+    for sport, cookie in zip((2000, 2001), cookies, strict=True):
+        net.tcp("A", seq=SEQ + 1, ack=cookie.seq + 1, sport=sport)
+        listener.accept()
+    assert net.host.tcp.n_conns == 2
+
+
+@rfc("4987", "3.6", "4987-1")
 def test_forged_cookie_is_reset():
     net = Net()
     listener = net.host.listen(0, PORT, backlog=1, now=net.now)
