@@ -51,6 +51,7 @@ class Listener:
         "backlog",
         "closed",
         "config",
+        "cookies_until",
         "embryonic",
         "events",
         "local_addr",
@@ -67,6 +68,7 @@ class Listener:
         self.secret = secret
         self.accept_queue: deque[Connection] = deque()
         self.embryonic = 0  # connections of ours in SYN-RECEIVED
+        self.cookies_until = 0  # the last cookie sent is good until then
         self.events = 0
         self.closed = False
         self.user: object = None
@@ -123,6 +125,7 @@ class Listener:
         peer = options.mss or MSS_CLASSES[0]
         index = max((i for i, m in enumerate(MSS_CLASSES) if m <= peer), default=0)
         tick = now // COOKIE_TICK_US
+        self.cookies_until = (tick + COOKIE_AGE) * COOKIE_TICK_US
         mac = cookie_mac(self.secret, laddr, self.local_port, raddr, rport, seg.seq, tick)
         iss = ((tick & 0x1F) << 27 | index << 24 | mac) & MASK
         config = self.config
@@ -150,6 +153,8 @@ class Listener:
         self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, max_gso: int, now: int
     ) -> Connection | None:
         """An ACK without a connection: an ESTABLISHED connection when it brings a valid cookie back, else None."""
+        if now >= self.cookies_until:
+            return None  # none is out: 24 bits are soon guessed by one who may try at leisure
         iss = (seg.ack - 1) & MASK
         irs = (seg.seq - 1) & MASK
         tick_now = now // COOKIE_TICK_US

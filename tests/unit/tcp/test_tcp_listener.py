@@ -81,6 +81,18 @@ def test_a_cookie_of_another_address_is_refused():
 
 
 @rfc("4987", "3.6", "4987-1")
+def test_a_listener_that_sent_no_cookie_takes_none():
+    """Not even a valid one: it was guessed."""
+    flooded, quiet = Flood(backlog=1), Flood(backlog=1)
+    flooded.syn(raddr=1, rport=2000)
+    reply = flooded.syn(raddr=0xC0000201, rport=2001, seq=777)[0]
+    for flood in (quiet, flooded):
+        flood.ack(raddr=0xC0000201, rport=2001, seq=778, ack=reply.seq + 1)
+    assert quiet.accept() is None
+    assert flooded.accept() is not None
+
+
+@rfc("4987", "3.6", "4987-1")
 def test_cookie_keeps_the_segment_size_roughly():
     flood = Flood(backlog=16)
     for i in range(1_000):
