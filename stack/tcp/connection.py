@@ -456,14 +456,14 @@ class Connection:
         """The path carries payloads of at most `mss` bytes now (MTU - 40); what is outstanding and does not fit is
         sent again at once, without a congestion response (RFC 1191 §6.5, 1191-1).
         """
-        lowered = mss < self.path_mss
         self.path_mss = mss
         self.max_gso = max_gso
         self.snd.max_gso = max_gso
         if self.state < ESTABLISHED:
             return
+        before = self.snd.eff_snd_mss
         self.snd.set_mss(self.effective_mss())
-        if lowered and self.snd.snd_una != self.snd.snd_nxt and not self.snd.probing:
+        if self.snd.eff_snd_mss < before and self.snd.snd_una != self.snd.snd_nxt and not self.snd.probing:
             self.snd.resend_all()
 
     def effective_mss(self) -> int:

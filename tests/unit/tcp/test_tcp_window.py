@@ -579,3 +579,13 @@ def test_nagle_and_delayed_ack_do_not_deadlock(tcp, size):
         t.peer.sends(ACK)
         assert t.clock.now - start < 2 * SECOND
     assert t.peer.drain()[-1].flags & PSH
+
+
+@rfc("9293", "3.7.1", "SHLD-6")
+def test_a_smaller_path_that_still_carries_the_segments_changes_nothing(tcp):
+    t = tcp().established(mss=1000)
+    t.send(5000)
+    t.peer.drain()
+    t.conn.set_path_mss(1200, 0, t.clock.now)
+    t.pump()
+    t.peer.expects_nothing()
