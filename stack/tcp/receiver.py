@@ -24,6 +24,7 @@ ADVICE: Final = 8  # R1 passed: the path deserves doubt (RFC 9293 §3.8.3, MUST-
 MIN_RCV_MSS: Final = 536
 PAWS_IDLE_US: Final = 24 * 24 * 3600 * 1_000_000  # RFC 7323 §5.5: 24 days
 MAX_WINDOW_FIELD: Final = 0xFFFF
+SLACK_SHIFT: Final = 4  # rounding of the window may take it past the buffer by a sixteenth
 
 
 class Receiver:
@@ -103,14 +104,19 @@ class Receiver:
         # out-of-order bytes lie within the window: only the read queue reduces it
         room = self.limit - self.queued
         scale = self.rcv_wscale
-        # RFC 9293 §3.8.6.2.2 (MUST-39): advance only by a segment or by half the buffer
+        # RFC 9293 §3.8.6.2.2 (MUST-39): advance only by a segment or by half the buffer; by less than the unit of the
+        # field rounding would take it back
         step = room - wnd
-        if step > 0 and (step >= self.rcv_mss or step * 2 >= self.limit):
-            wnd = room
-            field = wnd >> scale
+        if step > 0 and (step >= self.rcv_mss or step * 2 >= self.limit) and step >> scale:
+            field = room >> scale
         else:
             # RFC 7323 §2.3 (7323-2.3): rounding must not move the right edge left
             field = (wnd + (1 << scale) - 1) >> scale
+            if field << scale > room + (self.limit >> SLACK_SHIFT):
+                # RFC 7323 §2.4: nor right, ever more with each small segment: the field may say less than was
+                # offered, which stays good
+                field = wnd >> scale
+                return field if field < MAX_WINDOW_FIELD else MAX_WINDOW_FIELD
         if field > MAX_WINDOW_FIELD:
             field = MAX_WINDOW_FIELD
         self.rcv_adv = (self.rcv_nxt + (field << scale)) & MASK
@@ -131,7 +137,7 @@ class Receiver:
         # no more than the field can say: without scaling the buffer may be far larger
         room = min(room, MAX_WINDOW_FIELD << self.rcv_wscale)
         step = room - wnd
-        return step >= min(self.limit // 2, 2 * self.rcv_mss) and room >= 2 * wnd
+        return step >= max(min(self.limit // 2, 2 * self.rcv_mss), 1 << self.rcv_wscale) and room >= 2 * wnd
 
     # -- acceptance
 

@@ -589,3 +589,25 @@ def test_a_smaller_path_that_still_carries_the_segments_changes_nothing(tcp):
     t.conn.set_path_mss(1200, 0, t.clock.now)
     t.pump()
     t.peer.expects_nothing()
+
+
+@rfc("7323", "2.4")
+def test_tiny_segments_do_not_push_the_window_past_the_buffer(tcp):
+    """Each ACK rounds the window up to the unit of its field: that must not add up."""
+    t = tcp(recv_buffer=1 << 18, delayed_ack_us=1).established(wscale=7)
+    t.rules.trusting = False  # the field may say less than was offered
+    for _ in range(3000):
+        t.peer.sends(ACK, data=b"tiniest")
+        t.clock.advance(us=10)
+        t.peer.drain()
+    assert t.conn.rcv.queued + t.conn.rcv.rcv_wnd() <= (17 << 14) + 8
+
+
+@rfc("7323", "2.3", "7323-2.3")
+def test_a_coarse_window_field_does_not_move_the_edge_left(tcp):
+    t = tcp(recv_buffer=1 << 30).established(wscale=7)
+    for _ in range(30):
+        t.peer.sends(ACK, data=bytes(700))
+        t.peer.sends(ACK, data=bytes(700))
+        t.recv(1_000)
+        t.peer.drain()
