@@ -85,7 +85,8 @@ class Recovery:
             after_point = ((snd_una - self.recovery_point) & MASK) < HALF
             if not lost and self.dupacks >= DUP_THRESH and after_point:
                 lost += self.mark_first(board, mss)
-            if lost:
+            # what was sent in the last episode and lost is another one (RFC 6675 §5)
+            if lost or board.lost_bytes:
                 self.enter_recovery(now, snd_una, snd_nxt, prior, controller)
         return lost, delivered
 
@@ -163,7 +164,8 @@ class Recovery:
         self.phase = RECOVERY
         self.recovery_point = snd_nxt
         self.prr_delivered = self.prr_out = 0
-        self.recover_fs = max(1, (snd_nxt - snd_una) & MASK)
+        # RFC 9937 §6.2: what was in flight, less what SACK has reported before, with what this ACK delivers
+        self.recover_fs = max(1, in_flight)
         self.rescued = False
         controller.on_loss(now, in_flight)
 

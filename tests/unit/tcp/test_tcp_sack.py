@@ -430,3 +430,36 @@ def test_pattern_is_what_arrives(tcp):
         t.peer.sends(ACK, seq=1 + at, data=data[at : at + 1000])
         t.clock.advance(us=MS)
     assert t.recv() == data
+
+
+def _twenty(tcp):
+    """Of 20 segments the first is lost; everything else that is older than the recovery point is reported."""
+    t = tcp(congestion="newreno", initial_window_segs=20).established(mss=MSS, sack=True)
+    t.send(60 * MSS)
+    t.peer.expects_data(1, 20 * MSS + 1)
+    for edge in (2, 3, 4):
+        t.peer.sends(ACK, ack=1, sack=[(MSS + 1, edge * MSS + 1)])
+    assert [seq for seq, _ in t.peer.seqs()] == [20 * MSS + 1, 21 * MSS + 1, 1]
+    return t
+
+
+@rfc("9937", "6.2", "6937/9937-1")
+def test_reduction_is_in_proportion_to_what_was_in_flight(tcp):
+    """RecoverFS leaves out what SACK reported before the ACK that starts the recovery."""
+    assert _twenty(tcp).conn.snd.recovery.recover_fs == 22 * MSS - 2 * MSS
+
+
+@rfc("6675", "5", "6675-2")
+def test_a_loss_among_what_recovery_sent_is_another_one(tcp):
+    t = _twenty(tcp)
+    point = 22 * MSS + 1
+    for edge in range(5, 23):
+        t.peer.sends(ACK, ack=1, sack=[(MSS + 1, edge * MSS + 1)])
+    reduced = t.info.ssthresh
+    end = signed_seq(t, t.peer.inbox[-1]) + MSS
+    assert end >= point + 5 * MSS
+    t.peer.sends(ACK, ack=1, sack=[(point + MSS, end), (MSS + 1, point)])
+    assert t.info.ssthresh == reduced
+    t.peer.sends(ACK, ack=point, sack=[(point + MSS, end)])
+    assert t.info.phase == "recovery"
+    assert t.info.ssthresh < reduced
