@@ -36,7 +36,7 @@ def cube_root(n: int) -> int:
 class Cubic(LossBased):
     """The default algorithm."""
 
-    __slots__ = ("_credit", "_epoch_at", "_est_credit", "_k_us", "_origin", "_undo_w_max", "_w_est", "_w_max")
+    __slots__ = ("_credit", "_epoch_at", "_est_credit", "_k_us", "_origin", "_prior", "_undo_w_max", "_w_est", "_w_max")
 
     name = "cubic"
 
@@ -44,6 +44,7 @@ class Cubic(LossBased):
         super().__init__(mss, initial_window)
         self._w_max = 0
         self._undo_w_max = 0
+        self._prior = 0  # cwnd before the last reduction
         self._origin = 0  # the window of the plateau in this epoch
         self._k_us = 0
         self._epoch_at = -1  # when congestion avoidance began; -1: not in it
@@ -56,7 +57,7 @@ class Cubic(LossBased):
         return max(in_flight * BETA_NUM // BETA_DEN, 2 * self.mss)
 
     def _remember(self) -> None:
-        self._undo_w_max = self._w_max
+        self._undo_w_max, self._prior = self._w_max, self.cwnd
         # RFC 9438 §4.7: fast convergence gives room to new flows
         if self.cwnd < self._w_max:
             self._w_max = self.cwnd * (BETA_DEN + BETA_NUM) // (2 * BETA_DEN)
@@ -70,7 +71,9 @@ class Cubic(LossBased):
 
     def on_rto(self, now: int, in_flight: int, first: bool) -> None:
         if first:
-            self._remember()
+            # RFC 9438 §4.8: after a timeout the curve begins at its plateau, wherever slow start ends (K = 0)
+            self._undo_w_max, self._prior = self._w_max, self.cwnd
+            self._w_max = 0
         self._epoch_at = -1
         super().on_rto(now, in_flight, first)
 
@@ -95,7 +98,7 @@ class Cubic(LossBased):
             self._origin = self._w_max
         else:
             self._k_us = 0
-            self._origin = self.cwnd
+            self._origin = self._w_max = self.cwnd
 
     def _target(self, now: int, srtt_us: int) -> int:
         """W_cubic one round trip ahead, held between cwnd and 1.5 cwnd (RFC 9438 §4.2)."""
@@ -116,8 +119,8 @@ class Cubic(LossBased):
                 return
         if self._epoch_at < 0:
             self._begin_epoch(sample.now)
-        # RFC 9438 §4.3: the Reno-friendly estimate grows alpha segments per window (alpha 1 once past W_max)
-        if self._w_est >= self._w_max:
+        # RFC 9438 §4.3: the Reno-friendly estimate grows alpha segments per window (alpha 1 once past cwnd_prior)
+        if self._w_est >= self._prior:
             self._est_credit += acked
         else:
             self._est_credit += acked * ALPHA_NUM // ALPHA_DEN

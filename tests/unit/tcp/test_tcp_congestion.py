@@ -4,6 +4,8 @@ from itertools import pairwise
 
 import pytest
 
+from stack.tcp.congestion.base import AckSample
+from stack.tcp.congestion.cubic import Cubic
 from tests.support.rfc import rfc
 from tests.support.tcp_dsl import ACK, MS, SECOND, SYN, signed_seq
 
@@ -449,6 +451,38 @@ def test_loss_of_a_retransmission_is_repaired_by_the_timer(tcp):
     assert signed_seq(t, t.peer.drain()[0]) == 1
     t.peer.sends(ACK, ack=10_001)
     assert t.info.in_flight == 0
+
+
+def _avoidance(cubic, rtt_us, start, seconds):
+    """ACKs for two segments each over that time; cwnd at the end, in segments."""
+    sample = AckSample()
+    sample.acked, sample.srtt_us = 2 * MSS, rtt_us
+    now = start
+    while now < start + seconds * SECOND:
+        now += rtt_us * 2 * MSS // cubic.cwnd
+        sample.now = now
+        cubic.on_ack(sample)
+    return cubic.cwnd / MSS
+
+
+@rfc("9438", "4", "9438-1")
+@pytest.mark.parametrize("seconds", [1, 4, 8, 12])
+def test_cubic_follows_its_curve(seconds):
+    """Against RFC 9438 figure 1 in floating point: after one loss at 1000 segments K is 9.1 s."""
+    cubic, rtt_us = Cubic(MSS, 1000 * MSS), 100 * MS
+    cubic.on_loss(0, 1000 * MSS)
+    k = (300 / 0.4) ** (1 / 3)
+    wanted = 0.4 * (seconds + rtt_us / SECOND - k) ** 3 + 1000
+    assert _avoidance(cubic, rtt_us, 0, seconds) == pytest.approx(wanted, rel=0.01)
+
+
+@rfc("9438", "4", "9438-1")
+def test_cubic_begins_at_its_plateau_after_a_timeout():
+    """RFC 9438 §4.8: K is 0 in the first congestion avoidance after a timeout."""
+    cubic, rtt_us = Cubic(MSS, 1000 * MSS), 100 * MS
+    cubic.on_rto(0, 1000 * MSS, first=True)
+    cubic.cwnd = cubic.ssthresh  # slow start is over
+    assert _avoidance(cubic, rtt_us, SECOND, 4) == pytest.approx(700 + 0.4 * 4.1**3, rel=0.01)
 
 
 @rfc("5681", "3.1", "5681-3.1d")
