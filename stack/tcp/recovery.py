@@ -87,7 +87,7 @@ class Recovery:
                 lost += self.mark_first(board, mss)
             # what was sent in the last episode and lost is another one (RFC 6675 §5)
             if lost or board.lost_bytes:
-                self.enter_recovery(now, snd_una, snd_nxt, prior, controller)
+                self.enter_recovery(now, snd_nxt, prior, controller)
         return lost, delivered
 
     def _on_advance(self, controller: Controller, mss: int, snd_una: int, acked: int, delivered: int, now: int) -> int:
@@ -159,7 +159,7 @@ class Recovery:
 
     # -- phases
 
-    def enter_recovery(self, now: int, snd_una: int, snd_nxt: int, in_flight: int, controller: Controller) -> None:
+    def enter_recovery(self, now: int, snd_nxt: int, in_flight: int, controller: Controller) -> None:
         """RFC 6675 §5 step 4, RFC 5681 §3.2 (5681-3.2): reduce once per window of data."""
         self.phase = RECOVERY
         self.recovery_point = snd_nxt
