@@ -111,6 +111,7 @@ class Connection:
         self.snd = Sender(config, iss, self.timers)
         self.rcv = Receiver(config)
         self.rcv.rcv_wscale = output.wscale_for(config)
+        self.rcv.max_mss = min(mss, config.mss_limit)
         self.events = 0
         self.error: Exception | None = None
         self.soft_error: ErrorKind | None = None

@@ -37,6 +37,7 @@ class Receiver:
         "irs",
         "last_ack_sent",
         "limit",
+        "max_mss",
         "max_ofo_bytes",
         "max_ofo_runs",
         "ofo",
@@ -60,6 +61,7 @@ class Receiver:
         self.rcv_up = -1  # end of the urgent data, -1: none
         self.rcv_wscale = 0
         self.rcv_mss = MIN_RCV_MSS  # the largest segment seen: what "full-sized" means
+        self.max_mss = config.mss_limit  # the largest segment that the peer may send
         self.limit = config.recv_buffer
         self.max_ofo_bytes = config.out_of_order_bytes
         self.max_ofo_runs = config.out_of_order_ranges
@@ -132,7 +134,7 @@ class Receiver:
         """Whether reading opened the window enough to tell the peer."""
         wnd = self.rcv_wnd()
         room = self.limit - self.queued
-        if room < 2 * wnd:
+        if room < 2 * wnd or self.fin_received:  # after the FIN nothing more will come
             return False
         # no more than the field can say: without scaling the buffer may be far larger
         room = min(room, MAX_WINDOW_FIELD << self.rcv_wscale)
@@ -159,7 +161,8 @@ class Receiver:
 
     def update_ts(self, seg: Segment, now: int) -> None:
         """RFC 7323 §4.3 (7323-4.3): remember TSval when the segment touches Last.ACK.sent."""
-        if (self.last_ack_sent - seg.seq) & MASK < HALF and (seg.tsval - self.ts_recent) & MASK < HALF:
+        newer = (seg.tsval - self.ts_recent) & MASK < HALF or now - self.ts_recent_at >= PAWS_IDLE_US
+        if newer and (self.last_ack_sent - seg.seq) & MASK < HALF:
             self.ts_recent = seg.tsval
             self.ts_recent_at = now
 
@@ -172,7 +175,7 @@ class Receiver:
         self.chunks.append(data)
         self.queued += length
         if length > self.rcv_mss:
-            self.rcv_mss = length
+            self.rcv_mss = min(length, self.max_mss)  # a super-segment is several
         ofo = self.ofo
         if ofo is not None and ofo.runs:
             self._drain()

@@ -402,3 +402,12 @@ def test_super_segment_after_a_smaller_path_mtu(tcp):
     for s in t.peer.drain():
         assert (s.gso_size or len(s.data)) <= 960
     assert pattern(3) == bytes(t.rules.written[:3])
+
+
+@rfc("7323", "5.5")
+def test_a_timestamp_that_wrapped_in_a_long_idle_time_is_the_new_recent_one(tcp):
+    t = tcp().established(ts=True)
+    t.clock.advance(s=25 * 24 * 3600)
+    t.peer.sends(ACK, data=b"back")
+    t.clock.advance(ms=500)
+    assert t.peer.drain()[-1].ts[1] == t.peer.tsval - 500

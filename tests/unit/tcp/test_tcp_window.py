@@ -611,3 +611,23 @@ def test_a_coarse_window_field_does_not_move_the_edge_left(tcp):
         t.peer.sends(ACK, data=bytes(700))
         t.recv(1_000)
         t.peer.drain()
+
+
+@rfc("9293", "3.8.6.3", "SHLD-18")
+def test_a_super_segment_does_not_make_acks_rare(tcp):
+    """The device may hand over many segments as one: what is full-sized stays what the peer may send."""
+    t = tcp(quick_acks=0).established()
+    t.peer.sends(ACK, data=bytes(29_200))
+    t.peer.expects(ACK, ack=29_201)
+    for _ in range(2):
+        t.peer.sends(ACK, data=bytes(1460))
+    t.peer.expects(ACK, ack=29_201 + 2920)
+
+
+def test_no_window_update_after_the_fin(tcp):
+    t = tcp(recv_buffer=8192, window_scaling=False).established()
+    t.peer.sends(ACK, data=bytes(4096))
+    t.peer.sends(ACK | FIN, data=bytes(4000))
+    t.peer.drain()
+    t.recv()
+    t.peer.expects_nothing()
