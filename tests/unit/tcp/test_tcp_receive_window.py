@@ -1,0 +1,46 @@
+"""The window that we offer: rounding of the field (RFC 7323 §2), super-segments, the end of the stream."""
+
+from tests.support.rfc import rfc
+from tests.support.tcp_dsl import ACK, FIN
+
+
+@rfc("7323", "2.4")
+def test_tiny_segments_do_not_push_the_window_past_the_buffer(tcp):
+    """Each ACK rounds the window up to the unit of its field: that must not add up."""
+    t = tcp(recv_buffer=1 << 18, delayed_ack_us=1).established(wscale=7)
+    t.rules.trusting = False  # the field may say less than was offered
+    for _ in range(3000):
+        t.peer.sends(ACK, data=b"tiniest")
+        t.clock.advance(us=10)
+        t.peer.drain()
+    assert t.conn.rcv.queued + t.conn.rcv.rcv_wnd() <= (17 << 14) + 8
+
+
+@rfc("7323", "2.3", "7323-2.3")
+def test_a_coarse_window_field_does_not_move_the_edge_left(tcp):
+    t = tcp(recv_buffer=1 << 30).established(wscale=7)
+    for _ in range(30):
+        t.peer.sends(ACK, data=bytes(700))
+        t.peer.sends(ACK, data=bytes(700))
+        t.recv(1_000)
+        t.peer.drain()
+
+
+@rfc("9293", "3.8.6.3", "SHLD-18")
+def test_a_super_segment_does_not_make_acks_rare(tcp):
+    """The device may hand over many segments as one: what is full-sized stays what the peer may send."""
+    t = tcp(quick_acks=0).established()
+    t.peer.sends(ACK, data=bytes(29_200))
+    t.peer.expects(ACK, ack=29_201)
+    for _ in range(2):
+        t.peer.sends(ACK, data=bytes(1460))
+    t.peer.expects(ACK, ack=29_201 + 2920)
+
+
+def test_no_window_update_after_the_fin(tcp):
+    t = tcp(recv_buffer=8192, window_scaling=False).established()
+    t.peer.sends(ACK, data=bytes(4096))
+    t.peer.sends(ACK | FIN, data=bytes(4000))
+    t.peer.drain()
+    t.recv()
+    t.peer.expects_nothing()
