@@ -9,6 +9,7 @@ The daemon is built from the same functions.
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -23,6 +24,8 @@ from stack.device.fault import FaultDevice, Faults
 from stack.device.pcap import CaptureDevice, CaptureTrace
 from stack.device.pcapng import PcapngWriter
 from stack.device.tap import TapDevice
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -61,8 +64,13 @@ def wrap_device(
     if faults is not None:
         device = FaultDevice(device, random.Random(seed), Driver.clock, inbound=faults, outbound=faults)
     if capture is not None:
-        device = CaptureDevice(device, PcapngWriter(capture), _time_of_day, trace=trace)
+        writer = PcapngWriter(capture, on_error=_capture_stopped)
+        device = CaptureDevice(device, writer, _time_of_day, trace=trace)
     return device
+
+
+def _capture_stopped(error: OSError) -> None:
+    logger.warning("the capture stops here, the stack goes on: %s", (error.strerror or str(error)).lower())
 
 
 def _time_of_day() -> int:

@@ -12,8 +12,10 @@ The device is not persistent: it, its addresses and its routes go with the last 
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -62,18 +64,37 @@ def prepare(settings: Settings, user: privileges.User, undo: contextlib.ExitStac
     hostside.configure(settings.dev, settings.host_interface, settings.mtu)
     if uplink is not None:
         uplink.open()
-    capture = undo.enter_context(_open_capture(settings.capture, user)) if settings.capture else None
+    capture = None
+    if settings.capture:
+        capture = _open_capture(settings.capture, user)
+        undo.callback(_close_capture, capture)
     return Prepared(device, listener, capture)
 
 
 def _open_capture(path: str, user: privileges.User) -> BinaryIO:
+    """A new file, which becomes the user's, or an old regular one, which is emptied; never what a link names."""
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO must not make us wait
     try:
-        file = Path(path).open("wb")  # noqa: SIM115  # the caller's ExitStack closes it
-        if os.geteuid() == 0:
-            os.fchown(file.fileno(), user.uid, user.gid)
+        with contextlib.suppress(FileExistsError):
+            file = os.fdopen(os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666), "wb")
+            if os.geteuid() == 0:
+                os.fchown(file.fileno(), user.uid, user.gid)
+            return file
+        file = os.fdopen(os.open(path, flags), "wb")
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            os.ftruncate(file.fileno(), 0)
+            return file
+        file.close()
     except OSError as error:
-        raise StackError(f"capture {path}: {(error.strerror or str(error)).lower()}") from None
-    return file
+        if error.errno not in {errno.ELOOP, errno.ENXIO, errno.EISDIR}:
+            raise StackError(f"capture {path}: {(error.strerror or str(error)).lower()}") from None
+    raise StackError(f"capture {path} is not a regular file: name a new file, or one to write over")
+
+
+def _close_capture(file: BinaryIO) -> None:
+    """What a full disk did not take has been reported."""
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 def up(settings: Settings) -> int:

@@ -6,6 +6,7 @@ other types, and refuses with ValueError what the format does not allow.
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
 from typing import BinaryIO, Final
@@ -61,13 +62,23 @@ class PcapngWriter:
     """Writes to an open binary file, which stays the caller's.
 
     Packets longer than `snaplen` bytes are cut to it (0: kept whole).  Once a packet would make the file larger than
-    `max_bytes` (0: no bound), it and all later ones are left out and counted in `skipped`.
+    `max_bytes` (0: no bound), it and all later ones are left out and counted in `skipped`.  So are those after the
+    first error of the file (a full disk), which `on_error` is told; without `on_error` each error is raised.
     """
 
-    __slots__ = ("_file", "_max_bytes", "_snaplen", "interfaces", "size", "skipped")
+    __slots__ = ("_file", "_max_bytes", "_on_error", "_snaplen", "interfaces", "size", "skipped", "stopped")
 
-    def __init__(self, file: BinaryIO, *, snaplen: int = 0, max_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        snaplen: int = 0,
+        max_bytes: int = 0,
+        on_error: Callable[[OSError], None] | None = None,
+    ) -> None:
         self._file = file
+        self._on_error = on_error
+        self.stopped = False
         self._snaplen = snaplen
         self._max_bytes = max_bytes
         self.interfaces = 0
@@ -92,19 +103,35 @@ class PcapngWriter:
             options += _option(OPT_COMMENT, comment.encode()[:MAX_COMMENT].decode(errors="ignore").encode())
         body = _PACKET.pack(interface, time >> 32, time & 0xFFFFFFFF, len(kept), len(data)) + _padded(kept)
         body += options + _option(OPT_END)
-        if self.skipped or (self._max_bytes and self.size + len(body) + 12 > self._max_bytes):
+        if self.stopped or self.skipped or (self._max_bytes and self.size + len(body) + 12 > self._max_bytes):
             self.skipped += 1
             return
         self._block(ENHANCED_PACKET, body)
 
     def flush(self) -> None:
         """Push what is buffered to the file."""
-        self._file.flush()
+        if self.stopped:
+            return
+        try:
+            self._file.flush()
+        except OSError as error:
+            self._stop(error)
 
     def _block(self, kind: int, body: bytes) -> None:
         length = len(body) + 12
-        self._file.write(_BLOCK.pack(kind, length) + body + _U32.pack(length))
+        if self.stopped:
+            return
+        try:
+            self._file.write(_BLOCK.pack(kind, length) + body + _U32.pack(length))
+        except OSError as error:
+            self._stop(error)
         self.size += length
+
+    def _stop(self, error: OSError) -> None:
+        if self._on_error is None:
+            raise error
+        self.stopped = True
+        self._on_error(error)
 
 
 def read_pcapng(file: BinaryIO) -> Capture:
