@@ -24,6 +24,7 @@ from stack.device.fault import FaultDevice, Faults
 from stack.device.pcap import CaptureDevice, CaptureTrace
 from stack.device.pcapng import PcapngWriter
 from stack.device.tap import TapDevice
+from stack.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,24 @@ def _time_of_day() -> int:
     return time.time_ns() // 1000
 
 
+def _addresses(
+    address: str, host_address: str | None
+) -> tuple[ipaddress.IPv4Interface, ipaddress.IPv4Interface | None]:
+    """Both ends of the link.  Raises ConfigError."""
+    try:
+        ours = ipaddress.IPv4Interface(address)
+        theirs = None
+        if host_address is not None:
+            theirs = ipaddress.IPv4Interface(f"{host_address}/{ours.network.prefixlen}")
+    except ValueError as exc:
+        raise ConfigError(f"{exc}: give addresses as 198.18.0.2/24 and 198.18.0.1") from exc
+    if theirs is not None and (theirs.ip == ours.ip or theirs.network != ours.network):
+        raise ConfigError(
+            f"host_address {host_address} must be another address of {ours.network}, the network of {address}"
+        )
+    return ours, theirs
+
+
 @contextlib.asynccontextmanager
 async def open_tap(
     name: str = "tapstack0",
@@ -93,12 +112,12 @@ async def open_tap(
     `host_address` is what the kernel gets on its side, and the stack's default gateway; None leaves the
     kernel's side to you.  Needs root (CAP_NET_ADMIN).  Raises ConfigError, DeviceError, AddressInUse.
     """
-    interface = ipaddress.IPv4Interface(address)
+    interface, gateway = _addresses(address, host_address)
     device = open_device(name, mtu=mtu, offload=offload)
     try:
-        if host_address is not None:
+        if gateway is not None:
             hostside.check_free(name, interface.network)
-            hostside.configure(name, ipaddress.IPv4Interface(f"{host_address}/{interface.network.prefixlen}"), mtu)
+            hostside.configure(name, gateway, mtu)
         async with AsyncHost(config) as host:
             host.add_device(device, address, gateway=host_address)
             yield host

@@ -60,6 +60,12 @@ class TcpConfig:
     dscp: int = 0
     ttl: int = 64  # RFC 9293 §3.9.1 (MUST-49), RFC 1700
 
+    def validate(self) -> None:
+        """Raise ConfigError for a value that cannot work."""
+        _check_ranges(self, _TCP_RANGES)
+        if self.rto_min_us > self.rto_max_us:
+            raise ConfigError("rto_min_us must be at most rto_max_us")
+
 
 @dataclass(frozen=True, slots=True)
 class IpConfig:
@@ -103,17 +109,64 @@ class HostConfig:
         lo, hi = self.port_range
         if not 1 <= lo <= hi <= 65_535:
             raise ConfigError(f"port_range {lo}-{hi}: use 1 <= low <= high <= 65535")
-        if not 64 <= self.tcp.mss_limit <= 65_495:
-            raise ConfigError(f"mss_limit {self.tcp.mss_limit}: use 64 to 65495")
-        if not 0 < self.tcp.rto_min_us <= self.tcp.rto_max_us:
-            raise ConfigError("rto_min_us must be positive and at most rto_max_us")
-        if not 0 < self.tcp.delayed_ack_us < 500 * MS:
-            raise ConfigError("delayed_ack_us must be under 500 ms (RFC 9293 §3.8.6.3)")
-        if not 1 <= self.ip.ttl <= 255:
-            raise ConfigError(f"ttl {self.ip.ttl}: use 1 to 255")
-        if min(self.ip.icmp_rate_per_s, self.ip.icmp_burst) < 0:
-            raise ConfigError("icmp_rate_per_s and icmp_burst cannot be negative; 0 sends no ICMP errors")
-        if not 60 * SECOND <= self.ip.reassembly_timeout_us <= 120 * SECOND:
-            raise ConfigError("reassembly_timeout_us must be 60 to 120 s (RFC 1122 §3.3.2)")
-        if self.ip.arp_retry_us < SECOND or min(self.ip.arp_tries, self.ip.arp_entries) < 1:
-            raise ConfigError("use arp_retry_us of at least 1 s (RFC 1122 §2.3.2.1), arp_tries and arp_entries from 1")
+        self.tcp.validate()
+        _check_ranges(self.ip, _IP_RANGES)
+
+
+# What a setting may be: inclusive bounds, and the reason where it is not plain.
+_LONGEST: Final = 7 * 24 * 60 * MINUTE
+_DURATION: Final = (1, _LONGEST, "")
+_SIZE: Final = (1, 1 << 30, "")
+_COUNT: Final = (1, 1 << 24, "")
+_TCP_RANGES: Final[dict[str, tuple[int, int, str]]] = {
+    "send_buffer": _SIZE,
+    "recv_buffer": _SIZE,
+    "mss_limit": (64, 65_495, ""),
+    "rto_initial_us": _DURATION,
+    "rto_min_us": _DURATION,
+    "rto_max_us": _DURATION,
+    "delayed_ack_us": (1, 500 * MS - 1, "RFC 9293 §3.8.6.3"),
+    "quick_acks": (0, 1 << 24, ""),
+    "syn_retries_us": _DURATION,
+    "r1_retries": _COUNT,
+    "user_timeout_us": _DURATION,
+    "keepalive_idle_us": _DURATION,
+    "keepalive_interval_us": _DURATION,
+    "keepalive_probes": _COUNT,
+    "msl_us": _DURATION,
+    "fin_wait_2_us": _DURATION,
+    "initial_window_segs": (1, 1 << 16, ""),
+    "out_of_order_bytes": (0, 1 << 30, ""),
+    "out_of_order_ranges": (0, 1 << 24, ""),
+    "max_time_wait": _COUNT,
+    "max_connections": _COUNT,
+    "challenge_acks_per_s": (0, 1 << 24, ""),
+    "dscp": (0, 63, "six bits, RFC 2474 §3"),
+    "ttl": (1, 255, ""),
+}
+_IP_RANGES: Final[dict[str, tuple[int, int, str]]] = {
+    "ttl": (1, 255, ""),
+    "reassembly_timeout_us": (60 * SECOND, 120 * SECOND, "RFC 1122 §3.3.2"),
+    "reassembly_bytes": (0, 1 << 30, ""),
+    "reassembly_datagrams": _COUNT,
+    "icmp_rate_per_s": (0, 1 << 24, "0 sends no ICMP errors"),
+    "icmp_burst": (0, 1 << 24, "0 sends no ICMP errors"),
+    "arp_entries": _COUNT,
+    "arp_queue_frames": _COUNT,
+    "arp_queue_bytes": _SIZE,
+    "arp_reachable_us": _DURATION,
+    "arp_retry_us": (SECOND, _LONGEST, "RFC 1122 §2.3.2.1"),
+    "arp_tries": _COUNT,
+    "arp_failed_us": _DURATION,
+    "pmtu_timeout_us": _DURATION,
+    "udp_recv_buffer": _SIZE,
+    "udp_recv_datagrams": _COUNT,
+    "max_udp_endpoints": _COUNT,
+}
+
+
+def _check_ranges(settings: TcpConfig | IpConfig, ranges: dict[str, tuple[int, int, str]]) -> None:
+    for name, (low, high, why) in ranges.items():
+        value = getattr(settings, name)
+        if not isinstance(value, int) or not low <= value <= high:
+            raise ConfigError(f"{name} {value!r}: use a whole number from {low} to {high}{f' ({why})' if why else ''}")

@@ -46,6 +46,12 @@ class AddressNotAvailable(StackError):
     code = errno.EADDRNOTAVAIL
 
 
+class HostClosed(StackError):
+    """The host that shall do this was closed (ENETDOWN)."""
+
+    code = errno.ENETDOWN
+
+
 class NetworkUnreachable(StackError):
     """No route to the destination (ENETUNREACH)."""
 

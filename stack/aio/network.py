@@ -25,7 +25,7 @@ from stack.aio.sockets import Address
 from stack.aio.transports import StackTransport
 from stack.config import HostConfig, Rng, TcpConfig
 from stack.device.base import Device
-from stack.errors import InvalidAddress, NetworkUnreachable
+from stack.errors import HostClosed, InvalidAddress, NetworkUnreachable
 from stack.host.host import Host
 from stack.host.icmp_layer import EchoReply
 from stack.tcp.connection import Connection
@@ -128,6 +128,12 @@ class AsyncHost:
                 await asyncio.sleep(0)  # the pass that sends the resets
         driver.close()
 
+    def _open_driver(self) -> Driver:
+        """The driver, while it drives.  Raises HostClosed."""
+        if self._closing or not self.driver.is_open:
+            raise HostClosed("this AsyncHost was closed; make a new one")
+        return self.driver
+
     # -- connections
 
     async def create_connection(
@@ -184,7 +190,7 @@ class AsyncHost:
         local_port: int,
         config: TcpConfig | None,
     ) -> StackTransport:
-        driver = self.driver
+        driver = self._open_driver()
         conn = self.host.connect(remote, port, local, local_port, config, driver.time())
         ready = self.loop.create_future()
         transport = StackTransport(driver, conn, protocol, waiter=ready)
@@ -214,7 +220,7 @@ class AsyncHost:
         Raises AddressInUse, AddressNotAvailable, InvalidAddress.
         """
         addr, _ = await self._local((host or "", port))
-        driver = self.driver
+        driver = self._open_driver()
 
         def accept(conn: Connection, server: StackServer) -> StackTransport:
             protocol = protocol_factory()
@@ -285,7 +291,7 @@ class AsyncHost:
 
         Raises AddressInUse, AddressNotAvailable, InvalidAddress.
         """
-        driver = self.driver
+        driver = self._open_driver()
         local, local_port = await self._local(local_addr)
         peer = (await self._resolve(remote_addr[0]), remote_addr[1]) if remote_addr else None
         protocol = protocol_factory()
@@ -335,7 +341,7 @@ class AsyncHost:
 
         Raises TimeoutError, and HostUnreachable or its like when an ICMP error or ARP says so.
         """
-        request = Ping(self.driver)
+        request = Ping(self._open_driver())
         try:
             request.send(await self._resolve(host), seq, bytes(size), ttl)
             async with asyncio.timeout(timeout):

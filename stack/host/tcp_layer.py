@@ -32,6 +32,7 @@ from stack.ip.output import Path
 from stack.stats import Counter, DropReason, Stats
 from stack.tcp import output, state, time_wait
 from stack.tcp.arrival import DROP_SHIFT, STOP
+from stack.tcp.congestion import registry
 from stack.tcp.connection import Connection
 from stack.tcp.events import ACCEPTABLE, CLOSED
 from stack.tcp.isn import initial_sequence
@@ -77,6 +78,7 @@ class TcpLayer:
     )
 
     def __init__(self, config: HostConfig, rng: Rng, stats: Stats, ip: IpLayer, now: int) -> None:
+        registry.check(config.tcp.congestion)
         self._config = config
         self._stats = stats
         self._ip = ip
@@ -112,7 +114,7 @@ class TcpLayer:
         elif high | lport in table:
             raise AddressInUse(f"port {lport} has a connection to {format_addr(raddr)}:{rport} already")
         reuse = self.time_waits.get((laddr, high | lport))
-        tcp = config or self._config.tcp
+        tcp = self._settings(config)
         iss, ts_offset = initial_sequence(self._secret, laddr, lport, raddr, rport, now)
         if reuse is not None:
             iss = self._iss_after(reuse, iss)
@@ -135,9 +137,17 @@ class TcpLayer:
         rivals = [key for key in self.listeners if key & 0xFFFF == port]
         if any(not laddr or not key >> 16 or key >> 16 == laddr for key in rivals):
             raise AddressInUse(f"TCP port {port} is in use on {format_addr(laddr) if laddr else 'this host'}")
-        listener = Listener(laddr, port, config or self._config.tcp, backlog, self._secret)
+        listener = Listener(laddr, port, self._settings(config), backlog, self._secret)
         self.listeners[laddr << 16 | port] = listener
         return listener
+
+    def _settings(self, config: TcpConfig | None) -> TcpConfig:
+        """The host's settings, or those of one connection, checked.  Raises ConfigError."""
+        if config is None:
+            return self._config.tcp
+        config.validate()
+        registry.check(config.congestion)
+        return config
 
     def _listening(self, laddr: int, port: int) -> bool:
         return laddr << 16 | port in self.listeners or port in self.listeners

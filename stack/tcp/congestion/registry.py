@@ -11,9 +11,13 @@ ALGORITHMS: dict[str, type[Controller]] = {
 }
 
 
+def check(name: str) -> None:
+    """Raise ConfigError for an unknown name."""
+    if name not in ALGORITHMS:
+        raise ConfigError(f"congestion control {name!r} is not known; use one of {', '.join(sorted(ALGORITHMS))}")
+
+
 def controller(name: str, mss: int, initial_window: int) -> Controller:
     """A new controller by name.  Raises ConfigError for an unknown one."""
-    cls = ALGORITHMS.get(name)
-    if cls is None:
-        raise ConfigError(f"congestion control {name!r} is not known; use one of {', '.join(sorted(ALGORITHMS))}")
-    return cls(mss, initial_window)
+    check(name)
+    return ALGORITHMS[name](mss, initial_window)

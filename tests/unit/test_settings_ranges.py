@@ -1,0 +1,47 @@
+"""Settings that cannot work are refused where they are given, in a sentence that says what would do."""
+
+import random
+from dataclasses import fields, replace
+
+import pytest
+
+from stack.config import _IP_RANGES, _TCP_RANGES, HostConfig, IpConfig, TcpConfig
+from stack.errors import ConfigError
+from stack.host.host import Host
+
+
+def host(config: HostConfig) -> Host:
+    return Host(config, random.Random(1))
+
+
+def test_every_number_has_its_range():
+    for ranges, cls in ((_TCP_RANGES, TcpConfig), (_IP_RANGES, IpConfig)):
+        numbers = {f.name for f in fields(cls) if f.type is int or f.type == "int"}
+        assert numbers == set(ranges)
+
+
+@pytest.mark.parametrize("name", _TCP_RANGES)
+def test_a_tcp_setting_out_of_range_is_refused_by_name(name: str):
+    low, high, _ = _TCP_RANGES[name]
+    for value in (low - 1, high + 1, None):
+        with pytest.raises(ConfigError, match=name):
+            host(HostConfig(tcp=replace(TcpConfig(), **{name: value})))
+
+
+@pytest.mark.parametrize("name", _IP_RANGES)
+def test_an_ip_setting_out_of_range_is_refused_by_name(name: str):
+    low, high, _ = _IP_RANGES[name]
+    for value in (low - 1, high + 1):
+        with pytest.raises(ConfigError, match=name):
+            host(HostConfig(ip=replace(IpConfig(), **{name: value})))
+
+
+def test_an_unknown_algorithm_is_refused_before_anybody_connects():
+    with pytest.raises(ConfigError, match="cubic, newreno"):
+        host(HostConfig(tcp=TcpConfig(congestion="bbr")))
+    good = host(HostConfig())
+    with pytest.raises(ConfigError, match="not known"):
+        good.listen(0, 80, config=TcpConfig(congestion="bbr"))
+    with pytest.raises(ConfigError, match="dscp"):
+        good.listen(0, 80, config=TcpConfig(dscp=99))
+    good.listen(0, 80, config=TcpConfig(congestion="newreno"))
