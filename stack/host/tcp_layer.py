@@ -270,19 +270,18 @@ class TcpLayer:
         flags = seg.flags
         record = self.time_waits.get((laddr, key))
         if record is not None:
+            expires_at = record.expires_at
             verdict = record.on_segment(seg, now)
             if verdict != time_wait.REOPEN:
                 drops[DropReason.TCP_TIME_WAIT] += 1
-                if verdict == time_wait.ANSWER:
+                if record.expires_at != expires_at:
                     self.time_waits.refreshed((laddr, key))
+                if verdict == time_wait.ANSWER:
                     self._answer_time_wait(record, laddr, key, now)
                 return
         listener = self.listeners.get(laddr << 16 | lport) or self.listeners.get(lport)
         if listener is not None and not flags & RST:
             if flags & (SYN | ACK | FIN) == SYN:
-                if record is not None:
-                    self.time_waits.remove((laddr, key))
-                    self._stats.counts[Counter.TCP_TIME_WAIT_REUSED] += 1
                 self._on_syn(listener, seg, laddr, raddr, rport, record, now)
                 return
             if flags & (SYN | ACK) == ACK and self._on_cookie(listener, seg, laddr, raddr, rport, now):
@@ -301,7 +300,11 @@ class TcpLayer:
         made = listener.on_syn(seg, laddr, raddr, rport, path.mtu - HEADERS, _gso_of(path), now)
         if made is None:
             self._stats.drops[DropReason.TCP_LISTEN_OVERFLOW] += 1
-        elif isinstance(made, Cookie):
+            return
+        if record is not None:
+            self.time_waits.remove((laddr, raddr << 32 | rport << 16 | listener.local_port))
+            self._stats.counts[Counter.TCP_TIME_WAIT_REUSED] += 1
+        if isinstance(made, Cookie):
             self._stats.counts[Counter.TCP_SYN_COOKIES_SENT] += 1
             output.fill_reply(
                 self._frame,

@@ -21,6 +21,8 @@ ACK_LATER: Final = 2  # once, at the end of the burst
 OUTPUT: Final = 4  # there may be something to send
 ADVICE: Final = 8  # R1 passed: the path deserves doubt (RFC 9293 §3.8.3, MUST-20)
 
+JOIN_FROM: Final = 64  # unread pieces from which small ones are joined
+JOIN_BYTES: Final = 4096
 MIN_RCV_MSS: Final = 536
 PAWS_IDLE_US: Final = 24 * 24 * 3600 * 1_000_000  # RFC 7323 §5.5: 24 days
 MAX_WINDOW_FIELD: Final = 0xFFFF
@@ -172,7 +174,11 @@ class Receiver:
         """Take text that begins at rcv_nxt and fits the window; returns what `on_data` does."""
         length = len(data)
         self.rcv_nxt = (self.rcv_nxt + length) & MASK
-        self.chunks.append(data)
+        chunks = self.chunks
+        if len(chunks) > JOIN_FROM and len(chunks[-1]) + length <= JOIN_BYTES:
+            chunks[-1] += data  # nobody reads: a flood of tiny segments must not cost an object each
+        else:
+            chunks.append(data)
         self.queued += length
         if length > self.rcv_mss:
             self.rcv_mss = min(length, self.max_mss)  # a super-segment is several

@@ -18,13 +18,24 @@ ANSWER: Final = 1  # send the last ACK again
 REOPEN: Final = 2  # a SYN that may open a new connection
 RESET: Final = 3  # an ACK for something never sent cannot belong here
 
+QUIET_US: Final = 500_000  # between two answers to pure ACKs
 ISS_STEP: Final = 64_000 + 1  # RFC 9293 §3.10.7.4: the new ISS lies beyond the old SND.NXT
 
 
 class TimeWait:
     """What is left of a connection; times in microseconds, sequence numbers modulo 2^32."""
 
-    __slots__ = ("expires_at", "rcv_nxt", "snd_nxt", "ts_offset", "ts_ok", "ts_recent", "two_msl_us", "window")
+    __slots__ = (
+        "expires_at",
+        "quiet_until",
+        "rcv_nxt",
+        "snd_nxt",
+        "ts_offset",
+        "ts_ok",
+        "ts_recent",
+        "two_msl_us",
+        "window",
+    )
 
     def __init__(
         self, snd_nxt: int, rcv_nxt: int, window: int, ts: tuple[bool, int, int], two_msl_us: int, now: int
@@ -35,6 +46,7 @@ class TimeWait:
         self.ts_ok, self.ts_recent, self.ts_offset = ts
         self.two_msl_us = two_msl_us
         self.expires_at = now + two_msl_us
+        self.quiet_until = now  # pure ACKs are not answered before
 
     def on_segment(self, seg: Segment, now: int) -> int:
         """What to do with a segment for this 4-tuple."""
@@ -55,15 +67,21 @@ class TimeWait:
             return ANSWER  # RFC 5961 §4
         if not flags & ACK:
             return DROP  # RFC 9293 §3.10.7.4, fifth check
+        if not seg.length and not flags & FIN:
+            if seg.seq == self.rcv_nxt and not stale:
+                return DROP
+            # RFC 5961 §7 (5961-7): two records that contradict each other must not answer each other's ACKs for ever
+            if now < self.quiet_until:
+                return DROP
+            self.quiet_until = now + QUIET_US
+            return ANSWER
         if stale:
             return ANSWER
         if flags & FIN and not 0 < (seg.seq + seg.length - self.rcv_nxt) & MASK < HALF:
             # (T-FIN-3): a retransmitted FIN: acknowledge, wait 2 MSL again
             self.expires_at = now + self.two_msl_us
             return ANSWER
-        if seg.length or flags & FIN or seg.seq != self.rcv_nxt:
-            return ANSWER
-        return DROP
+        return ANSWER
 
 
 class TimeWaitTable:
