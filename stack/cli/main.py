@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 something failed on the way, 2 it could not begin (bad opt
 address taken, no daemon).  What goes wrong is told in one sentence on standard error.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,11 +24,25 @@ def fail(message: str, code: int = 2) -> NoReturn:
 
 @contextmanager
 def sentences() -> Iterator[None]:
-    """Turn what can be foreseen to go wrong into a sentence and exit code 2."""
+    """Turn what can be foreseen to go wrong into a sentence and exit code 2, and Ctrl-C into 130."""
     try:
         yield
     except StackError as error:
         fail(error.strerror or str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def open_standard_streams() -> None:
+    """/dev/null for those of the descriptors 0 to 2 that are closed: no device or socket must get their numbers."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest that is free: `number`
+            os.set_inheritable(opened, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115, PTH123  # for the process's life
 
 
 class Address(click.ParamType[str]):
@@ -85,11 +100,12 @@ def main() -> None:
 @click.option("--seed", type=int, default=None, help="Of the faults above.")
 def up(config: str | None, **options: Any) -> None:
     """Run the daemon in the foreground."""
-    # Loaded here: the other commands start faster without the stack.
-    from stack.daemon import private, settings  # noqa: PLC0415
-
-    fault = {name: options.pop(name) for name in settings.FaultSettings.__struct_fields__}
+    open_standard_streams()
     with sentences():
+        # Loaded here: the other commands start faster without the stack.
+        from stack.daemon import private, settings  # noqa: PLC0415
+
+        fault = {name: options.pop(name) for name in settings.FaultSettings.__struct_fields__}
         loaded = settings.load(config, {**options, "fault": fault})
         private.become_root(sys.argv[1:])
         from stack.daemon import run  # noqa: PLC0415
@@ -103,9 +119,9 @@ def up(config: str | None, **options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The snapshot as JSON.")
 def status(dev: str, control: str | None, as_json: bool) -> None:
     """Interfaces, neighbours, routes, sockets and drop counters of the running daemon."""
-    from stack.cli import render  # noqa: PLC0415  # rich takes a while to load
-
     with sentences():
+        from stack.cli import render  # noqa: PLC0415  # rich takes a while to load
+
         snapshot = client.status(dev, control)
     click.echo(render.as_json(snapshot) if as_json else render.as_text(snapshot))
 
@@ -154,7 +170,7 @@ def get(dev: str, control: str | None, url: str, output: str | None, include: bo
 @click.option("--size", type=click.IntRange(1, 1 << 20), default=100, show_default=True, help="MiB to move each way.")
 def demo(size: int) -> None:
     """Show everything at work in a private network namespace, unattended."""
-    from stack.cli import demo as show  # noqa: PLC0415
-
     with sentences():
+        from stack.cli import demo as show  # noqa: PLC0415
+
         sys.exit(show.run(size))

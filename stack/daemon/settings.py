@@ -7,7 +7,7 @@ import ipaddress
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -16,8 +16,12 @@ from stack.device.fault import Faults
 from stack.errors import ConfigError
 
 _T = TypeVar("_T")
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+_CHOICES = {"log_format": get_args(LogFormat), "log_level": get_args(LogLevel)}
 _LENGTH_OF_NAME = 15  # IFNAMSIZ of Linux with the final zero
 FAULT_QUEUE_BYTES = 1 << 20  # what waits at a limited rate
+RATE_MIN_MBIT = 0.001  # 125 bytes/s
 MTU_MIN = 576  # RFC 791: every host takes 576 bytes
 MTU_MAX = 65_521  # the largest a TAP takes
 
@@ -42,6 +46,8 @@ class FaultSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         for name in ("delay_ms", "jitter_ms", "rate_mbit"):
             if not 0.0 <= getattr(self, name) <= 1e6:
                 raise ConfigError(f"fault.{name} is {getattr(self, name)}: use 0 to 1000000")
+        if 0 < self.rate_mbit < RATE_MIN_MBIT:
+            raise ConfigError(f"fault.rate_mbit is {self.rate_mbit}: use {RATE_MIN_MBIT} or more, or 0 for no limit")
 
     def active(self) -> bool:
         """Whether anything is to be made worse."""
@@ -51,7 +57,7 @@ class FaultSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """One daemon.  Field names are the keys of the TOML file and, with dashes, the command's options."""
+    """One daemon.  Field names are the keys of the TOML file; README.md says which options are called differently."""
 
     dev: str = "tapstack0"
     address: str = "198.18.0.2/24"
@@ -62,8 +68,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     uplink: bool = False
     capture: str = ""
     control: str = ""
-    log_format: Literal["text", "json"] = "text"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: LogFormat = "text"
+    log_level: LogLevel = "info"
     drain_s: float = 5.0
     max_upload: int = 10 << 30
     fault: FaultSettings = FaultSettings()
@@ -116,6 +122,28 @@ def _section(values: dict[str, Any], kind: type[_T], where: str) -> _T:
         raise ConfigError(_sentence(error, where)) from None
 
 
+# what people try first -> what it is called in the file
+_HINTS = {
+    "drain": "drain_s",
+    "no_offload": "offload",
+    "loss": "fault.loss",
+    "duplicate": "fault.duplicate",
+    "corrupt": "fault.corrupt",
+    "reorder": "fault.reorder",
+    "seed": "fault.seed",
+    **dict.fromkeys(("delay", "delay_ms", "fault.delay"), "fault.delay_ms"),
+    **dict.fromkeys(("jitter", "jitter_ms", "fault.jitter"), "fault.jitter_ms"),
+    **dict.fromkeys(("rate", "rate_mbit", "fault.rate"), "fault.rate_mbit"),
+}
+
+
+def _hint(name: str) -> str:
+    """What may have been meant by the unknown `name`."""
+    hint = _HINTS.get(name.replace("-", "_"), name.replace("-", "_"))
+    known = hint.removeprefix("fault.") in FaultSettings.__struct_fields__ or hint in Settings.__struct_fields__
+    return f"; did you mean {hint}?" if hint != name and known else ""
+
+
 def _sentence(error: msgspec.ValidationError, where: str = "") -> str:
     """`Expected int, got str - at $.mtu` as `mtu: expected int, got str`."""
     text, _, path = str(error).partition(" - at `$")
@@ -123,14 +151,19 @@ def _sentence(error: msgspec.ValidationError, where: str = "") -> str:
     name = ".".join(part for part in (where, path) if part)
     unknown = re.search(r"unknown field `(.*)`", text)
     if unknown:
-        prefix = f"{name}." if name else ""
-        return f"{prefix}{unknown[1]} is not a setting"
+        name = f"{name}.{unknown[1]}" if name else unknown[1]
+        return f"{name} is not a setting{_hint(name)}"
+    text = text.replace("`object`", "`table`").replace("`array`", "`list`")
+    if name in _CHOICES and "enum value" in text:
+        text += f"; use {' or '.join(_CHOICES[name])}"
     return f"{name}: {text[0].lower()}{text[1:]}"
 
 
 def load(path: str | None, options: dict[str, Any]) -> Settings:
     """The file at `path`, if any, with `options` over it (None: not given; `fault` may be a partial dict)."""
     values: dict[str, Any] = {}
+    if path == "":
+        raise ConfigError("--config needs the name of a file")
     if path is not None:
         try:
             values = msgspec.toml.decode(Path(path).read_bytes())
@@ -141,7 +174,7 @@ def load(path: str | None, options: dict[str, Any]) -> Settings:
     given = {name: value for name, value in options.items() if value is not None and name != "fault"}
     fault = {name: value for name, value in options.get("fault", {}).items() if value is not None}
     values = {**values, **given}
-    if fault:
+    if fault and isinstance(values.get("fault", {}), dict):  # anything else is told below
         values["fault"] = {**values.get("fault", {}), **fault}
     try:
         settings = msgspec.convert(values, Settings)
@@ -159,6 +192,9 @@ def check(settings: Settings) -> None:
         raise ConfigError(
             f"dev {name!r} cannot name a device: use 1 to {_LENGTH_OF_NAME} letters, digits, '_', '.', '-'"
         )
+    for name in ("user", "capture", "control"):
+        if "\0" in getattr(settings, name):
+            raise ConfigError(f"{name} contains a NUL character")
     if not MTU_MIN <= settings.mtu <= MTU_MAX:
         raise ConfigError(f"mtu is {settings.mtu}: use {MTU_MIN} to {MTU_MAX}")
     if not 0 <= settings.drain_s <= 300:

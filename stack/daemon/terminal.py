@@ -95,7 +95,9 @@ def rate(bytes_per_s: float) -> str:
 
 
 def say(text: str) -> None:
-    """Write to standard output, which may have gone away."""
+    """Write to standard output, which may have gone away or never been there."""
+    if sys.stdout is None:
+        return
     try:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()

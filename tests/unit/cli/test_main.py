@@ -1,5 +1,7 @@
 import json
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -144,3 +146,13 @@ def test_get_of_a_truncated_answer_is_a_sentence(tmp_path):
     assert result.exit_code == 2
     assert "Traceback" not in result.stderr
     assert result.stderr.startswith("tapstack: http://198.18.0.1/: ")
+
+
+def test_closed_standard_descriptors_are_opened_again():
+    program = (
+        "import os, sys; os.closerange(0, 3); sys.stdin = sys.stdout = sys.stderr = None\n"
+        "from stack.cli.main import open_standard_streams as again\n"
+        "again(); again(); print('unheard'); null = os.stat(os.devnull).st_rdev\n"
+        "os._exit(0 if [os.fstat(n).st_rdev for n in range(3)] == [null] * 3 and sys.stderr else 1)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -67,7 +67,18 @@ def test_faults_in_the_units_of_the_device():
         ("host_address = '10.0.0.1'", "outside the stack's network"),
         ("host_address = '198.18.0.2'", "the stack and the kernel need one each"),
         ("host_address = '198.18.0.1/25'", "another prefix length"),
-        ("log_format = 'xml'", "log_format: invalid enum value 'xml'"),
+        ("log_format = 'xml'", "log_format: invalid enum value 'xml'; use text or json"),
+        ("log_level = 'loud'", "use debug or info or warning or error"),
+        ("fault = 3", "fault: expected `table`, got `int`"),
+        ("mtu = [3]", "mtu: expected `int`, got `list`"),
+        ('capture = "a\\u0000b"', "capture contains a NUL"),
+        ('control = "a\\u0000b"', "control contains a NUL"),
+        ('user = "a\\u0000b"', "user contains a NUL"),
+        ("drain = 5", "drain is not a setting; did you mean drain_s?"),
+        ("delay = 5", "delay is not a setting; did you mean fault.delay_ms?"),
+        ("host-address = '198.18.0.1'", "did you mean host_address?"),
+        ("[fault]\nrate = 5", "fault.rate is not a setting; did you mean fault.rate_mbit?"),
+        ("[fault]\nrate_mbit = 1e-9", "fault.rate_mbit is 1e-09: use 0.001 or more"),
         ("drain_s = -1", "drain_s is -1"),
         ("max_upload = -1", "max_upload is -1"),
         ("[fault]\nloss = 2.0", "fault.loss is 2.0: use a fraction"),
@@ -91,3 +102,13 @@ def test_every_mistake_is_one_sentence_that_names_it(tmp_path, text, says):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
         settings.load(str(tmp_path / "absent.toml"), {})
+
+
+def test_table_that_is_none_with_an_option_over_it(tmp_path):
+    with pytest.raises(ConfigError, match="fault: expected `table`"):
+        load("fault = 3", tmp_path, fault={"loss": 0.1})
+
+
+def test_empty_file_name_is_told():
+    with pytest.raises(ConfigError, match="--config needs the name of a file"):
+        settings.load("", {})

@@ -68,3 +68,8 @@ def test_the_command_is_named_as_it_can_be_called(monkeypatch, tmp_path):
     assert terminal.command() == str(script)
     monkeypatch.setenv("PATH", str(script.parent))
     assert terminal.command() == "tapstack"
+
+
+def test_saying_without_standard_output(monkeypatch):
+    monkeypatch.setattr(terminal.sys, "stdout", None)
+    terminal.say("unheard")

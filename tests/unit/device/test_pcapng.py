@@ -14,7 +14,7 @@ FRAMES = [arp_frame(A, B), udp_frame(A, B, b"odd"), tcp_frame(A, B, "S", 1), byt
 
 def written(**options: int) -> tuple[BytesIO, PcapngWriter]:
     file = BytesIO()
-    return file, PcapngWriter(file, **options)
+    return file, PcapngWriter(file, snaplen=options.get("snaplen", 0), max_bytes=options.get("max_bytes", 0))
 
 
 def test_packets_read_back_as_written() -> None:
