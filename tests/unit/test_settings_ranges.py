@@ -2,12 +2,17 @@
 
 import random
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
 from stack.config import _IP_RANGES, _TCP_RANGES, HostConfig, IpConfig, TcpConfig
 from stack.errors import ConfigError
 from stack.host.host import Host
+
+
+def changed(settings: Any, name: str, value: object) -> Any:
+    return replace(settings, **{name: value})
 
 
 def host(config: HostConfig) -> Host:
@@ -25,7 +30,7 @@ def test_a_tcp_setting_out_of_range_is_refused_by_name(name: str):
     low, high, _ = _TCP_RANGES[name]
     for value in (low - 1, high + 1, None):
         with pytest.raises(ConfigError, match=name):
-            host(HostConfig(tcp=replace(TcpConfig(), **{name: value})))
+            host(HostConfig(tcp=changed(TcpConfig(), name, value)))
 
 
 @pytest.mark.parametrize("name", _IP_RANGES)
@@ -33,7 +38,7 @@ def test_an_ip_setting_out_of_range_is_refused_by_name(name: str):
     low, high, _ = _IP_RANGES[name]
     for value in (low - 1, high + 1):
         with pytest.raises(ConfigError, match=name):
-            host(HostConfig(ip=replace(IpConfig(), **{name: value})))
+            host(HostConfig(ip=changed(IpConfig(), name, value)))
 
 
 def test_an_unknown_algorithm_is_refused_before_anybody_connects():
