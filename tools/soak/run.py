@@ -192,6 +192,13 @@ class Run:
         return judge.verdict(self.before, self.resting, self.after, self.failures) + self.subject.problems()
 
 
+def line(run: Run, sample: Sample) -> str:
+    """How it goes."""
+    text = f"round {run.rounds}  {sample.rss / 2**20:.1f} MiB  {sample.descriptors} fds"
+    text += "".join(f"  {sample.tables[name]} {name}" for name in ("connections", "TIME-WAIT", "neighbours"))
+    return text + (f"  [red]{len(run.failures)} failed[/]" if run.failures else "")
+
+
 def report(run: Run, console: Console) -> None:
     """The tables at the end."""
     done = Table("load", "times", title=f"{run.rounds} rounds")
@@ -232,20 +239,21 @@ def soak(minutes: float, console: Console, folder: Path, names: contextlib.ExitS
         bar = progress.add_task("", total=minutes * 60)
 
         def show(sample: Sample) -> None:
-            text = f"round {run.rounds}  {sample.rss >> 20} MiB  {sample.descriptors} fds"
-            text += "".join(f"  {sample.tables[name]} {name}" for name in ("connections", "TIME-WAIT", "neighbours"))
-            text += f"  [red]{len(run.failures)} failed[/]" if run.failures else ""
+            text = line(run, sample)
             progress.update(bar, description=text, completed=min(time.monotonic() - begun, minutes * 60))
 
         with sampled(subject, show):
             while subject.alive() and time.monotonic() < end:
                 run.round()
                 if run.resting and not console.is_terminal:
-                    console.print(f"round {run.rounds}: {figures(run.resting[-1])}, {len(run.failures)} failed")
+                    console.print(line(run, run.resting[-1]))
         progress.update(bar, description="waiting for the tables to empty")
         run.rest()
     report(run, console)
-    return run.verdict()
+    found = run.verdict()
+    if subject.alive() and (status := stop(subject.process)):
+        found.append(f"the daemon ended with status {status}:\n{subject.log()}")
+    return found
 
 
 def main() -> int:
