@@ -37,7 +37,7 @@ def test_a_run_that_warms_up_and_then_stays_is_clean(rounds):
 
 @pytest.mark.parametrize("rounds", [8, 25, 400])
 def test_a_planted_leak_is_caught_although_each_round_hides_it_in_noise(rounds):
-    leak = 6 * MIB // rounds  # 3 MiB from the middle of the second quarter to the middle of the last
+    leak = 9 * MIB // rounds  # 4.5 MiB from the middle of the second quarter to the middle of the last
     [one] = wrong(series(rounds, grows=leak, noise=MIB // 2))
     assert one.startswith("memory grows: 4")
 
