@@ -10,6 +10,7 @@ exit status is 1 when it finds anything.
 import argparse
 import contextlib
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -261,6 +262,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="the daemon under mixed load, judged by what it leaves behind")
     parser.add_argument("minutes", type=float, nargs="?", default=10.0)
     minutes: float = parser.parse_args().minutes
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was made is removed
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
     with tempfile.TemporaryDirectory(prefix="tapstack-soak-") as name, contextlib.ExitStack() as names:
         folder = Path(name)
