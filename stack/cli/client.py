@@ -7,10 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO, NoReturn
+from urllib.parse import quote, urlsplit
 
 import click
 import h11
@@ -19,21 +19,33 @@ from stack.daemon.control import CHUNK, CONNECT_S, MAX_PINGS, candidates
 from stack.errors import ConfigError, StackError
 
 HTTP_PORT = 80
+_URL_SAFE = "!$%&'()*+,/:;=?@[]~"
+_STATUS_S = 5.0
 _ANSWER_S = 190.0  # longer than the daemon takes to give up a connect
 
 
 def resolve(name: str) -> str:
     """The IPv4 address of `name`, by this machine's resolver.  Raises OSError."""
-    return str(socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
+    try:
+        return str(socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, "not a host name") from None
 
 
 @contextmanager
-def _request(dev: str, path: str | None, request: dict[str, Any]) -> Iterator[tuple[socket.socket, dict[str, Any]]]:
+def _request(
+    dev: str, path: str | None, request: dict[str, Any], patience_s: float = _ANSWER_S
+) -> Iterator[tuple[socket.socket, dict[str, Any]]]:
     """Ask the daemon; its answer, and the socket on which more may follow.  Raises StackError."""
-    with _connect(dev, path) as sock:
-        sock.settimeout(_ANSWER_S)
-        sock.sendall(json.dumps(request).encode("ascii") + b"\n")
-        answer = _read_answer(sock)
+    with _connect(dev, path, patience_s) as sock:
+        try:
+            with suppress(BrokenPipeError):  # turned away before it was asked: the answer says why
+                sock.sendall(json.dumps(request).encode("ascii") + b"\n")
+            answer = _read_answer(sock)
+        except TimeoutError:
+            raise StackError(f"the daemon on {dev} did not answer within {patience_s:g} s: is it stopped?") from None
+        except ConnectionError:
+            answer = {}
         if not answer.get("ok"):
             raise StackError(str(answer.get("error", "the daemon went away")))
         sock.settimeout(None)
@@ -52,16 +64,20 @@ def _read_answer(sock: socket.socket) -> dict[str, Any]:
     return answer
 
 
-def _connect(dev: str, path: str | None) -> socket.socket:
+def _connect(dev: str, path: str | None, patience_s: float) -> socket.socket:
     paths = [path] if path is not None else [str(candidate) for candidate in candidates(dev)]
     denied = False
     for candidate in paths:
         sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(patience_s)
         try:
             sock.connect(candidate)
         except PermissionError:
             denied = True
             sock.close()
+        except BlockingIOError:
+            sock.close()
+            raise StackError(f"the daemon on {dev} takes no more clients: is it stopped?") from None
         except OSError:
             sock.close()
         else:
@@ -73,7 +89,7 @@ def _connect(dev: str, path: str | None) -> socket.socket:
 
 def status(dev: str, path: str | None) -> dict[str, Any]:
     """The daemon's snapshot.  Raises StackError."""
-    with _request(dev, path, {"op": "status"}) as (_, answer):
+    with _request(dev, path, {"op": "status"}, _STATUS_S) as (_, answer):
         snapshot: dict[str, Any] = answer["status"]
         return snapshot
 
@@ -156,11 +172,16 @@ def get(dev: str, path: str | None, url: str, output: str | None, include: bool)
         raise ConfigError(f"{url}: {error}") from None
     if parts.scheme != "http" or not parts.hostname:
         raise ConfigError(f"{url} is not an http:// URL")
+    if not (parts.netloc.isascii() and parts.netloc.isprintable()):
+        raise ConfigError(f"{parts.netloc!a}: write the host's name in ASCII")
     try:
         address = resolve(parts.hostname)
     except OSError as error:
         raise ConfigError(f"{parts.hostname}: {error.strerror or error}") from None
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    # RFC 3986 §2.1: what a URL may not contain goes as %XX of its UTF-8; the rest stays as given.
+    target = quote(
+        (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_URL_SAFE, errors="surrogateescape"
+    )
     http = h11.Connection(h11.CLIENT)
     request = (
         http.send(
@@ -173,26 +194,56 @@ def get(dev: str, path: str | None, url: str, output: str | None, include: bool)
         or b""
     )
     request += http.send(h11.EndOfMessage()) or b""
-    with _open(dev, path, address, port, CONNECT_S) as sock, _output(output) as body:
+    with _open(dev, path, address, port, CONNECT_S) as sock, closing(_Output(output)) as body:
         try:
             sock.sendall(request)
             return _receive(http, sock, body, include)
+        except StackError:
+            raise
         except (h11.RemoteProtocolError, OSError) as error:
             raise StackError(f"{url}: {error}") from None
 
 
-@contextmanager
-def _output(path: str | None) -> Iterator[BinaryIO]:
-    if path is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    try:
-        file = Path(path).open("wb")  # noqa: SIM115  # entered below, so that its errors are not taken for these
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    with file:
-        yield file
+class _Output:
+    """Where the body goes: the file at `path`, or standard output.  Raises StackError that names it."""
+
+    __slots__ = ("_file", "_name")
+
+    def __init__(self, path: str | None) -> None:
+        self._name = "standard output" if path is None else path
+        self._file: BinaryIO = sys.stdout.buffer
+        if path is not None:
+            try:
+                self._file = Path(path).open("wb")  # noqa: SIM115  # `close` is ours
+            except OSError as error:
+                raise ConfigError(f"{path}: {error.strerror}") from None
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether it is standard output."""
+        return self._file is sys.stdout.buffer
+
+    def write(self, data: bytes) -> None:
+        """All of it."""
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self._fail(error)
+
+    def close(self) -> None:
+        """Push out what is buffered; standard output stays open."""
+        try:
+            if self.is_standard:
+                self._file.flush()
+            else:
+                self._file.close()
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> NoReturn:
+        if self.is_standard:  # what is buffered would fail once more at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise StackError(f"{self._name}: {(error.strerror or str(error)).lower()}") from None
 
 
 def _events(http: h11.Connection, sock: socket.socket) -> Iterator[h11.Event]:
@@ -206,7 +257,7 @@ def _events(http: h11.Connection, sock: socket.socket) -> Iterator[h11.Event]:
                 return
 
 
-def _receive(http: h11.Connection, sock: socket.socket, body: BinaryIO, include: bool) -> int:
+def _receive(http: h11.Connection, sock: socket.socket, body: _Output, include: bool) -> int:
     code, received, begun = 0, 0, time.monotonic()
     for event in _events(http, sock):
         if isinstance(event, h11.Response):
@@ -219,6 +270,6 @@ def _receive(http: h11.Connection, sock: socket.socket, body: BinaryIO, include:
             body.write(event.data)
             received += len(event.data)
     took = max(time.monotonic() - begun, 1e-9)
-    if body is not sys.stdout.buffer:
+    if not body.is_standard:
         click.echo(f"{code}, {received} bytes in {took:.2f} s, {received * 8 / took / 1e6:.1f} Mbit/s", err=True)
     return 0 if code < 400 else 1

@@ -42,7 +42,7 @@ def open_standard_streams() -> None:
             opened = os.open(os.devnull, os.O_RDWR)  # the lowest that is free: `number`
             os.set_inheritable(opened, True)
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115, PTH123  # for the process's life
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  # for the process's life
 
 
 class Address(click.ParamType[str]):

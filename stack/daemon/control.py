@@ -12,9 +12,11 @@ One request per connection; when the client goes away, what it asked for ends.
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import json
 import logging
+import math
 import os
 import socket
 import stat
@@ -33,6 +35,7 @@ MAX_CLIENTS: Final = 256
 MAX_PINGS: Final = 1 << 32
 CHUNK: Final = 256 << 10
 REQUEST_S: Final = 10.0
+TURNED_AWAY_S: Final = 1.0
 CONNECT_S: Final = 180.0
 _ROOT: Final = 0
 _UCRED: Final = struct.Struct("3i")  # unix(7): pid, uid, gid
@@ -101,7 +104,9 @@ def listen(path: Path, uid: int, gid: int, *, own_folder: bool) -> socket.socket
             _make_folder(path.parent, uid, gid)
             os.umask(0o177)
         if _is_served(path):
-            raise AddressInUse(f"another tapstack daemon is listening on {path}")
+            raise AddressInUse(
+                f"another tapstack daemon is listening on {path}; give this one its own with --control PATH"
+            )
         server.bind(os.fspath(path))
         os.chown(path, uid, gid, follow_symlinks=False)
         server.listen(16)
@@ -145,6 +150,9 @@ class ControlServer:
         self._tasks.add(task)
         try:
             if len(self._tasks) > MAX_CLIENTS:
+                with contextlib.suppress(TimeoutError, ValueError):  # closing on what it sends would reset it
+                    await asyncio.wait_for(reader.readline(), TURNED_AWAY_S)
+                await _reply(writer, {"ok": False, "error": "the daemon has too many clients"})
                 return
             await self._serve(reader, writer)
         except (ConnectionError, asyncio.CancelledError):
@@ -173,7 +181,11 @@ class ControlServer:
             return
         try:
             await operation(request, reader, writer)
-        except (InvalidAddress, ValueError, TypeError, KeyError) as error:
+        except ConnectionError as error:
+            if writer.is_closing():  # it is the client that went away
+                return
+            await _reply(writer, {"ok": False, "error": error.strerror or str(error)})
+        except (InvalidAddress, ValueError) as error:
             await _reply(writer, {"ok": False, "error": f"bad request: {error}"})
         except TimeoutError:
             await _reply(writer, {"ok": False, "error": "timed out"})
@@ -186,8 +198,8 @@ class ControlServer:
         await _reply(writer, {"ok": True, "status": self._actor.status()})
 
     async def _ping(self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        address, count, size = _address(request), int(request["count"]), int(request["size"])
-        interval, timeout = float(request["interval"]), float(request["timeout"])
+        address, count, size = _address(request), int(_number(request, "count")), int(_number(request, "size"))
+        interval, timeout = _number(request, "interval"), _number(request, "timeout")
         if not (
             1 <= count <= MAX_PINGS and 0 <= size <= 65_507 and 0.001 <= interval <= 3600 and 0.001 <= timeout <= 3600
         ):
@@ -209,10 +221,10 @@ class ControlServer:
     async def _connect(
         self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        address, port = _address(request), int(request["port"])
+        address, port = _address(request), int(_number(request, "port"))
         if not 1 <= port <= 65_535:
             raise ValueError("port out of range")
-        timeout = min(float(request.get("timeout", CONNECT_S)), CONNECT_S)
+        timeout = min(_number(request, "timeout"), CONNECT_S) if "timeout" in request else CONNECT_S
         far_reader, far_writer = await asyncio.wait_for(self._actor.connect(address, port), timeout)
         try:
             await _reply(writer, {"ok": True})
@@ -230,7 +242,22 @@ class ControlServer:
 
 
 def _address(request: dict[str, Any]) -> str:
+    if "address" not in request:
+        raise ValueError("address is missing")
     return str(ipaddress.IPv4Address(str(request["address"])))
+
+
+def _number(request: dict[str, Any], name: str) -> float:
+    """A finite number.  Raises ValueError."""
+    if name not in request:
+        raise ValueError(f"{name} is missing")
+    try:
+        number = float(request[name])
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is not a number")
+    return number
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -243,6 +270,8 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def _reply(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
+    if writer.is_closing():
+        raise BrokenPipeError
     writer.write(json.dumps(answer).encode("ascii") + b"\n")
     await writer.drain()
 

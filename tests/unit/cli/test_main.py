@@ -3,10 +3,12 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from stack.cli import client
 from stack.cli.main import main
 
 
@@ -132,7 +134,18 @@ def test_get_writes_the_body_and_tells_of_errors_by_its_code(tmp_path):
     assert (result.exit_code, (tmp_path / "out").read_bytes()) == (1, b"hello")
 
 
-@pytest.mark.parametrize("url", ["https://198.18.0.1/", "198.18.0.1", "http:///x", "http://198.18.0.1:99999/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://198.18.0.1/",
+        "198.18.0.1",
+        "http:///x",
+        "http://198.18.0.1:99999/",
+        "http://\u00e9/",
+        "http://a\x7f/",
+        f"http://{'a' * 70}/",
+    ],
+)
 def test_get_takes_only_http_urls(url, tmp_path):
     result = invoke("get", "--control", str(tmp_path / "absent"), url)
     assert result.exit_code == 2
@@ -156,3 +169,34 @@ def test_closed_standard_descriptors_are_opened_again():
         "os._exit(0 if [os.fstat(n).st_rdev for n in range(3)] == [null] * 3 and sys.stderr else 1)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_get_percent_encodes_what_a_url_may_not_contain(tmp_path):
+    with Fake(tmp_path / "c", b'{"ok": true}\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n') as fake:
+        result = invoke("get", "--control", str(tmp_path / "c"), "http://198.18.0.1/\u00e9 \x7f%20?q=\udcff&[1]")
+    assert result.exit_code == 0
+    assert fake.asked[1].startswith(b"GET /%C3%A9%20%7F%20?q=%FF&[1] HTTP/1.1\r\n")
+
+
+def test_get_onto_a_full_disk_blames_it(tmp_path):
+    answer = b'{"ok": true}\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
+    url = "http://198.18.0.1/"
+    with Fake(tmp_path / "c", answer), Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "stack.cli", "get", "--control", str(tmp_path / "c"), url]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (2, b"tapstack: standard output: no space left on device\n")
+    with Fake(tmp_path / "d", answer):
+        result = invoke("get", "--control", str(tmp_path / "d"), "-o", "/dev/full", url)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, "tapstack: /dev/full: no space left on device")
+
+
+def test_status_does_not_wait_for_a_stopped_daemon(tmp_path, monkeypatch):
+    monkeypatch.setattr(client, "_STATUS_S", 0.01)
+    with socket.socket(socket.AF_UNIX) as stopped:
+        stopped.bind(str(tmp_path / "c"))
+        stopped.listen()
+        result = invoke("status", "--control", str(tmp_path / "c"))
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "tapstack: the daemon on tapstack0 did not answer within 0.01 s: is it stopped?\n",
+    )

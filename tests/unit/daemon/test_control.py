@@ -6,6 +6,7 @@ import stat
 
 import pytest
 
+from stack import app
 from stack.daemon import control
 from stack.daemon.control import ControlServer
 from stack.errors import AddressInUse, ConnectionRefused, StackError
@@ -152,3 +153,46 @@ def test_folder_that_cannot_be_made_is_a_sentence(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(StackError, match="control socket"):
         listen(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"count": float("inf")}, "bad request: count is not a number"),
+        ({"count": 10**400}, "bad request: count is not a number"),
+        ({"timeout": None}, "bad request: timeout is not a number"),
+        ({"address": ...}, "bad request: address is missing"),
+        ({"size": ...}, "bad request: size is missing"),
+    ],
+)
+def test_bad_numbers_are_named(tmp_path, change, says):
+    request = {"op": "ping", "address": "1.2.3.4", "count": 1, "size": 1, "interval": 1, "timeout": 1, **change}
+    request = {name: value for name, value in request.items() if value is not ...}
+    assert answers(tmp_path, **request) == [{"ok": False, "error": says}]
+
+
+def test_one_client_too_many_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(control, "MAX_CLIENTS", 0)
+    assert answers(tmp_path, op="status") == [{"ok": False, "error": "the daemon has too many clients"}]
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, app.loop_factory()])
+def test_client_that_goes_away_is_no_news(tmp_path, caplog, loop_factory):
+    async def scenario():
+        server = ControlServer(Actor())
+        await server.start(listen(tmp_path))
+        for after in (b"", b'{"op": "status"}\n', b'{"op": "connect", "address": "198.18.0.1", "port": 1}\n'):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(os.fspath(path_in(tmp_path)))
+                client.sendall(after)
+        probe = await asyncio.open_unix_connection(path_in(tmp_path))
+        probe[1].write(b'{"op": "status"}\n')
+        answer = json.loads(await probe[0].read())
+        probe[1].close()
+        await server.stop()
+        return answer
+
+    path_in(tmp_path).parent.parent.mkdir(exist_ok=True)
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert runner.run(asyncio.wait_for(scenario(), 20))["ok"]
+    assert not caplog.records
