@@ -1,5 +1,5 @@
 """`python -m stack.cli` is `tapstack`."""
 
-from stack.cli.main import main
+from stack.cli.start import main
 
-main(prog_name="tapstack")
+main()

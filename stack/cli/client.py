@@ -120,6 +120,8 @@ def ping(
                     )
                 else:
                     click.echo(f"icmp_seq={answer['seq']} {answer.get('error', 'no answer')}")
+            if "done" not in answer:
+                click.echo(f"tapstack: {answer.get('error', 'the daemon went away')}", err=True)
         except KeyboardInterrupt:
             click.echo()
     lost = 100 * (sent - len(rtts)) / sent if sent else 0

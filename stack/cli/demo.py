@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -48,6 +49,8 @@ class Step:
 
 def run(size: int) -> int:
     """Everything, with `size` MiB each way; 0 when all of it went well."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # for a terminal or a pipe that is not UTF-8
     if os.environ.get(_MARK) != str(os.getpid()):
         _enter_namespace()
     with tempfile.TemporaryDirectory(prefix="tapstack-demo-") as folder:

@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 import click
 
 from stack.cli import client
-from stack.errors import StackError
+from stack.cli.start import INTERRUPTED
+from stack.errors import ConfigError, StackError
 
 
 def fail(message: str, code: int = 2) -> NoReturn:
@@ -30,7 +31,7 @@ def sentences() -> Iterator[None]:
     except StackError as error:
         fail(error.strerror or str(error))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def open_standard_streams() -> None:
@@ -107,6 +108,8 @@ def up(config: str | None, **options: Any) -> None:
 
         fault = {name: options.pop(name) for name in settings.FaultSettings.__struct_fields__}
         loaded = settings.load(config, {**options, "fault": fault})
+        if loaded.uplink and os.geteuid() != 0:  # a namespace of our own leads nowhere
+            raise ConfigError("uplink changes this machine's forwarding, which needs root: run it with sudo")
         private.become_root(sys.argv[1:])
         from stack.daemon import run  # noqa: PLC0415
 

@@ -36,13 +36,20 @@ class Pinger:
         self._waiting[seq] = raddr, answer
         try:
             if not self._host.host.ip.icmp.send_echo(self._endpoint, raddr, seq, data, driver.time()):
-                return {"error": "dropped on the way out"}
+                return {"error": "host unreachable" if self._is_silent(raddr) else "dropped on the way out"}
             driver.schedule()
             return await asyncio.wait_for(answer, timeout_s)
         except TimeoutError:
-            return {"error": "no answer"}
+            return {"error": "host unreachable" if self._is_silent(raddr) else "no answer"}
         finally:
             del self._waiting[seq]
+
+    def _is_silent(self, raddr: int) -> bool:
+        """Whether the next hop has not answered ARP.  Raises StackError where there is no way at all."""
+        ip = self._host.host.ip
+        path = ip.path(raddr)
+        hop = ip.neighbors.get(path.ifindex, path.next_hop)
+        return hop is not None and not hop.is_usable()
 
     def _settle(self, seq: int, result: dict[str, Any]) -> None:
         _, answer = self._waiting.get(seq, (0, None))

@@ -1,4 +1,5 @@
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -200,3 +201,39 @@ def test_status_does_not_wait_for_a_stopped_daemon(tmp_path, monkeypatch):
         2,
         "tapstack: the daemon on tapstack0 did not answer within 0.01 s: is it stopped?\n",
     )
+
+
+def test_ping_tells_why_nothing_was_sent(tmp_path):
+    with Fake(tmp_path / "c", b'{"ok": true}\n{"ok": false, "error": "no such place"}\n'):
+        result = invoke("ping", "--control", str(tmp_path / "c"), "127.0.0.1")
+    assert (result.exit_code, result.stderr) == (1, "tapstack: no such place\n")
+
+
+def test_uplink_without_root_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    result = invoke("up", "--uplink")
+    assert result.exit_code == 2
+    assert result.stderr == ("tapstack: uplink changes this machine's forwarding, which needs root: run it with sudo\n")
+
+
+def test_interrupt_while_importing_is_quiet():
+    program = (
+        "import os, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'stack.cli.client': os.kill(os.getpid(), signal.SIGINT)\n"
+        "from stack.cli.start import main\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_interrupt_of_a_command_is_quiet(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(client, "status", interrupted)
+    result = invoke("status")
+    assert (result.exit_code, result.output) == (130, "")
