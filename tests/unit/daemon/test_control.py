@@ -139,7 +139,7 @@ def test_other_users_are_turned_away(tmp_path):
 
 
 def test_second_daemon_on_the_same_socket_is_refused(tmp_path):
-    with listen(tmp_path), pytest.raises(AddressInUse, match="another tapstack daemon .* --control PATH"):
+    with listen(tmp_path), pytest.raises(AddressInUse, match=r"another tapstack daemon .* --control PATH"):
         listen(tmp_path)
 
 
