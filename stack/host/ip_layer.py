@@ -11,7 +11,7 @@ Endpoints whose event mask became non-zero are in `ready`; errors for TCP in `er
 from typing import Final
 
 from stack.config import IpConfig, Rng
-from stack.host.forwarder import Forwarder
+from stack.host.forwarder import MAX_UNDELIVERABLE, Forwarder
 from stack.host.icmp_layer import IcmpEcho, IcmpLayer
 from stack.host.ip_output import IpOutput
 from stack.host.loopback import LoopBurst
@@ -293,7 +293,7 @@ class IpLayer(IpOutput):
         packet = frame[ETH_HLEN:]
         if int.from_bytes(packet[12:16], "big") in self.local_addrs:
             super()._unresolved(frame)
-        else:
+        elif len(self._forwarder.undeliverable) < MAX_UNDELIVERABLE:
             self._forwarder.undeliverable.append(packet)
 
     def _changed(self) -> None:

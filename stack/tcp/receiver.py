@@ -88,13 +88,6 @@ class Receiver:
 
     # -- window
 
-    def free(self) -> int:
-        """Bytes that may still be taken in."""
-        used = self.queued
-        if self.ofo is not None:
-            used += self.ofo.size
-        return max(0, self.limit - used)
-
     def rcv_wnd(self) -> int:
         """The window as last announced, in bytes from rcv_nxt."""
         wnd = (self.rcv_adv - self.rcv_nxt) & MASK

@@ -70,7 +70,6 @@ class Scoreboard:
         "high_sacked",
         "lost_bytes",
         "newest",
-        "newly_acked_ranges",
         "records",
         "retrans_bytes",
         "sacked_bytes",
@@ -85,7 +84,6 @@ class Scoreboard:
         self.retrans_bytes = 0
         self.high_sacked = 0  # end of the highest SACKed record; meaningful while sacked_bytes
         self.newest: Record | None = None  # of what the last on_ack/on_sack delivered, the one sent last
-        self.newly_acked_ranges = 0
 
     def __len__(self) -> int:
         return len(self.records) - self.head

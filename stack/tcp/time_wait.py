@@ -16,7 +16,6 @@ from stack.wire.seq import HALF, MASK
 DROP: Final = 0
 ANSWER: Final = 1  # send the last ACK again
 REOPEN: Final = 2  # a SYN that may open a new connection
-RESET: Final = 3  # an ACK for something never sent cannot belong here
 
 QUIET_US: Final = 500_000  # between two answers to pure ACKs
 ISS_STEP: Final = 64_000 + 1  # RFC 9293 §3.10.7.4: the new ISS lies beyond the old SND.NXT

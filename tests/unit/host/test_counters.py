@@ -3,6 +3,7 @@
 import random
 
 from stack.config import SECOND, HostConfig, IpConfig
+from stack.host.forwarder import MAX_UNDELIVERABLE
 from stack.host.host import Host
 from stack.stats import Counter, DropReason
 from stack.wire.frame import Caps, FrameSink, TxFrame
@@ -44,3 +45,11 @@ def test_a_refused_open_and_a_reset_are_told_apart():
         assert counts[Counter.TCP_ATTEMPT_FAILS] == 1
         assert counts[Counter.TCP_ESTAB_RESETS] == 1
         assert counts[Counter.TCP_ABORTS_TIMEOUT] == 0
+
+
+def test_what_a_router_could_not_deliver_is_reported_within_a_bound():
+    host = Host(HostConfig(), random.Random(1))
+    foreign = bytes(14) + b"\x45" + bytes(11) + b"\x0a\x09\x09\x09" + b"\x0a\x00\x00\x63"  # from 10.9.9.9
+    for _ in range(10 * MAX_UNDELIVERABLE):
+        host.ip._unresolved(foreign)
+    assert len(host.ip._forwarder.undeliverable) == MAX_UNDELIVERABLE
