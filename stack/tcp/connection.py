@@ -19,7 +19,7 @@ from typing import Final
 
 from stack import errors
 from stack.config import NEVER, TcpConfig
-from stack.tcp import arrival, output
+from stack.tcp import arrival, output, persist, transmit
 from stack.tcp.events import CLOSED as EV_CLOSED
 from stack.tcp.events import READABLE, WRITABLE
 from stack.tcp.info import TcpInfo, snapshot
@@ -373,7 +373,7 @@ class Connection:
             self.ack_pending = True
             return OUTPUT
         if slot == PERSIST:
-            if self.snd.on_persist(now):
+            if persist.on_persist(self.snd, now):
                 self.probe_due = True
             return OUTPUT
         if slot == KEEPALIVE:
@@ -492,7 +492,7 @@ class Connection:
                     return True
             buffer = snd.buffer
             unsent = (snd.snd_nxt - snd.snd_una) & MASK != buffer.end - buffer.base
-            if (unsent or snd.board.lost_bytes or snd.fin_queued) and snd.next_range(now):
+            if (unsent or snd.board.lost_bytes or snd.fin_queued) and transmit.next_range(snd, now):
                 output.fill_data(self, frame, now)
                 return True
             if self.ack_pending:

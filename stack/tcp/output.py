@@ -7,6 +7,7 @@ Nearly every segment has the same layout, header and timestamps, and is packed i
 from typing import TYPE_CHECKING, Final
 
 from stack.config import NEVER, TcpConfig
+from stack.tcp import persist
 from stack.tcp.rtt import TS_TICK_US
 from stack.tcp.segment import ACK, FIN, PSH, RST, SYN, URG
 from stack.tcp.state import ESTABLISHED, SYN_SENT
@@ -153,7 +154,7 @@ def fill_ack(conn: "Connection", frame: TxFrame, now: int) -> None:
 
 
 def fill_data(conn: "Connection", frame: TxFrame, now: int) -> None:
-    """The range that Sender.next_range chose."""
+    """The range that transmit.next_range chose."""
     snd = conn.snd
     length = snd.out_len
     flags = ACK
@@ -188,7 +189,7 @@ def fill_data(conn: "Connection", frame: TxFrame, now: int) -> None:
 def fill_probe(conn: "Connection", frame: TxFrame, now: int) -> bool:
     """A zero-window probe, or a keep-alive when nothing waits; False when neither is wanted any more."""
     snd = conn.snd
-    if snd.take_probe():
+    if persist.take_probe(snd):
         fill_data(conn, frame, now)
         frame.note = "zero-window probe"
         return True

@@ -1,7 +1,8 @@
 """The sending half of a connection: SND.*, the send buffer, the scoreboard, RTT, recovery, cwnd.
 
-Theory of operation.  `on_ack` takes everything an acceptable ACK says; `next_range` is the one place
-that decides what is sent next and leaves its answer in `out_*`; `on_sent` books what went out.  The SYN
+Theory of operation.  `on_ack` takes everything an acceptable ACK says; `next_range` (transmit.py) is the one place
+that decides what is sent next and leaves its answer in `out_*`; `on_sent` books what went out.  Zero windows are the
+business of persist.py.  The SYN
 is the Connection's business: the Sender begins when it is acknowledged.  The FIN is the last sequence
 number of the stream (`fin_seq`) and lives in the scoreboard like data.
 
@@ -10,9 +11,8 @@ Invariants: snd_una <= snd_nxt <= snd_max (modulo 2^32); the scoreboard covers s
 outstanding, the retransmission or the persist timer runs.
 """
 
-from typing import Final
-
 from stack.config import NEVER, TcpConfig
+from stack.tcp import persist
 from stack.tcp import recovery as rec
 from stack.tcp.congestion.base import Controller, initial_window
 from stack.tcp.congestion.registry import controller as make_controller
@@ -25,8 +25,6 @@ from stack.tcp.send_buffer import SendBuffer
 from stack.tcp.timers import PERSIST, RETRANSMIT, USER, TimerTable
 from stack.wire.seq import HALF, MASK
 from stack.wire.tcp import parse_sack
-
-SUPER_SEGMENT_US: Final = 1_000  # a super-segment is at most what the path takes in 1 ms
 
 
 class Sender:
@@ -175,7 +173,7 @@ class Sender:
         if acked or sacked or (una == ack and self._is_duplicate(seg, same_window)):
             self._after_delivery(acked, fresh, sacked, prior, ts_rtt_us, now)
         elif self.probing and self.snd_wnd:
-            self._untake_probe()
+            persist.untake_probe(self)
         self._update_timers(bool(acked), now)
         return fin_acked
 
@@ -274,13 +272,6 @@ class Sender:
         if acked or sacked:
             controller.on_ack(s)
 
-    def _untake_probe(self) -> None:
-        """The window opened and the probe octet was not taken: send it again with what follows."""
-        self.probing = False
-        self.board.truncate(self.snd_una)
-        self.snd_nxt = self.snd_una
-        self.fin_seq = -1
-
     # -- timers
 
     def _update_timers(self, advanced: bool, now: int) -> None:
@@ -315,194 +306,14 @@ class Sender:
         delay = self.rtt.timeout_us()
         if not self.snd_wnd:
             # RFC 9293 §3.8.6 (SHLD-17, MUST-35): a window shrunk to nothing is probed by retransmissions
-            delay = min(delay, self._patience_us())
+            delay = min(delay, persist.patience_us(self))
         self.timers.arm(RETRANSMIT, now + delay)
-
-    def on_persist(self, now: int) -> bool:
-        """The persist timer fired: whether a probe shall go out (RFC 9293 §3.8.6.1, MUST-35..37)."""
-        if self.snd_una != self.snd_nxt and not self.probing:
-            return False
-        if not self.probing and not self.unsent() and not self._fin_waits():
-            return False
-        self.persist_backoff += 1
-        self._arm_persist(now)
-        return True
-
-    def _arm_persist(self, now: int) -> None:
-        # (SHLD-29, SHLD-30): first after one RTO, then exponentially
-        delay = min(self.rtt.rto_us << min(self.persist_backoff, 16), self.config.rto_max_us, self._patience_us())
-        self.timers.arm(PERSIST, now + delay)
-
-    def _patience_us(self) -> int:
-        """The longest pause between probes of a closed window: a peer that answers each of them must be heard before
-        the user timeout runs out (RFC 9293 §3.8.6.1, MUST-37).
-        """
-        return max(self.config.user_timeout_us // 2, 1)
 
     # -- sending
 
-    def _fin_waits(self) -> bool:
+    def fin_waits(self) -> bool:
+        """The FIN is wanted and was not sent yet."""
         return self.fin_queued and self.fin_seq < 0
-
-    def max_segment(self) -> int:
-        """Payload of the largest (super-)segment to hand to the device now."""
-        mss = self.eff_snd_mss
-        if self.max_gso < 2 * mss or self.snd_up >= 0:
-            return mss
-        controller = self.controller
-        assert controller is not None
-        cwnd = controller.cwnd
-        limit = min(self.max_gso, max(4 * mss, cwnd // 2))
-        srtt_us = self.rtt.srtt_us
-        if srtt_us > SUPER_SEGMENT_US:
-            limit = min(limit, max(2 * mss, cwnd * SUPER_SEGMENT_US // srtt_us))
-        return limit - limit % mss
-
-    def next_range(self, now: int) -> bool:
-        """Decide what to send next; the answer is in out_seq, out_len, out_fin, out_record, out_probe."""
-        board, controller = self.board, self.controller
-        if controller is None:
-            return False
-        self.out_probe = False
-        self.out_record = None
-        self.out_fin = False
-        in_flight = self.in_flight()
-        budget = self.recovery.quota if self.recovery.phase == rec.RECOVERY else controller.cwnd - in_flight
-        if board.lost_bytes > board.retrans_bytes:
-            if self._next_lost(budget, in_flight):
-                return True
-            if board.lost_bytes > board.retrans_bytes:
-                return False  # a repair waits for the window: nothing new before it
-        if self._next_new(budget, now):
-            return True
-        return (
-            self.recovery.phase == rec.RECOVERY
-            and self.recovery.sack
-            and budget >= self.eff_snd_mss
-            and self._next_rescue()
-        )
-
-    def _next_rescue(self) -> bool:
-        """RFC 6675 §4 NextSeg() rules 3 and 4 (6675-2): a hole not lost yet, once per episode the last segment."""
-        board, recovery = self.board, self.recovery
-        mss = self.eff_snd_mss
-        r = recovery.first_hole(board)
-        if r is None:
-            r = board.last()
-            if recovery.rescued or r is None or r.mark:
-                return False
-            recovery.rescued = True
-            if (r.end - r.seq) & MASK > mss:
-                r = board.split(board.index_of(r), (r.end - mss) & MASK)
-        board.mark_lost(r)
-        return self._next_lost(mss, self.in_flight())
-
-    def _next_lost(self, budget: int, in_flight: int) -> bool:
-        """RFC 6675 §4 NextSeg() rule 1: the oldest lost range."""
-        board = self.board
-        r = board.next_lost()
-        if r is None:
-            return False
-        # RFC 9293 §3.8.6 (MUST-34, SHLD-16): into a shrunken window only the first segment, as a probe
-        if ((r.seq - self.snd_una) & MASK) >= max(self.snd_wnd, 1):
-            return False
-        length = (r.end - r.seq) & MASK
-        limit = self.max_segment()
-        mss = self.eff_snd_mss
-        room = max(budget, mss) if in_flight == 0 else budget
-        if room < min(length, mss):
-            return False
-        limit = min(limit, max(mss, room - room % mss))
-        fin = 1 if r.fin else 0
-        if length - fin > limit:
-            board.split(board.index_of(r), (r.seq + limit) & MASK)
-            length, fin = limit, 0
-        self.out_record = r
-        self.out_seq = r.seq
-        self.out_len = length - fin
-        self.out_fin = bool(fin)
-        return True
-
-    def _next_new(self, budget: int, now: int) -> bool:
-        """New data within window and cwnd: Nagle, silly-window avoidance, the FIN."""
-        unsent = self.unsent()
-        fin_waits = self._fin_waits()
-        if self.probing or not (unsent or fin_waits):
-            return False
-        mss = self.eff_snd_mss
-        outstanding = (self.snd_nxt - self.snd_una) & MASK
-        usable = self.snd_wnd - outstanding
-        if usable <= 0:
-            if not outstanding and self.timers.at[PERSIST] == NEVER:
-                self._arm_persist(now)
-            return False
-        if budget < min(mss, max(unsent, 1)):
-            return False
-        limit = self.max_segment()
-        n = min(unsent, usable, budget, limit)
-        if n < unsent:
-            # not the end of the data: whole segments only
-            if n >= mss:
-                n -= n % mss
-                if n < limit and outstanding and self._defer(n, limit):
-                    return False
-            elif not self._worth_sending(n, outstanding, now):
-                return False
-        elif not self._may_send_tail(n, outstanding, fin_waits):
-            n -= n % mss
-            if not n:
-                return False
-        self.out_seq = self.snd_nxt
-        self.out_len = n
-        # the FIN needs a sequence number in the window, too
-        self.out_fin = fin_waits and n == unsent and n < usable
-        return n > 0 or self.out_fin
-
-    def _defer(self, n: int, limit: int) -> bool:
-        """Whether to wait for more ACKs, so that super-segments stay large (they cost the same whatever
-        their size).  ACKs are on their way, and not all of a small window is waited for.
-        """
-        if self.recovery.phase != rec.OPEN:
-            return False
-        return n < min(limit // 2, self.max_snd_wnd // 4)
-
-    def _worth_sending(self, n: int, outstanding: int, now: int) -> bool:
-        """RFC 9293 §3.8.6.2.1 (MUST-38): less than a segment only for half of the largest window seen."""
-        if n * 2 >= self.max_snd_wnd > 0:
-            return True
-        if not outstanding and self.timers.at[PERSIST] == NEVER:
-            self._arm_persist(now)
-        return False
-
-    def _may_send_tail(self, n: int, outstanding: int, fin_waits: bool) -> bool:
-        """RFC 9293 §3.7.4 (SHLD-7, MUST-17), Nagle: a short last segment waits while data is outstanding."""
-        return n % self.eff_snd_mss == 0 or self.nodelay or not outstanding or fin_waits or self.snd_up >= 0
-
-    def take_probe(self) -> bool:
-        """Choose the octet of a zero-window probe (MUST-36) as the next range."""
-        self.out_record = None
-        self.out_fin = False
-        self.out_probe = True
-        self.out_seq = self.snd_una
-        if self.probing:
-            r = self.board.first()
-            self.out_record = r
-            self.out_fin = r is not None and r.fin
-            self.out_len = 0 if self.out_fin else 1
-            return r is not None
-        if self.unsent():
-            self.out_len = 1
-        elif self._fin_waits():
-            self.out_len = 0
-            self.out_fin = True
-        else:
-            return False
-        if self.snd_wnd > 0:
-            # silly-window override (RFC 9293 §3.8.6.2.1): the timer sends what the window takes; it is no probe, and
-            # the retransmission timer watches it
-            self.out_len = min(self.unsent(), self.snd_wnd, self.eff_snd_mss)
-            self.out_probe = False
-        return True
 
     def on_sent(self, now: int) -> None:
         """The range in out_* went out."""
