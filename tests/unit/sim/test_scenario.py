@@ -1,0 +1,175 @@
+"""Scenario files: read with units, written so that they read back equal, refused with file, line and key."""
+
+from pathlib import Path
+
+import pytest
+
+from stack.config import MS, SECOND
+from stack.errors import ConfigError
+from stack.sim import units
+from stack.sim.scenario import BurstLoss, Scenario, ScenarioError, Way, changed
+from stack.sim.scenario_toml import load, loads, to_toml
+
+TEXT = """\
+name = "two"
+seed = 7
+duration = "60s"
+[tcp]
+rto_min_us = "200ms"
+[[host]]
+name = "a"
+[[host]]
+name = "b"
+tcp = { congestion = "newreno", sack = false}
+[[link]]
+between = ["a",
+ "b"]
+rate = "100Mbit/s"
+queue="64KiB"
+loss = "1%"
+backward = { loss = 0.0, burst_loss={p=0.1,r=0.5} }
+[link.forward]
+delay = "20ms"
+[[event]]
+at = "2s"
+link = ["a","b"]
+set = {loss = 0.5}
+[[flow]]
+name = "x"
+from="a"
+to="b"
+bytes="1MiB"
+"""
+
+
+def test_units_become_numbers() -> None:
+    scenario = loads(TEXT)
+    assert (scenario.duration_us, scenario.tcp) == (60 * SECOND, {"rto_min_us": 200 * MS})
+    (link,) = scenario.links
+    assert (link.rate, link.queue, link.loss, link.between) == (12_500_000, 65_536, 0.01, ("a", "b"))
+    assert scenario.flows[0].bytes == 1 << 20
+
+
+def test_a_direction_overrides_what_is_said_for_both() -> None:
+    link = loads(TEXT).links[0]
+    assert (link.way("forward").loss, link.way("forward").delay_us) == (0.01, 20 * MS)
+    assert (link.way("backward").loss, link.way("backward").delay_us) == (0.0, None)
+    assert link.way("backward").burst_loss == BurstLoss(p=0.1, r=0.5)
+    assert changed(Way(loss=0.5, rate=9), Way(loss=0.1)) == Way(loss=0.1, rate=9)
+
+
+def test_settings_of_tcp_add_up() -> None:
+    scenario = loads(TEXT + 'tcp = { sack = true }\nserver_tcp = { nodelay = true, recv_buffer = "8KiB" }\n')
+    client, server = (end(scenario.flows[0]) for end in (scenario.client_config, scenario.server_config))
+    assert (client.sack, client.nodelay, client.congestion, client.rto_min_us) == (True, False, "cubic", 200 * MS)
+    assert (server.sack, server.nodelay, server.congestion) == (False, True, "newreno")
+    assert server.recv_buffer == 8192
+
+
+def test_a_scenario_is_written_so_that_it_reads_back_equal() -> None:
+    scenario = loads(TEXT)
+    assert loads(to_toml(scenario)) == scenario
+    odd = 'a "name" with \\ and \x07 \u00e9'
+    assert loads(to_toml(scenario).replace('name = "two"', to_toml(Scenario(name=odd)).splitlines()[0])).name == odd
+
+
+WRONG = [
+    ('rate = "100Mbit/s"', "rate = 0", 14, "link[0].rate"),
+    ('rate = "100Mbit/s"', 'rate = "100 Mb"', 14, "link[0].rate"),
+    ('rate = "100Mbit/s"', 'discipline = "codel"', 14, "link[0].discipline"),
+    ('rate = "100Mbit/s"', 'discipline = "fifo"', 14, "link[0].discipline"),
+    ('rate = "100Mbit/s"', "mtu = 20", 14, "link[0].mtu"),
+    ("20ms", "20mss", 19, "link[0].forward.delay"),
+    ("20ms", "2h", 19, "link[0].forward.delay"),
+    ("sack", "sick", 10, "host[1].tcp.sick"),
+    ("sack = false", "sack = 1", 10, "host[1].tcp.sack"),
+    ("sack = false", "ttl = 256", 10, "host[1].tcp.ttl"),
+    ('"newreno"', '"foo"', 10, "host[1].tcp.congestion"),
+    ('to="b"', 'to="c"', 27, "flow[0].to"),
+    ('to="b"', 'to="a"', 27, "flow[0].to"),
+    ('bytes="1MiB"', "bytez=3", 28, "flow[0].bytez"),
+    ('bytes="1MiB"', "start=3", 24, "flow[0]"),
+    ('bytes="1MiB"', 'bytes=5\nfor="1s"', 24, "flow[0]"),
+    ('bytes="1MiB"', 'bytes=5\nstart="1h"', 29, "flow[0].start"),
+    ("set = {loss = 0.5}", "set = {loss = 1.5}", 23, "event[0].set.loss"),
+    ("set = {loss = 0.5}", "down = true\nup = true", 20, "event[0]"),
+    ("set = {loss = 0.5}", "abort = true", 20, "event[0]"),
+    ('link = ["a","b"]', 'link = ["a","z"]', 22, "event[0].link"),
+    ('link = ["a","b"]\nset = {loss = 0.5}', 'flow = "y"\nabort = true', 22, "event[0].flow"),
+    ('at = "2s"', 'at = "2min"', 21, "event[0].at"),
+    ("p=0.1", 'p="x"', 17, "link[0].backward.burst_loss.p"),
+    ("200ms", "500s", 5, "tcp.rto_min_us"),
+    ("seed = 7", 'seed = "a"', 2, "seed"),
+    ("seed = 7", "seed = -1", 2, "seed"),
+    ("seed = 7", "seed = ", 2, "TOML"),
+    ("seed = 7", "seed = '''\n", 30, "TOML"),
+    ('between = ["a",\n "b"]', 'between = ["a"]', 12, "link[0].between"),
+    ('between = ["a",\n "b"]', 'between = ["a", "c"]', 12, "link[0].between"),
+    ('name = "b"', 'name = "a"', 9, "host[1].name"),
+    ('name = "b"', 'name = "a b"', 9, "host[1].name"),
+    ('[[link]]\nbetween = ["a",', '[[host]]\nname = "c"\n[[link]]\nbetween = ["a",', 12, "c has no link"),
+    ('duration = "60s"', "duration = 0", 3, "duration"),
+    ('duration = "60s"', "duration = 1.5", 3, "duration"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "line", "key"), WRONG)
+def test_an_error_names_file_line_and_key(old: str, new: str, line: int, key: str, tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    assert TEXT.count(old) == 1 or old in {"sack", "200ms"}
+    file.write_text(TEXT.replace(old, new, 1))
+    with pytest.raises(ScenarioError) as failure:
+        load(file)
+    error = failure.value
+    assert isinstance(error, ConfigError)
+    assert error.strerror is not None
+    assert error.strerror.startswith(f"{file}:{line}: ")
+    assert key in error.strerror
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match=r"none\.toml: no such file"):
+        load(tmp_path / "none.toml")
+    (tmp_path / "latin.toml").write_bytes(b'name = "\xe9"')
+    with pytest.raises(ScenarioError, match="UTF-8"):
+        load(tmp_path / "latin.toml")
+    with pytest.raises(ScenarioError, match="hosts"):
+        loads("")
+
+
+@pytest.mark.parametrize(
+    ("reader", "text", "number"),
+    [
+        (units.duration, "1.5s", 1_500_000),
+        (units.duration, "2min", 120_000_000),
+        (units.duration, 17, 17),
+        (units.rate, "1kbit/s", 125),
+        (units.rate, "1.2MB/s", 1_200_000),
+        (units.size, "64KiB", 65_536),
+        (units.size, "0", None),
+        (units.queue, "100p", "100p"),
+        (units.queue, "0p", None),
+        (units.fraction, "2.5%", 0.025),
+        (units.fraction, True, None),
+        (units.fraction, float("nan"), None),
+        (units.duration, 1.5, None),
+        (units.duration, True, None),
+        (units.duration, "-1s", None),
+        (units.duration, "0.0000001s", None),
+        (units.rate, "1bit/s", None),
+        (units.size, "99999999GiB", None),
+    ],
+)
+def test_units(reader, text, number) -> None:
+    if number is None:
+        with pytest.raises(ValueError, match=str(text)):
+            reader(text)
+    else:
+        assert reader(text) == number
+
+
+@pytest.mark.parametrize("number", [0, 1, 999, 1_000, 60_000_000, 1 << 20, 12_500_000])
+def test_numbers_are_written_so_that_they_read_back_equal(number: int) -> None:
+    assert units.duration(units.format_duration(number)) == number
+    assert units.rate(units.format_rate(number)) == number
+    assert units.size(units.format_size(number)) == number
