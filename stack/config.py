@@ -28,7 +28,8 @@ class Rng(Protocol):
 class TcpConfig:
     """Per-host defaults of TCP; `Host.connect` and `Host.listen` take a changed copy per connection."""
 
-    congestion: str = "cubic"
+    # a name of tcp/congestion/registry.py, or a subclass of tcp.congestion.base.Controller
+    congestion: object = "cubic"
     nodelay: bool = False
     sack: bool = True
     timestamps: bool = True
@@ -63,6 +64,8 @@ class TcpConfig:
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot work."""
         _check_ranges(self, _TCP_RANGES)
+        if not isinstance(self.congestion, str | type):
+            raise ConfigError(f"congestion {self.congestion!r}: use the name of an algorithm or a Controller class")
         if self.rto_min_us > self.rto_max_us:
             raise ConfigError("rto_min_us must be at most rto_max_us")
 

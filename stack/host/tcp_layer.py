@@ -78,7 +78,7 @@ class TcpLayer:
     )
 
     def __init__(self, config: HostConfig, rng: Rng, stats: Stats, ip: IpLayer, now: int) -> None:
-        registry.check(config.tcp.congestion)
+        registry.algorithm(config.tcp.congestion)
         self._config = config
         self._stats = stats
         self._ip = ip
@@ -146,7 +146,7 @@ class TcpLayer:
         if config is None:
             return self._config.tcp
         config.validate()
-        registry.check(config.congestion)
+        registry.algorithm(config.congestion)
         return config
 
     def _listening(self, laddr: int, port: int) -> bool:

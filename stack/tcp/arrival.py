@@ -115,14 +115,14 @@ def established(conn: "Connection", seg: Segment, now: int) -> None:
     """Our SYN is acknowledged."""
     snd = conn.snd
     sampled = not conn.syn_tries and conn.opened_at
+    if sampled and not conn.syn_lost:
+        snd.rtt.on_sample(now - conn.opened_at)
     snd.start(now, conn.effective_mss(), conn.sack_ok, conn.syn_lost)
     snd.max_gso = conn.max_gso
     # the window of a SYN is not scaled (7323-2.2)
     snd.snd_wnd = seg.wnd if seg.flags & SYN else seg.wnd << snd.snd_wscale
     snd.max_snd_wnd = snd.snd_wnd
     snd.snd_wl1, snd.snd_wl2 = seg.seq, seg.ack
-    if sampled and not conn.syn_lost:
-        snd.rtt.on_sample(now - conn.opened_at)
     conn.syn_due = False
     conn.timers.cancel_all()
     conn.events |= CONNECTED

@@ -1,9 +1,16 @@
 """How much was delivered, how fast, and whether cwnd was what held the sender back.
 
-Theory of operation.  The connection's totals are written into each record when it is sent; when it is
-delivered, the difference over the time is a delivery rate (draft-cheng-iccrg-delivery-rate-estimation).  A round is
-the time until everything outstanding at its start is acknowledged; the most that was in flight in this round and the
-last says whether the window was used (RFC 7661 §4.1).
+Theory of operation (draft-ietf-ccwg-bbr §4.1).  The connection's totals are written into each record whenever it is
+sent, for the first time or again.  When it is delivered, what was delivered since then, over the longer of the time
+that it took to send it and the time that it took to acknowledge it, is a delivery rate; of all the records that one ACK
+delivers, the one sent last counts.  A sample over less than the smallest round trip is of an ACK for an earlier copy of
+a retransmitted range, and is no sample.
+
+Where the application had nothing to send although cwnd had room, a bubble travels through the path: until all that was
+in flight then is delivered (`app_limited_until`), what is sent is marked, and its rate says nothing of the path.
+
+A round is the time until everything outstanding at its start is acknowledged; the most that was in flight in this round
+and the last says whether the window was used (RFC 7661 §4.1).
 """
 
 from stack.tcp.congestion.base import AckSample, Controller
@@ -15,13 +22,20 @@ from stack.wire.seq import HALF, MASK
 class Delivery:
     """Totals of one connection; bytes and microseconds."""
 
-    __slots__ = ("_round_max", "_round_prev", "_round_seq", "at", "first_sent_at", "sample", "total")
+    # fmt: off
+    __slots__ = (
+        "_round_max", "_round_prev", "_round_seq", "app_limited_until", "at", "first_sent_at", "rounds", "sample",
+        "total",
+    )
+    # fmt: on
 
     def __init__(self) -> None:
         self.total = 0
         self.at = 0  # when `total` last grew
         self.first_sent_at = 0  # when the newest range delivered was sent
         self.sample: AckSample | None = None  # made with the first ACK
+        self.app_limited_until = 0  # `total` past which the bubble is gone, 0: no bubble
+        self.rounds = 0
         self._round_seq = 0
         self._round_max = 0
         self._round_prev = 0
@@ -31,18 +45,22 @@ class Delivery:
         self.at = self.first_sent_at = now
         self._round_seq = snd_una
 
-    def on_sent(self, record: Record, now: int, was_idle: bool) -> None:
-        """`record` goes out for the first time; `was_idle`: nothing was outstanding."""
-        if was_idle:
+    def on_sent(self, record: Record, now: int, nbytes: int, in_flight: int, lost_total: int) -> None:
+        """`record`, of which `nbytes` went out, was sent for the first time or again; `in_flight` includes it."""
+        if in_flight == nbytes:  # nothing else is on its way: the clock starts now
             self.first_sent_at = self.at = now
         record.delivered = self.total
         record.delivered_at = self.at
         record.first_sent_at = self.first_sent_at
-
-    def on_in_flight(self, in_flight: int) -> None:
-        """So much is in flight after a transmission."""
+        record.tx_in_flight = in_flight
+        record.lost_before = lost_total
+        record.app_limited = self.app_limited_until != 0
         if in_flight > self._round_max:
             self._round_max = in_flight
+
+    def on_app_limited(self, in_flight: int) -> None:
+        """Nothing waits to be sent, and the window has room."""
+        self.app_limited_until = max(self.total + in_flight, 1)
 
     def on_delivered(self, nbytes: int, now: int) -> None:
         """An ACK says that `nbytes` more arrived."""
@@ -50,7 +68,14 @@ class Delivery:
         self.at = now
 
     def sample_for(
-        self, now: int, newest: Record | None, rtt: RttEstimator, in_flight: int, snd_una: int, snd_nxt: int
+        self,
+        now: int,
+        newest: Record | None,
+        rtt: RttEstimator,
+        in_flight: int,
+        lost_total: int,
+        snd_una: int,
+        snd_nxt: int,
     ) -> AckSample:
         """The part of the sample for the Controller that comes from the totals."""
         s = self.sample
@@ -58,6 +83,7 @@ class Delivery:
             s = self.sample = AckSample()
         s.now = now
         s.delivered = self.total
+        s.lost_total = lost_total
         s.srtt_us = rtt.srtt_us
         s.min_rtt_us = rtt.min_rtt_us
         s.in_flight = in_flight
@@ -65,17 +91,30 @@ class Delivery:
         if ((snd_una - self._round_seq) & MASK) < HALF:
             self._round_seq = snd_nxt
             self._round_prev, self._round_max = self._round_max, in_flight
+            self.rounds += 1
             s.round_start = True
-        s.delivery_rate = 0
-        if newest is not None and newest.delivered_at:
-            interval = now - newest.delivered_at
-            sending = newest.sent_at - newest.first_sent_at
-            if sending > interval:
-                interval = sending
-            if interval > 0:
-                s.delivery_rate = (self.total - newest.delivered) * 1_000_000 // interval
-            self.first_sent_at = newest.sent_at
+        s.round_count = self.rounds
+        s.delivery_rate = s.interval_us = 0
+        if newest is not None and newest.delivered_at >= 0:
+            self._rate(s, newest)
+        if self.app_limited_until and self.total > self.app_limited_until:
+            self.app_limited_until = 0
         return s
+
+    def _rate(self, s: AckSample, newest: Record) -> None:
+        """The rate sample of the newest range delivered."""
+        self.first_sent_at = newest.sent_at
+        s.prior_delivered = newest.delivered
+        s.tx_in_flight = newest.tx_in_flight
+        s.lost_since = s.lost_total - newest.lost_before
+        s.rate_app_limited = newest.app_limited
+        interval = self.at - newest.delivered_at
+        sending = newest.sent_at - newest.first_sent_at
+        if sending > interval:
+            interval = sending
+        if interval >= s.min_rtt_us and interval > 0:
+            s.interval_us = interval
+            s.delivery_rate = (self.total - newest.delivered) * 1_000_000 // interval
 
     def app_limited(self, controller: Controller) -> bool:
         """The window was not what limited the sender.  RFC 7661 §4.1: in slow start half of cwnd in use counts as

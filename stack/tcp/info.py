@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stack.config import NEVER
+from stack.tcp.congestion.registry import algorithm
 from stack.tcp.recovery import PHASES
 from stack.tcp.state import NAMES
 from stack.tcp.timers import NAMES as TIMER_NAMES
@@ -31,6 +32,7 @@ class TcpInfo:
     ssthresh: int
     pacing_rate: int
     congestion: str
+    congestion_state: dict[str, int | str]  # what the algorithm tells of itself
     phase: str
     srtt_us: int
     rttvar_us: int
@@ -69,7 +71,8 @@ def snapshot(conn: "Connection") -> TcpInfo:
         cwnd=controller.cwnd if controller else 0,
         ssthresh=controller.ssthresh if controller else 0,
         pacing_rate=controller.pacing_rate if controller else 0,
-        congestion=controller.name if controller else conn.config.congestion,
+        congestion=controller.name if controller else algorithm(conn.config.congestion).name,
+        congestion_state=controller.describe() if controller else {},
         phase=PHASES[snd.recovery.phase],
         srtt_us=snd.rtt.srtt_us,
         rttvar_us=snd.rtt.rttvar_us,

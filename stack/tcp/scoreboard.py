@@ -41,10 +41,12 @@ class Record:
         "end",
         "fin",
         "first_sent_at",
+        "lost_before",
         "mark",
         "sent_at",
         "seq",
         "transmissions",
+        "tx_in_flight",
     )
 
     def __init__(self, seq: int, end: int, sent_at: int) -> None:
@@ -54,10 +56,12 @@ class Record:
         self.transmissions = 1
         self.mark = 0
         self.fin = False  # the last sequence number is the FIN
-        # the connection's totals when this was sent, for the delivery rate
+        # the connection's totals when this was sent last, for the delivery rate (see delivery.py)
         self.delivered = 0
-        self.delivered_at = 0
+        self.delivered_at = -1  # no rate sample can be made of it
         self.first_sent_at = 0
+        self.tx_in_flight = 0
+        self.lost_before = 0
         self.app_limited = False
 
 
@@ -69,6 +73,8 @@ class Scoreboard:
         "head",
         "high_sacked",
         "lost_bytes",
+        "lost_log",
+        "lost_total",
         "newest",
         "records",
         "retrans_bytes",
@@ -82,6 +88,9 @@ class Scoreboard:
         self.sacked_bytes = 0
         self.lost_bytes = 0
         self.retrans_bytes = 0
+        self.lost_total = 0  # all bytes ever marked lost, each time they were
+        # (bytes, tx_in_flight, lost since it was sent, app_limited) of ranges newly lost, where the controller asks
+        self.lost_log: list[tuple[int, int, int, bool]] | None = None
         self.high_sacked = 0  # end of the highest SACKed record; meaningful while sacked_bytes
         self.newest: Record | None = None  # of what the last on_ack/on_sack delivered, the one sent last
 
@@ -195,6 +204,8 @@ class Scoreboard:
         tail.delivered = r.delivered
         tail.delivered_at = r.delivered_at
         tail.first_sent_at = r.first_sent_at
+        tail.tx_in_flight = r.tx_in_flight
+        tail.lost_before = r.lost_before
         tail.app_limited = r.app_limited
         r.end = at
         r.fin = False
@@ -283,6 +294,9 @@ class Scoreboard:
         else:
             self.lost_bytes += length
         r.mark = LOST
+        self.lost_total += length
+        if self.lost_log is not None:
+            self.lost_log.append((length, r.tx_in_flight, self.lost_total - r.lost_before, r.app_limited))
         if self._lost is None:
             self._lost = deque()
         self._lost.append(r)

@@ -15,7 +15,7 @@ from stack.config import NEVER, TcpConfig
 from stack.tcp import persist
 from stack.tcp import recovery as rec
 from stack.tcp.congestion.base import Controller, initial_window
-from stack.tcp.congestion.registry import controller as make_controller
+from stack.tcp.congestion.registry import algorithm
 from stack.tcp.delivery import Delivery
 from stack.tcp.recovery import Recovery
 from stack.tcp.rtt import TS_TICK_US, RttEstimator
@@ -87,11 +87,14 @@ class Sender:
         self.recovery.recovery_point = self.snd_una
         # RFC 6928 §2 (6928-1): a lost SYN or SYN-ACK means an initial window of one segment
         window = mss if syn_lost else initial_window(mss, self.config.initial_window_segs)
-        self.controller = make_controller(self.config.congestion, mss, window)
+        self.controller = algorithm(self.config.congestion)(mss, window)
+        if self.controller.wants_lost_ranges:
+            self.board.lost_log = []
         self.delivery.start(now, self.snd_una)
         self.last_sent_at = now
         if syn_lost:
             self.rtt.after_syn_loss()
+        self.controller.on_start(now, self.rtt.srtt_us, self.iss)
 
     def set_mss(self, mss: int) -> None:
         """The segment size changed; what was cut larger is cut again when it is sent again."""
@@ -228,15 +231,34 @@ class Sender:
         lost = 0
         # in order with nothing missing needs no look at losses
         if recovery.phase != rec.OPEN or sacked or recovery.dupacks or not acked or board.sacked_bytes:
+            self._check_app_limited(controller)
             lost, delivered = recovery.on_ack(
                 board, controller, self.eff_snd_mss, self.snd_una, self.snd_nxt, acked, sacked, delivered, prior, now
             )
+            if board.lost_log:
+                self._tell_lost(controller, now)
         self.delivery.on_delivered(delivered, now)
-        self._feed_controller(acked, sacked, lost, rtt_us, prior, now)
+        self._feed_controller(acked, sacked, delivered, lost, rtt_us, prior, now)
         if recovery.phase == rec.RECOVERY:
             recovery.update_quota(
                 delivered, self.in_flight(), controller.ssthresh, self.eff_snd_mss, acked > 0 and not lost
             )
+
+    def _tell_lost(self, controller: Controller, now: int) -> None:
+        """Give the controller what the scoreboard logged."""
+        log = self.board.lost_log
+        if log:
+            for nbytes, tx_in_flight, lost_since, app_limited in log:
+                controller.on_range_lost(now, nbytes, tx_in_flight, lost_since, app_limited)
+            log.clear()
+
+    def _check_app_limited(self, controller: Controller) -> None:
+        """Before something is written or sent again: whether the path had to wait for the application."""
+        board = self.board
+        if not self.unsent() and board.lost_bytes <= board.retrans_bytes:
+            in_flight = self.in_flight()
+            if in_flight < controller.cwnd:
+                self.delivery.on_app_limited(in_flight)
 
     def _take_rtt(self, ts_rtt_us: int, now: int) -> int:
         """The round-trip time of the newest range this ACK delivered, -1 for none (Karn, MUST-18)."""
@@ -259,12 +281,16 @@ class Sender:
                 self.rtt.min_rtt_us = max(rtt_us, 1)
         return rtt_us
 
-    def _feed_controller(self, acked: int, sacked: int, lost: int, rtt_us: int, prior: int, now: int) -> None:
-        controller = self.controller
+    def _feed_controller(
+        self, acked: int, sacked: int, delivered: int, lost: int, rtt_us: int, prior: int, now: int
+    ) -> None:
+        controller, board = self.controller, self.board
         if controller is None:
             return
-        s = self.delivery.sample_for(now, self.board.newest, self.rtt, self.in_flight(), self.snd_una, self.snd_nxt)
-        s.acked, s.sacked, s.lost = acked, sacked, lost
+        s = self.delivery.sample_for(
+            now, board.newest, self.rtt, self.in_flight(), board.lost_total, self.snd_una, self.snd_nxt
+        )
+        s.acked, s.sacked, s.newly_delivered, s.lost = acked, sacked, delivered, lost
         s.rtt_us = rtt_us
         s.prior_in_flight = prior
         s.in_recovery = self.recovery.phase == rec.RECOVERY
@@ -294,6 +320,7 @@ class Sender:
         board, recovery, controller = self.board, self.recovery, self.controller
         if self.snd_una == self.snd_nxt or controller is None:
             return
+        self._check_app_limited(controller)
         board.forget_if_reneged()
         in_flight = self.in_flight()
         again = self.timeouts > 0
@@ -301,6 +328,7 @@ class Sender:
         recovery.enter_loss(self.snd_nxt)
         if self.snd_wnd or not self.probing:
             controller.on_rto(now, in_flight, not again)
+        self._tell_lost(controller, now)
         self.timeouts += 1
         self.rtt.on_timeout()
         delay = self.rtt.timeout_us()
@@ -320,40 +348,49 @@ class Sender:
         length = self.out_len + self.out_fin
         timers = self.timers
         record = self.out_record
+        again = record is not None
         if record is not None:
             self.board.retransmitted(record, now)
             self.total_retrans += 1
         else:
-            was_idle = self.snd_una == self.snd_nxt
-            if was_idle:
+            if self.snd_una == self.snd_nxt:
                 timers.arm(USER, now + self.config.user_timeout_us)
             record = self.board.append(self.snd_nxt, (self.snd_nxt + length) & MASK, now)
             record.fin = self.out_fin
-            self.delivery.on_sent(record, now, was_idle)
             if self.out_fin:
                 self.fin_seq = (self.snd_nxt + self.out_len) & MASK
             self.snd_nxt = (self.snd_nxt + length) & MASK
             if ((self.snd_max - self.snd_nxt) & MASK) >= HALF:
                 self.snd_max = self.snd_nxt
+        in_flight = self.in_flight()
+        delivery = self.delivery
+        delivery.on_sent(record, now, length, in_flight, self.board.lost_total)
         self.last_sent_at = now
         if self.out_probe:
             self.probing = True
             return
         if self.recovery.phase == rec.RECOVERY:
             self.recovery.on_sent(length)
-        self.delivery.on_in_flight(self.in_flight())
+        if not again and self.controller is not None:
+            self.controller.on_sent(now, length, in_flight, record.app_limited)
         if timers.at[RETRANSMIT] == NEVER:
             timers.arm(RETRANSMIT, now + self.rtt.timeout_us())  # RFC 6298 §5.1
 
     def resend_all(self) -> None:
         """Everything outstanding was too large for the path: send it again, cwnd untouched (RFC 1191 §6.5)."""
-        self.board.mark_all_lost()
+        board = self.board
+        board.lost_total -= board.mark_all_lost()
+        if board.lost_log:
+            board.lost_log.clear()
         self.recovery.enter_loss(self.snd_nxt)
 
     def before_send(self, now: int) -> None:
         """RFC 5681 §4.1 (5681-4.1): restart the window after an idle time of more than an RTO."""
         controller = self.controller
-        if controller is None or self.snd_una != self.snd_nxt:
+        if controller is None:
+            return
+        self._check_app_limited(controller)
+        if self.snd_una != self.snd_nxt:
             return
         idle = now - self.last_sent_at
         if idle > self.rtt.rto_us:

@@ -43,7 +43,8 @@ def next_range(snd: "Sender", now: int) -> bool:
     snd.out_record = None
     snd.out_fin = False
     in_flight = snd.in_flight()
-    budget = snd.recovery.quota if snd.recovery.phase == rec.RECOVERY else controller.cwnd - in_flight
+    by_prr = snd.recovery.phase == rec.RECOVERY and controller.uses_prr
+    budget = snd.recovery.quota if by_prr else controller.cwnd - in_flight
     if board.lost_bytes > board.retrans_bytes:
         if _next_lost(snd, budget, in_flight):
             return True

@@ -1,13 +1,34 @@
 """What a congestion control algorithm is: it owns cwnd, ssthresh and pacing_rate, fed by arguments.
 
-Theory of operation.  The Sender asks only `cwnd` and `pacing_rate`; it calls `on_sent` for new data,
-`on_ack` once per ACK that delivered something, `on_loss` when a loss episode begins, `on_rto` when the
-retransmission timer fires, `on_recovery_exit` when everything sent before the loss is acknowledged, and
-`after_idle` before it sends on a connection that was quiet.  During fast recovery the Sender is limited
-by PRR (RFC 9937), whatever `cwnd` says.  All windows are bytes.
+Theory of operation.  The Sender asks only `cwnd` (and `pacing_rate`, when the algorithm paces), and calls, in this
+order and each only when it applies:
+
+    on_start            once, when the connection is established
+    on_sent             new data went out
+    on_loss, on_rto     a loss episode begins; the retransmission timer fired
+    on_range_lost       for each range marked lost (only with `wants_lost_ranges`)
+    on_spurious         the last episode was for nothing
+    on_recovery_exit    what was outstanding at the beginning of the episode is acknowledged
+    on_ecn              the peer echoes congestion, at most once per window of data
+    on_ack              last, once per ACK that delivered something
+    after_idle          before it sends on a connection that was quiet for more than an RTO
+
+In fast recovery the Sender is limited by PRR (RFC 9937), whatever `cwnd` says, unless the class sets `uses_prr` to
+False.  All windows are bytes, times are microseconds, rates are bytes per second, all of them int.
+
+To write one: subclass Controller (or LossBased, which has slow start and halving), override the hooks that matter,
+and give the class as `TcpConfig.congestion`, or a name in `registry.py`.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, ClassVar, Final
+
+if TYPE_CHECKING:
+    from mypy_extensions import mypyc_attr
+else:  # only the compiler reads it
+
+    def mypyc_attr(**_):  # noqa: ANN003, ANN201, D103
+        return lambda cls: cls
+
 
 INFINITE_SSTHRESH: Final = 1 << 40  # RFC 5681 §3.1 (5681-3.1c): arbitrarily high at first
 
@@ -18,48 +39,57 @@ def initial_window(mss: int, segs: int) -> int:
 
 
 class AckSample:
-    """What one ACK told; reused, valid during `on_ack`.  Bytes, microseconds, bytes per second."""
+    """What one ACK told; reused, valid during `on_ack`.  Bytes, microseconds, bytes per second.
 
+    The second group is the delivery rate sample of draft-ietf-ccwg-bbr §4.1: it is of the range delivered by this ACK
+    that was sent last, and `delivery_rate` is 0 when nothing reliable could be measured.
+    """
+
+    # fmt: off
     __slots__ = (
-        "acked",
-        "app_limited",
-        "delivered",
-        "delivery_rate",
-        "in_flight",
-        "in_recovery",
-        "lost",
-        "min_rtt_us",
-        "now",
-        "prior_in_flight",
-        "round_start",
-        "rtt_us",
-        "sacked",
-        "srtt_us",
+        "acked", "app_limited", "delivered", "delivery_rate", "in_flight", "in_recovery", "interval_us", "lost",
+        "lost_since", "lost_total", "min_rtt_us", "newly_delivered", "now", "paced", "prior_delivered",
+        "prior_in_flight", "rate_app_limited", "round_count", "round_start", "rtt_us", "sacked", "srtt_us",
+        "tx_in_flight",
     )
+    # fmt: on
 
     def __init__(self) -> None:
         self.now = 0
-        self.acked = 0  # newly acknowledged cumulatively
+        self.acked = 0  # newly acknowledged cumulatively, what SACK had reported before included
         self.sacked = 0  # newly acknowledged selectively
+        self.newly_delivered = 0  # what this ACK says has arrived and no ACK before it said
         self.lost = 0  # newly marked lost
         self.delivered = 0  # total bytes delivered on the connection so far
+        self.lost_total = 0  # total bytes marked lost on the connection so far
         self.rtt_us = -1  # of the newest range delivered; -1: none to be had
         self.srtt_us = 0
         self.min_rtt_us = 0
-        self.delivery_rate = 0  # bytes per second, 0 when unknown
         self.round_start = False  # a round trip has passed since the last ACK with this set
+        self.round_count = 0  # how many so far
         self.app_limited = False  # cwnd was not what held the sender back
+        self.paced = False  # the sender spreads what it sends over the round trip
         self.in_flight = 0  # after this ACK
         self.prior_in_flight = 0  # before this ACK
         self.in_recovery = False
+        # the rate sample
+        self.delivery_rate = 0  # bytes per second, 0 when unknown
+        self.interval_us = 0  # over which it was measured; 0: no sample
+        self.prior_delivered = 0  # `delivered` when the range was sent
+        self.tx_in_flight = 0  # in flight when the range was sent, it included
+        self.lost_since = 0  # marked lost since the range was sent
+        self.rate_app_limited = False  # the application had too little to send: the path may be faster
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Controller:
     """Base class; the defaults of the hooks do nothing."""
 
     __slots__ = ("cwnd", "mss", "pacing_rate", "ssthresh")
 
-    name = "base"
+    name: ClassVar[str] = "base"
+    wants_lost_ranges: ClassVar[bool] = False  # call on_range_lost
+    uses_prr: ClassVar[bool] = True  # False: `cwnd` rules in fast recovery, too
 
     def __init__(self, mss: int, initial_window: int) -> None:
         self.mss = mss
@@ -67,8 +97,13 @@ class Controller:
         self.ssthresh = INFINITE_SSTHRESH
         self.pacing_rate = 0  # bytes per second; 0: not paced by this algorithm
 
+    def on_start(self, now: int, srtt_us: int, seed: int) -> None:
+        """The connection is established.  `srtt_us` is of the handshake, 0 when it could not be measured; `seed` is a
+        number for an algorithm that needs chance (a run must repeat exactly, so there is no other source).
+        """
+
     def on_sent(self, now: int, nbytes: int, in_flight: int, app_limited: bool) -> None:
-        """New data went out; `in_flight` includes it."""
+        """New data went out; `in_flight` includes it.  `app_limited`: the sender had run out of data before."""
 
     def on_ack(self, sample: AckSample) -> None:
         """Data was delivered."""
@@ -76,11 +111,16 @@ class Controller:
     def on_loss(self, now: int, in_flight: int) -> None:
         """A loss episode begins; set ssthresh (and cwnd to what shall hold after recovery)."""
 
+    def on_range_lost(self, now: int, nbytes: int, tx_in_flight: int, lost_since_sent: int, app_limited: bool) -> None:
+        """A transmitted range of `nbytes` is taken for lost.  `tx_in_flight` was in flight when it was sent, it
+        included; `lost_since_sent` were marked lost since then, it included; `app_limited` as in on_sent.
+        """
+
     def on_rto(self, now: int, in_flight: int, first: bool) -> None:
         """The retransmission timer fired; `first` unless it is a repeat for the same data."""
 
     def on_ecn(self, now: int, in_flight: int) -> None:
-        """The peer echoed congestion experienced."""
+        """The peer echoed congestion experienced (RFC 3168); at most once per window of data, never in recovery."""
 
     def on_recovery_exit(self, now: int) -> None:
         """Fast recovery is over."""
@@ -96,7 +136,12 @@ class Controller:
         self.mss = mss
         self.cwnd = max(self.cwnd, mss)
 
+    def describe(self) -> dict[str, int | str]:
+        """What is worth seeing of the algorithm's own state in `tcp_info`, by name."""
+        return {}
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class LossBased(Controller):
     """What Reno and its successors share: slow start, halving, restart after idle (RFC 5681)."""
 
@@ -104,7 +149,7 @@ class LossBased(Controller):
 
     # RFC 9406 §4.3: L = 8 for an unpaced sender
     # DEVIATES RFC 5681 §3.1: up to 8 SMSS per ACK in slow start, since one ACK covers a whole super-segment
-    slow_start_limit_segs = 8
+    slow_start_limit_segs: ClassVar[int] = 8
 
     def __init__(self, mss: int, initial_window: int) -> None:
         super().__init__(mss, initial_window)

@@ -6,7 +6,7 @@ integer: windows in bytes, times in microseconds, K from an integer cube root, s
 exactly on every machine.
 """
 
-from typing import Final
+from typing import ClassVar, Final
 
 from stack.tcp.congestion.base import AckSample, LossBased
 
@@ -38,7 +38,7 @@ class Cubic(LossBased):
 
     __slots__ = ("_credit", "_epoch_at", "_est_credit", "_k_us", "_origin", "_prior", "_undo_w_max", "_w_est", "_w_max")
 
-    name = "cubic"
+    name: ClassVar[str] = "cubic"
 
     def __init__(self, mss: int, initial_window: int) -> None:
         super().__init__(mss, initial_window)

@@ -1,5 +1,7 @@
 """NewReno: slow start and linear congestion avoidance (RFC 5681 §3.1, RFC 6582)."""
 
+from typing import ClassVar
+
 from stack.tcp.congestion.base import AckSample, LossBased
 
 
@@ -8,7 +10,7 @@ class NewReno(LossBased):
 
     __slots__ = ("_credit",)
 
-    name = "newreno"
+    name: ClassVar[str] = "newreno"
 
     def __init__(self, mss: int, initial_window: int) -> None:
         super().__init__(mss, initial_window)

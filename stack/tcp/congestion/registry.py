@@ -11,13 +11,17 @@ ALGORITHMS: dict[str, type[Controller]] = {
 }
 
 
-def check(name: str) -> None:
-    """Raise ConfigError for an unknown name."""
-    if name not in ALGORITHMS:
-        raise ConfigError(f"congestion control {name!r} is not known; use one of {', '.join(sorted(ALGORITHMS))}")
-
-
-def controller(name: str, mss: int, initial_window: int) -> Controller:
-    """A new controller by name.  Raises ConfigError for an unknown one."""
-    check(name)
-    return ALGORITHMS[name](mss, initial_window)
+def algorithm(choice: object) -> type[Controller]:
+    """The class for `TcpConfig.congestion`: a name of the table, or a subclass of Controller, the user's own for
+    example.  Raises ConfigError for anything else.
+    """
+    if isinstance(choice, str):
+        if choice not in ALGORITHMS:
+            raise ConfigError(f"congestion control {choice!r} is not known; use one of {', '.join(sorted(ALGORITHMS))}")
+        return ALGORITHMS[choice]
+    if isinstance(choice, type) and issubclass(choice, Controller):
+        return choice
+    raise ConfigError(
+        f"congestion {choice!r}: use a name ({', '.join(sorted(ALGORITHMS))}) or a subclass of "
+        "stack.tcp.congestion.base.Controller"
+    )
