@@ -1,10 +1,12 @@
 # `make help` lists the targets.  `sudo make run` for a device on this machine, plain `make run` for one in
 # a network namespace of its own.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-long check docs bench soak fuzz dist clean setup-test
+.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs bench soak fuzz dist clean setup-test
 
 PY := .venv/bin/python
 args ?=
+FORM_TESTS := tests/unit/tcp tests/unit/host tests/unit/aio tests/unit/sim tests/sim
+WIRE_TESTS := tests/wire tests/netns/test_reachability.py tests/netns/test_tcp_peers.py
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,14 +17,26 @@ setup:  ## virtual environment in .venv/ with the compiled core (packages too, w
 setup-test:
 	@scripts/setup.sh test
 
-run: setup  ## the daemon in the foreground; args="--help" for its options
+compiled: setup  ## compile the TCP core with mypyc into build/compiled/
+	@$(PY) -m tools.compiled
+
+setup-compiled: setup
+	@$(PY) -m tools.compiled --if-possible
+
+run: setup-compiled  ## the daemon in the foreground; args="--help" for its options
 	@exec .venv/bin/tapstack up $(args)
 
-demo: setup  ## everything at work in a private network namespace, unattended
+demo: setup-compiled  ## everything at work in a private network namespace, unattended
 	@exec .venv/bin/tapstack demo $(args)
 
-test: setup-test  ## the test suite; args="-k name" for a part
+test: setup-test  ## the test suite, and parts of it in the other forms; args="-k name" for a part
 	@$(PY) -m pytest $(args)
+	@$(if $(args),:,$(MAKE) test-forms)
+
+test-forms: setup-test  ## unit, simulator and wire tests with the compiled TCP core, and without the C core
+	@$(PY) -m tools.compiled
+	@TAPSTACK_FORM=compiled $(PY) -m pytest -q -n 2 $(FORM_TESTS) $(WIRE_TESTS)
+	@TAPSTACK_PURE=1 $(PY) -m pytest -q -n 2 $(FORM_TESTS)
 
 test-long: setup-test  ## the whole suite, with the long variants
 	@$(PY) -m pytest -m "" $(args)
@@ -34,10 +48,10 @@ docs: setup-test  ## write the generated pages: RFC conformance and the TCP stat
 	@$(PY) tools/rfc_coverage.py --write
 	@$(PY) tools/state_diagram.py --write
 
-bench: setup-test  ## benchmarks against kernel sockets; only="bulk_rx tcp_rr" for a part
+bench: setup-test setup-compiled  ## benchmarks against kernel sockets; only="bulk_rx tcp_rr" for a part
 	@$(PY) -m tools.bench.run $(foreach m,$(only),--only $(m)) $(args)
 
-soak: setup-test  ## mixed load on the daemon, and what it leaves behind; minutes=10
+soak: setup-test setup-compiled  ## mixed load on the daemon, and what it leaves behind; minutes=10
 	@$(PY) -m tools.soak.run $(or $(minutes),10)
 
 fuzz: setup-test  ## fuzz the C core; seconds=60 for each target

@@ -7,8 +7,8 @@ profile=${1:-run}
 case $profile in run | test) ;; *) echo "usage: $0 run|test" >&2; exit 2 ;; esac
 cd "$(dirname -- "$0")/.."
 
-extras=
-[ "$profile" = test ] && extras='[test]'
+extras='[compiled]'
+[ "$profile" = test ] && extras='[compiled,test]'
 stamp=.venv/.set-up-$profile
 python=.venv/bin/python
 

@@ -9,6 +9,8 @@ The names below are the public ones; each is loaded when it is first asked for.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from stack import _form
+
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
     from stack.app import open_device, open_tap, run
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from stack.errors import StackError
 
 __all__ = ["AsyncHost", "HostConfig", "IpConfig", "StackError", "TcpConfig", "open_device", "open_tap", "run"]
+
+_form.choose()
 
 _HOME = {
     "AsyncHost": "stack.aio.network",

@@ -2,6 +2,8 @@
 
 Without root or /dev/net/tun the tests in network namespaces are skipped and the summary says so.  Where
 they can run, and always with CI=true, a skip is a failure unless tests/allowed_skips.txt lists it.
+
+The interpreted form of the TCP core is what is tested, in child processes too, unless TAPSTACK_FORM says otherwise.
 """
 
 import fnmatch
@@ -10,6 +12,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("TAPSTACK_FORM", "interpreted")  # before `stack` is imported
 
 HERE = Path(__file__).parent
 CAPABLE = os.geteuid() == 0 and os.access("/dev/net/tun", os.R_OK | os.W_OK)

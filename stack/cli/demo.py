@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from stack import _form
 from stack.cli import client
 from stack.daemon.services import content
 from stack.errors import StackError
@@ -119,7 +120,7 @@ class _Demo:
         if failed:
             console.print(f"[red]{failed} of {len(rows)} failed[/]; the daemon said:\n{self.log.read_text()[-4000:]}")
             return 1
-        console.print(f"[green]all {len(rows)} went well[/] in {took:.1f} s")
+        console.print(f"[green]all {len(rows)} went well[/] in {took:.1f} s, the TCP core {_form.running()}")
         return 0
 
     @contextlib.contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
+from stack import _form
 from stack.aio.network import AsyncHost
 from stack.aio.server import StackServer
 from stack.daemon import report
@@ -72,7 +73,8 @@ class Daemon:
         await self._open_services()
         control = ControlServer(self)
         await control.start(listener)
-        logger.info("up", extra={"fields": {"device": settings.dev, "address": settings.address}})
+        about = {"device": settings.dev, "address": settings.address, "tcp": _form.running()}
+        logger.info("up", extra={"fields": about})
         if accel.backend != "c":
             logger.warning("running without the compiled core, many times slower")
         on_ready()

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from stack import _form
 from stack.daemon.privileges import in_own_namespace
 from stack.daemon.settings import Settings
 
@@ -41,6 +42,7 @@ def announce(settings: Settings) -> str:
         f"  {command()} status{options}",
         "",
     ]
+    lines += [f"The TCP core runs {_form.running()}.", ""]
     if not enter:
         lines += [f"The page for a browser: http://{address}/", ""]
     return "\n".join([*lines, "Ctrl-C ends it.", ""])

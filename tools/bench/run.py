@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from stack import _form
 from tools.netns import ROOT, CommandFailed, Namespace, stop, wait_until
 
 ADDRESS, CLIENT, PREFIX = "10.77.0.2", "10.77.0.1", 24
@@ -356,7 +357,8 @@ def main() -> int:
     path = OUT / f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.write_text(json.dumps(about | {"samples": results.samples}, indent=1) + "\n")
     console.print(results.table())
-    console.print(f"congestion control of the kernel: {setting.congestion}; raw samples:", path.relative_to(ROOT))
+    console.print(f"our TCP core: {_form.running()}; congestion control of the kernel: {setting.congestion}")
+    console.print("raw samples:", path.relative_to(ROOT))
     for line in results.errors():
         console.print(f"failed: {line}", markup=False)
     return 1 if results.errors() else 0

@@ -1,0 +1,91 @@
+"""Which form of the TCP core runs: the Python source as it stands, or the same source compiled by mypyc.
+
+`make compiled` puts the compiled modules of `stack.tcp` and `stack.wire.seq` under build/compiled/, apart from the
+source, so that an edit is never hidden by an old compilation.  TAPSTACK_FORM chooses:
+
+    (not set)     compiled when it is there and no source is newer, else interpreted
+    compiled      compiled, or ImportError
+    interpreted   the source, whatever is there
+
+A wheel carries its compiled modules beside the source, where Python finds them by itself.
+"""
+
+import os
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES, FileFinder, ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import find_spec
+from os.path import dirname, exists, join, realpath
+from types import ModuleType
+from typing import Final
+
+# os.path and plain classes: pathlib and importlib.abc would double the time that `import stack` takes
+PACKAGE: Final = dirname(realpath(__file__))
+BUILT: Final = join(dirname(PACKAGE), "build", "compiled", str(sys.implementation.cache_tag))
+CORE: Final = "stack._core__mypyc"  # what all compiled modules share
+
+
+def sources() -> list[str]:
+    """The files that are compiled, as one group."""
+    found = [join(PACKAGE, "wire", "seq.py")]
+    for folder, _, names in sorted(os.walk(join(PACKAGE, "tcp"))):
+        found += [join(folder, name) for name in sorted(names) if name.endswith(".py") and name != "__init__.py"]
+    return found
+
+
+def is_compiled_name(name: str) -> bool:
+    """Whether the module called `name` belongs to the group."""
+    return name.startswith("stack.tcp.") or name in {"stack.wire.seq", CORE}
+
+
+class _Compiled:
+    """A meta path finder: the group's modules are in build/compiled/."""
+
+    @staticmethod
+    def find_spec(name: str, _path: object = None, _target: ModuleType | None = None) -> ModuleSpec | None:
+        if not is_compiled_name(name):
+            return None
+        return PathFinder.find_spec(name, [join(BUILT, *name.split(".")[:-1])])
+
+
+class _Interpreted:
+    """A meta path finder: the group's source, past compiled modules that lie beside it."""
+
+    @staticmethod
+    def find_spec(name: str, _path: object = None, _target: ModuleType | None = None) -> ModuleSpec | None:
+        if not is_compiled_name(name) or name == CORE:
+            return None
+        folder = join(dirname(PACKAGE), *name.split(".")[:-1])
+        return FileFinder(folder, (SourceFileLoader, [".py"])).find_spec(name)
+
+
+def _built() -> str:
+    return join(BUILT, *CORE.split(".")) + EXTENSION_SUFFIXES[0]
+
+
+def is_fresh() -> bool:
+    """Whether a compilation of the source as it is now lies in build/compiled/."""
+    try:
+        built_at = os.stat(_built()).st_mtime_ns
+        return all(os.stat(path).st_mtime_ns <= built_at for path in sources())
+    except OSError:
+        return False
+
+
+def choose() -> None:
+    """Install the finder that TAPSTACK_FORM asks for; called once, when `stack` is imported."""
+    wanted = os.environ.get("TAPSTACK_FORM", "")
+    if wanted not in {"", "compiled", "interpreted"}:
+        raise ImportError(f"TAPSTACK_FORM={wanted!r}: use compiled or interpreted, or leave it out")
+    if wanted == "interpreted":
+        sys.meta_path.insert(0, _Interpreted)
+    elif is_fresh():
+        sys.meta_path.insert(0, _Compiled)
+    elif wanted == "compiled" and PathFinder.find_spec(CORE, [PACKAGE]) is None:
+        state = "older than its source" if exists(_built()) else "not there"
+        raise ImportError(f"TAPSTACK_FORM=compiled, but the compiled TCP core is {state}; run `make compiled`")
+
+
+def running() -> str:
+    """The form that runs: "compiled" or "interpreted"."""
+    spec = find_spec("stack.tcp.connection")
+    return "interpreted" if spec is None or str(spec.origin).endswith(".py") else "compiled"
