@@ -70,10 +70,14 @@ def test_one_seed_gives_one_history() -> None:
 
 @pytest.mark.parametrize(("pure", "hash_seed"), [("", "1"), ("1", "2")])
 def test_the_history_is_the_same_in_any_process(pure: str, hash_seed: str) -> None:
-    """Neither the backend (C or Python) nor the hash seed may show in the digest."""
+    """Neither the backend (C or Python), the hash seed nor the form of the TCP core may show in the digest.
+
+    The child is interpreted; `make test-forms` runs this test, too, and then its own process is compiled.
+    """
     root = Path(__file__).parents[2]
     code = f"from {__name__} import digest; print(digest(1))"
     env = os.environ | {"PYTHONHASHSEED": hash_seed, "TAPSTACK_PURE": pure, "PYTHONPATH": str(root)}
+    env["TAPSTACK_FORM"] = "interpreted"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env, cwd=root)
     assert done.stdout.strip() == digest(1)
 
