@@ -353,7 +353,7 @@ def check_tcp(settings: dict[str, Any], path: Path) -> None:
             raise ScenarioError((*path, key), f"{value!r}: use {what}")
     try:
         tcp_config(settings).validate()
-        registry.check(settings.get("congestion", TCP_FIELDS["congestion"].default))
+        registry.algorithm(settings.get("congestion", TCP_FIELDS["congestion"].default))
     except ConfigError as exc:
         text = exc.strerror or str(exc)
         named = tuple(key for key in settings if re.search(rf"\b{key}\b", text))
