@@ -1,7 +1,7 @@
 # `make help` lists the targets.  `sudo make run` for a device on this machine, plain `make run` for one in
 # a network namespace of its own.
 .DEFAULT_GOAL := help
-.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs bench soak fuzz dist clean setup-test
+.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs bench goodput soak fuzz dist clean setup-test
 
 PY := .venv/bin/python
 args ?=
@@ -50,6 +50,9 @@ docs: setup-test  ## write the generated pages: RFC conformance and the TCP stat
 
 bench: setup-test setup-compiled  ## benchmarks against kernel sockets; only="bulk_rx tcp_rr" for a part
 	@$(PY) -m tools.bench.run $(foreach m,$(only),--only $(m)) $(args)
+
+goodput: setup-test setup-compiled  ## our sender and the kernel's over a bad network; writes docs/goodput.md (an hour)
+	@$(PY) -m tools.bench.goodput --write $(args)
 
 soak: setup-test setup-compiled  ## mixed load on the daemon, and what it leaves behind; minutes=10
 	@$(PY) -m tools.soak.run $(or $(minutes),10)
