@@ -1,20 +1,25 @@
-"""Seeded faults of a link: loss, delay, jitter, reordering, duplication, corruption, a rate limit.
+"""Seeded faults of a link: queues, loss, delay, jitter, reordering, duplication, corruption, a rate limit.
 
 Theory of operation.  A FaultModel is one direction of a link and does no I/O: `offer` takes a finished wire
-frame, `poll` gives back those that have arrived, `deadline` says when the next one will.  In the order in
+frame, `poll` gives back those that have arrived, `deadline` says when it wants to be polled.  In the order in
 which a link does it, a frame
 
-1. waits for the frames before it to leave at `rate`, and is dropped if that backlog would exceed
-   `queue_bytes`,
-2. takes its own time to leave (a frame lost later has used the link all the same),
-3. is lost or duplicated, and each copy may be damaged: one bit behind the Ethernet header of an IPv4
-   frame, which a checksum always shows; another frame is lost, as the Ethernet FCS would have it,
-4. arrives after `delay_us` and a share of `jitter_us`, never before the frame ahead of it; a reordered
+1. is lost if the link is down (`cut`) or the frame longer than `max_frame`,
+2. waits for the frames before it to leave at `rate`: in a drop-tail queue, where it is dropped if the queue is full,
+   or in a CoDel queue (`codel.py`),
+3. takes its own time to leave (a frame lost later has used the link all the same),
+4. is lost, alone or in bursts (Gilbert-Elliott), or duplicated, and each copy may be damaged: one bit behind the
+   Ethernet header of an IPv4 frame, which a checksum always shows; another frame is lost, as the Ethernet FCS
+   would have it,
+5. arrives after `delay_us` and a share of `jitter_us`, never before the frame ahead of it; a reordered
    frame is held back by `reorder_us` more and lets those behind it pass.
 
-Link time is integer nanoseconds with the remainder of the division by `rate` carried on; frames that arrive
-in the same nanosecond keep their order.  All randomness comes from the `Rng` given and is drawn only for
-settings that are switched on: one seed, one history.
+When a frame of a drop-tail queue leaves is known as it enters, so it is given its time of arrival at once; with CoDel
+that is decided as the frame leaves.  Link time is integer nanoseconds with the remainder of the division by `rate`
+carried on; frames that arrive in the same nanosecond keep their order.  All randomness comes from the `Rng` given and
+is drawn only for settings that are switched on: one seed, one history.
+
+Every frame is accounted for (`FaultCounts.under_way`), and a FaultModel never forgets: `counts` only grow.
 
 A FaultDevice puts a FaultModel on each direction of any device.  It works on finished wire frames: they
 carry real checksums and no offload metadata, so that damage shows.
@@ -28,26 +33,48 @@ from random import Random
 
 from stack.config import NEVER, Rng
 from stack.device.base import Device
+from stack.device.codel import ETHERTYPE_IPV4, INTERVAL_US, TARGET_US, CoDelQueue
 from stack.device.wrapper import NO_OFFLOAD, WrapperDevice, raw_at, refill
 from stack.errors import ConfigError
 from stack.wire import accel
-from stack.wire.burst import Burst
+from stack.wire.burst import MAX_FRAME, Burst
 from stack.wire.frame import ETH_HLEN, TxFrame
 
 NS_PER_US = 1_000
 NS_PER_S = 1_000_000_000
-ETHERTYPE_IPV4 = b"\x08\x00"
 IPV4_HLEN = 20  # without options
 MAX_HELD = 65_536  # frames under way in one direction
+QUEUES = ("droptail", "codel")
+
+
+@dataclass(frozen=True, slots=True)
+class GilbertElliott:
+    """Loss in bursts: a link that is good or bad, and may change with every frame.
+
+    `p` is the probability to turn bad, `r` that to turn good again; so bad spells last 1/r frames on average, and
+    p / (p + r) of all frames meet one.  `loss_bad` and `loss_good` are the losses in the two states.
+    """
+
+    p: float
+    r: float
+    loss_bad: float = 1.0
+    loss_good: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("p", "r", "loss_bad", "loss_good"):
+            _check_probability(name, getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
     """Settings of one direction.  Probabilities are 0 to 1 per frame; 0 switches a fault off.
 
-    `rate` is bytes of Ethernet frame (without preamble and FCS) per second, 0 for no limit; `queue_bytes`
-    bounds what waits for it (a frame that finds the link idle always goes), 0 for no bound but that of
-    frames under way (`MAX_HELD`).
+    `rate` is bytes of Ethernet frame (without preamble and FCS) per second, 0 for no limit, and so no queue.
+    `queue_bytes` and `queue_frames` bound what waits for it, with the frame that is leaving (a frame that finds the
+    link idle always goes); 0 for no bound but that of frames under way (`MAX_HELD`).  `queue` is "droptail" or
+    "codel" (RFC 8289), whose settings are `codel_target_us`, `codel_interval_us` and `ecn`: mark frames
+    of an ECN-capable transport in place of dropping them.
+    `reordering` frames of all arrive `reorder_us` late.
     `lose_if` is asked about every frame; True loses it (scripted losses).
     """
 
@@ -61,14 +88,29 @@ class Faults:
     rate: int = 0
     queue_bytes: int = 0
     lose_if: Callable[[bytes], bool] | None = None
+    burst_loss: GilbertElliott | None = None
+    queue: str = "droptail"
+    queue_frames: int = 0
+    codel_target_us: int = TARGET_US
+    codel_interval_us: int = INTERVAL_US
+    ecn: bool = False
 
     def __post_init__(self) -> None:
         for name in ("loss", "duplication", "corruption", "reordering"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name} {getattr(self, name)}: use a probability from 0 to 1")
-        for name in ("delay_us", "jitter_us", "reorder_us", "rate", "queue_bytes"):
+            _check_probability(name, getattr(self, name))
+        for name in ("delay_us", "jitter_us", "reorder_us", "rate", "queue_bytes", "queue_frames"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} {getattr(self, name)}: use 0 or more")
+        for name in ("codel_target_us", "codel_interval_us"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} {getattr(self, name)}: use 1 or more")
+        if self.queue not in QUEUES:
+            raise ConfigError(f"queue {self.queue!r}: use one of {', '.join(QUEUES)}")
+
+
+def _check_probability(name: str, value: float) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise ConfigError(f"{name} {value}: use a probability from 0 to 1")
 
 
 @dataclass(slots=True)
@@ -77,44 +119,254 @@ class FaultCounts:
 
     offered: int = 0
     delivered: int = 0
-    lost: int = 0
-    overflowed: int = 0
-    duplicated: int = 0
+    delivered_bytes: int = 0
+    lost: int = 0  # by `loss` and `lose_if`
+    lost_in_bursts: int = 0
+    overflowed: int = 0  # the queue was full
+    dropped: int = 0  # by CoDel
+    too_long: int = 0
+    cut: int = 0  # the link was down, or went down with the frame under way
+    duplicated: int = 0  # one more copy each
     corrupted: int = 0
+    corrupted_lost: int = 0  # of them, those that no checksum of their own would have shown
     reordered: int = 0
+    marked: int = 0  # CE, by CoDel
+    queued: int = 0  # passed the queue of a rate-limited link
+    wait_ns: int = 0  # total time in that queue, until a frame began to leave
+    max_wait_ns: int = 0
+    max_queue_frames: int = 0  # with the one that is leaving
+    max_queue_bytes: int = 0
+
+    def vanished(self) -> int:
+        """Frames, or copies, that did not and will not arrive."""
+        gone = self.lost + self.lost_in_bursts + self.overflowed + self.dropped
+        return gone + self.too_long + self.cut + self.corrupted_lost
+
+    def under_way(self) -> int:
+        """Frames, with copies, that are in the queue or on the link."""
+        return self.offered + self.duplicated - self.delivered - self.vanished()
 
 
 class FaultModel:
-    """One direction of a link; see the module's theory of operation."""
+    """One direction of a link; see the module's theory of operation.
 
-    __slots__ = ("_free_at_ns", "_held", "_last_ns", "_order", "_remainder", "_rng", "counts", "deadline", "faults")
+    `max_frame` is the longest frame that the link carries, in bytes, with the Ethernet header.
+    """
+
+    # fmt: off
+    __slots__ = ("_codel", "_free_at_ns", "_last_ns", "_leaving", "_line", "_order", "_plain", "_remainder", "_rng",
+                 "_spell", "_strays", "counts", "deadline", "down", "faults", "max_frame")
+    # fmt: on
 
     def __init__(self, rng: Rng, faults: Faults | None = None) -> None:
         self._rng = rng
-        self._held: list[tuple[int, int, bytes]] = []  # heap of (arrives at ns, order of insertion, frame)
+        self._line: deque[tuple[int, int, bytes]] = deque()  # (arrives at ns, order of insertion, frame), in order
+        self._strays: list[tuple[int, int, bytes]] = []  # a heap of the same: reordered frames
         self._order = 0
         self._free_at_ns = 0  # the frame before has left by then, and `_remainder` / rate ns later
         self._remainder = 0
+        self._leaving: deque[tuple[int, int]] = deque()  # (left at ns, length) of frames that had not left when asked
+        self._codel: CoDelQueue | None = None
         self._last_ns = 0  # latest arrival of a frame that was not reordered
+        self._spell = False  # of bad luck, in the Gilbert-Elliott model
+        self.max_frame = MAX_FRAME
+        self.down = False
         self.counts = FaultCounts()
-        self.deadline = NEVER  # microseconds: `poll` at that time gives a frame
+        self.deadline = NEVER  # microseconds: `poll` at that time gives a frame, or one leaves the CoDel queue
         self.configure(faults or Faults())
 
     def configure(self, faults: Faults) -> None:
-        """New settings for the frames offered from now on; those under way keep their times."""
+        """New settings for the frames offered from now on; those under way keep their times (but for what waits
+        in a CoDel queue and stays there).
+        """
+        codel = self._codel
+        if faults.queue != "codel" or not faults.rate:
+            self._drain()
+        elif codel is not None:
+            codel.configure(faults.codel_target_us, faults.codel_interval_us, ecn=faults.ecn)
+        else:
+            self._codel = CoDelQueue(faults.codel_target_us, faults.codel_interval_us, ecn=faults.ecn)
         self.faults = faults
         self._remainder = 0  # it counts in units of the old rate
+        self._plain = not (
+            faults.loss
+            or faults.duplication
+            or faults.corruption
+            or faults.reordering
+            or faults.jitter_us
+            or faults.burst_loss
+            or faults.lose_if
+        )
+        self._set_deadline()
+
+    def cut(self, *, down: bool) -> None:
+        """Take the link down: all that is under way is lost; or up again."""
+        self.down = down
+        if not down:
+            return
+        self.counts.cut += len(self._line) + len(self._strays)
+        self._line.clear()
+        self._strays.clear()
+        self._leaving.clear()
+        if self._codel is not None:
+            self.counts.cut += self._codel.clear()
+        self._free_at_ns = self._remainder = 0
+        self.deadline = NEVER
 
     def offer(self, frame: bytes, now: int) -> bool:
         """A frame enters the link at `now` (microseconds).  False if nothing of it will arrive."""
         faults, counts = self.faults, self.counts
         counts.offered += 1
-        left_ns = self._leave(len(frame), now * NS_PER_US)
-        if left_ns < 0:
+        length = len(frame)
+        if self.down:
+            counts.cut += 1
+            return False
+        if length > self.max_frame:
+            counts.too_long += 1
+            return False
+        if len(self._line) + len(self._strays) >= MAX_HELD:
             counts.overflowed += 1
             return False
+        now_ns = now * NS_PER_US
+        if not faults.rate:
+            return self._launch(frame, now_ns)
+        if self._codel is not None:
+            return self._enqueue(self._codel, frame, now_ns)
+        if self._free_at_ns < now_ns:
+            self._free_at_ns, self._remainder = now_ns, 0
+        leaving = self._leaving
+        while leaving and leaving[0][0] <= now_ns:
+            leaving.popleft()
+        backlog = (self._free_at_ns - now_ns) * faults.rate // NS_PER_S
+        if self._is_full(backlog, length, len(leaving)):
+            counts.overflowed += 1
+            return False
+        self._count_wait(self._free_at_ns - now_ns)
+        left_ns = self._leave(length)
+        leaving.append((left_ns, length))
+        if backlog + length > counts.max_queue_bytes:
+            counts.max_queue_bytes = backlog + length
+        if len(leaving) > counts.max_queue_frames:
+            counts.max_queue_frames = len(leaving)
+        return self._launch(frame, left_ns)
+
+    def poll(self, now: int) -> list[bytes]:
+        """The frames that have arrived by `now` (microseconds), in order of arrival."""
+        now_ns = now * NS_PER_US
+        codel = self._codel
+        if codel is not None:
+            self._advance(codel, now_ns)
+        arrived = []
+        line, strays, counts = self._line, self._strays, self.counts
+        while line and line[0][0] <= now_ns:
+            if strays and strays[0] < line[0]:
+                arrived.append(heappop(strays)[2])
+            else:
+                arrived.append(line.popleft()[2])
+        while strays and strays[0][0] <= now_ns:
+            arrived.append(heappop(strays)[2])
+        counts.delivered += len(arrived)
+        for frame in arrived:
+            counts.delivered_bytes += len(frame)
+        self._set_deadline()
+        return arrived
+
+    def queue_length(self, now: int) -> tuple[int, int]:
+        """Frames and bytes in the queue at `now` (microseconds), with the one that is leaving."""
+        now_ns = now * NS_PER_US
+        waiting = nbytes = 0
+        if self._codel is not None:
+            self._advance(self._codel, now_ns)
+            waiting, nbytes = len(self._codel), self._codel.nbytes
+            self._set_deadline()
+        while self._leaving and self._leaving[0][0] <= now_ns:
+            self._leaving.popleft()
+        backlog = max(self._free_at_ns - now_ns, 0) * self.faults.rate // NS_PER_S
+        return len(self._leaving) + waiting, backlog + nbytes
+
+    def _is_full(self, backlog: int, length: int, frames: int) -> bool:
+        """A queue of `backlog` bytes, `frames` frames, has no room for another of `length` bytes."""
+        faults = self.faults
+        if faults.queue_bytes and backlog and backlog + length > faults.queue_bytes:
+            return True
+        return bool(faults.queue_frames and frames >= faults.queue_frames)
+
+    def _leave(self, length: int) -> int:
+        """A frame of `length` bytes begins to leave when the link is free; when it has left, in ns."""
+        spent_ns, self._remainder = divmod(length * NS_PER_S + self._remainder, self.faults.rate)
+        self._free_at_ns += spent_ns
+        return self._free_at_ns
+
+    def _count_wait(self, wait_ns: int) -> None:
+        counts = self.counts
+        counts.queued += 1
+        counts.wait_ns += wait_ns
+        if wait_ns > counts.max_wait_ns:
+            counts.max_wait_ns = wait_ns
+
+    def _enqueue(self, codel: CoDelQueue, frame: bytes, now_ns: int) -> bool:
+        """A frame enters the CoDel queue, which is bounded too.  False if it was full."""
+        self._advance(codel, now_ns)
+        counts = self.counts
+        backlog = max(self._free_at_ns - now_ns, 0) * self.faults.rate // NS_PER_S + codel.nbytes
+        frames = len(codel) + (self._free_at_ns > now_ns)
+        if frames >= MAX_HELD or self._is_full(backlog, len(frame), frames):
+            counts.overflowed += 1
+            return False
+        codel.push(frame, now_ns)
+        counts.max_queue_bytes = max(counts.max_queue_bytes, backlog + len(frame))
+        counts.max_queue_frames = max(counts.max_queue_frames, frames + 1)
+        self._advance(codel, now_ns)
+        self._set_deadline()
+        return True
+
+    def _advance(self, codel: CoDelQueue, now_ns: int) -> None:
+        """Let frames leave the CoDel queue whose turn came by `now_ns`."""
+        while len(codel) and self._free_at_ns <= now_ns:
+            self._pop(codel)
+
+    def _drain(self) -> None:
+        """Do without CoDel from now on: what waits in its queue leaves in its turn."""
+        codel = self._codel
+        while codel is not None and len(codel):
+            self._pop(codel)
+        self._codel = None
+
+    def _pop(self, codel: CoDelQueue) -> None:
+        """The link is free: the next frame begins to leave."""
+        dropped, marked = codel.dropped, codel.marked
+        began_ns = max(self._free_at_ns, codel.head_ns())
+        if began_ns > self._free_at_ns:
+            self._free_at_ns, self._remainder = began_ns, 0
+        frame = codel.pop(began_ns)
+        self.counts.dropped += codel.dropped - dropped
+        self.counts.marked += codel.marked - marked
+        if frame is not None:
+            self._count_wait(codel.popped_wait_ns)
+            left_ns = self._leave(len(frame))
+            self._leaving.append((left_ns, len(frame)))
+            self._launch(frame, left_ns)
+
+    def _launch(self, frame: bytes, left_ns: int) -> bool:
+        """A frame has left at `left_ns`: what becomes of it.  False if nothing of it will arrive."""
+        if self._plain:
+            due_ns = left_ns + self.faults.delay_us * NS_PER_US
+            if due_ns < self._last_ns:
+                due_ns = self._last_ns
+            else:
+                self._last_ns = due_ns
+            line = self._line
+            line.append((due_ns, self._order, frame))
+            self._order += 1
+            if len(line) == 1:
+                self._set_deadline()
+            return True
+        faults, counts = self.faults, self.counts
         if self._chance(faults.loss) or (faults.lose_if is not None and faults.lose_if(frame)):
             counts.lost += 1
+            return False
+        if faults.burst_loss is not None and self._is_lost_in_burst(faults.burst_loss):
+            counts.lost_in_bursts += 1
             return False
         copies = 1
         if self._chance(faults.duplication):
@@ -122,38 +374,13 @@ class FaultModel:
             copies = 2
         return sum(self._arrive(frame, left_ns) for _ in range(copies)) > 0
 
-    def poll(self, now: int) -> list[bytes]:
-        """The frames that have arrived by `now` (microseconds), in order of arrival."""
-        arrived = []
-        held, now_ns = self._held, now * NS_PER_US
-        while held and held[0][0] <= now_ns:
-            arrived.append(heappop(held)[2])
-        self.counts.delivered += len(arrived)
-        self._set_deadline()
-        return arrived
-
-    def _leave(self, length: int, now_ns: int) -> int:
-        """When a frame of `length` bytes has left, in ns; -1 if the queue is full."""
-        if len(self._held) >= MAX_HELD:
-            return -1
-        rate, queue_bytes = self.faults.rate, self.faults.queue_bytes
-        if not rate:
-            return now_ns
-        if self._free_at_ns < now_ns:
-            self._free_at_ns, self._remainder = now_ns, 0
-        backlog = (self._free_at_ns - now_ns) * rate // NS_PER_S
-        if queue_bytes and backlog and backlog + length > queue_bytes:
-            return -1
-        spent_ns, self._remainder = divmod(length * NS_PER_S + self._remainder, rate)
-        self._free_at_ns += spent_ns
-        return self._free_at_ns
-
     def _arrive(self, frame: bytes, left_ns: int) -> bool:
         """Decide when one copy arrives, and how.  False if it does not."""
         faults = self.faults
         if self._chance(faults.corruption):
             self.counts.corrupted += 1
             if frame[12:14] != ETHERTYPE_IPV4 or len(frame) < ETH_HLEN + IPV4_HLEN:
+                self.counts.corrupted_lost += 1
                 return False
             frame = self._damage(frame)
         due_ns = left_ns + faults.delay_us * NS_PER_US
@@ -161,13 +388,18 @@ class FaultModel:
             due_ns += self._rng.randrange(faults.jitter_us * NS_PER_US + 1)
         if self._chance(faults.reordering):
             self.counts.reordered += 1
-            due_ns += faults.reorder_us * NS_PER_US
+            heappush(self._strays, (due_ns + faults.reorder_us * NS_PER_US, self._order, frame))
         else:
             due_ns = self._last_ns = max(due_ns, self._last_ns)
-        heappush(self._held, (due_ns, self._order, frame))
+            self._line.append((due_ns, self._order, frame))
         self._order += 1
         self._set_deadline()
         return True
+
+    def _is_lost_in_burst(self, model: GilbertElliott) -> bool:
+        if self._chance(model.r if self._spell else model.p):
+            self._spell = not self._spell
+        return self._chance(model.loss_bad if self._spell else model.loss_good)
 
     def _damage(self, frame: bytes) -> bytes:
         """The frame with one bit flipped in what the IPv4 packet's checksums cover."""
@@ -182,7 +414,12 @@ class FaultModel:
         return probability > 0 and self._rng.getrandbits(32) < probability * (1 << 32)
 
     def _set_deadline(self) -> None:
-        self.deadline = -(-self._held[0][0] // NS_PER_US) if self._held else NEVER
+        at_ns = self._line[0][0] if self._line else -1
+        if self._strays and (at_ns < 0 or self._strays[0][0] < at_ns):
+            at_ns = self._strays[0][0]
+        if self._codel is not None and len(self._codel) and (at_ns < 0 or self._free_at_ns < at_ns):
+            at_ns = self._free_at_ns
+        self.deadline = -(-at_ns // NS_PER_US) if at_ns >= 0 else NEVER
 
 
 class FaultDevice(WrapperDevice):

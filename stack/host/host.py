@@ -11,6 +11,7 @@ received segment is processed before the application is told, and it is told bef
 (RFC 9293 §3.8.6.3, MUST-58, MUST-59), so that its answer carries them.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from stack.config import NEVER, HostConfig, Rng, TcpConfig
@@ -45,7 +46,7 @@ _SPECIAL: Final = ACK_NOW | ADVICE
 class Host:
     """See the head of this file.  `rng` decides everything random; times are integer microseconds."""
 
-    __slots__ = ("_seg", "config", "ip", "stats", "tcp", "trace")
+    __slots__ = ("_seg", "config", "ip", "on_wake", "stats", "tcp", "trace")
 
     def __init__(self, config: HostConfig, rng: Rng, now: int = 0, trace: Trace | None = None) -> None:
         config.validate()
@@ -55,6 +56,7 @@ class Host:
         self.ip = IpLayer(config.ip, rng, self.stats, trace, port_range=config.port_range)
         self.tcp = TcpLayer(config, rng, self.stats, self.ip, now)
         self._seg = Segment()
+        self.on_wake: Callable[[], None] | None = None  # for a driver that sleeps while nothing is due
 
     # -- configuration
 
@@ -65,6 +67,10 @@ class Host:
     def remove_interface(self, ifindex: int, now: int) -> None:
         """Detach a device with its addresses and routes."""
         self.ip.remove_interface(ifindex, now)
+
+    def set_mtu(self, ifindex: int, mtu: int) -> None:
+        """The device has another MTU now; flows follow with their next segment.  Raises ConfigError."""
+        self.ip.set_mtu(ifindex, mtu)
 
     def add_address(self, ifindex: int, addr: int, prefix_len: int, now: int) -> None:
         """Give an interface an address.  Raises InvalidAddress, AddressInUse."""
@@ -205,6 +211,8 @@ class Host:
         """The application did something with `endpoint`: it is polled by the next `poll_transmit`."""
         if isinstance(endpoint, Connection):
             self.tcp.wake(endpoint)
+        if self.on_wake is not None:
+            self.on_wake()
 
     # -- endpoints
 

@@ -132,6 +132,14 @@ class IpOutput:
         self.neighbors.forget_interface(ifindex)
         self._changed()
 
+    def set_mtu(self, ifindex: int, mtu: int) -> None:
+        """The device has another MTU now.  Raises ConfigError."""
+        interface = self._interface(ifindex)
+        if not ipv4.MIN_MTU <= mtu <= ipv4.MAX_TOTAL:
+            raise ConfigError(f"interface {interface.name}: an MTU of {mtu} cannot be used: use 68 to 65535")
+        interface.mtu = mtu
+        self._changed()
+
     def add_address(self, ifindex: int, addr: int, prefix_len: int, now: int) -> None:
         """Give an interface an address and the route to its subnet; starts RFC 5227 probing.
 

@@ -1,203 +1,117 @@
-"""A network of Hosts and faulty links on a virtual clock.
+"""A network of hosts, routers, switches and faulty links on a virtual clock.
 
-Theory of operation.  The network drives its hosts as a real driver would: bursts in, events to the
-application, frames out, timers when due.  Within one instant it works until nothing is due any more: first
-what arrives on the links (in the order they were made), then timers (hosts in the order they were added).
-Then the clock jumps to the next deadline of a link or host.  Every direction of a link has a generator of
-its own, forked from the one seed by name: one seed, one history, on any machine.
+Theory of operation.  Everything that happens is an event of a source: frames arrive at the end of a link, a
+timer of a host is due, an action that was scheduled.  `step` takes the next one (ties by order of insertion), moves the
+clock to it and lets it act; the host that it concerns works as under a real driver, until it has nothing more
+to do at that instant.  A run loop is `step` until something holds; an outer loop, that of asyncio say, may call
+`step` and `next_deadline` itself.  The application acts from `on_events`, from `at`, or between two runs; what
+it used it tells to `Host.wake`.
+
+Every direction of a link has a generator of its own, forked from the one seed by name: one seed, one history, on any
+machine.  Time is integer microseconds; links count nanoseconds, and what arrives within a microsecond is there at its
+end.
 
 Every frame that enters or leaves a link goes into a running SHA-256 (`digest`), and the latest ones into a
-bounded record which can be written as a capture, as seen from one port.
+bounded record which can be written as a capture.  An exception that ends a run carries the seed, the time and
+the last events in words.
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from hashlib import sha256
+from collections.abc import Callable
+from dataclasses import replace
 from random import Random
-from struct import Struct
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO
 
-from stack.config import NEVER
+from stack.config import NEVER, HostConfig
 from stack.device.fault import FaultModel, Faults
 from stack.device.pcap import CaptureTrace
-from stack.device.pcapng import INBOUND, OUTBOUND, PcapngWriter
 from stack.device.wrapper import NO_OFFLOAD
+from stack.errors import ConfigError
+from stack.host.host import Host
+from stack.sim import routing
 from stack.sim.clock import VirtualClock
-from stack.wire import accel
-from stack.wire.burst import Burst
-from stack.wire.frame import Caps, FrameSink, TxFrame
+from stack.sim.events import Action
+from stack.sim.link import Channel, Link, Port
+from stack.sim.node import MAX_MACS, Endpoint, Handler, HostNode, Node, SimHost, Switch, World
+from stack.sim.record import RECORD_FRAMES, Recorder
+from stack.wire import ipv4
+from stack.wire.frame import Caps
 
-MAX_ROUNDS = 100_000  # within one instant; more means that two hosts answer each other for ever
-RECORD_FRAMES = 10_000  # a capture of them stays under 20 MB
-
-_STAMP = Struct("<qIBI")  # time, port, direction, length
+MAX_ROUNDS = 100_000  # events at one instant; more means that two hosts answer each other for ever
+REPORT_EVENTS = 20
 
 
 class SimulationError(Exception):
     """The simulation cannot go on, or did not reach what it was to reach."""
 
 
-class Handler(Protocol):
-    """The application of an endpoint: its `user`, as with the asyncio driver."""
-
-    def on_events(self, events: int) -> None:
-        """Act on event bits (`stack.tcp.events`); tell `Host.wake` of endpoints that were used."""
-
-
-class Endpoint(Protocol):
-    """A connection, listener or datagram endpoint of a host."""
-
-    @property
-    def user(self) -> Handler | None:
-        """Who hears of its events."""
-
-    def take_events(self) -> int:
-        """The events since the last call."""
-
-
-class SimHost(Protocol):
-    """What the network needs of a host; `stack.host.host.Host` is one."""
-
-    @property
-    def deadline(self) -> int:
-        """When `on_timer` must be called, in microseconds."""
-
-    def add_interface(self, name: str, sink: FrameSink, mac: bytes, mtu: int, now: int) -> int:
-        """A new interface; its index."""
-
-    def receive(self, ifindex: int, burst: Burst, now: int) -> None:
-        """A burst came in."""
-
-    def on_timer(self, now: int) -> None:
-        """Do what fell due."""
-
-    def poll_transmit(self, now: int) -> bool:
-        """Send what may be sent; True when there is more to do, to send or to tell the application."""
-
-    def poll_events(self) -> Sequence[object]:
-        """Endpoints with events for the application."""
-
-
-class Record:
-    """A frame that entered (OUTBOUND) or left (INBOUND) a link at a port."""
-
-    __slots__ = ("data", "direction", "note", "port", "time")
-
-    def __init__(self, time: int, port: int, direction: int, data: bytes, note: str) -> None:
-        self.time = time
-        self.port = port
-        self.direction = direction
-        self.data = data
-        self.note = note
-
-
-class Node:
-    """A host in the network.  `trace`, if the host was given it too, puts its remarks into captures."""
-
-    __slots__ = ("burst", "host", "name", "ports", "trace")
-
-    def __init__(self, name: str, host: SimHost, trace: CaptureTrace | None) -> None:
-        self.name = name
-        self.trace = trace or CaptureTrace()
-        self.host = host
-        self.burst = Burst()
-        self.ports: list[Port] = []
-
-    def work(self, now: int) -> None:
-        """Let the applications and the host act on what has happened."""
-        more = True
-        while more:
-            for endpoint in cast("Sequence[Endpoint]", self.host.poll_events()):
-                if endpoint.user is not None:
-                    endpoint.user.on_events(endpoint.take_events())
-            more = self.host.poll_transmit(now)
-
-
-class Port(FrameSink):
-    """The interface of a node on a link.  `out` is the direction of the link that leads away from it."""
-
-    __slots__ = ("_burst_records", "caps", "ifindex", "index", "mac", "name", "network", "node", "out")
-
-    def __init__(self, network: "Network", node: Node, name: str, index: int, caps: Caps, out: FaultModel) -> None:
-        self.network = network
-        self.node = node
-        self.name = name
-        self.index = index
-        self.caps = caps
-        self.out = out
-        self.mac = b"\x02\x00\x00" + (index + 1).to_bytes(3, "big")  # locally administered
-        self.ifindex = 0
-        self._burst_records: list[Record] = []
-
-    def send(self, frame: TxFrame) -> bool:
-        """Finished wire frames enter the link, whatever `caps` made the host hand over."""
-        note = frame.note or ""
-        now = self.network.clock.now
-        for raw in accel.finish(frame, NO_OFFLOAD):
-            on_its_way = self.out.offer(raw[0], now)
-            self.network.record(self, OUTBOUND, raw[0], note if on_its_way else f"{note} (lost by the link)".lstrip())
-            note = ""
-        return True
-
-    def flush(self) -> None:
-        """Nothing: `send` does not batch."""
-
-    def deliver(self, frames: list[bytes], now: int) -> None:
-        """Hand what arrived to the host, in as many bursts as it takes."""
-        self.node.trace.device = self
-        burst, raws = self.node.burst, [(data, 0, 0, 0, 0, 0) for data in frames]
-        while raws:
-            taken = accel.load_burst(burst, raws, self.mac)
-            self._burst_records = [self.network.record(self, INBOUND, raw[0]) for raw in raws[:taken]]
-            del raws[:taken]
-            self.node.host.receive(self.ifindex, burst, now)
-            self.node.work(now)
-
-    def note_rx(self, index: int, text: str) -> None:
-        """A remark on frame `index` of the burst just delivered."""
-        if index < len(self._burst_records):
-            record = self._burst_records[index]
-            record.note = f"{record.note}; {text}" if record.note else text
-
-
-class Link:
-    """Two ports and the two directions between them, whose faults may be changed at any time."""
-
-    __slots__ = ("a", "b", "backward", "forward")
-
-    def __init__(self, forward: FaultModel, backward: FaultModel, a: Port, b: Port) -> None:
-        self.forward = forward  # from a to b
-        self.backward = backward
-        self.a = a
-        self.b = b
-
-
 class Network:
-    """Hosts and links; see the module's theory of operation.
+    """See the module's theory of operation.
 
-    `checks` are called after every event (invariants of connections, say).
+    `checks` are called after every event.  With `invariants` every host's own are checked whenever it has done
+    something.  `record_frames` is how many frames captures and reports can show; without `hashing` there is no digest.
     """
 
-    __slots__ = ("_digest", "_records", "checks", "clock", "links", "nodes", "seed")
+    # fmt: off
+    __slots__ = ("_at_once", "_explained", "_joined", "_names", "_world", "checks", "clock", "hosts", "links", "nodes",
+                 "seed")
+    # fmt: on
 
-    def __init__(self, seed: int, *, record_frames: int = RECORD_FRAMES) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        record_frames: int = RECORD_FRAMES,
+        hashing: bool = True,
+        invariants: bool = False,
+        clock: VirtualClock | None = None,
+    ) -> None:
         self.seed = seed
-        self.clock = VirtualClock()
+        self.clock = clock or VirtualClock()
         self.nodes: list[Node] = []
+        self.hosts: list[HostNode] = []  # those of the nodes that are hosts or routers
         self.links: list[Link] = []
         self.checks: list[Callable[[], None]] = []
-        self._digest = sha256()
-        self._records: deque[Record] = deque(maxlen=record_frames)
+        self._world = World(self.clock, Recorder(record_frames, hashing=hashing), invariants=invariants)
+        self._names: dict[str, Node] = {}
+        self._joined = routing.Joined()
+        self._at_once = 0  # events at this instant
+        self._explained: BaseException | None = None
 
     def rng(self, name: str) -> Random:
         """The generator called `name`; the same for the same seed and name, and independent of all others."""
         return Random(f"{self.seed}/{name}")  # a str seed is hashed with SHA-512, not with hash()
 
-    def add_host(self, name: str, host: SimHost, trace: CaptureTrace | None = None) -> Node:
-        """Put `host` into the network."""
-        node = Node(name, host, trace)
-        self.nodes.append(node)
+    # -- what it is made of
+
+    def add_host(self, name: str, host: SimHost, trace: CaptureTrace | None = None) -> HostNode:
+        """Put `host` into the network.  Raises ConfigError for a name that is taken."""
+        node = HostNode(self._world, name, host, trace)
+        self._add(node)
+        self.hosts.append(node)
+        host.on_wake = node.wake
         return node
+
+    def add_router(self, name: str, config: HostConfig | None = None, trace: CaptureTrace | None = None) -> HostNode:
+        """A new host that forwards.  Raises ConfigError for a name that is taken."""
+        config = config or HostConfig()
+        config = replace(config, ip=replace(config.ip, forwarding=True))
+        return self.add_host(name, Host(config, self.rng(f"router/{name}"), self.clock.now, trace), trace)
+
+    def add_switch(self, name: str, *, max_macs: int = MAX_MACS) -> Switch:
+        """A new learning switch.  Raises ConfigError for a name that is taken."""
+        node = Switch(self._world, name, max_macs=max_macs)
+        self._add(node)
+        return node
+
+    def _add(self, node: Node) -> None:
+        if node.name in self._names:
+            raise ConfigError(f"there is a node {node.name} already")
+        self._names[node.name] = node
+        self.nodes.append(node)
+
+    def node(self, name: str) -> Node:
+        """The node of that name.  Raises KeyError."""
+        return self._names[name]
 
     def link(
         self,
@@ -209,100 +123,160 @@ class Network:
         mtu: int = 1500,
         caps: Caps = NO_OFFLOAD,
     ) -> Link:
-        """Join two nodes by a new interface on each.  `forward` is from `a` to `b`.
+        """Join two nodes by a new port on each.  `forward` is from `a` to `b`.
 
         `caps` is what the hosts are told they may hand over; on the link there are wire frames only.
+        Raises ConfigError for an MTU that cannot be, a link from a node to itself, and one that would make a loop of
+        switches, in which a broadcast would circle for ever.
         """
+        if a is b:
+            raise ConfigError(f"a link from {a.name} to itself")
+        if not ipv4.MIN_MTU <= mtu <= ipv4.MAX_TOTAL:
+            raise ConfigError(f"link {a.name}-{b.name}: an MTU of {mtu} cannot be used: use 68 to 65535")
+        if isinstance(a, Switch) and isinstance(b, Switch) and not self._joined.join(a, b):
+            raise ConfigError(f"a link from {a.name} to {b.name} would close a loop of switches")
         number = len(self.links)
-        directions = [
-            FaultModel(self.rng(f"link{number}/{way}"), faults)
-            for way, faults in (("forward", forward), ("backward", backward))
-        ]
-        ports = [
-            Port(self, node, f"{node.name}.{len(node.ports)}", 2 * number + end, caps, directions[end])
-            for end, node in enumerate((a, b))
-        ]
-        for port in ports:
-            port.node.ports.append(port)
-            port.ifindex = port.node.host.add_interface(port.name, port, port.mac, mtu, self.clock.now)
-        link = Link(directions[0], directions[1], ports[0], ports[1])
+        ports = []
+        for end, (node, way, faults) in enumerate(((a, "forward", forward), (b, "backward", backward))):
+            model = FaultModel(self.rng(f"link{number}/{way}"), faults)
+            port = Port(self._world, node, 2 * number + end, caps, Channel(self._world, model))
+            port.ifindex = node.attach(port, mtu)
+            node.ports.append(port)
+            ports.append(port)
+        link = Link(self._world, ports[0], ports[1], mtu)
         self.links.append(link)
         return link
 
+    def autoroute(self) -> None:
+        """Give all ports of hosts addresses and all hosts routes to every subnet; see `routing`.
+
+        What has an address keeps it.  Raises ConfigError when addresses do not suffice.
+        """
+        nets = routing.subnets(self.links, self._joined)
+        routing.number(nets, self.clock.now)
+        topology = routing.Topology(nets)
+        for node in self.hosts:
+            topology.add_routes(node)
+
+    def reachable(self, a: Node, b: Node) -> bool:
+        """There is a way from host `a` to host `b` over links, switches and routers, be they up or not."""
+        return routing.Topology(routing.subnets(self.links, self._joined)).reachable(a, b)
+
+    # -- time
+
+    def at(self, time_us: int, act: Callable[[], object]) -> None:
+        """Do something at a time of the virtual clock.  Raises ValueError for a time in the past."""
+        if time_us < self.clock.now:
+            raise ValueError(f"time {time_us} is before {self.clock.now}")
+        self._world.events.schedule(Action(time_us, act, self._work_all), time_us)
+
+    def next_deadline(self) -> int:
+        """The time of the next event; NEVER if there will be none."""
+        return self._world.events.next_at()
+
+    def step(self) -> bool:
+        """Let the next event happen, and move the clock to it.  False: there is none."""
+        at = self._world.events.next_at()
+        if at >= NEVER:
+            return False
+        self._fire(at)
+        return True
+
     def run_until(self, done: Callable[[], bool], limit_us: int) -> None:
-        """Run until `done()` holds.  Raises SimulationError after `limit_us` or when nothing is left to do."""
+        """Run until `done()` holds, which is asked after every event.
+
+        Raises SimulationError after `limit_us` or when nothing is left to do.
+        """
         end = self.clock.now + limit_us
-        self.settle()
+        next_at, fire = self._world.events.next_at, self._fire
+        self._work_all()
         while not done():
-            at = self.next_deadline()
+            at = next_at()
             if at > end:
                 why = "nothing is left to do" if at >= NEVER else f"not reached in {limit_us} us"
-                raise SimulationError(f"{why}, at {self.clock.now} us (seed {self.seed})")
-            self.clock.jump_to(max(at, self.clock.now))
-            self.settle()
+                raise self._explain(SimulationError(f"{why}, at {self.clock.now} us (seed {self.seed})"))
+            fire(at)
 
     def run_for(self, duration_us: int) -> None:
         """Run for `duration_us` of virtual time."""
         end = self.clock.now + duration_us
-        self.settle()
-        while (at := self.next_deadline()) <= end:
-            self.clock.jump_to(max(at, self.clock.now))
-            self.settle()
+        self._work_all()
+        while (at := self._world.events.next_at()) <= end:
+            self._fire(at)
         self.clock.jump_to(end)
 
     def settle(self) -> None:
         """Do everything that is due now, and all that follows from it at this instant."""
+        self.run_for(0)
+
+    def _work_all(self) -> None:
+        """The application may have acted on any host."""
         now = self.clock.now
-        for node in self.nodes:  # the application may have acted since
+        for node in self.hosts:
             node.work(now)
-        for _ in range(MAX_ROUNDS):
-            if not self._round(now):
-                return
-        raise SimulationError(f"no end of events at {now} us (seed {self.seed})")
 
-    def next_deadline(self) -> int:
-        """The next time at which something falls due; NEVER if nothing will."""
-        times = [node.host.deadline for node in self.nodes]
-        for link in self.links:
-            times += (link.forward.deadline, link.backward.deadline)
-        return min(times, default=NEVER)
+    def _fire(self, at: int) -> None:
+        """Let the event that is due at `at` happen."""
+        clock = self.clock
+        if at > clock.now:
+            clock.now = at
+            self._at_once = 0
+        else:
+            self._at_once += 1
+            if self._at_once > MAX_ROUNDS:
+                raise self._explain(SimulationError(f"no end of events at {clock.now} us (seed {self.seed})"))
+        try:
+            self._world.events.take().fire(clock.now)
+            for check in self.checks:
+                check()
+        except Exception as error:
+            self._explain(error)
+            raise
 
-    def record(self, port: Port, direction: int, data: bytes, note: str = "") -> Record:
-        """Remember what passes `port` now."""
-        record = Record(self.clock.now, port.index, direction, data, note)
-        self._digest.update(_STAMP.pack(record.time, record.port, direction, len(data)) + data)
-        self._records.append(record)
-        return record
+    # -- what happened
+
+    @property
+    def segments(self) -> int:
+        """Wire frames that hosts have sent, each counted once."""
+        return self._world.segments
 
     def digest(self) -> str:
         """SHA-256 over all frames so far, with their times and places."""
-        return self._digest.hexdigest()
+        return self._world.recorder.digest()
 
-    def write_capture(self, port: Port, file: BinaryIO) -> None:
-        """Write the latest frames at `port` as pcapng."""
-        writer = PcapngWriter(file)
-        interface = writer.add_interface(port.name)
-        for record in self._records:
-            if record.port == port.index:
-                writer.write(interface, record.time, record.direction, record.data, record.note)
+    def write_capture(self, port: Port | None, file: BinaryIO) -> None:
+        """Write the latest frames at `port`, or at all ports (None), as pcapng."""
+        self._world.recorder.capture(self._port_names(), None if port is None else port.index, file)
 
-    def _round(self, now: int) -> bool:
-        """One pass over links and timers; False if nothing was due."""
-        busy = False
-        for link in self.links:
-            for model, port in ((link.forward, link.b), (link.backward, link.a)):
-                if model.deadline <= now:
-                    busy = True
-                    port.deliver(model.poll(now), now)
-                    self._check()
-        for node in self.nodes:
-            if node.host.deadline <= now:
-                busy = True
-                node.host.on_timer(now)
-                node.work(now)
-                self._check()
-        return busy
+    def last_events(self, count: int = REPORT_EVENTS) -> list[str]:
+        """The last frames, timers and actions in words, one line each."""
+        return self._world.recorder.latest(count, self._port_names())
 
-    def _check(self) -> None:
-        for check in self.checks:
-            check()
+    def report(self) -> str:
+        """Seed, time, and the last events."""
+        return "\n".join((f"seed {self.seed}, at {self.clock.now} us; the last events:", *self.last_events()))
+
+    def _port_names(self) -> list[str]:
+        return [port.name for link in self.links for port in (link.a, link.b)]
+
+    def _explain(self, error: Exception) -> Exception:
+        """Add the report to an exception, once."""
+        if error is not self._explained:
+            self._explained = error
+            error.add_note(self.report())
+        return error
+
+
+__all__ = [
+    "MAX_ROUNDS",
+    "Endpoint",
+    "Handler",
+    "HostNode",
+    "Link",
+    "Network",
+    "Node",
+    "Port",
+    "SimHost",
+    "SimulationError",
+    "Switch",
+]

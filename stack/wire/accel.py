@@ -6,7 +6,7 @@ path is never bare bytes.
 """
 
 import os  # only to choose the backend, once
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from stack.wire.burst import MAX_FRAME, META, Burst
@@ -71,6 +71,11 @@ def load_burst(burst: Burst, frames: Iterable[Raw], mac: bytes) -> int:
         count += 1
     parse_burst(burst, mac, count)
     return count
+
+
+def load_frames(burst: Burst, frames: Sequence[bytes], mac: bytes) -> int:
+    """As `load_burst`, for finished wire frames."""
+    return load_burst(burst, [(data, 0, 0, 0, 0, 0) for data in frames], mac)
 
 
 def finish(frame: TxFrame, caps: Caps) -> list[Raw]:

@@ -86,6 +86,7 @@ def test_a_failure_tells_the_seed_and_leaves_captures(tmp_path: Path, monkeypatc
     monkeypatch.setattr("tests.support.net.OUT", tmp_path)
     with pytest.raises(SimulationError) as failure, TestNet(5, Faults(loss=1.0), name="dead") as net:
         net.connect(limit_us=SECOND)
-    (note,) = failure.value.__notes__
+    story, note = failure.value.__notes__
+    assert "a.0 -> ARP 10.0.0.1 who has 10.0.0.2 [(lost by the link)]" in story
     assert "seed 5" in note
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dead-a.pcapng", "dead-b.pcapng"]

@@ -1,5 +1,7 @@
 """A host with one rule, for tests of networks: it answers every UDP datagram, and sends some on its own."""
 
+from collections.abc import Callable
+
 from stack.config import NEVER
 from stack.sim.network import Handler
 from stack.tcp.events import READABLE
@@ -35,6 +37,7 @@ class PingHost:
         self.got: list[tuple[int, bytes]] = []  # time, payload
         self.bursts: list[int] = []  # rows of each
         self.endpoint = FakeEndpoint()
+        self.on_wake: Callable[[], None] | None = None
 
     def add_interface(self, name: str, sink: FrameSink, mac: bytes, mtu: int, now: int) -> int:
         self.sinks.append(sink)
@@ -66,6 +69,9 @@ class PingHost:
             self.sinks[0].send(frame)
         self.outbox.clear()
         return False
+
+    def check_invariants(self) -> None:
+        assert self.left >= 0
 
     def poll_events(self) -> list[FakeEndpoint]:
         return [self.endpoint] if self.endpoint.events else []
