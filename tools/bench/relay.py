@@ -1,8 +1,8 @@
 """A faulty wire between two TAP devices, for comparisons.
 
-relay.py JSON; the object: left and right ([namespace, device] each), seed, loss, delay_us (one way), rate (bytes per second),
-queue_bytes, seconds.  "ready" goes to standard output when frames pass; at SIGTERM or after `seconds` one JSON
-object with what each direction did and the relay's own processor time.
+relay.py JSON; the object: left and right ([namespace, device] each), seed, loss, delay_us (one way), rate (bytes per
+second), queue_bytes, seconds.  "ready" goes to standard output when frames pass; at SIGTERM or after `seconds` one
+JSON object with what each direction did and the relay's own processor time.
 
 Both directions are the seeded fault model of the simulator and of `tapstack up`.  The n-th IP packet of a
 direction meets the same fate in every run with the same seed; ARP passes untouched, so that it neither costs a
