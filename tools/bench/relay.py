@@ -24,11 +24,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from stack.device.fault import ETHERTYPE_IPV4, FaultModel, Faults
+from stack.device.fault import FaultModel, Faults
 from stack.device.tap import TapDevice
 
 _CLONE_NEWNET = 0x40000000
 _PR_SET_TIMERSLACK = 29
+ETHERTYPE_IPV4 = b"\x08\x00"
 BURST = 64  # frames read from one side before the other has its turn
 
 
