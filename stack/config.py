@@ -10,6 +10,12 @@ SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
 NEVER: Final = 1 << 62  # a deadline that is not set
 
+# TcpConfig.ecn
+ECN_OFF: Final = "off"
+ECN_ACCEPT: Final = "accept"
+ECN_REQUEST: Final = "request"
+_ECN: Final = (ECN_OFF, ECN_ACCEPT, ECN_REQUEST)
+
 
 class Rng(Protocol):
     """The randomness a Host is given: `random.Random(seed)` in tests, `random.SystemRandom()` outside."""
@@ -52,7 +58,7 @@ class TcpConfig:
     msl_us: int = 30 * SECOND
     fin_wait_2_us: int = 60 * SECOND
     initial_window_segs: int = 10  # RFC 6928
-    ecn: bool = False
+    ecn: str = ECN_ACCEPT  # RFC 3168: "off", "accept" when the peer asks, or "request" it, too
     out_of_order_bytes: int = 6 << 20
     out_of_order_ranges: int = 1024
     max_time_wait: int = 65_536
@@ -68,6 +74,8 @@ class TcpConfig:
             raise ConfigError(f"congestion {self.congestion!r}: use the name of an algorithm or a Controller class")
         if self.rto_min_us > self.rto_max_us:
             raise ConfigError("rto_min_us must be at most rto_max_us")
+        if self.ecn not in _ECN:
+            raise ConfigError(f"ecn {self.ecn!r}: use one of {', '.join(_ECN)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from stack.tcp.arrival import DROP_SHIFT, ENDED, STOP
 from stack.tcp.connection import Connection
 from stack.tcp.listener import Listener
 from stack.tcp.receiver import ACK_NOW, ADVICE
-from stack.tcp.segment import URG, Segment
+from stack.tcp.segment import CE, URG, Segment
 from stack.trace import Trace
 from stack.udp.endpoint import UdpEndpoint
 from stack.wire.burst import (
@@ -104,8 +104,9 @@ class Host:
                     self.trace.on_drop(DropReason.TCP_CHECKSUM, index)
                 continue
             segments += 1
+            if flags & ROW_CE:
+                seg.flags |= CE
             seg.has_ts = bool(flags & ROW_TS)
-            seg.ce = bool(flags & ROW_CE)
             if flags & ROW_OPTS or seg.flags & URG:
                 self._unusual_header(burst, index, flags)
             else:

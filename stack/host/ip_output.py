@@ -48,13 +48,14 @@ from stack.wire.addr import (
 )
 from stack.wire.burst import Burst
 from stack.wire.ethernet import HLEN as ETH_HLEN
-from stack.wire.frame import FILL_IP, L4_OFF, NEEDS_CSUM, Caps, FrameSink, TxFrame
+from stack.wire.frame import ECT, FILL_IP, L4_OFF, NEEDS_CSUM, Caps, FrameSink, TxFrame
 from stack.wire.icmp import ErrorKind, TransportError, parse_quoted
 from stack.wire.udp import pseudo_sum
 
 MAX_PATHS: Final = 4096
 MAX_ERRORS: Final = 256
 MAX_GROUPS: Final = 256  # per interface
+ECT_0: Final = 2  # RFC 3168 §5: ECN-capable transport
 _SEND_FLAGS: Final = FILL_IP | NEEDS_CSUM
 _NO_OFFLOAD: Final = Caps()
 
@@ -384,6 +385,8 @@ class IpOutput:
                 return
         header = frame.header
         header[START:L4_OFF] = path.prefix
+        if frame.flags & ECT:
+            tos |= ECT_0
         if tos:
             header[TOS_AT] = tos
         if ttl:

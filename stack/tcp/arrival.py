@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 from stack import errors
 from stack.config import SECOND
 from stack.stats import DropReason
-from stack.tcp import output
+from stack.tcp import ecn, output
 from stack.tcp.events import CONNECTED, EOF, READABLE, URGENT
 from stack.tcp.receiver import ACK_LATER, ACK_NOW, OUTPUT
-from stack.tcp.segment import ACK, FIN, RST, SYN, URG, Segment
+from stack.tcp.segment import ACK, CE, CWR, ECE, FIN, RST, SYN, URG, Segment
 from stack.tcp.state import (
     CLOSE_WAIT,
     CLOSING,
@@ -109,6 +109,7 @@ def negotiate(conn: "Connection", seg: Segment, now: int) -> None:
     if conn.ts_ok:
         rcv.ts_recent, rcv.ts_recent_at = seg.tsval, now
     conn.sack_ok = config.sack and options.sack_ok  # RFC 2018 §2 (2018-1)
+    ecn.negotiate(conn, seg)
 
 
 def established(conn: "Connection", seg: Segment, now: int) -> None:
@@ -150,6 +151,8 @@ def on_synchronised(conn: "Connection", seg: Segment, now: int) -> int:
     actions |= answer
     if answer & STOP:
         return actions
+    if seg.flags & (CE | CWR) and conn.rcv.ecn:
+        actions |= ecn.on_marks(conn, seg)
     if seg.flags & URG:
         _urgent(conn, seg)
     end = (seg.seq + seg.length) & MASK  # taking the text may trim it
@@ -206,6 +209,7 @@ def _check_sequence(conn: "Connection", seg: Segment, now: int) -> int:
                 seg.seq = rcv.rcv_nxt
                 seg.flags = flags & ~SYN
                 return 0
+            ecn.withdraw(conn, flags)
             conn.syn_due = True  # (T-HS-2): the peer did not get our SYN-ACK
             return dropped(DropReason.TCP_DUPLICATE, OUTPUT)
         if flags & SYN and conn.state > SYN_RECEIVED:
@@ -305,6 +309,8 @@ def _check_ack(conn: "Connection", seg: Segment, now: int) -> int:
         if (snd.snd_una - seg.ack) & MASK > max(snd.max_snd_wnd, 1):
             return _challenge(conn, DropReason.TCP_BAD_ACK, now)
         return 0
+    if seg.flags & ECE and snd.ecn:
+        snd.on_ece(seg.ack, now)
     fin_acked = snd.on_ack(seg, conn.echo_rtt(seg, now) if snd.total_retrans else -1, now)
     if conn.want_writable:
         conn.check_writable()

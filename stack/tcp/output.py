@@ -7,12 +7,12 @@ Nearly every segment has the same layout, header and timestamps, and is packed i
 from typing import TYPE_CHECKING, Final
 
 from stack.config import NEVER, TcpConfig
-from stack.tcp import persist
+from stack.tcp import ecn, persist
 from stack.tcp.rtt import TS_TICK_US
-from stack.tcp.segment import ACK, FIN, PSH, RST, SYN, URG
+from stack.tcp.segment import ACK, CWR, FIN, PSH, RST, SYN, URG
 from stack.tcp.state import ESTABLISHED, SYN_SENT
 from stack.tcp.timers import DELAYED_ACK, RETRANSMIT
-from stack.wire.frame import GSO_NONE, GSO_TCPV4, L4_OFF, NEEDS_CSUM, TxFrame
+from stack.wire.frame import ECT, GSO_NONE, GSO_TCPV4, L4_OFF, NEEDS_CSUM, TxFrame
 from stack.wire.seq import HALF, MASK
 from stack.wire.tcp import (
     CSUM_OFFSET,
@@ -31,6 +31,7 @@ from stack.wire.tcp import (
 )
 
 if TYPE_CHECKING:
+    from stack.tcp.sender import Sender
     from stack.tcp.connection import Connection
 
 __all__ = ["TS_TICK_US", "fill_ack", "fill_data", "fill_probe", "fill_reply", "fill_rst", "fill_syn", "pack_ts"]
@@ -73,6 +74,7 @@ def sequence_for_control(conn: "Connection") -> int:
 def _header(conn: "Connection", frame: TxFrame, seq: int, flags: int, now: int) -> None:
     """The header with ACK and window; timestamps when negotiated."""
     rcv = conn.rcv
+    flags |= rcv.ece  # RFC 3168 §6.1.3: on every ACK until CWR
     field = rcv.window_field()
     up = 0
     snd = conn.snd
@@ -182,8 +184,20 @@ def fill_data(conn: "Connection", frame: TxFrame, now: int) -> None:
         if length > mss:
             frame.gso_type = GSO_TCPV4
             frame.gso_size = mss
+        if snd.ecn and snd.out_record is None and not snd.out_probe:
+            _mark_capable(snd, frame)
     frame.note = "retransmission" if snd.out_record is not None else None
     snd.on_sent(now)
+
+
+def _mark_capable(snd: "Sender", frame: TxFrame) -> None:
+    """RFC 3168 §6.1.2, §6.1.4-6: new data alone is sent as ECT(0); the first after a reduction says CWR, of a
+    super-segment in its first segment.
+    """
+    frame.flags |= ECT
+    if snd.cwr_due:
+        snd.cwr_due = False
+        frame.header[L4_OFF + 13] |= CWR
 
 
 def fill_probe(conn: "Connection", frame: TxFrame, now: int) -> bool:
@@ -206,7 +220,7 @@ def fill_syn(conn: "Connection", frame: TxFrame, now: int) -> None:
     conn.syn_due = False
     config, rcv = conn.config, conn.rcv
     active = conn.state == SYN_SENT
-    flags = SYN if active else SYN | ACK
+    flags = (SYN if active else SYN | ACK) | ecn.syn_flags(conn)
     if active:
         ack, wscale, sack_ok, ts_ok = 0, rcv.rcv_wscale if config.window_scaling else -1, config.sack, config.timestamps
     else:

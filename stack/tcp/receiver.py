@@ -35,6 +35,8 @@ class Receiver:
     __slots__ = (
         "chunks",
         "dsack",
+        "ece",
+        "ecn",
         "fin_received",
         "irs",
         "last_ack_sent",
@@ -74,6 +76,8 @@ class Receiver:
         self.unacked = 0  # bytes received since the last ACK
         self.quick = config.quick_acks
         self.dsack: tuple[int, int] | None = None
+        self.ecn = False  # RFC 3168: marks of the network are echoed
+        self.ece = 0  # the flag ECE while congestion is being echoed
         self.ts_recent = 0
         self.ts_recent_at = 0
         self.last_ack_sent = 0

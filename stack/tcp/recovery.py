@@ -26,6 +26,7 @@ class Recovery:
     """Phase, duplicate ACKs and the PRR account of one connection."""
 
     __slots__ = (
+        "_cwr_point",
         "_edge",
         "dup_bytes",
         "dupacks",
@@ -46,6 +47,7 @@ class Recovery:
         self.dup_bytes = 0  # without SACK: bytes that duplicate ACKs say have left the network
         self.recovery_point = 0
         self._edge = -1  # everything before it was considered for loss in this episode; -1: nothing yet
+        self._cwr_point = -1  # SND.NXT when the window was reduced for an ECE; -1: that is over
         self.prr_delivered = 0
         self.prr_out = 0
         self.recover_fs = 0
@@ -87,7 +89,7 @@ class Recovery:
                 lost += self.mark_first(board, mss)
             # what was sent in the last episode and lost is another one (RFC 6675 §5)
             if lost or board.lost_bytes:
-                self.enter_recovery(now, snd_nxt, prior, controller)
+                self.enter_recovery(now, snd_una, snd_nxt, prior, controller)
         return lost, delivered
 
     def _on_advance(self, controller: Controller, mss: int, snd_una: int, acked: int, delivered: int, now: int) -> int:
@@ -104,6 +106,24 @@ class Recovery:
             self.dup_bytes -= explained
             delivered = max(0, delivered - explained)
         return delivered
+
+    # -- explicit congestion notification
+
+    def in_cwr(self, snd_una: int) -> bool:
+        """Whether what is acknowledged lies in the window of data for which an ECE has reduced cwnd already."""
+        if self._cwr_point < 0:
+            return False
+        if 0 < (snd_una - self._cwr_point) & MASK < HALF:
+            self._cwr_point = -1
+            return False
+        return True
+
+    def on_echo(self, ack: int, snd_nxt: int) -> bool:
+        """An ACK with ECE: whether to reduce, once per window of data (RFC 3168 §6.1.2, 3168-1)."""
+        if self.phase != OPEN or self.in_cwr(ack):
+            return False
+        self._cwr_point = snd_nxt
+        return True
 
     # -- detection
 
@@ -159,7 +179,7 @@ class Recovery:
 
     # -- phases
 
-    def enter_recovery(self, now: int, snd_nxt: int, in_flight: int, controller: Controller) -> None:
+    def enter_recovery(self, now: int, snd_una: int, snd_nxt: int, in_flight: int, controller: Controller) -> None:
         """RFC 6675 §5 step 4, RFC 5681 §3.2 (5681-3.2): reduce once per window of data."""
         self.phase = RECOVERY
         self.recovery_point = snd_nxt
@@ -167,7 +187,9 @@ class Recovery:
         # RFC 9937 §6.2: what was in flight, less what SACK has reported before, with what this ACK delivers
         self.recover_fs = max(1, in_flight)
         self.rescued = False
-        controller.on_loss(now, in_flight)
+        # RFC 3168 §6.1.2: not again in a window of data that was reduced for a mark
+        if not self.in_cwr(snd_una):
+            controller.on_loss(now, in_flight)
 
     def enter_loss(self, snd_nxt: int) -> None:
         """The retransmission timer fired."""

@@ -11,10 +11,12 @@ ACK: Final = 0x10
 URG: Final = 0x20
 ECE: Final = 0x40
 CWR: Final = 0x80
+CE: Final = 0x100  # no bit of the header: the ECN field of the IP header says "congestion experienced"
 
 
 class Segment:
     """SEG.* of RFC 9293 §3.3.1.  `length` is payload bytes; SYN and FIN are not counted in it.
+    `flags` is the flag byte, and CE.
 
     `pool[off : off + length]` is the payload; it is valid until the burst is refilled.  `wnd` is the
     window field as it came, unscaled.  `options` holds the raw option bytes when there are any besides
@@ -23,7 +25,6 @@ class Segment:
 
     __slots__ = (
         "ack",
-        "ce",
         "flags",
         "has_ts",
         "length",
@@ -47,7 +48,6 @@ class Segment:
         self.tsval = 0
         self.tsecr = 0
         self.up = 0  # urgent pointer, meaningful with URG
-        self.ce = False  # IP ECN field was CE
         self.options: bytes = b""
         self.pool: mmap.mmap | bytes = b""
         self.off = 0

@@ -32,7 +32,7 @@ class Sender:
 
     # fmt: off
     __slots__ = (
-        "board", "buffer", "config", "controller", "delivery", "eff_snd_mss", "fin_queued", "fin_seq",
+        "board", "buffer", "config", "controller", "cwr_due", "delivery", "ecn", "eff_snd_mss", "fin_queued", "fin_seq",
         "high_rtt_seq", "iss", "last_sent_at", "max_gso", "max_snd_wnd", "nodelay", "out_fin", "out_len",
         "out_probe", "out_record", "out_seq", "persist_backoff", "probing", "recovery", "rtt", "snd_max", "snd_nxt",
         "snd_una", "snd_up", "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale", "timeouts", "timers", "total_retrans",
@@ -69,6 +69,8 @@ class Sender:
         self.total_retrans = 0
         self.persist_backoff = 0
         self.probing = False  # a zero-window probe octet is outstanding
+        self.ecn = False  # RFC 3168: new data is sent as ECT(0)
+        self.cwr_due = False  # the next new data says that the window was reduced
         # the answer of next_range
         self.out_seq = 0
         self.out_len = 0
@@ -229,6 +231,7 @@ class Sender:
         controller = self.controller
         assert controller is not None
         lost = 0
+        phase = recovery.phase
         # in order with nothing missing needs no look at losses
         if recovery.phase != rec.OPEN or sacked or recovery.dupacks or not acked or board.sacked_bytes:
             self._check_app_limited(controller)
@@ -237,6 +240,8 @@ class Sender:
             )
             if board.lost_log:
                 self._tell_lost(controller, now)
+            if recovery.phase != phase and recovery.phase == rec.RECOVERY:
+                self.cwr_due = self.ecn  # RFC 3168 §6.1.2: whatever the window was reduced for
         self.delivery.on_delivered(delivered, now)
         self._feed_controller(acked, sacked, delivered, lost, rtt_us, prior, now)
         if recovery.phase == rec.RECOVERY:
@@ -293,7 +298,8 @@ class Sender:
         s.acked, s.sacked, s.newly_delivered, s.lost = acked, sacked, delivered, lost
         s.rtt_us = rtt_us
         s.prior_in_flight = prior
-        s.in_recovery = self.recovery.phase == rec.RECOVERY
+        # RFC 3168 §6.1.2: no growth in the window of data that was reduced for a mark either
+        s.in_recovery = self.recovery.phase == rec.RECOVERY or self.recovery.in_cwr(self.snd_una)
         s.app_limited = self.delivery.app_limited(controller)
         if acked or sacked:
             controller.on_ack(s)
@@ -327,7 +333,9 @@ class Sender:
         board.mark_all_lost()
         recovery.enter_loss(self.snd_nxt)
         if self.snd_wnd or not self.probing:
-            controller.on_rto(now, in_flight, not again)
+            # RFC 3168 §6.1.2: a timeout in a window that was reduced for a mark reduces ssthresh no further
+            controller.on_rto(now, in_flight, not again and not recovery.in_cwr(self.snd_una))
+            self.cwr_due = self.ecn
         self._tell_lost(controller, now)
         self.timeouts += 1
         self.rtt.on_timeout()

@@ -40,6 +40,7 @@ GSO_ECN: Final = 0x80
 # TxFrame.flags
 NEEDS_CSUM: Final = 1
 FILL_IP: Final = 2
+ECT: Final = 8  # for the IP layer: the datagram is ECN-capable (RFC 3168 §5)
 PARTIAL_CSUM: Final = 4  # the checksum field holds the pseudo-header sum already (a received virtio NEEDS_CSUM)
 
 # Caps as the bits that the C core takes

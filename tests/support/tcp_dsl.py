@@ -476,7 +476,7 @@ class Scenario:
         seg.seq, seg.ack, seg.flags, seg.wnd, seg.up = seq, ack, flags, wnd, up
         seg.has_ts = ts is not None
         seg.tsval, seg.tsecr = (ts[0] & MASK, ts[1] & MASK) if ts else (0, 0)
-        seg.options, seg.ce = options, False
+        seg.options = options
         seg.pool, seg.off, seg.length = _POOL, off, len(data)
         urgent = self.subject.on_segment(seg, self.clock.now)
         _POOL[off : off + len(data)] = b"\xee" * len(data)

@@ -222,7 +222,6 @@ class Pair:
         seg.has_ts = s.ts is not None
         seg.tsval, seg.tsecr = s.ts or (0, 0)
         seg.options = s.option_bytes if s.sack or s.flags & SYN else b""
-        seg.ce = False
         seg.pool, seg.off, seg.length = pool, 0, len(s.data)
         if self.ends[to].subject.on_segment(seg, self.now):
             self._pump(to)
