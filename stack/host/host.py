@@ -40,6 +40,7 @@ from stack.wire.burst import (
 from stack.wire.frame import FrameSink
 
 _ODD_IP: Final = ROW_IPOPTS | ROW_LINK_GROUP  # rows that IP must agree to first
+_ODD_TCP: Final = ROW_OPTS | ROW_CE  # rows of which more than the row is needed
 _SPECIAL: Final = ACK_NOW | ADVICE
 
 
@@ -104,10 +105,8 @@ class Host:
                     self.trace.on_drop(DropReason.TCP_CHECKSUM, index)
                 continue
             segments += 1
-            if flags & ROW_CE:
-                seg.flags |= CE
             seg.has_ts = bool(flags & ROW_TS)
-            if flags & ROW_OPTS or seg.flags & URG:
+            if flags & _ODD_TCP or seg.flags & URG:
                 self._unusual_header(burst, index, flags)
             else:
                 seg.options = b""
@@ -145,8 +144,10 @@ class Host:
             self._settle(now)
 
     def _unusual_header(self, burst: Burst, index: int, flags: int) -> None:
-        """Options besides timestamps, and the urgent pointer, are read from the frame."""
+        """Options besides timestamps and the urgent pointer are read from the frame; IP's mark joins the flags."""
         seg = self._seg
+        if flags & ROW_CE:
+            seg.flags |= CE
         off, _, _, l4_off = burst.meta_at(index)[:4]
         start = off + l4_off
         seg.options = burst.pool[start + 20 : start + (burst.pool[start + 12] >> 4) * 4] if flags & ROW_OPTS else b""

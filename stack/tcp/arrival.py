@@ -310,7 +310,7 @@ def _check_ack(conn: "Connection", seg: Segment, now: int) -> int:
             return _challenge(conn, DropReason.TCP_BAD_ACK, now)
         return 0
     if seg.flags & ECE and snd.ecn:
-        snd.on_ece(seg.ack, now)
+        ecn.on_echo(snd, seg.ack, now)
     fin_acked = snd.on_ack(seg, conn.echo_rtt(seg, now) if snd.total_retrans else -1, now)
     if conn.want_writable:
         conn.check_writable()

@@ -1,9 +1,9 @@
 """Explicit congestion notification: what two ends agree on, and what a receiver echoes (RFC 3168, RFC 8311).
 
-Theory of operation.  The SYNs agree (`syn_flags`, `negotiate`, `withdraw`).  From then on there are two halves that know
-nothing of each other.  `Receiver.ecn`: a segment that IP marked CE makes every ACK carry ECE (`Receiver.ece`) until the
-peer says CWR (`on_marks`).  `Sender.ecn`: new data is sent as ECT(0); an ECE reduces the window once per window of data,
-and the next new data carries CWR (`Sender.on_ece`, `output.fill_data`).
+Theory of operation.  The SYNs agree (`syn_flags`, `negotiate`, `withdraw`).  From then on there are two halves that
+know nothing of each other.  `Receiver.ecn`: a segment that IP marked CE makes every ACK carry ECE (`Receiver.ece`)
+until the peer says CWR (`on_marks`).  `Sender.ecn`: new data is sent as ECT(0); an ECE reduces the window once per
+window of data (`on_echo`; Recovery knows which window), and the next new data carries CWR (`output.fill_data`).
 
 The Host hands the mark over as the bit CE of `Segment.flags`, so that a marked segment leaves the fast path by itself.
 
@@ -20,6 +20,7 @@ from stack.tcp.state import SYN_SENT
 
 if TYPE_CHECKING:
     from stack.tcp.connection import Connection
+    from stack.tcp.sender import Sender
 
 SETUP: Final = ECE | CWR  # of an ECN-setup SYN; an ECN-setup SYN-ACK has ECE alone (RFC 3168 §6.1.1)
 
@@ -65,3 +66,10 @@ def on_marks(conn: "Connection", seg: Segment) -> int:
     # the sender learns at once: half a delayed ACK late, its queue has grown that much
     conn.ack_pending = True
     return ACK_LATER
+
+
+def on_echo(snd: "Sender", ack: int, now: int) -> None:
+    """An acceptable ACK with ECE, before anything else of it is used."""
+    if snd.controller is not None and snd.recovery.on_echo(ack, snd.snd_nxt):
+        snd.controller.on_ecn(now, snd.in_flight())
+        snd.cwr_due = True

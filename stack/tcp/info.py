@@ -28,6 +28,7 @@ class TcpInfo:
     rcv_wscale: int
     timestamps: bool
     sack: bool
+    ecn: bool
     cwnd: int
     ssthresh: int
     pacing_rate: int
@@ -68,6 +69,7 @@ def snapshot(conn: "Connection") -> TcpInfo:
         rcv_wscale=rcv.rcv_wscale,
         timestamps=conn.ts_ok,
         sack=conn.sack_ok,
+        ecn=snd.ecn,
         cwnd=controller.cwnd if controller else 0,
         ssthresh=controller.ssthresh if controller else 0,
         pacing_rate=controller.pacing_rate if controller else 0,

@@ -31,8 +31,8 @@ from stack.wire.tcp import (
 )
 
 if TYPE_CHECKING:
-    from stack.tcp.sender import Sender
     from stack.tcp.connection import Connection
+    from stack.tcp.sender import Sender
 
 __all__ = ["TS_TICK_US", "fill_ack", "fill_data", "fill_probe", "fill_reply", "fill_rst", "fill_syn", "pack_ts"]
 

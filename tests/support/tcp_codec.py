@@ -40,6 +40,7 @@ class Sent:
     other: list[tuple[int, bytes]] = field(default_factory=list)
     option_bytes: bytes = b""
     gso_size: int = 0
+    ect: bool = False  # for the IP layer: the datagram is ECN-capable
 
     @property
     def length(self) -> int:

@@ -23,11 +23,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from stack.config import NEVER, TcpConfig
-from stack.tcp.segment import Segment
+from stack.tcp.segment import CE, Segment
 from stack.tcp.state import NAMES
-from stack.wire.frame import GSO_NONE, GSO_TCPV4, L4_OFF, NEEDS_CSUM, TxFrame
+from stack.wire.frame import ECT, GSO_NONE, GSO_TCPV4, L4_OFF, NEEDS_CSUM, TxFrame
 from tests.support import tcp_codec as codec
-from tests.support.tcp_codec import ACK, FIN, PSH, RST, SYN, URG, Sent, flag_text
+from tests.support.tcp_codec import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, Sent, flag_text
 from tests.support.tcp_rules import MASK, WireRules, signed
 from tests.support.tcp_subject import LOCAL_PORT, REMOTE_PORT, Subject
 
@@ -35,6 +35,9 @@ MS, SECOND, MINUTE, HOUR = 1_000, 1_000_000, 60_000_000, 3_600_000_000
 
 __all__ = [
     "ACK",
+    "CE",
+    "CWR",
+    "ECE",
     "FIN",
     "HOUR",
     "MINUTE",
@@ -510,6 +513,7 @@ class Scenario:
             assert f.gso_type in {GSO_NONE, GSO_TCPV4}, f"gso_type {f.gso_type}"
             assert (f.gso_type == GSO_NONE) == (f.gso_size == 0), f"gso_type {f.gso_type} with size {f.gso_size}"
             s = codec.decode(self.clock.now, bytes(f.header[L4_OFF : f.header_end]), payload, f.gso_size)
+            s.ect = bool(f.flags & ECT)
             self.note(
                 ">",
                 s.flags,
@@ -517,7 +521,7 @@ class Scenario:
                 signed(s.ack - self.peer.irs),
                 s.wnd,
                 len(s.data),
-                s.option_text() + (f" gso {s.gso_size}" if s.gso_size else ""),
+                s.option_text() + (f" gso {s.gso_size}" if s.gso_size else "") + " ect" * s.ect,
             )
             assert (s.src_port, s.dst_port) == (LOCAL_PORT, REMOTE_PORT), "wrong ports"
             self.rules.check(s)

@@ -6,7 +6,7 @@ what the application wrote.  `check` raises AssertionError on the first broken r
 `rfc-checklist` "cross-cutting properties" 2 and 3.  Numbers are relative: 0 is the SYN of their side.
 """
 
-from tests.support.tcp_codec import ACK, FIN, PSH, RST, SYN, URG, Sent
+from tests.support.tcp_codec import ACK, CWR, FIN, PSH, RST, SYN, URG, Sent
 
 MASK = 0xFFFFFFFF
 SMALLEST_MSS = 64  # a peer that announces less is not believed (CVE-2019-11479)
@@ -91,6 +91,7 @@ class WireRules:
             return
         self._check_flags(s)
         self._check_ack(s, ack)
+        self._check_ecn(s, seq)
         if not self.guessing:
             self._check_options(s, ack)
             self._check_size(s)
@@ -150,6 +151,13 @@ class WireRules:
                 f"RFC 9293 §3.8.6 (MUST-34): the window was shrunk, right edge from {self.edge_out} to {edge}"
             )
         self.edge_out = max(self.edge_out, edge)
+
+    def _check_ecn(self, s: Sent, seq: int) -> None:
+        """RFC 3168 §6.1.4-6: ECT on new data alone; §6.1.2: CWR on nothing else, but for a SYN that asks."""
+        new = bool(s.data) and (seq >= self.snd_max or not self.trusting)
+        assert not s.ect or new, "ECT on what is not new data"
+        if s.flags & CWR and not s.flags & SYN:
+            assert s.ect, "CWR on what is not new data of an ECN-capable connection"
 
     def _check_size(self, s: Sent) -> None:
         room = self.send_mss - len(s.option_bytes)

@@ -120,7 +120,10 @@ class Controller:
         """The retransmission timer fired; `first` unless it is a repeat for the same data."""
 
     def on_ecn(self, now: int, in_flight: int) -> None:
-        """The peer echoed congestion experienced (RFC 3168); at most once per window of data, never in recovery."""
+        """The peer echoed congestion experienced (RFC 3168 §6.1.2); at most once per window of data, never in recovery.
+        To be taken as a loss (§5), unless an algorithm knows better.
+        """
+        self.on_loss(now, in_flight)
 
     def on_recovery_exit(self, now: int) -> None:
         """Fast recovery is over."""
@@ -181,6 +184,10 @@ class LossBased(Controller):
             self._undo_cwnd, self._undo_ssthresh = self.cwnd, self.ssthresh
             self.ssthresh = self.reduced(in_flight)
         self.cwnd = self.mss
+
+    def on_ecn(self, now: int, in_flight: int) -> None:
+        self.on_loss(now, in_flight)
+        self._undo_cwnd = self._undo_ssthresh = 0  # a mark is never spurious
 
     def on_spurious(self, now: int) -> None:
         self.cwnd = max(self.cwnd, self._undo_cwnd)
