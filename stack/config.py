@@ -36,6 +36,13 @@ class TcpConfig:
 
     # a name of tcp/congestion/registry.py, or a subclass of tcp.congestion.base.Controller
     congestion: object = "cubic"
+    hystart: bool = True  # RFC 9406: leave the first slow start before the queue overflows
+    window_validation: str = (
+        "rfc7661"  # of a window not used: "rfc7661", "rfc2861" or "rfc5681"; congestion/validation.py
+    )
+    fixed_window_segs: int = 16  # the window of `congestion = "fixed"`
+    rtt_estimator: str = "jacobson"  # or "karn", "original"; tcp/estimators.py
+    fast_retransmit: bool = True  # RFC 5681 §3.2; False: only the retransmission timer finds losses
     nodelay: bool = False
     sack: bool = True
     timestamps: bool = True
@@ -70,6 +77,7 @@ class TcpConfig:
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot work."""
         _check_ranges(self, _TCP_RANGES)
+        _check_choices(self)
         if not isinstance(self.congestion, str | type):
             raise ConfigError(f"congestion {self.congestion!r}: use the name of an algorithm or a Controller class")
         if self.rto_min_us > self.rto_max_us:
@@ -147,6 +155,7 @@ _TCP_RANGES: Final[dict[str, tuple[int, int, str]]] = {
     "msl_us": _DURATION,
     "fin_wait_2_us": _DURATION,
     "initial_window_segs": (1, 1 << 16, ""),
+    "fixed_window_segs": (1, 1 << 16, ""),
     "out_of_order_bytes": (0, 1 << 30, ""),
     "out_of_order_ranges": (0, 1 << 24, ""),
     "max_time_wait": _COUNT,
@@ -174,6 +183,19 @@ _IP_RANGES: Final[dict[str, tuple[int, int, str]]] = {
     "udp_recv_datagrams": _COUNT,
     "max_udp_endpoints": _COUNT,
 }
+
+
+_TCP_CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "rtt_estimator": ("jacobson", "karn", "original"),
+    "window_validation": ("rfc7661", "rfc2861", "rfc5681"),
+}
+
+
+def _check_choices(settings: TcpConfig) -> None:
+    for name, choices in _TCP_CHOICES.items():
+        value = getattr(settings, name)
+        if value not in choices:
+            raise ConfigError(f"{name} {value!r}: use one of {', '.join(choices)}")
 
 
 def _check_ranges(settings: TcpConfig | IpConfig, ranges: dict[str, tuple[int, int, str]]) -> None:

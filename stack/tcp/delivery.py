@@ -93,6 +93,7 @@ class Delivery:
             self._round_prev, self._round_max = self._round_max, in_flight
             self.rounds += 1
             s.round_start = True
+            s.rto_us = rtt.rto_us
         s.round_count = self.rounds
         s.delivery_rate = s.interval_us = 0
         if newest is not None and newest.delivered_at >= 0:

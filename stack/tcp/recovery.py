@@ -28,6 +28,7 @@ class Recovery:
     __slots__ = (
         "_cwr_point",
         "_edge",
+        "by_acks",
         "dup_bytes",
         "dupacks",
         "phase",
@@ -43,6 +44,7 @@ class Recovery:
     def __init__(self) -> None:
         self.phase = OPEN
         self.sack = False
+        self.by_acks = True  # False: only the retransmission timer finds losses
         self.dupacks = 0
         self.dup_bytes = 0  # without SACK: bytes that duplicate ACKs say have left the network
         self.recovery_point = 0
@@ -74,13 +76,13 @@ class Recovery:
             if self.phase == RECOVERY and not self.sack and snd_una != snd_nxt:
                 # RFC 6582 §3.2 step 3 (6582-1): a partial ACK tells of the next hole
                 lost += self.mark_first(board, mss)
-        elif sacked or not self.sack:
+        elif self.by_acks and (sacked or not self.sack):
             self.dupacks += 1
             if not self.sack:
                 before = self.dup_bytes
                 self.dup_bytes = max(0, min(before + mss, ((snd_nxt - snd_una) & MASK) - mss))
                 delivered += self.dup_bytes - before
-        if self.sack:
+        if self.sack and self.by_acks:
             lost += self.detect(board, mss)
         if self.phase == OPEN:
             # RFC 6582 §3.2 step 1 (6582-1): duplicates of what was sent before a timeout do not count
@@ -89,7 +91,12 @@ class Recovery:
                 lost += self.mark_first(board, mss)
             # what was sent in the last episode and lost is another one (RFC 6675 §5)
             if lost or board.lost_bytes:
-                self.enter_recovery(now, snd_una, snd_nxt, prior, controller)
+                if controller.fast_recovery:
+                    self.enter_recovery(now, snd_una, snd_nxt, prior, controller)
+                else:
+                    board.mark_all_lost()
+                    self.enter_loss(snd_nxt)
+                    controller.on_loss(now, prior)
         return lost, delivered
 
     def _on_advance(self, controller: Controller, mss: int, snd_una: int, acked: int, delivered: int, now: int) -> int:
@@ -100,6 +107,11 @@ class Recovery:
             if self.phase == RECOVERY:
                 controller.on_recovery_exit(now)
             self.leave()
+        elif not self.sack and self.phase == RECOVERY and not controller.partial_ack:
+            # RFC 5681 §3.2 step 6: whatever is still missing is another loss, to be found again
+            controller.on_recovery_exit(now)
+            self.leave()
+            self.recovery_point = snd_una
         elif not self.sack:
             # duplicates were counted as delivered already: this ACK explains them
             explained = min(self.dup_bytes, max(0, acked - mss))

@@ -2,8 +2,10 @@
 
 Theory of operation.  The Sender gives at most one sample per flight (RFC 7323 appendix G: samples are
 not taken from every ACK at full weight) from ranges that were sent once (Karn), or from timestamps.
-`rto_us` is the timeout without backoff; `timeout_us()` applies it.
+`rto_us` is the timeout without backoff; `timeout_us()` applies it.  Older estimators: estimators.py.
 """
+
+from typing import ClassVar
 
 from stack.config import SECOND, TcpConfig
 
@@ -15,6 +17,8 @@ RTO_AFTER_SYN_LOSS_US = 3 * SECOND  # RFC 6298 §5.7
 
 class RttEstimator:
     """SRTT, RTTVAR and RTO in microseconds; `srtt_us` is 0 before the first sample."""
+
+    takes_ambiguous: ClassVar[bool] = False  # True: samples of ranges sent more than once count, whatever they mean
 
     __slots__ = ("backoff", "min_rtt_us", "rto_max_us", "rto_min_us", "rto_us", "rttvar_us", "srtt_us")
 

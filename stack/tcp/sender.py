@@ -17,8 +17,9 @@ from stack.tcp import recovery as rec
 from stack.tcp.congestion.base import Controller, initial_window
 from stack.tcp.congestion.registry import algorithm
 from stack.tcp.delivery import Delivery
+from stack.tcp.estimators import estimator
 from stack.tcp.recovery import Recovery
-from stack.tcp.rtt import TS_TICK_US, RttEstimator
+from stack.tcp.rtt import TS_TICK_US
 from stack.tcp.scoreboard import Record, Scoreboard
 from stack.tcp.segment import FIN, SYN, Segment
 from stack.tcp.send_buffer import SendBuffer
@@ -56,7 +57,7 @@ class Sender:
         self.max_gso = 0  # most payload the device takes at once, 0: no super-segments
         self.buffer = SendBuffer()
         self.board = Scoreboard()
-        self.rtt = RttEstimator(config)
+        self.rtt = estimator(config)
         self.delivery = Delivery()
         self.recovery = Recovery()
         self.controller: Controller | None = None  # made when the MSS is known
@@ -86,10 +87,12 @@ class Sender:
         self.high_rtt_seq = self.snd_una
         self.eff_snd_mss = mss
         self.recovery.sack = sack
+        self.recovery.by_acks = self.config.fast_retransmit
         self.recovery.recovery_point = self.snd_una
         # RFC 6928 §2 (6928-1): a lost SYN or SYN-ACK means an initial window of one segment
         window = mss if syn_lost else initial_window(mss, self.config.initial_window_segs)
         self.controller = algorithm(self.config.congestion)(mss, window)
+        self.controller.configure(self.config)
         if self.controller.wants_lost_ranges:
             self.board.lost_log = []
         self.delivery.start(now, self.snd_una)
@@ -270,7 +273,7 @@ class Sender:
         newest = self.board.newest
         if newest is None:
             return -1
-        if newest.transmissions == 1:
+        if newest.transmissions == 1 or self.rtt.takes_ambiguous:
             rtt_us = now - newest.sent_at
         elif 0 <= ts_rtt_us <= now - newest.sent_at + TS_TICK_US:
             rtt_us = ts_rtt_us  # RFC 6298 §3 (6298-3): the echo is of the last transmission, not of an earlier one

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stack.config import _IP_RANGES, _TCP_RANGES, HostConfig, IpConfig, TcpConfig
+from stack.config import _IP_RANGES, _TCP_CHOICES, _TCP_RANGES, HostConfig, IpConfig, TcpConfig
 from stack.errors import ConfigError
 from stack.host.host import Host
 
@@ -33,6 +33,15 @@ def test_a_tcp_setting_out_of_range_is_refused_by_name(name: str):
             host(HostConfig(tcp=changed(TcpConfig(), name, value)))
 
 
+@pytest.mark.parametrize("name", _TCP_CHOICES)
+def test_a_tcp_choice_that_is_not_known_is_refused_by_name(name: str):
+    for value in _TCP_CHOICES[name]:
+        host(HostConfig(tcp=changed(TcpConfig(), name, value)))
+    for value in ("", "no such"):
+        with pytest.raises(ConfigError, match=rf"{name}.*{_TCP_CHOICES[name][0]}"):
+            host(HostConfig(tcp=changed(TcpConfig(), name, value)))
+
+
 @pytest.mark.parametrize("name", _IP_RANGES)
 def test_an_ip_setting_out_of_range_is_refused_by_name(name: str):
     low, high, _ = _IP_RANGES[name]
@@ -42,11 +51,11 @@ def test_an_ip_setting_out_of_range_is_refused_by_name(name: str):
 
 
 def test_an_unknown_algorithm_is_refused_before_anybody_connects():
-    with pytest.raises(ConfigError, match="cubic, newreno"):
-        host(HostConfig(tcp=TcpConfig(congestion="bbr")))
+    with pytest.raises(ConfigError, match="cubic, fixed, newreno"):
+        host(HostConfig(tcp=TcpConfig(congestion="vegas")))
     good = host(HostConfig())
     with pytest.raises(ConfigError, match="not known"):
-        good.listen(0, 80, config=TcpConfig(congestion="bbr"))
+        good.listen(0, 80, config=TcpConfig(congestion="vegas"))
     with pytest.raises(ConfigError, match="dscp"):
         good.listen(0, 80, config=TcpConfig(dscp=99))
     good.listen(0, 80, config=TcpConfig(congestion="newreno"))

@@ -3,6 +3,7 @@
 Theory of operation.  The Sender asks only `cwnd` (and `pacing_rate`, when the algorithm paces), and calls, in this
 order and each only when it applies:
 
+    configure           once, before anything else: the settings of the connection
     on_start            once, when the connection is established
     on_sent             new data went out
     on_loss, on_rto     a loss episode begins; the retransmission timer fired
@@ -14,16 +15,19 @@ order and each only when it applies:
     after_idle          before it sends on a connection that was quiet for more than an RTO
 
 In fast recovery the Sender is limited by PRR (RFC 9937), whatever `cwnd` says, unless the class sets `uses_prr` to
-False.  All windows are bytes, times are microseconds, rates are bytes per second, all of them int.
+False; two more flags, `fast_recovery` and `partial_ack`, take later inventions away from the engine.  All windows are
+bytes, times are microseconds, rates are bytes per second, all of them int.
 
-To write one: subclass Controller (or LossBased, which has slow start and halving), override the hooks that matter,
-and give the class as `TcpConfig.congestion`, or a name in `registry.py`.
+To write one: subclass Controller (or LossBased in lossbased.py, which has slow start and halving), override the hooks
+that matter, and give the class as `TcpConfig.congestion`, or a name in `registry.py`; docs/congestion-control.md.
 """
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from mypy_extensions import mypyc_attr
+
+    from stack.config import TcpConfig
 else:  # only the compiler reads it
 
     def mypyc_attr(**_):  # noqa: ANN003, ANN201, D103
@@ -49,7 +53,7 @@ class AckSample:
     __slots__ = (
         "acked", "app_limited", "delivered", "delivery_rate", "in_flight", "in_recovery", "interval_us", "lost",
         "lost_since", "lost_total", "min_rtt_us", "newly_delivered", "now", "paced", "prior_delivered",
-        "prior_in_flight", "rate_app_limited", "round_count", "round_start", "rtt_us", "sacked", "srtt_us",
+        "prior_in_flight", "rate_app_limited", "round_count", "round_start", "rto_us", "rtt_us", "sacked", "srtt_us",
         "tx_in_flight",
     )
     # fmt: on
@@ -65,6 +69,7 @@ class AckSample:
         self.rtt_us = -1  # of the newest range delivered; -1: none to be had
         self.srtt_us = 0
         self.min_rtt_us = 0
+        self.rto_us = 0  # without backoff, when this round began
         self.round_start = False  # a round trip has passed since the last ACK with this set
         self.round_count = 0  # how many so far
         self.app_limited = False  # cwnd was not what held the sender back
@@ -90,12 +95,17 @@ class Controller:
     name: ClassVar[str] = "base"
     wants_lost_ranges: ClassVar[bool] = False  # call on_range_lost
     uses_prr: ClassVar[bool] = True  # False: `cwnd` rules in fast recovery, too
+    fast_recovery: ClassVar[bool] = True  # False: a loss found by ACKs is answered as a timeout is (Tahoe)
+    partial_ack: ClassVar[bool] = True  # False: without SACK, any new ACK ends fast recovery (Reno)
 
     def __init__(self, mss: int, initial_window: int) -> None:
         self.mss = mss
         self.cwnd = initial_window
         self.ssthresh = INFINITE_SSTHRESH
         self.pacing_rate = 0  # bytes per second; 0: not paced by this algorithm
+
+    def configure(self, config: "TcpConfig") -> None:
+        """The settings of the connection, for those that matter to the algorithm."""
 
     def on_start(self, now: int, srtt_us: int, seed: int) -> None:
         """The connection is established.  `srtt_us` is of the handshake, 0 when it could not be measured; `seed` is a
@@ -142,57 +152,3 @@ class Controller:
     def describe(self) -> dict[str, int | str]:
         """What is worth seeing of the algorithm's own state in `tcp_info`, by name."""
         return {}
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class LossBased(Controller):
-    """What Reno and its successors share: slow start, halving, restart after idle (RFC 5681)."""
-
-    __slots__ = ("_undo_cwnd", "_undo_ssthresh")
-
-    # RFC 9406 §4.3: L = 8 for an unpaced sender
-    # DEVIATES RFC 5681 §3.1: up to 8 SMSS per ACK in slow start, since one ACK covers a whole super-segment
-    slow_start_limit_segs: ClassVar[int] = 8
-
-    def __init__(self, mss: int, initial_window: int) -> None:
-        super().__init__(mss, initial_window)
-        self._undo_cwnd = 0
-        self._undo_ssthresh = 0
-
-    def slow_start(self, acked: int) -> int:
-        """Grow by RFC 5681 §3.1 (5681-3.1a), RFC 3465 §2.1 (3465-1); returns the acked bytes left past ssthresh."""
-        grow = min(acked, self.slow_start_limit_segs * self.mss)
-        room = self.ssthresh - self.cwnd
-        if grow <= room:
-            self.cwnd += grow
-            return 0
-        self.cwnd = self.ssthresh
-        return grow - room
-
-    def reduced(self, in_flight: int) -> int:
-        """The new ssthresh after a loss: RFC 5681 §3.1 equation 4 (5681-3.1c)."""
-        return max(in_flight // 2, 2 * self.mss)
-
-    def on_loss(self, now: int, in_flight: int) -> None:
-        self._undo_cwnd, self._undo_ssthresh = self.cwnd, self.ssthresh
-        self.ssthresh = self.reduced(in_flight)
-        self.cwnd = self.ssthresh
-
-    def on_rto(self, now: int, in_flight: int, first: bool) -> None:
-        # RFC 5681 §3.1 (5681-3.1d, MUST-19): the loss window is one segment; ssthresh falls once per episode
-        if first:
-            self._undo_cwnd, self._undo_ssthresh = self.cwnd, self.ssthresh
-            self.ssthresh = self.reduced(in_flight)
-        self.cwnd = self.mss
-
-    def on_ecn(self, now: int, in_flight: int) -> None:
-        self.on_loss(now, in_flight)
-        self._undo_cwnd = self._undo_ssthresh = 0  # a mark is never spurious
-
-    def on_spurious(self, now: int) -> None:
-        self.cwnd = max(self.cwnd, self._undo_cwnd)
-        self.ssthresh = max(self.ssthresh, self._undo_ssthresh)
-
-    def after_idle(self, now: int, idle_us: int, initial_window: int) -> None:
-        # RFC 5681 §4.1 (5681-4.1)
-        self.cwnd = min(self.cwnd, initial_window)

@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from stack.tcp.congestion.base import AckSample, LossBased
+from stack.tcp.congestion.base import AckSample
+from stack.tcp.congestion.lossbased import LossBased
 
 
 class NewReno(LossBased):
@@ -17,12 +18,15 @@ class NewReno(LossBased):
         self._credit = 0
 
     def on_ack(self, sample: AckSample) -> None:
+        if sample.round_start:
+            self.on_round(sample)
         # RFC 5681 §3.1 (5681-3.1e), RFC 7661 §4: no growth when cwnd is not what limits
         if sample.in_recovery or sample.app_limited:
+            self.held(sample)
             return
         acked = sample.acked
         if self.cwnd < self.ssthresh:
-            acked = self.slow_start(acked)
+            acked = self.slow_start(sample)
             if not acked:
                 return
         # RFC 5681 §3.1 (5681-3.1b): one SMSS per window of acknowledged data, by byte counting

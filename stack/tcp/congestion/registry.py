@@ -3,11 +3,17 @@
 from stack.errors import ConfigError
 from stack.tcp.congestion.base import Controller
 from stack.tcp.congestion.cubic import Cubic
+from stack.tcp.congestion.fixed import Fixed
 from stack.tcp.congestion.newreno import NewReno
+from stack.tcp.congestion.reno import Reno
+from stack.tcp.congestion.tahoe import Tahoe
 
 ALGORITHMS: dict[str, type[Controller]] = {
     "cubic": Cubic,
     "newreno": NewReno,
+    "reno": Reno,
+    "tahoe": Tahoe,
+    "fixed": Fixed,
 }
 
 

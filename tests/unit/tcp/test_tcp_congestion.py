@@ -339,8 +339,10 @@ def test_recovery_sends_no_burst(tcp, congestion):
 
 @rfc("5681", "4.1", "5681-4.1")
 @BOTH
-def test_restart_after_idle(tcp, congestion):
-    t = _open(tcp, congestion=congestion)
+@pytest.mark.parametrize(("rule", "most"), [("rfc5681", 10_000), ("rfc2861", 10_000), ("rfc7661", 100_000)])
+def test_restart_after_idle(tcp, congestion, rule, most):
+    """The window after 30 s of silence: the initial one, or with RFC 7661 all of it."""
+    t = _open(tcp, congestion=congestion, window_validation=rule)
     _grow(t, 40)
     for _ in range(60):
         t.clock.advance(ms=100)
@@ -350,7 +352,8 @@ def test_restart_after_idle(tcp, congestion):
     assert big >= 40 * MSS
     t.clock.advance(s=30)
     t.send(100_000)
-    assert sum(len(s.data) for s in t.peer.drain()) <= 10_000
+    sent = sum(len(s.data) for s in t.peer.drain())
+    assert sent == min(most, big - big % MSS, t.peer.wnd << 4)
 
 
 @rfc("5681", "4.1", "5681-4.1")
