@@ -5,6 +5,8 @@ finished wire frames, into its Channel: a FaultModel and the event that brings t
 end.  A Link owns both channels, and what happens to both at once: MTU, partition, new settings.
 """
 
+from collections.abc import Callable
+
 from stack.config import NEVER
 from stack.device.fault import FaultModel, Faults
 from stack.device.wrapper import NO_OFFLOAD
@@ -41,9 +43,12 @@ class Channel:
 
 
 class Port(FrameSink):
-    """The interface of a node on a link; `channel` leads away from it."""
+    """The interface of a node on a link; `channel` leads away from it.
 
-    __slots__ = ("_world", "caps", "channel", "ifindex", "index", "link", "mac", "name", "node")
+    `tap` sees every frame that passes: the time, the direction, the frame, and whether it is not lost.
+    """
+
+    __slots__ = ("_world", "caps", "channel", "ifindex", "index", "link", "mac", "name", "node", "tap")
 
     def __init__(self, world: World, node: Node, index: int, caps: Caps, channel: Channel) -> None:
         self._world = world
@@ -55,6 +60,7 @@ class Port(FrameSink):
         self.link: Link | None = None
         self.mac = b"\x02\x00\x00" + (index + 1).to_bytes(3, "big")  # locally administered
         self.ifindex = 0
+        self.tap: Callable[[int, int, bytes, bool], None] | None = None
 
     def send(self, frame: TxFrame) -> bool:
         """Finished wire frames enter the link, whatever `caps` made the host hand over."""
@@ -78,6 +84,8 @@ class Port(FrameSink):
         if note or not on_its_way:
             recorder.note(recorder.passed, note if on_its_way else f"{note} (lost by the link)".lstrip())
         recorder.frame(now, self.index, OUTBOUND, data)
+        if self.tap is not None:
+            self.tap(now, OUTBOUND, data, on_its_way)
         deadline = channel.model.deadline
         if deadline < channel.queued_at:
             world.events.schedule(channel, deadline)
@@ -85,6 +93,8 @@ class Port(FrameSink):
     def record_arrival(self, data: bytes, now: int) -> None:
         """A frame arrived here."""
         self._world.recorder.frame(now, self.index, INBOUND, data)
+        if self.tap is not None:
+            self.tap(now, INBOUND, data, True)  # noqa: FBT003 - as any frame that arrives
 
 
 class Link:

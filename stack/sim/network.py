@@ -162,6 +162,10 @@ class Network:
         """There is a way from host `a` to host `b` over links, switches and routers, be they up or not."""
         return routing.Topology(routing.subnets(self.links, self._joined)).reachable(a, b)
 
+    def nearest_port(self, a: Node, b: Node) -> Port | None:
+        """The port of `b` that is the fewest routers away from host `a`; None if it cannot be reached."""
+        return routing.Topology(routing.subnets(self.links, self._joined)).nearest_port(a, b)
+
     # -- time
 
     def at(self, time_us: int, act: Callable[[], object]) -> None:

@@ -143,6 +143,8 @@ class HostNode(Node):
             self._serial = recorder.passed
             for index in range(taken):
                 recorder.frame(now, port.index, INBOUND, frames[index])
+                if port.tap is not None:
+                    port.tap(now, INBOUND, frames[index], True)  # noqa: FBT003 - as any frame that arrives
             self.host.receive(port.ifindex, burst, now)
             self.work(now)
             if taken == len(frames):

@@ -160,6 +160,10 @@ class Topology:
         hops = self.first_hops(a)
         return a is b or any(net in hops for net, _ in self._of_node.get(b, ()))
 
+    def nearest_port(self, a: Node, b: Node) -> Port | None:
+        """The port of `b` that is the fewest hops away from host `a`, if all links are up."""
+        return next((port for net in self.first_hops(a) for port in net.ports if port.node is b), None)
+
     def add_routes(self, node: Node) -> None:
         """Routes from `node` to every subnet that it is not in."""
         host = host_of(node)

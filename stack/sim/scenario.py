@@ -80,6 +80,9 @@ class Way(_Value, frozen=True, kw_only=True):
     jitter_us: int | None = field(default=None, name="jitter")
     queue: int | str | None = None
     discipline: Literal["droptail", "codel"] | None = None
+    target_us: int | None = field(default=None, name="target")  # of CoDel, as `interval` and `ecn` (mark, not drop)
+    interval_us: int | None = field(default=None, name="interval")
+    ecn: bool | None = None
     loss: float | None = None
     burst_loss: BurstLoss | None = None
     reorder: float | None = None
@@ -136,6 +139,7 @@ class Event(_Value, frozen=True, kw_only=True):
     set: Way | None = None
     way: Literal["forward", "backward", "both"] = "both"  # for `set`
     mtu: int | None = None
+    silent: bool = False  # with `mtu`: the hosts are not told, longer packets vanish (a black hole)
     flow: str | None = None
     abort: bool = False
 
@@ -147,7 +151,7 @@ class Flow(_Value, frozen=True, kw_only=True):
     echo: the server returns every byte.  rr: requests of `request` bytes, one at a time, each answered by `response`
     bytes, until `bytes` of requests are through.
     `stall_at`/`stall_for`: the server's application stops reading there, for so long (its window closes).
-    `expect` is what the scenario promises: "complete", or "fail" on both ends' account, or "any".
+    `expect` is what the scenario promises (`Outcome` in result.py).
     """
 
     name: str
@@ -164,7 +168,7 @@ class Flow(_Value, frozen=True, kw_only=True):
     stall_for_us: int = field(default=0, name="stall_for")
     tcp: dict[str, Any] = {}
     server_tcp: dict[str, Any] = {}
-    expect: Literal["complete", "fail", "any"] = "complete"
+    expect: Literal["complete", "failed", "aborted", "any"] = "complete"
 
 
 class Scenario(_Value, frozen=True, kw_only=True):
@@ -183,7 +187,7 @@ class Scenario(_Value, frozen=True, kw_only=True):
     flows: list[Flow] = field(default_factory=list, name="flow")
 
     def check(self) -> None:
-        """Raise ScenarioError for what cannot be simulated (routes: see `topology`, which `runner` asks too)."""
+        """Raise ScenarioError for what cannot be simulated."""
         if not 1 <= self.duration_us <= 1000 * 24 * 60 * MINUTE:
             raise ScenarioError(("duration",), "use more than nothing and at most 1000 days")
         if not 0 <= self.seed < 1 << 63:
@@ -192,13 +196,23 @@ class Scenario(_Value, frozen=True, kw_only=True):
         for index, host in enumerate(self.hosts):
             check_tcp(self.tcp | host.tcp, ("host", index, "tcp"))
         nodes = self._check_names()
+        joined = {spec.name: spec.name for spec in self.switches}
         for index, link in enumerate(self.links):
             _check_link(link, ("link", index), nodes)
+            if all(name in joined for name in link.between):
+                a, b = (joined[name] for name in link.between)
+                if a == b:
+                    raise ScenarioError(
+                        ("link", index, "between"), "switches in a loop: a broadcast would circle in it"
+                    )
+                joined = {name: b if root == a else root for name, root in joined.items()}
         for name, path in nodes.items():
             if not any(name in link.between for link in self.links):
                 raise ScenarioError((*path, "name"), f"{name} has no link")
         for index, flow in enumerate(self.flows):
             self._check_flow(flow, ("flow", index), nodes)
+            if not self._reachable(flow.from_, flow.to):
+                raise ScenarioError(("flow", index, "to"), f"no route from {flow.from_} to {flow.to}")
         for index, event in enumerate(self.events):
             self._check_event(event, ("event", index))
 
@@ -223,6 +237,22 @@ class Scenario(_Value, frozen=True, kw_only=True):
             if set(link.between) == set(between):
                 return index
         return -1
+
+    def _reachable(self, a: str, b: str) -> bool:
+        """There is a way over links, switches and routers; hosts do not forward."""
+        passing = {a} | {router.name for router in self.routers} | {switch.name for switch in self.switches}
+        seen, waiting = {a}, [a]
+        while waiting:
+            here = waiting.pop()
+            if here not in passing:
+                continue
+            for link in self.links:
+                if here in link.between:
+                    there = link.between[link.between[0] == here]
+                    if there not in seen:
+                        seen.add(there)
+                        waiting.append(there)
+        return b in seen
 
     def _check_names(self) -> dict[str, Path]:
         """Every node by its name, with its place in the file."""
@@ -321,6 +351,9 @@ def _check_way(way: Way, path: Path) -> None:
     for key, us in (("delay", way.delay_us), ("jitter", way.jitter_us), ("reorder_by", way.reorder_by_us)):
         if us is not None and not 0 <= us <= DELAY_MAX:
             raise ScenarioError((*path, key), "use nothing to an hour")
+    for key, us in (("target", way.target_us), ("interval", way.interval_us)):
+        if us is not None and not 1 <= us <= DELAY_MAX:
+            raise ScenarioError((*path, key), "use a microsecond to an hour")
     chances: Iterable[tuple[str, float | None]] = [
         (key, getattr(way, key)) for key in ("loss", "reorder", "duplicate", "corrupt")
     ]

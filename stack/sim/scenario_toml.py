@@ -22,6 +22,8 @@ _READERS: Final[dict[str, Callable[[object], object]]] = {
     "delay": units.duration,
     "jitter": units.duration,
     "reorder_by": units.duration,
+    "target": units.duration,
+    "interval": units.duration,
     "at": units.duration,
     "start": units.duration,
     "for": units.duration,
