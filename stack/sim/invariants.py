@@ -25,7 +25,7 @@ from stack.tcp.segment import ACK, FIN, RST, SYN
 from stack.tcp.state import CLOSE_WAIT, ESTABLISHED, FIN_WAIT_1, LAST_ACK, NAMES, TIME_WAIT
 from stack.tcp.timers import DELAYED_ACK, PACING, PERSIST, RETRANSMIT
 from stack.trace import Trace
-from stack.wire.frame import ETH_HLEN, L4_OFF, Caps, FrameSink, TxFrame
+from stack.wire.frame import ETH_HLEN, Caps, FrameSink, TxFrame
 from stack.wire.seq import HALF, MASK
 from stack.wire.tcp import DEFAULT_MSS, HEADER, HEADER_LEN, MAX_WSCALE, MIN_MSS, TS_PREFIX
 
@@ -111,7 +111,7 @@ class Options:
         elif kind == 8:
             self.ts = True
         elif kind == 5:
-            assert body and len(body) % 8 == 0, f"SACK option of {len(body) + 2} bytes"
+            assert len(body) in {8, 16, 24, 32}, f"SACK option of {len(body) + 2} bytes"
             words = [int.from_bytes(body[i : i + 4], "big") for i in range(0, len(body), 4)]
             self.sack = list(zip(words[::2], words[1::2], strict=True))
 
@@ -251,7 +251,7 @@ class Watch:
         assert not options.sack_ok, "RFC 2018 §2: SACK-permitted without SYN"
         if not options.sack:
             return
-        assert us.sack and peer.sack, "RFC 2018 §2: SACK blocks without SACK-permitted"
+        assert us.sack == peer.sack is True, "RFC 2018 §2: SACK blocks without SACK-permitted"
         for index, (left, right) in enumerate(options.sack):
             assert _before(left, right), f"SACK block {left}:{right} is empty"
             assert not _before(peer.snd_max, right), f"SACK block {left}:{right} was never sent"

@@ -94,7 +94,7 @@ class Port(FrameSink):
         """A frame arrived here."""
         self._world.recorder.frame(now, self.index, INBOUND, data)
         if self.tap is not None:
-            self.tap(now, INBOUND, data, True)  # noqa: FBT003 - as any frame that arrives
+            self.tap(now, INBOUND, data, True)
 
 
 class Link:

@@ -144,7 +144,7 @@ class HostNode(Node):
             for index in range(taken):
                 recorder.frame(now, port.index, INBOUND, frames[index])
                 if port.tap is not None:
-                    port.tap(now, INBOUND, frames[index], True)  # noqa: FBT003 - as any frame that arrives
+                    port.tap(now, INBOUND, frames[index], True)
             self.host.receive(port.ifindex, burst, now)
             self.work(now)
             if taken == len(frames):
