@@ -47,8 +47,11 @@ class TcpConfig:
     sack: bool = True
     timestamps: bool = True
     window_scaling: bool = True
-    send_buffer: int = 4 << 20
-    recv_buffer: int = 6 << 20
+    send_buffer: int = 4 << 20  # the largest; it begins with `send_buffer_initial` and follows cwnd
+    send_buffer_initial: int = 128 << 10
+    notsent_lowat: int = 0  # when set, no more than this waits unsent before a writer has to wait
+    recv_buffer: int = 6 << 20  # the largest; it begins with `recv_buffer_initial` and follows what is read
+    recv_buffer_initial: int = 64 << 10
     mss_limit: int = 65_495  # largest MSS ever announced or used
     rto_initial_us: int = 1 * SECOND  # RFC 6298 §2.1
     rto_min_us: int = 200 * MS
@@ -122,12 +125,14 @@ class HostConfig:
     tcp: TcpConfig = field(default_factory=TcpConfig)
     ip: IpConfig = field(default_factory=IpConfig)
     port_range: tuple[int, int] = (32_768, 60_999)  # ephemeral ports, inclusive
+    memory_bytes: int = 512 << 20  # of all connections together; one takes 4 KiB besides the data that it holds
 
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot work."""
         lo, hi = self.port_range
         if not 1 <= lo <= hi <= 65_535:
             raise ConfigError(f"port_range {lo}-{hi}: use 1 <= low <= high <= 65535")
+        _check_ranges(self, _HOST_RANGES)
         self.tcp.validate()
         _check_ranges(self.ip, _IP_RANGES)
 
@@ -139,7 +144,10 @@ _SIZE: Final = (1, 1 << 30, "")
 _COUNT: Final = (1, 1 << 24, "")
 _TCP_RANGES: Final[dict[str, tuple[int, int, str]]] = {
     "send_buffer": _SIZE,
+    "send_buffer_initial": _SIZE,
+    "notsent_lowat": (0, 1 << 30, "0 is off"),
     "recv_buffer": _SIZE,
+    "recv_buffer_initial": _SIZE,
     "mss_limit": (64, 65_495, ""),
     "rto_initial_us": _DURATION,
     "rto_min_us": _DURATION,
@@ -185,6 +193,11 @@ _IP_RANGES: Final[dict[str, tuple[int, int, str]]] = {
 }
 
 
+_HOST_RANGES: Final[dict[str, tuple[int, int, str]]] = {
+    "memory_bytes": (1 << 20, 1 << 50, ""),
+}
+
+
 _TCP_CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "rtt_estimator": ("jacobson", "karn", "original"),
     "window_validation": ("rfc7661", "rfc2861", "rfc5681"),
@@ -198,7 +211,7 @@ def _check_choices(settings: TcpConfig) -> None:
             raise ConfigError(f"{name} {value!r}: use one of {', '.join(choices)}")
 
 
-def _check_ranges(settings: TcpConfig | IpConfig, ranges: dict[str, tuple[int, int, str]]) -> None:
+def _check_ranges(settings: TcpConfig | IpConfig | HostConfig, ranges: dict[str, tuple[int, int, str]]) -> None:
     for name, (low, high, why) in ranges.items():
         value = getattr(settings, name)
         if not isinstance(value, int) or not low <= value <= high:

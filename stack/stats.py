@@ -83,6 +83,7 @@ class DropReason(IntEnum):
     TCP_DUPLICATE = 112
     TCP_REPLY_QUEUE_FULL = 113
     TCP_TABLE_FULL = 114
+    TCP_MEMORY = 115  # the host's budget (HostConfig.memory_bytes) is used up
     # device
     TX_DEVICE_FULL = 124
     RX_NO_BUFFER = 126

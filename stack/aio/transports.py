@@ -242,7 +242,7 @@ class StackTransport(asyncio.Transport):
             self._ignore_write()
             return
         driver.wake(conn)
-        if not self._writing_paused and -conn.send_room() > self._high:
+        if conn.want_writable and not self._writing_paused and -conn.send_room() > self._high:
             self._pause_writing()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:

@@ -22,6 +22,7 @@ from stack.stats import Counter, DropReason, Stats
 from stack.tcp.arrival import DROP_SHIFT, ENDED, STOP
 from stack.tcp.connection import Connection
 from stack.tcp.listener import Listener
+from stack.tcp.memory import CONNECTION_BYTES
 from stack.tcp.receiver import ACK_NOW, ADVICE
 from stack.tcp.segment import CE, URG, Segment
 from stack.trace import Trace
@@ -286,10 +287,12 @@ class Host:
 
     def check_invariants(self) -> None:
         """Raise AssertionError when a connection or a table is inconsistent (tests and simulation)."""
-        count = 0
+        count = booked = 0
         for laddr, table in self.tcp.flows.items():
             for key, conn in table.items():
                 assert (conn.local_addr, conn.host_key) == (laddr, key)
                 conn.check_invariants()
                 count += 1
+                booked += CONNECTION_BYTES + conn.booked()
         assert count == self.tcp.n_conns
+        assert booked == self.tcp.budget.used, f"{booked} bytes are held, {self.tcp.budget.used} booked"

@@ -37,6 +37,7 @@ from stack.tcp.connection import Connection
 from stack.tcp.events import ACCEPTABLE, CLOSED
 from stack.tcp.isn import initial_sequence
 from stack.tcp.listener import Cookie, Listener
+from stack.tcp.memory import CONNECTION_BYTES, Budget
 from stack.tcp.receiver import ACK_NOW, ADVICE
 from stack.tcp.segment import ACK, FIN, RST, SYN, Segment
 from stack.tcp.time_wait import TimeWait, TimeWaitTable
@@ -68,6 +69,7 @@ class TcpLayer:
         "_replies",
         "_secret",
         "_stats",
+        "budget",
         "evented",
         "flows",
         "listeners",
@@ -86,6 +88,7 @@ class TcpLayer:
         self._ports = EphemeralPorts(config.port_range, self._secret)
         self._replies = IcmpLimiter(REPLIES_PER_S, REPLY_BURST, now)
         self._frame = TxFrame()
+        self.budget = Budget(config.memory_bytes)
         self.flows: dict[int, dict[int, Connection]] = {}
         self.listeners: dict[int, Listener] = {}  # local address (0: any) << 16 | port
         self.time_waits = TimeWaitTable(config.tcp.max_time_wait)
@@ -107,6 +110,8 @@ class TcpLayer:
         laddr = path.src
         if self.n_conns >= self._config.tcp.max_connections:
             raise NoBufferSpace("the host holds as many connections as it may (max_connections)")
+        if not self.budget.make_room(CONNECTION_BYTES):
+            raise NoBufferSpace("the host has no memory for another connection (memory_bytes)")
         table = self.flows.get(laddr, {})
         high = raddr << 32 | rport << 16
         if not lport:
@@ -119,7 +124,9 @@ class TcpLayer:
         if reuse is not None:
             iss = self._iss_after(reuse, iss)
             self.time_waits.remove((laddr, high | lport))
-        conn = Connection(laddr, lport, raddr, rport, tcp, iss, ts_offset, now, path.mtu - HEADERS, _gso_of(path))
+        conn = Connection(
+            laddr, lport, raddr, rport, tcp, iss, ts_offset, now, path.mtu - HEADERS, _gso_of(path), self.budget
+        )
         self._register(conn, path)
         self._stats.counts[Counter.TCP_ACTIVE_OPENS] += 1
         conn.open(now)
@@ -137,7 +144,7 @@ class TcpLayer:
         rivals = [key for key in self.listeners if key & 0xFFFF == port]
         if any(not laddr or not key >> 16 or key >> 16 == laddr for key in rivals):
             raise AddressInUse(f"TCP port {port} is in use on {format_addr(laddr) if laddr else 'this host'}")
-        listener = Listener(laddr, port, self._settings(config), backlog, self._secret)
+        listener = Listener(laddr, port, self._settings(config), backlog, self._secret, self.budget)
         self.listeners[laddr << 16 | port] = listener
         return listener
 
@@ -181,6 +188,7 @@ class TcpLayer:
         conn.host_key = conn.remote_addr << 32 | conn.remote_port << 16 | conn.local_port
         self.flows.setdefault(conn.local_addr, {})[conn.host_key] = conn
         self.n_conns += 1
+        self.budget.book(CONNECTION_BYTES)
 
     def _retire(self, conn: Connection) -> None:
         """Take a finished connection out of the tables (its object may live on with the application)."""
@@ -190,6 +198,8 @@ class TcpLayer:
             return  # retired before; the place may be another's by now
         del table[conn.host_key]
         self.n_conns -= 1
+        conn.unbook()
+        self.budget.book(-CONNECTION_BYTES)
         if not table:
             del self.flows[conn.local_addr]
         self._count_end(conn)
@@ -296,6 +306,9 @@ class TcpLayer:
         if self.n_conns >= self._config.tcp.max_connections:
             self._stats.drops[DropReason.TCP_TABLE_FULL] += 1
             return
+        if not self.budget.make_room(CONNECTION_BYTES):
+            self._stats.drops[DropReason.TCP_MEMORY] += 1
+            return
         path = self._ip.path(raddr, laddr)
         made = listener.on_syn(seg, laddr, raddr, rport, path.mtu - HEADERS, _gso_of(path), now)
         if made is None:
@@ -312,7 +325,7 @@ class TcpLayer:
                 made.iss,
                 (seg.seq + 1) & MASK,
                 SYN | ACK,
-                min(listener.config.recv_buffer, 0xFFFF),
+                min(listener.config.recv_buffer_initial, listener.config.recv_buffer, 0xFFFF),
                 made.options,
             )
             self._reply(path, now)
@@ -324,7 +337,7 @@ class TcpLayer:
 
     def _on_cookie(self, listener: Listener, seg: Segment, laddr: int, raddr: int, rport: int, now: int) -> bool:
         """An ACK that may bring a SYN cookie back."""
-        if self.n_conns >= self._config.tcp.max_connections:
+        if self.n_conns >= self._config.tcp.max_connections or not self.budget.make_room(CONNECTION_BYTES):
             return False
         path = self._ip.path(raddr, laddr)
         conn = listener.on_ack(seg, laddr, raddr, rport, path.mtu - HEADERS, _gso_of(path), now)
@@ -429,6 +442,9 @@ class TcpLayer:
                     ready.append(conn)
                     break
             left -= count
+            if conn.events and not conn.host_evented:  # room to write, where `notsent_lowat` counts
+                conn.host_evented = True
+                self.evented.append(conn)
             if conn.snd.total_retrans != retrans:
                 self._stats.counts[Counter.TCP_RETRANS_SEGS] += conn.snd.total_retrans - retrans
             if conn.state in (state.CLOSED, state.TIME_WAIT):
@@ -458,6 +474,7 @@ class TcpLayer:
             "connections": self.n_conns,
             "time_wait": len(self.time_waits.records),
             "timers": len(self.timers),
+            "memory": self.budget.snapshot(),
         }
 
 

@@ -11,7 +11,7 @@ from stack.config import SECOND
 from stack.stats import DropReason
 from stack.tcp import ecn, output
 from stack.tcp.events import CONNECTED, EOF, READABLE, URGENT
-from stack.tcp.receiver import ACK_LATER, ACK_NOW, OUTPUT
+from stack.tcp.receiver import ACK_LATER, ACK_NOW, OUTPUT, REFUSED
 from stack.tcp.segment import ACK, CE, CWR, ECE, FIN, RST, SYN, URG, Segment
 from stack.tcp.state import (
     CLOSE_WAIT,
@@ -343,6 +343,12 @@ def _urgent(conn: "Connection", seg: Segment) -> None:
         conn.events |= URGENT
 
 
+def refused(conn: "Connection") -> int:
+    """The host has no memory for the text: for the peer the path has lost it."""
+    conn.ack_now = True
+    return dropped(DropReason.TCP_MEMORY, ACK_NOW)
+
+
 def _text(conn: "Connection", seg: Segment, now: int) -> int:
     """Seventh: the segment text."""
     if conn.state not in (ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, SYN_RECEIVED):
@@ -359,6 +365,8 @@ def _text(conn: "Connection", seg: Segment, now: int) -> int:
         rcv.overflowed = False
         conn.ack_now = True
         return dropped(DropReason.TCP_REASSEMBLY_FULL, ACK_NOW)
+    if answer == REFUSED:
+        return refused(conn)
     if rcv.rcv_nxt != before and conn.state >= ESTABLISHED:  # text of a SYN waits (T-HS-1)
         conn.events |= READABLE
     if answer & ACK_NOW:
@@ -397,7 +405,7 @@ def take_fin(conn: "Connection", now: int) -> int:
     conn.pending_fin = -1
     rcv.rcv_nxt = (rcv.rcv_nxt + 1) & MASK
     rcv.fin_received = True
-    rcv.ofo = None
+    rcv.drop_out_of_order()
     conn.events |= EOF
     conn.ack_pending = True
     state = conn.state

@@ -14,7 +14,6 @@ Life: `open` (active) or a Listener (passive) starts it; `close` ends the sendin
 that the application has gone; CLOSED in `events` says that the connection has.
 """
 
-from collections import deque
 from typing import Final
 
 from stack import errors
@@ -23,7 +22,8 @@ from stack.tcp import arrival, output, persist, transmit
 from stack.tcp.events import CLOSED as EV_CLOSED
 from stack.tcp.events import READABLE, WRITABLE
 from stack.tcp.info import TcpInfo, snapshot
-from stack.tcp.receiver import ACK_LATER, ACK_NOW, ADVICE, OUTPUT, Receiver
+from stack.tcp.memory import UNLIMITED, Budget
+from stack.tcp.receiver import ACK_LATER, ACK_NOW, ADVICE, OUTPUT, REFUSED, Receiver
 from stack.tcp.segment import ACK, PSH, Segment
 from stack.tcp.sender import Sender
 from stack.tcp.state import (
@@ -65,7 +65,7 @@ class HostTimer:
 
 
 class Connection:
-    """A TCP connection.
+    """A TCP connection.  `budget` is the memory of its host (None: its own, large enough).
 
     `mss` is the largest payload of one packet on the path, TCP options included (path MTU - 40 for IPv4);
     `max_gso` the largest payload that the device takes at once (0: it does not segment).  `iss` and
@@ -95,6 +95,7 @@ class Connection:
         now: int,
         mss: int = 1460,
         max_gso: int = 0,
+        budget: Budget | None = None,
     ) -> None:
         self.local_addr = local_addr
         self.local_port = local_port
@@ -108,8 +109,9 @@ class Connection:
         self.max_gso = max_gso
         self.state = CLOSED
         self.timers = TimerTable()
-        self.snd = Sender(config, iss, self.timers)
-        self.rcv = Receiver(config)
+        budget = budget if budget is not None else Budget(UNLIMITED)
+        self.snd = Sender(config, iss, self.timers, budget)
+        self.rcv = Receiver(config, budget)
         self.rcv.rcv_wscale = output.wscale_for(config)
         self.rcv.max_mss = min(mss, config.mss_limit)
         self.events = 0
@@ -122,9 +124,7 @@ class Connection:
         self.peer_mss = DEFAULT_MSS
         self.peer_wscale = -1
         # what poll_transmit owes
-        self.ack_now = False
-        self.ack_pending = False
-        self.syn_due = False
+        self.ack_now = self.ack_pending = self.syn_due = False
         self.probe_due = False  # of a zero window (or keep-alive)
         self.rst_seq = -1  # a RST with this sequence number is due
         self.syn_tries = 0
@@ -164,9 +164,16 @@ class Connection:
         return events
 
     def send_room(self) -> int:
-        """Bytes of the send buffer that are free; negative when more was written than `send_buffer`."""
-        buffer = self.snd.buffer
-        return self.config.send_buffer - (buffer.end - buffer.base)
+        """Bytes that may be queued; when there are none (negative: more was written), WRITABLE will tell of room."""
+        snd = self.snd
+        buffer = snd.buffer
+        room = snd.send_limit() - (buffer.end - buffer.base)
+        lowat = self.config.notsent_lowat
+        if lowat:
+            room = min(room, lowat - snd.unsent())
+        if room <= 0:
+            self.want_writable = True
+        return room
 
     def send_pending(self) -> int:
         """Bytes written and not yet acknowledged."""
@@ -197,8 +204,8 @@ class Connection:
 
     def send(self, data: bytes | bytearray | memoryview, now: int) -> None:
         """Queue `data`; more than `send_room()` is taken, too: the caller minds the limit, and WRITABLE tells when the
-        buffer is half empty again.  Raises BrokenPipe after close, NotConnected when the connection is closed.
-        RFC 9293 §3.10.2.
+        buffer is half empty again (with `notsent_lowat`: when half of that waits to be sent).  Raises BrokenPipe after
+        close, NotConnected when the connection is closed.  RFC 9293 §3.10.2.
         """
         state = self.state
         if self.snd.fin_queued:
@@ -209,8 +216,13 @@ class Connection:
         snd.before_send(now)
         buffer = snd.buffer
         buffer.append(data)
-        if buffer.end - buffer.base >= self.config.send_buffer:
-            self.want_writable = True
+        config, budget = self.config, buffer.budget
+        if (
+            buffer.end - buffer.base >= min(config.send_buffer_initial, config.send_buffer)
+            or config.notsent_lowat
+            or budget.used >= budget.pressure_at
+        ):
+            self.send_room()  # which sees whether that was more than there is room for
 
     def send_urgent(self, data: bytes, now: int) -> None:
         """Queue `data` with the urgent mark after its last byte (RFC 9293 §3.8.5, MUST-30, MUST-31)."""
@@ -227,7 +239,7 @@ class Connection:
             self.ack_pending = True
         return data
 
-    def recv_chunks(self) -> deque[bytes]:
+    def recv_chunks(self) -> list[bytes]:
         """Everything that waits, in the pieces it came in."""
         chunks = self.rcv.take_all()
         if chunks and self.state >= ESTABLISHED and self.rcv.update_due():
@@ -310,6 +322,7 @@ class Connection:
                 if seg.has_ts and rcv.last_ack_sent == seg.seq:  # RFC 7323 §4.3 (7323-4.3)
                     rcv.ts_recent = seg.tsval
                     rcv.ts_recent_at = now
+                    rcv.echo = seg.tsecr
                 if seg.length and seg.ack == snd.snd_una and seg.wnd << snd.snd_wscale == snd.snd_wnd:
                     snd.snd_wl1 = seg.seq
                     snd.snd_wl2 = seg.ack
@@ -332,6 +345,8 @@ class Connection:
         if answer == ACK_LATER:
             self.ack_pending = True
         elif answer:
+            if answer == REFUSED:
+                return arrival.refused(self)
             self.ack_now = True
         elif self.timers.at[DELAYED_ACK] == NEVER:
             self.timers.arm(DELAYED_ACK, now + self.config.delayed_ack_us)
@@ -347,9 +362,10 @@ class Connection:
         return ticks * output.TS_TICK_US if ticks < HALF else -1
 
     def check_writable(self) -> None:
-        """Raise WRITABLE when the send buffer is at most half full."""
+        """Raise WRITABLE when the send buffer is at most half full, and half of `notsent_lowat` waits at most."""
         buffer = self.snd.buffer
-        if 2 * (buffer.end - buffer.base) <= self.config.send_buffer:
+        lowat = self.config.notsent_lowat
+        if 2 * (buffer.end - buffer.base) <= self.snd.send_limit() and (not lowat or 2 * self.snd.unsent() <= lowat):
             self.want_writable = False
             self.events |= WRITABLE
 
@@ -494,6 +510,8 @@ class Connection:
             unsent = (snd.snd_nxt - snd.snd_una) & MASK != buffer.end - buffer.base
             if (unsent or snd.board.lost_bytes or snd.fin_queued) and transmit.next_range(snd, now):
                 output.fill_data(self, frame, now)
+                if self.want_writable and self.config.notsent_lowat:
+                    self.check_writable()  # what counts falls as data is sent, not as it is acknowledged
                 return True
             if self.ack_pending:
                 output.fill_ack(self, frame, now)
@@ -528,8 +546,16 @@ class Connection:
         self.timers.cancel_all()
         self.snd.clear()
         self.ack_now = self.ack_pending = self.syn_due = self.probe_due = False
-        if self.released or error is not None:
-            self.rcv.ofo = None
+        self.rcv.drop_out_of_order()
+
+    def booked(self) -> int:
+        """Bytes of the host's budget that this connection has booked beyond CONNECTION_BYTES."""
+        return self.rcv.booked() + self.snd.buffer.booked()
+
+    def unbook(self) -> None:
+        """The connection leaves the tables of its host, whose budget has no more to do with it."""
+        self.rcv.unbook()
+        self.snd.buffer.unbook()
 
     def enter_time_wait(self, now: int) -> None:
         """RFC 9293 §3.6.1 (MUST-13): linger 2 MSL; only that timer runs."""

@@ -18,6 +18,7 @@ from stack.tcp import arrival
 from stack.tcp.connection import Connection
 from stack.tcp.events import ACCEPTABLE
 from stack.tcp.isn import cookie_mac, initial_sequence
+from stack.tcp.memory import Budget
 from stack.tcp.output import TS_TICK_US, wscale_for
 from stack.tcp.segment import ACK, Segment
 from stack.tcp.state import SYN_RECEIVED
@@ -49,6 +50,7 @@ class Listener:
     __slots__ = (
         "accept_queue",
         "backlog",
+        "budget",
         "closed",
         "config",
         "cookies_until",
@@ -60,7 +62,16 @@ class Listener:
         "user",
     )
 
-    def __init__(self, local_addr: int, local_port: int, config: TcpConfig, backlog: int, secret: bytes) -> None:
+    def __init__(
+        self,
+        local_addr: int,
+        local_port: int,
+        config: TcpConfig,
+        backlog: int,
+        secret: bytes,
+        budget: Budget | None = None,
+    ) -> None:
+        self.budget = budget  # of the host, for its connections
         self.local_addr = local_addr
         self.local_port = local_port
         self.config = config
@@ -82,7 +93,9 @@ class Listener:
         if self.embryonic >= self.backlog:
             return self._cookie(seg, laddr, raddr, rport, mss, now)
         iss, ts_offset = initial_sequence(self.secret, laddr, self.local_port, raddr, rport, now)
-        conn = Connection(laddr, self.local_port, raddr, rport, self.config, iss, ts_offset, now, mss, max_gso)
+        conn = Connection(
+            laddr, self.local_port, raddr, rport, self.config, iss, ts_offset, now, mss, max_gso, self.budget
+        )
         self.adopt(conn, seg, now)
         return conn
 
@@ -166,7 +179,9 @@ class Listener:
         if mac != iss & 0xFFFFFF:
             return None
         _, ts_offset = initial_sequence(self.secret, laddr, self.local_port, raddr, rport, 0)
-        conn = Connection(laddr, self.local_port, raddr, rport, self.config, iss, ts_offset, now, mss, max_gso)
+        conn = Connection(
+            laddr, self.local_port, raddr, rport, self.config, iss, ts_offset, now, mss, max_gso, self.budget
+        )
         conn.passive = True
         conn.parent = self
         # the SYN is made up again from what the cookie kept

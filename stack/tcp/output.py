@@ -71,10 +71,29 @@ def sequence_for_control(conn: "Connection") -> int:
     return snd.snd_una if snd.probing else snd.snd_nxt
 
 
+def _tune(conn: "Connection", now: int) -> None:
+    """A round trip is over for the receive buffer.  Measured is from an ACK of ours to data that echoes its timestamp;
+    without timestamps what the sending half knows has to do.
+    """
+    rcv = conn.rcv
+    rtt_us = rcv.rtt_us or conn.snd.rtt.srtt_us
+    if not conn.ts_ok:
+        # the path may have become longer since the handshake
+        rtt_us = max(rtt_us, 2 * conn.snd.rtt.srtt_us)
+    elif rcv.echo >= 0:
+        ticks = (rcv.ts_recent_at // TS_TICK_US + conn.ts_offset - rcv.echo) & MASK
+        if ticks < HALF:
+            rtt_us = ticks * TS_TICK_US
+        rcv.echo = -1
+    rcv.tune(now, rtt_us)
+
+
 def _header(conn: "Connection", frame: TxFrame, seq: int, flags: int, now: int) -> None:
     """The header with ACK and window; timestamps when negotiated."""
     rcv = conn.rcv
     flags |= rcv.ece  # RFC 3168 §6.1.3: on every ACK until CWR
+    if now >= rcv.tune_at:
+        _tune(conn, now)
     field = rcv.window_field()
     up = 0
     snd = conn.snd
@@ -146,7 +165,7 @@ def fill_ack(conn: "Connection", frame: TxFrame, now: int) -> None:
     """A pure ACK, with SACK blocks when data is out of order."""
     _header(conn, frame, sequence_for_control(conn), ACK, now)
     rcv = conn.rcv
-    if conn.sack_ok and (rcv.dsack is not None or (rcv.ofo is not None and rcv.ofo.runs)):
+    if conn.sack_ok and (rcv.dsack is not None or (rcv.ofo is not None and rcv.ofo.size)):
         blocks = rcv.sack_blocks(3 if conn.ts_ok else 4)  # RFC 2018 §3
         if blocks:
             _add_options(frame, pack_sack(blocks))
@@ -170,7 +189,7 @@ def fill_data(conn: "Connection", frame: TxFrame, now: int) -> None:
         flags |= PSH
     _header(conn, frame, seq, flags, now)
     rcv = conn.rcv
-    if conn.sack_ok and rcv.ofo is not None and rcv.ofo.runs:
+    if conn.sack_ok and rcv.ofo is not None and rcv.ofo.size:
         # RFC 2018 §4: SHOULD be on every ACK; here where the segment has room left for it
         fit = (snd.eff_snd_mss - length - SACK_HEAD) // SACK_BLOCK
         if fit > 0:

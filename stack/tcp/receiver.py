@@ -5,13 +5,20 @@ them to the window, puts in-order bytes on the read queue and the rest into reas
 with ACK_NOW, ACK_LATER or 0 (the delayed-ACK timer runs).  The window offered is what the read queue
 and the out-of-order queue leave free; its right edge `rcv_adv` never moves left (RFC 9293 §3.8.6,
 MUST-34) and moves right only by a useful step (MUST-39).
+
+The receive buffer (`limit`) begins small and follows what the application reads in a round trip (`tune`), up
+to `ceiling`: an application that does not read, or a short path, never makes it large.  It shrinks only when the host
+is short of memory, and then by what is read: edges stay.
+
+What is held is booked with the host's Budget: `paid` bytes of the read queue are, in steps, so that a segment costs
+one compare; the out-of-order queue books itself.  When memory is short, text is taken only in part or refused.
 """
 
-from collections import deque
 from typing import Final
 
 from stack.config import TcpConfig
-from stack.tcp.reassembly import Reassembly
+from stack.tcp.memory import ESSENTIAL, FREE_BYTES, OVERHEAD_SHIFT, QUANTUM, REPAY_FROM, UNBOOKED, Budget
+from stack.tcp.reassembly import PIECE_BYTES, RUN_BYTES, Reassembly
 from stack.tcp.segment import Segment
 from stack.wire.seq import HALF, MASK
 
@@ -21,44 +28,32 @@ ACK_LATER: Final = 2  # once, at the end of the burst
 OUTPUT: Final = 4  # there may be something to send
 ADVICE: Final = 8  # R1 passed: the path deserves doubt (RFC 9293 §3.8.3, MUST-20)
 
-JOIN_FROM: Final = 64  # unread pieces from which small ones are joined
-JOIN_BYTES: Final = 4096
+REFUSED: Final = -1  # from on_next: the host has no memory for the text
+
+JOIN_FROM: Final = 8  # unread pieces from which small ones are joined; so many are FREE_BYTES
+JOIN_BYTES: Final = 2048
 MIN_RCV_MSS: Final = 536
 PAWS_IDLE_US: Final = 24 * 24 * 3600 * 1_000_000  # RFC 7323 §5.5: 24 days
 MAX_WINDOW_FIELD: Final = 0xFFFF
-SLACK_SHIFT: Final = 4  # rounding of the window may take it past the buffer by a sixteenth
+MIN_ROUND_US: Final = 1_000  # a tick of the timestamp clock: a round trip is not measured finer
+SPARE_SEGS: Final = 16  # segments that may come besides what a round trip brought
+SLACK_SHIFT: Final = 4  # rounding of the window may take it past the buffer by a sixteenth, or by its unit
 
 
 class Receiver:
     """RCV.* of RFC 9293 §3.3.1; `limit` is the receive buffer in bytes."""
 
+    # fmt: off
     __slots__ = (
-        "chunks",
-        "dsack",
-        "ece",
-        "ecn",
-        "fin_received",
-        "irs",
-        "last_ack_sent",
-        "limit",
-        "max_mss",
-        "max_ofo_bytes",
-        "max_ofo_runs",
-        "ofo",
-        "overflowed",
-        "queued",
-        "quick",
-        "rcv_adv",
-        "rcv_mss",
-        "rcv_nxt",
-        "rcv_up",
-        "rcv_wscale",
-        "ts_recent",
-        "ts_recent_at",
-        "unacked",
+        "budget", "chunks", "config", "dsack", "ece", "echo", "ecn", "fin_received", "irs", "last_ack_sent", "limit", "max_mss",
+        "ofo", "overflowed", "paid", "queued", "quick", "rcv_adv", "rcv_mss", "rcv_nxt", "rcv_up", "rcv_wscale",
+        "rtt_us", "ts_recent", "ts_recent_at", "tune_at", "tune_best", "tune_from", "unacked",
     )
+    # fmt: on
 
-    def __init__(self, config: TcpConfig) -> None:
+    def __init__(self, config: TcpConfig, budget: Budget) -> None:
+        self.config = config
+        self.budget = budget
         self.irs = 0
         self.rcv_nxt = 0
         self.rcv_adv = 0  # right edge of the window as last announced
@@ -66,11 +61,12 @@ class Receiver:
         self.rcv_wscale = 0
         self.rcv_mss = MIN_RCV_MSS  # the largest segment seen: what "full-sized" means
         self.max_mss = config.mss_limit  # the largest segment that the peer may send
-        self.limit = config.recv_buffer
-        self.max_ofo_bytes = config.out_of_order_bytes
-        self.max_ofo_runs = config.out_of_order_ranges
-        self.chunks: deque[bytes] = deque()
+        self.limit = min(config.recv_buffer_initial, config.recv_buffer)
+        if budget.used >= budget.pressure_at:
+            self.limit = min(self.limit, ESSENTIAL)
+        self.chunks: list[bytes] = []
         self.queued = 0
+        self.paid = FREE_BYTES  # `queued` may reach this before more is booked
         self.ofo: Reassembly | None = None
         self.fin_received = False
         self.unacked = 0  # bytes received since the last ACK
@@ -82,6 +78,12 @@ class Receiver:
         self.ts_recent_at = 0
         self.last_ack_sent = 0
         self.overflowed = False  # the last segment was refused by a reassembly bound
+        # autotuning: a round trip, when the present one ends, where reading stood at its begin, the most read in one
+        self.echo = -1  # TSecr that came with ts_recent
+        self.rtt_us = 0
+        self.tune_at = 0
+        self.tune_from = 0
+        self.tune_best = 0
 
     def start(self, irs: int) -> None:
         """The peer's SYN carried sequence number `irs`."""
@@ -113,7 +115,7 @@ class Receiver:
         else:
             # RFC 7323 §2.3 (7323-2.3): rounding must not move the right edge left
             field = (wnd + (1 << scale) - 1) >> scale
-            if field << scale > room + (self.limit >> SLACK_SHIFT):
+            if field << scale > room + max(self.limit >> SLACK_SHIFT, 1 << scale):
                 # RFC 7323 §2.4: nor right, ever more with each small segment: the field may say less than was
                 # offered, which stays good
                 field = wnd >> scale
@@ -164,24 +166,107 @@ class Receiver:
         if newer and (self.last_ack_sent - seg.seq) & MASK < HALF:
             self.ts_recent = seg.tsval
             self.ts_recent_at = now
+            self.echo = seg.tsecr
+
+    # -- size of the buffer
+
+    def tune(self, now: int, rtt_us: int) -> None:
+        """A round trip is over: let the buffer follow what the application read in it.  `rtt_us` is a new sample.
+
+        Twice of that is room for the peer to send as much again while ACKs travel, and for one that doubles its
+        rate (slow start) twice of that.
+        """
+        at = (self.rcv_nxt - self.queued) & MASK
+        read = (at - self.tune_from) & MASK if self.tune_at else 0
+        self.tune_from = at
+        # a pause of the peer looks like a long round trip: upwards only in steps
+        if self.rtt_us and rtt_us > self.rtt_us:
+            rtt_us = min(rtt_us, self.rtt_us + (self.rtt_us >> 2))
+        self.rtt_us = max(rtt_us, MIN_ROUND_US)
+        self.tune_at = now + self.rtt_us
+        config, budget = self.config, self.budget
+        initial = min(config.recv_buffer_initial, config.recv_buffer)
+        if budget.used >= budget.pressure_at:
+            self.limit = min(self.limit, ESSENTIAL if budget.used >= budget.reserve_at else initial)
+            self.tune_best = 0
+            return
+        limit = max(self.limit, initial)
+        best = self.tune_best
+        if read > best:
+            want = 2 * read + SPARE_SEGS * self.rcv_mss
+            want += want * (read - best) // best if read < 2 * best else want
+            limit = max(limit, min(want, config.recv_buffer))
+            self.tune_best = read
+        self.limit = limit
+
+    # -- memory
+
+    def _admit(self, length: int) -> int:
+        """Book `length` bytes more on the read queue; returns how many of them the host has memory for."""
+        budget = self.budget
+        queued = self.queued + length
+        need = (queued + (queued >> 2) - self.paid + QUANTUM - 1) & -QUANTUM
+        if not budget.make_room(need + (need >> OVERHEAD_SHIFT)):
+            need = QUANTUM
+            if self.queued or budget.used + QUANTUM + (QUANTUM >> OVERHEAD_SHIFT) > budget.limit:
+                budget.refused += 1
+                return 0
+            length = min(length, ESSENTIAL)
+        self.paid += need
+        budget.book_data(need)
+        return length
+
+    def _repay(self) -> None:
+        """Book only what is held."""
+        if self.paid < UNBOOKED:
+            keep = (max(self.queued - FREE_BYTES, 0) + QUANTUM - 1) & -QUANTUM
+            self.budget.book_data(FREE_BYTES + keep - self.paid)
+            self.paid = FREE_BYTES + keep
+
+    def unbook(self) -> None:
+        """The connection leaves its host: what has not been read is the application's own now."""
+        self.drop_out_of_order()
+        if self.paid < UNBOOKED:
+            self.budget.book_data(FREE_BYTES - self.paid)
+            self.paid = UNBOOKED
+
+    def booked(self) -> int:
+        """Bytes that this half has booked, beyond what is booked with the connection."""
+        if self.paid >= UNBOOKED:
+            return 0
+        data = self.paid - FREE_BYTES
+        return data + (data >> OVERHEAD_SHIFT) + (self.ofo.cost if self.ofo is not None else 0)
+
+    def drop_out_of_order(self) -> None:
+        """Forget what came out of order."""
+        if self.ofo is not None:
+            self.ofo.clear()
+            self.ofo = None
 
     # -- data
 
     def on_next(self, data: bytes) -> int:
         """Take text that begins at rcv_nxt and fits the window; returns what `on_data` does."""
         length = len(data)
+        queued = self.queued + length
+        if queued > self.paid:
+            granted = self._admit(length)
+            if granted < length:
+                if not granted:
+                    return REFUSED
+                data, length, queued = data[:granted], granted, granted
         self.rcv_nxt = (self.rcv_nxt + length) & MASK
         chunks = self.chunks
         if len(chunks) > JOIN_FROM and len(chunks[-1]) + length <= JOIN_BYTES:
             chunks[-1] += data  # nobody reads: a flood of tiny segments must not cost an object each
         else:
             chunks.append(data)
-        self.queued += length
+        self.queued = queued
         if length > self.rcv_mss:
             self.rcv_mss = min(length, self.max_mss)  # a super-segment is several
         ofo = self.ofo
-        if ofo is not None and ofo.runs:
-            self._drain()
+        if ofo is not None and ofo.size:
+            self._drain(ofo)
             return ACK_NOW  # RFC 5681 §4.2: a filled gap is acknowledged at once
         # RFC 9293 §3.8.6.3 (SHLD-18, SHLD-19): at least every second full-sized segment
         self.unacked = unacked = self.unacked + length
@@ -193,7 +278,7 @@ class Receiver:
         return 0
 
     def on_data(self, seg: Segment) -> int:
-        """Take the text of an acceptable segment; returns ACK_NOW or ACK_LATER, or 0 to delay."""
+        """Take the text of an acceptable segment; returns ACK_NOW or ACK_LATER, 0 to delay, or REFUSED."""
         seq, length, off = seg.seq, seg.length, seg.off
         nxt = self.rcv_nxt
         old = (nxt - seq) & MASK
@@ -212,66 +297,70 @@ class Receiver:
         if seq != nxt:
             return self._on_out_of_order(seq, data)
         answer = self.on_next(data)
-        return ACK_NOW if old else answer
-
-    def _accept(self, data: bytes) -> None:
-        self.rcv_nxt = (self.rcv_nxt + len(data)) & MASK
-        self.chunks.append(data)
-        self.queued += len(data)
+        return ACK_NOW if old and answer != REFUSED else answer
 
     def _on_out_of_order(self, seq: int, data: bytes) -> int:
-        if self.ofo is None:
-            self.ofo = Reassembly(self.max_ofo_bytes, self.max_ofo_runs)
+        budget = self.budget
+        if budget.used + len(data) + PIECE_BYTES + RUN_BYTES > budget.reserve_at:
+            budget.refused += 1
+            return REFUSED
+        ofo = self.ofo
+        if ofo is None:
+            config = self.config
+            ofo = Reassembly(config.out_of_order_bytes, config.out_of_order_ranges, self.rcv_nxt, budget)
+            self.ofo = ofo
         # RFC 2883 §4.1-4.2 (2883-1): report the part that was there before
-        known = self.ofo.overlap(self.rcv_nxt, seq, len(data)) if self.ofo.runs else None
-        added = self.ofo.insert(self.rcv_nxt, seq, data)
+        known = ofo.overlap(self.rcv_nxt, seq, len(data)) if ofo.size else None
+        added = ofo.insert(self.rcv_nxt, seq, data)
         self.overflowed = added < 0
         if known is not None:
             self.dsack = known
         return ACK_NOW  # (SHLD-31, MAY-13)
 
-    def _drain(self) -> None:
-        ofo = self.ofo
-        assert ofo is not None
-        while True:
-            run = ofo.pop_ready(self.rcv_nxt)
-            if run is None:
-                return
-            skip = (self.rcv_nxt - run.start) & MASK
-            for piece in run.pieces:
-                if skip >= len(piece):
-                    skip -= len(piece)
-                    continue
-                self._accept(piece[skip:] if skip else piece)
-                skip = 0
+    def _drain(self, ofo: Reassembly) -> None:
+        """A gap was filled: what follows it is in order now.  It is held already, so nothing refuses it."""
+        chunks = self.chunks
+        for piece in ofo.pop_ready(self.rcv_nxt):
+            length = len(piece)
+            self.rcv_nxt = (self.rcv_nxt + length) & MASK
+            if len(chunks) > JOIN_FROM and len(chunks[-1]) + length <= JOIN_BYTES:
+                chunks[-1] += piece
+            else:
+                chunks.append(piece)
+            self.queued += length
+        if self.queued > self.paid:
+            self._repay()
 
     def take(self, limit: int) -> bytes:
         """Up to `limit` bytes off the read queue."""
         chunks = self.chunks
         if not chunks or limit <= 0:
             return b""
-        first = chunks[0]
-        if len(first) > limit:
-            chunks[0] = first[limit:]
-            self.queued -= limit
-            return first[:limit]
-        chunks.popleft()
-        if not chunks or len(first) == limit:
-            self.queued -= len(first)
-            return first
-        parts = [first]
-        got = len(first)
-        while chunks and got + len(chunks[0]) <= limit:
-            parts.append(chunks.popleft())
-            got += len(parts[-1])
+        data = chunks[0]
+        got = len(data)
+        if got > limit:
+            chunks[0] = data[limit:]
+            data, got = data[:limit], limit
+        else:
+            count = 1
+            while count < len(chunks) and got + len(chunks[count]) <= limit:
+                got += len(chunks[count])
+                count += 1
+            if count > 1:
+                data = b"".join(chunks[:count])
+            del chunks[:count]
         self.queued -= got
-        return b"".join(parts)
+        if self.paid - self.queued >= (REPAY_FROM if self.queued else FREE_BYTES + 1):
+            self._repay()
+        return data
 
-    def take_all(self) -> deque[bytes]:
+    def take_all(self) -> list[bytes]:
         """Everything on the read queue."""
         chunks = self.chunks
-        self.chunks = deque()
+        self.chunks = []
         self.queued = 0
+        if self.paid != FREE_BYTES:
+            self._repay()
         return chunks
 
     def sack_blocks(self, limit: int) -> list[tuple[int, int]]:
@@ -285,21 +374,24 @@ class Receiver:
                 around = self.ofo.block_around(dsack[0])
                 if around is not None:
                     blocks.append(around)
-        if self.ofo is not None and self.ofo.runs:
+        if self.ofo is not None and self.ofo.size:
             blocks += [b for b in self.ofo.blocks(limit) if b not in blocks]
         return blocks[:limit]
 
     def clear(self) -> None:
         """Drop what was not read."""
-        self.chunks.clear()
-        self.queued = 0
-        self.ofo = None
+        self.take_all()
+        self.drop_out_of_order()
         self.dsack = None
 
     def check_invariants(self) -> None:
         """Raise AssertionError when the books do not balance."""
         assert self.queued == sum(map(len, self.chunks))
         assert (self.rcv_adv - self.rcv_nxt) & MASK < HALF or self.fin_received
+        # what is held is booked, and not much more (OVERHEAD_SHIFT is for the objects)
+        assert self.queued <= self.paid
+        assert self.paid >= UNBOOKED or self.paid <= self.queued + (self.queued >> 2) + REPAY_FROM + 2 * QUANTUM
+        assert (self.paid - FREE_BYTES) % QUANTUM == 0 or self.paid >= UNBOOKED
         if self.ofo is not None:
             self.ofo.check_invariants(self.rcv_nxt)
-            assert self.ofo.size <= self.max_ofo_bytes
+            assert self.ofo.size <= self.config.out_of_order_bytes

@@ -3,11 +3,14 @@
 Theory of operation.  Chunks are kept as written (`bytes` by reference, never copied); small writes are
 gathered in a growing tail.  Positions are stream offsets: byte 0 is the first byte after the SYN, and
 `base` is the offset of the oldest byte held.  `view` finds the bytes of a range; one that lies in one
-chunk costs no copy.
+chunk costs no copy.  What is held is booked with the host's Budget in steps (`paid`); a chunk is held until its last
+byte is acknowledged.
 """
 
 from bisect import bisect_right
 from typing import Final
+
+from stack.tcp.memory import FREE_BYTES, OVERHEAD_SHIFT, QUANTUM, REPAY_FROM, UNBOOKED, Budget
 
 SMALL_WRITE: Final = 4096  # below this, writes are gathered
 TAIL_LIMIT: Final = 64 << 10
@@ -17,9 +20,11 @@ COMPACT_AFTER: Final = 64  # chunks released before the lists are shortened
 class SendBuffer:
     """A queue of bytes with random access; `size` bytes from offset `base` on."""
 
-    __slots__ = ("_chunks", "_head", "_starts", "base", "end", "found", "found_off")
+    __slots__ = ("_chunks", "_head", "_starts", "base", "budget", "end", "found", "found_off", "paid")
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.paid = FREE_BYTES
         self._chunks: list[bytes | bytearray] = []
         self._starts: list[int] = []
         self._head = 0
@@ -39,15 +44,29 @@ class SendBuffer:
             if isinstance(tail, bytearray):
                 if len(tail) + n <= TAIL_LIMIT:
                     tail += data
-                    self.end += n
+                    self._grow(n)
                     return
             elif len(tail) + n <= SMALL_WRITE:
                 self._chunks[-1] = bytearray(tail) + data
-                self.end += n
+                self._grow(n)
                 return
         self._chunks.append(data if isinstance(data, bytes) else bytes(data))
         self._starts.append(self.end)
+        self._grow(n)
+
+    def _grow(self, n: int) -> None:
         self.end += n
+        held = self.end - self._starts[self._head]
+        if held > self.paid:
+            # an application may write more than there is room for: `send_room` tells it, nothing refuses it
+            need = (held + (held >> 2) - self.paid + QUANTUM - 1) & -QUANTUM
+            self.budget.make_room(need)
+            self._book(self.paid + need)
+
+    def _book(self, paid: int) -> None:
+        if self.paid < UNBOOKED:
+            self.budget.book_data(paid - self.paid)
+            self.paid = paid
 
     def release(self, offset: int) -> None:
         """Forget everything before stream offset `offset`."""
@@ -56,6 +75,8 @@ class SendBuffer:
             self._chunks.clear()
             self._starts.clear()
             self._head = 0
+            if self.paid != FREE_BYTES:
+                self._book(FREE_BYTES)
             return
         head = self._head
         count = len(self._chunks)
@@ -67,6 +88,9 @@ class SendBuffer:
             del self._starts[:head]
             head = 0
         self._head = head
+        held = self.end - self._starts[head]
+        if self.paid - held >= REPAY_FROM:
+            self._book(FREE_BYTES + ((max(held - FREE_BYTES, 0) + QUANTUM - 1) & -QUANTUM))
 
     def view(self, offset: int, length: int) -> None:
         """Set `found`, `found_off` to `length` bytes at stream offset `offset` (all of them held)."""
@@ -98,3 +122,26 @@ class SendBuffer:
         self._head = 0
         self.base = self.end
         self.found = b""
+        self._book(FREE_BYTES)
+
+    def unbook(self) -> None:
+        """The connection leaves its host."""
+        self._book(FREE_BYTES)
+        self.paid = UNBOOKED
+
+    def booked(self) -> int:
+        """Bytes booked here, beyond what is booked with the connection."""
+        data = self.paid - FREE_BYTES
+        return data + (data >> OVERHEAD_SHIFT) if self.paid < UNBOOKED else 0
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError when the chunks are not the bytes from `base` to `end`, or are not booked."""
+        at = held = 0
+        for i in range(self._head, len(self._chunks)):
+            assert not at or self._starts[i] == at
+            at = self._starts[i] + len(self._chunks[i])
+            held += len(self._chunks[i])
+        assert not held or (at == self.end and self._starts[self._head] <= self.base)
+        assert held or self.base == self.end
+        assert held <= self.paid
+        assert self.paid >= UNBOOKED or self.paid <= held + (held >> 2) + REPAY_FROM + 2 * QUANTUM

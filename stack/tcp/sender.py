@@ -18,6 +18,7 @@ from stack.tcp.congestion.base import Controller, initial_window
 from stack.tcp.congestion.registry import algorithm
 from stack.tcp.delivery import Delivery
 from stack.tcp.estimators import estimator
+from stack.tcp.memory import ESSENTIAL, Budget
 from stack.tcp.recovery import Recovery
 from stack.tcp.rtt import TS_TICK_US
 from stack.tcp.scoreboard import Record, Scoreboard
@@ -40,7 +41,7 @@ class Sender:
     )
     # fmt: on
 
-    def __init__(self, config: TcpConfig, iss: int, timers: TimerTable) -> None:
+    def __init__(self, config: TcpConfig, iss: int, timers: TimerTable, budget: Budget) -> None:
         self.config = config
         self.timers = timers
         self.iss = iss
@@ -55,7 +56,7 @@ class Sender:
         self.max_snd_wnd = 0
         self.eff_snd_mss = 536
         self.max_gso = 0  # most payload the device takes at once, 0: no super-segments
-        self.buffer = SendBuffer()
+        self.buffer = SendBuffer(budget)
         self.board = Scoreboard()
         self.rtt = estimator(config)
         self.delivery = Delivery()
@@ -128,6 +129,19 @@ class Sender:
         if self.fin_seq >= 0 and sent:
             sent -= 1
         return buffer.end - buffer.base - sent
+
+    def send_limit(self) -> int:
+        """Bytes that the send buffer takes now: what is in flight, as much again to follow it, and a start.  As
+        cwnd grows it does, up to `send_buffer`, unless the host is short of memory.
+        """
+        config, budget = self.config, self.buffer.budget
+        limit = config.send_buffer_initial
+        if budget.used >= budget.pressure_at:
+            if budget.used >= budget.reserve_at:
+                limit = min(limit, ESSENTIAL)
+        elif self.controller is not None:
+            limit += 2 * self.controller.cwnd
+        return min(limit, config.send_buffer)
 
     def may_close_idle(self) -> bool:
         """Nothing is outstanding and nothing waits."""
@@ -420,6 +434,7 @@ class Sender:
         assert (self.snd_max - self.snd_nxt) & MASK < HALF
         self.board.check_invariants(self.snd_una, self.snd_nxt)
         assert self.unsent() >= 0
+        self.buffer.check_invariants()
         if self.snd_una != self.snd_nxt:
             at = self.timers.at
             assert min(at[RETRANSMIT], at[PERSIST]) != NEVER, "data is outstanding and no timer runs"

@@ -19,6 +19,7 @@ class FakeConnection:
         self.inbox = deque()
         self.sent = bytearray()
         self.buffered = 0
+        self.want_writable = False
         self.ack_pending = False
         self.closed = 0
         self.aborted = 0
@@ -59,6 +60,7 @@ class FakeConnection:
         assert not self.closed
         self.sent += data
         self.buffered += len(data)
+        self.want_writable = self.buffered >= self.send_buffer
 
     def send_room(self):
         return self.send_buffer - self.buffered

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stack.config import _IP_RANGES, _TCP_CHOICES, _TCP_RANGES, HostConfig, IpConfig, TcpConfig
+from stack.config import _HOST_RANGES, _IP_RANGES, _TCP_CHOICES, _TCP_RANGES, HostConfig, IpConfig, TcpConfig
 from stack.errors import ConfigError
 from stack.host.host import Host
 
@@ -20,7 +20,7 @@ def host(config: HostConfig) -> Host:
 
 
 def test_every_number_has_its_range():
-    for ranges, cls in ((_TCP_RANGES, TcpConfig), (_IP_RANGES, IpConfig)):
+    for ranges, cls in ((_TCP_RANGES, TcpConfig), (_IP_RANGES, IpConfig), (_HOST_RANGES, HostConfig)):
         numbers = {f.name for f in fields(cls) if f.type is int or f.type == "int"}
         assert numbers == set(ranges)
 
@@ -48,6 +48,14 @@ def test_an_ip_setting_out_of_range_is_refused_by_name(name: str):
     for value in (low - 1, high + 1):
         with pytest.raises(ConfigError, match=name):
             host(HostConfig(ip=changed(IpConfig(), name, value)))
+
+
+@pytest.mark.parametrize("name", _HOST_RANGES)
+def test_a_setting_of_the_host_out_of_range_is_refused_by_name(name: str):
+    low, high, _ = _HOST_RANGES[name]
+    for value in (low - 1, high + 1):
+        with pytest.raises(ConfigError, match=name):
+            host(changed(HostConfig(), name, value))
 
 
 def test_an_unknown_algorithm_is_refused_before_anybody_connects():

@@ -50,7 +50,7 @@ class Pair:
     """Two hosts and what flies between them."""
 
     def __init__(self, window_segs: int) -> None:
-        tcp = replace(TcpConfig(), initial_window_segs=window_segs, quick_acks=0)
+        tcp = replace(TcpConfig(), initial_window_segs=window_segs, quick_acks=0, recv_buffer_initial=6 << 20)
         config = replace(HostConfig(), tcp=tcp)
         config = replace(config, ip=replace(config.ip, arp_probe=False))
         self.sinks = ListSink(), ListSink()

@@ -1,6 +1,7 @@
 """Bounds that hold when a peer is odd rather than hostile."""
 
 from stack.config import TcpConfig
+from stack.tcp.memory import UNLIMITED, Budget
 from stack.tcp.receiver import JOIN_BYTES, JOIN_FROM, Receiver
 from stack.tcp.segment import ACK, FIN, Segment
 from stack.tcp.time_wait import ANSWER, DROP, QUIET_US, TimeWait
@@ -9,7 +10,7 @@ from tests.support.rfc import rfc
 
 @rfc("4987", "1", "SACK-DOS")
 def test_tiny_segments_that_nobody_reads_are_joined():
-    rcv = Receiver(TcpConfig())
+    rcv = Receiver(TcpConfig(recv_buffer_initial=1 << 20), Budget(UNLIMITED))
     rcv.start(0)
     count = 100_000
     for i in range(count):
@@ -19,11 +20,11 @@ def test_tiny_segments_that_nobody_reads_are_joined():
 
 
 def test_a_few_small_segments_stay_as_they_came():
-    rcv = Receiver(TcpConfig())
+    rcv = Receiver(TcpConfig(recv_buffer_initial=1 << 20), Budget(UNLIMITED))
     rcv.start(0)
-    for _ in range(10):
+    for _ in range(JOIN_FROM):
         rcv.on_next(b"x")
-    assert list(rcv.chunks) == [b"x"] * 10
+    assert rcv.chunks == [b"x"] * JOIN_FROM
 
 
 @rfc("5961", "7", "5961-7")

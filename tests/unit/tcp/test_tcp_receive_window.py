@@ -7,7 +7,7 @@ from tests.support.tcp_dsl import ACK, FIN
 @rfc("7323", "2.4")
 def test_tiny_segments_do_not_push_the_window_past_the_buffer(tcp):
     """Each ACK rounds the window up to the unit of its field: that must not add up."""
-    t = tcp(recv_buffer=1 << 18, delayed_ack_us=1).established(wscale=7)
+    t = tcp(recv_buffer=1 << 18, recv_buffer_initial=1 << 18, delayed_ack_us=1).established(wscale=7)
     t.rules.trusting = False  # the field may say less than was offered
     for _ in range(3000):
         t.peer.sends(ACK, data=b"tiniest")
@@ -18,7 +18,7 @@ def test_tiny_segments_do_not_push_the_window_past_the_buffer(tcp):
 
 @rfc("7323", "2.3", "7323-2.3")
 def test_a_coarse_window_field_does_not_move_the_edge_left(tcp):
-    t = tcp(recv_buffer=1 << 30).established(wscale=7)
+    t = tcp(recv_buffer=1 << 30, recv_buffer_initial=1 << 30).established(wscale=7)
     for _ in range(30):
         t.peer.sends(ACK, data=bytes(700))
         t.peer.sends(ACK, data=bytes(700))

@@ -476,9 +476,10 @@ def test_send_window_is_scaled(tcp):
 @rfc("9293", "3.8.6", "MUST-1")
 @rfc("9293", "3.1", "REC-1")
 def test_large_receive_window_is_advertised_scaled(tcp):
-    """With a buffer over 64 KiB and scaling on, the peer can have more than 64 KiB outstanding."""
+    """With a buffer over 64 KiB and scaling on, the peer can have more than 64 KiB outstanding once it is used."""
     t = tcp(recv_buffer=1 << 20).established(wscale=7)
     for _ in range(40):
+        t.clock.advance(ms=1)
         t.peer.sends(ACK, data=bytes(14_600))
         t.recv()
         t.peer.drain()

@@ -1,0 +1,93 @@
+"""The memory that the connections of one host may hold together.
+
+Theory of operation.  A `Budget` is an account shared by all connections of a host.  Whoever holds data of a peer or
+an application books it here: the connection itself for its objects, the read queue and the send buffer in steps of
+`QUANTUM` (so a segment costs an integer compare), the out-of-order queue exactly.  What is booked is what Python
+really takes, overhead included, and never less.
+
+`used` moves through three zones:
+ * below `pressure_at`: everybody grows;
+ * from there on windows and send buffers go back to their initial sizes (edges already offered stay,
+   RFC 9293 §3.8.6, MUST-34);
+ * from `reserve_at` on no new connections, no more data out of order, and what the application has not read yet gets
+   no company: text is refused as if the path had lost it.  A connection whose queues are empty may still take or
+   queue `ESSENTIAL` bytes at a time, up to `limit`, so one that is read goes on while others sit on their data.
+
+Data out of order is not acknowledged and may be thrown away (RFC 2018 §8).  That is the last resort: when data in
+order would not fit below `reserve_at`, the queues that have held it for longest give up their newest data first.
+"""
+
+from typing import Final, Protocol
+
+QUANTUM: Final = 4096  # data in order is booked in steps of this
+ESSENTIAL: Final = 4096  # what a connection without data may hold although memory is short
+REPAY_FROM: Final = 64 << 10  # read or acknowledged before less is booked, unless nothing is left
+UNBOOKED: Final = 1 << 60  # paid for, as far as a connection that has left its host is concerned
+UNLIMITED: Final = 1 << 50
+FREE_BYTES: Final = 512  # of each queue, booked with the connection itself
+CONNECTION_BYTES: Final = 4096  # an established connection and its free bytes (measured: 3.0 KiB and transport)
+OVERHEAD_SHIFT: Final = 3  # objects that hold small pieces take up to an eighth more than the bytes in them
+
+
+class Prunable(Protocol):
+    """Holds data that can be thrown away."""
+
+    def prune(self, cost: int) -> int:
+        """Throw away enough to free `cost` bytes; returns what was freed."""
+
+
+class Budget:
+    """Bytes booked (`used`) and allowed (`limit`); see the head of this file."""
+
+    __slots__ = ("limit", "peak", "pressure_at", "prunable", "pruned", "refused", "reserve_at", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.pressure_at = limit // 8 * 6
+        self.reserve_at = limit // 8 * 7
+        self.used = 0
+        self.peak = 0
+        self.pruned = 0  # bytes, overhead included
+        self.refused = 0  # times that data was refused
+        self.prunable: dict[Prunable, None] = {}  # in the order in which they began to hold something
+
+    @property
+    def short(self) -> bool:
+        """Whether only the reserve is left."""
+        return self.used >= self.reserve_at
+
+    def book(self, cost: int) -> None:
+        """`cost` bytes more are held (fewer if negative)."""
+        self.used += cost
+        if self.used > self.peak:
+            self.peak = self.used
+
+    def book_data(self, nbytes: int) -> None:
+        """The same for `nbytes` of data and the objects that hold them; a multiple of `QUANTUM`."""
+        self.book(nbytes + (nbytes >> OVERHEAD_SHIFT))
+
+    def make_room(self, cost: int) -> bool:
+        """Whether `cost` bytes more fit below the reserve, if need be after throwing data away."""
+        if self.used + cost <= self.reserve_at:
+            return True
+        prunable = self.prunable
+        while prunable and self.used + cost > self.reserve_at:
+            oldest = next(iter(prunable))
+            freed = oldest.prune(self.used + cost - self.reserve_at)
+            self.pruned += freed
+            if not freed:
+                del prunable[oldest]
+        return self.used + cost <= self.reserve_at
+
+    def snapshot(self) -> dict[str, object]:
+        """For `tapstack status`."""
+        used = self.used
+        zone = "short" if used >= self.reserve_at else "pressure" if used >= self.pressure_at else "normal"
+        return {
+            "limit": self.limit,
+            "used": used,
+            "peak": self.peak,
+            "state": zone,
+            "pruned": self.pruned,
+            "refused": self.refused,
+        }
