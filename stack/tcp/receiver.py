@@ -45,9 +45,9 @@ class Receiver:
 
     # fmt: off
     __slots__ = (
-        "budget", "chunks", "config", "dsack", "ece", "echo", "ecn", "fin_received", "irs", "last_ack_sent", "limit", "max_mss",
-        "ofo", "overflowed", "paid", "queued", "quick", "rcv_adv", "rcv_mss", "rcv_nxt", "rcv_up", "rcv_wscale",
-        "rtt_us", "ts_recent", "ts_recent_at", "tune_at", "tune_best", "tune_from", "unacked",
+        "budget", "chunks", "config", "dsack", "ece", "echo", "ecn", "fin_received", "irs", "last_ack_sent", "limit",
+        "max_mss", "ofo", "overflowed", "paid", "queued", "quick", "rcv_adv", "rcv_mss", "rcv_nxt", "rcv_up",
+        "rcv_wscale", "rtt_us", "ts_recent", "ts_recent_at", "tune_at", "tune_best", "tune_from", "unacked",
     )
     # fmt: on
 
