@@ -330,8 +330,7 @@ class CheckedHost(Host):
         nxt = conn.rcv.rcv_nxt
         if not _before(nxt, right):
             return True
-        runs = conn.rcv.ofo.runs if conn.rcv.ofo is not None else ()
-        return any(not _before(left, run.start) and not _before(run.end, right) for run in runs)
+        return conn.rcv.ofo is not None and conn.rcv.ofo.holds(left, right)
 
     def check_invariants(self) -> None:
         """Raise AssertionError when a connection or a table is inconsistent, or moved where it must not."""

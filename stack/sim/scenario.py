@@ -372,7 +372,10 @@ def _check_way(way: Way, path: Path) -> None:
 # -- settings of TCP
 
 TCP_FIELDS: Final = {f.name: f for f in fields(TcpConfig)}
-TCP_SIZES: Final = ("send_buffer", "recv_buffer", "out_of_order_bytes", "mss_limit")
+TCP_SIZES: Final = (
+    "send_buffer", "send_buffer_initial", "notsent_lowat", "recv_buffer", "recv_buffer_initial", "out_of_order_bytes",
+    "mss_limit",
+)  # fmt: skip
 
 
 def check_tcp(settings: dict[str, Any], path: Path) -> None:

@@ -208,6 +208,11 @@ class Reassembly:
             return None
         return self._seq(max(self.starts[i], s)), self._seq(min(self.ends[i], e))
 
+    def holds(self, left: int, right: int) -> bool:
+        """Whether one run has all of [left, right)."""
+        block = self.block_around(left)
+        return block is not None and (right - left) & MASK <= (block[1] - left) & MASK
+
     def block_around(self, seq: int) -> tuple[int, int] | None:
         """The run that holds `seq` (RFC 2883 §4.2: the enclosing block after a D-SACK)."""
         ahead = (seq - self._base) & MASK
