@@ -74,6 +74,10 @@ class TcpConfig:
     max_time_wait: int = 65_536
     max_connections: int = 200_000
     challenge_acks_per_s: int = 10  # per connection, RFC 5961 §7
+    syn_cookies: bool = True  # RFC 4987 §3.6; without them the oldest half-open connection makes room
+    max_syn_backlog: int = 4096  # half-open connections of one listener; its backlog bounds them, too
+    orphan_timeout_us: int = 2 * MINUTE  # nobody holds it and the peer takes nothing (RFC 6429 §3)
+    max_orphans: int = 16_384  # connections with things to send that nobody holds; beyond, the oldest is reset
     dscp: int = 0
     ttl: int = 64  # RFC 9293 §3.9.1 (MUST-49), RFC 1700
 
@@ -169,6 +173,9 @@ _TCP_RANGES: Final[dict[str, tuple[int, int, str]]] = {
     "max_time_wait": _COUNT,
     "max_connections": _COUNT,
     "challenge_acks_per_s": (0, 1 << 24, ""),
+    "max_syn_backlog": _COUNT,
+    "orphan_timeout_us": _DURATION,
+    "max_orphans": (0, 1 << 24, ""),
     "dscp": (0, 63, "six bits, RFC 2474 §3"),
     "ttl": (1, 255, ""),
 }

@@ -126,6 +126,8 @@ class Counter(IntEnum):
     TCP_TIME_WAIT_REUSED = 32
     TCP_TIME_WAITS = 33
     TCP_ABORTS_TIMEOUT = 34
+    TCP_SYN_RECYCLED = 40  # half-open connections that made room for newer ones
+    TCP_ORPHANS_RESET = 41
 
 
 N_COUNTERS = 64

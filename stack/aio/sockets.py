@@ -148,7 +148,8 @@ class TcpSocket(StackSocket):
 
     def _configure(self, field: str, value: int) -> None:
         conn = self._conn
-        conn.config = conn.snd.config = dataclasses.replace(conn.config, **{field: value})  # type: ignore[arg-type]
+        conn.config = dataclasses.replace(conn.config, **{field: value})  # type: ignore[arg-type]
+        conn.snd.configure(conn.config)
         conn.set_keepalive(conn.config.keepalive, self._driver.time())
 
     def getsockopt(self, level: int, option: int) -> int:

@@ -71,7 +71,7 @@ class IcmpLayer:
     def __init__(self, ip: IpOutput, ready: list[object], deliver: Callable[[TransportError, int], bool]) -> None:
         self._ip = ip
         self._deliver = deliver
-        self._limiter = IcmpLimiter(ip.config.icmp_rate_per_s, ip.config.icmp_burst)
+        self._limiter = IcmpLimiter(ip.config.icmp_rate_per_s, ip.config.icmp_burst, rng=ip.rng)
         self._echoes: dict[int, IcmpEcho] = {}
         self._frame = TxFrame()
         self.ready = ready

@@ -74,6 +74,7 @@ class TcpLayer:
         "flows",
         "listeners",
         "n_conns",
+        "orphans",
         "ready",
         "time_waits",
         "timers",
@@ -86,7 +87,7 @@ class TcpLayer:
         self._ip = ip
         self._secret = rng.randbytes(32)
         self._ports = EphemeralPorts(config.port_range, self._secret)
-        self._replies = IcmpLimiter(REPLIES_PER_S, REPLY_BURST, now)
+        self._replies = IcmpLimiter(REPLIES_PER_S, REPLY_BURST, now, rng)
         self._frame = TxFrame()
         self.budget = Budget(config.memory_bytes)
         self.flows: dict[int, dict[int, Connection]] = {}
@@ -96,6 +97,7 @@ class TcpLayer:
         self.ready: deque[Connection] = deque()
         self.evented: list[object] = []
         self.n_conns = 0
+        self.orphans: dict[Connection, None] = {}  # nobody holds them any more; the oldest first
 
     # -- application
 
@@ -180,6 +182,8 @@ class TcpLayer:
         if conn.events and not conn.host_evented:
             conn.host_evented = True
             self.evented.append(conn)
+        if conn.released and conn.state not in (state.CLOSED, state.TIME_WAIT):
+            self.orphans[conn] = None
 
     # -- tables
 
@@ -193,6 +197,7 @@ class TcpLayer:
     def _retire(self, conn: Connection) -> None:
         """Take a finished connection out of the tables (its object may live on with the application)."""
         self.timers.remove(conn)
+        self.orphans.pop(conn, None)
         table = self.flows.get(conn.local_addr)
         if table is None or table.get(conn.host_key) is not conn:
             return  # retired before; the place may be another's by now
@@ -205,7 +210,7 @@ class TcpLayer:
         self._count_end(conn)
         parent = conn.parent
         if isinstance(parent, Listener):
-            parent.on_lost()
+            parent.on_lost(conn)
             conn.parent = None
         if conn.state == state.TIME_WAIT:
             record = conn.time_wait
@@ -311,6 +316,10 @@ class TcpLayer:
             return
         path = self._ip.path(raddr, laddr)
         made = listener.on_syn(seg, laddr, raddr, rport, path.mtu - HEADERS, _gso_of(path), now)
+        if listener.recycled is not None:
+            self._stats.counts[Counter.TCP_SYN_RECYCLED] += 1
+            self._retire(listener.recycled)
+            listener.recycled = None
         if made is None:
             self._stats.drops[DropReason.TCP_LISTEN_OVERFLOW] += 1
             return
@@ -324,11 +333,12 @@ class TcpLayer:
                 (listener.local_port, rport),
                 made.iss,
                 (seg.seq + 1) & MASK,
-                SYN | ACK,
+                made.flags,
                 min(listener.config.recv_buffer_initial, listener.config.recv_buffer, 0xFFFF),
                 made.options,
             )
-            self._reply(path, now)
+            # not limited as resets are: a flood of SYNs would then keep a client from its answer
+            self._send(path, now)
         else:
             if record is not None:
                 made.rebase(self._iss_after(record, made.iss))
@@ -381,9 +391,12 @@ class TcpLayer:
         if not self._replies.allow(now):
             self._stats.drops[DropReason.TCP_REPLY_QUEUE_FULL] += 1
             return False
+        self._send(path, now)
+        return True
+
+    def _send(self, path: Path, now: int) -> None:
         self._ip.output(path, self._frame, now)
         self._stats.counts[Counter.TCP_OUT_SEGS] += 1
-        return True
 
     # -- errors, time, output
 
@@ -421,6 +434,8 @@ class TcpLayer:
         """Send what connections have to send; True when the pass's share was used up and more may wait."""
         ready, frame, send = self.ready, self._frame, self._ip.output
         left = PASS_FRAMES
+        while len(self.orphans) > self._config.tcp.max_orphans:
+            self._reset_orphan(now)
         while ready and left > 0:
             conn = ready.popleft()
             conn.host_queued = False
@@ -458,6 +473,16 @@ class TcpLayer:
         self._stats.counts[Counter.TCP_OUT_SEGS] += PASS_FRAMES - left
         return bool(ready)
 
+    def _reset_orphan(self, now: int) -> None:
+        """RFC 6429 §4: what nobody waits for is the first to go when there is too much of it."""
+        conn = next(iter(self.orphans))
+        del self.orphans[conn]
+        self._stats.counts[Counter.TCP_ORPHANS_RESET] += 1
+        conn.abort(now, ConnectionAborted("the host holds as many orphans as it may (max_orphans)"))
+        if not conn.host_queued:
+            conn.host_queued = True
+            self.ready.append(conn)
+
     def snapshot(self) -> dict[str, object]:
         """For `tapstack status`."""
         return {
@@ -466,12 +491,13 @@ class TcpLayer:
                     "addr": format_addr(x.local_addr),
                     "port": x.local_port,
                     "backlog": x.backlog,
-                    "embryonic": x.embryonic,
+                    "embryonic": len(x.half_open),
                     "waiting": len(x.accept_queue),
                 }
                 for x in self.listeners.values()
             ],
             "connections": self.n_conns,
+            "orphans": len(self.orphans),
             "time_wait": len(self.time_waits.records),
             "timers": len(self.timers),
             "memory": self.budget.snapshot(),

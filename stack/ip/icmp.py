@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from stack.config import SECOND
+from stack.config import SECOND, Rng
 from stack.wire import accel, icmp, ipv4
 from stack.wire.addr import is_multicast, is_unicast
 
@@ -11,11 +11,16 @@ QUOTE_MAX: Final = icmp.MAX_ERROR - ipv4.HLEN - icmp.HLEN
 
 
 class IcmpLimiter:
-    """Token bucket: `rate_per_s` on average, `burst` at once.  RFC 1812 §4.3.2.8."""
+    """Token bucket: `rate_per_s` on average, `burst` at once.  RFC 1812 §4.3.2.8.
 
-    __slots__ = ("_burst", "_filled_at", "_rate", "_tokens_us")
+    With `rng` a message takes none to two tokens.  Who uses the limit up cannot count then what else was sent, and
+    so not learn of the host's dealings with others (CVE-2016-5696, CVE-2020-25705).
+    """
 
-    def __init__(self, rate_per_s: int, burst: int, now: int = 0) -> None:
+    __slots__ = ("_burst", "_filled_at", "_rate", "_rng", "_tokens_us")
+
+    def __init__(self, rate_per_s: int, burst: int, now: int = 0, rng: Rng | None = None) -> None:
+        self._rng = rng
         self._rate = rate_per_s
         self._burst = burst
         self._filled_at = now
@@ -27,7 +32,7 @@ class IcmpLimiter:
         self._filled_at = now
         if self._tokens_us < SECOND:
             return False
-        self._tokens_us -= SECOND
+        self._tokens_us -= SECOND if self._rng is None else self._rng.randrange(3) * SECOND
         return True
 
 

@@ -275,6 +275,7 @@ class Connection:
         (RFC 9293 §3.6.1, MAY-1, SHLD-3), and FIN-WAIT-2 does not last for ever.
         """
         self.released = True
+        self.snd.abandon(now)
         if self.rcv.queued and self.state >= SYN_RECEIVED and self.state != TIME_WAIT:
             self.abort(now)
             return

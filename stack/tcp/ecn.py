@@ -13,7 +13,7 @@ OMITS RFC 3168 §6.1.1.1: a reset in answer to an ECN-setup SYN is a refusal, no
 
 from typing import TYPE_CHECKING, Final
 
-from stack.config import ECN_OFF, ECN_REQUEST
+from stack.config import ECN_OFF, ECN_REQUEST, TcpConfig
 from stack.tcp.receiver import ACK_LATER
 from stack.tcp.segment import ACK, CE, CWR, ECE, Segment
 from stack.tcp.state import SYN_SENT
@@ -33,12 +33,18 @@ def syn_flags(conn: "Connection") -> int:
     return SETUP if conn.config.ecn == ECN_REQUEST and not conn.syn_tries else 0
 
 
+def requested(seg: Segment, config: TcpConfig) -> bool:
+    """Whether the SYN `seg` asks for ECN and may have it.  A SYN that arrives marked tells that somebody on the way
+    does not know what the bits mean.
+    """
+    return config.ecn != ECN_OFF and seg.flags & (SETUP | CE) == SETUP
+
+
 def negotiate(conn: "Connection", seg: Segment) -> None:
     """The peer's SYN or SYN-ACK (RFC 3168 §6.1.1, 3168-1)."""
     flags, wanted = seg.flags, conn.config.ecn
     if conn.state != SYN_SENT:
-        # a SYN that arrives marked says that somebody on the way does not know what the bits mean
-        agreed = wanted != ECN_OFF and flags & SETUP == SETUP and not flags & CE
+        agreed = requested(seg, conn.config)
     else:
         # in a simultaneous open both SYNs must have asked
         agreed = wanted == ECN_REQUEST and flags & SETUP == (ECE if flags & ACK else SETUP)

@@ -1,9 +1,10 @@
 """A passive OPEN: where SYNs for a port go (RFC 9293 §3.10.7.2, RFC 4987).
 
-Theory of operation.  A SYN makes a Connection in SYN-RECEIVED while fewer than `backlog` of them wait;
-beyond that the SYN is answered with a cookie and nothing is kept, so a flood costs no memory.  An ACK
-that brings a valid cookie back makes an ESTABLISHED connection.  Connections that are established wait in
-`accept_queue`, at most `backlog` of them; with a full queue new SYNs are dropped.
+Theory of operation.  A SYN makes a Connection in SYN-RECEIVED while fewer than `backlog` (and `max_syn_backlog`) of
+them wait; beyond that the SYN is answered with a cookie and nothing is kept, so a flood costs no memory.  An ACK
+that brings a valid cookie back makes an ESTABLISHED connection.  With cookies switched off the oldest half-open
+connection makes room for the newest (RFC 4987 §3.4): it is left in `recycled` for the Host to forget.  Connections
+that are established wait in `accept_queue`, at most `backlog` of them; with a full queue new SYNs are dropped.
 
 A cookie is: 24 bits of keyed hash over the 4-tuple, the peer's ISN and a tick of 64 s, with the MSS class
 and the tick's low bits in the high byte; what else was negotiated travels in the timestamp's low bits and
@@ -14,13 +15,13 @@ from collections import deque
 from typing import Final
 
 from stack.config import SECOND, TcpConfig
-from stack.tcp import arrival
+from stack.tcp import arrival, ecn
 from stack.tcp.connection import Connection
 from stack.tcp.events import ACCEPTABLE
 from stack.tcp.isn import cookie_mac, initial_sequence
 from stack.tcp.memory import Budget
 from stack.tcp.output import TS_TICK_US, wscale_for
-from stack.tcp.segment import ACK, Segment
+from stack.tcp.segment import ACK, CWR, ECE, SYN, Segment
 from stack.tcp.state import SYN_RECEIVED
 from stack.tcp.timers import USER
 from stack.wire.seq import MASK
@@ -29,18 +30,21 @@ from stack.wire.tcp import pack_syn_options, parse_syn
 COOKIE_TICK_US: Final = 64 * SECOND
 COOKIE_AGE: Final = 2  # ticks that a cookie stays good
 MSS_CLASSES: Final = (536, 1220, 1300, 1360, 1400, 1440, 1460, 8960)
-# low bits of the timestamp in a cookie: window scale (4, 15 = none), SACK (1)
-TS_BITS: Final = 5
+# low bits of the timestamp in a cookie: window scale (4, 15 = none), SACK (1), ECN (1)
+TS_BITS: Final = 6
+TS_SACK: Final = 16
+TS_ECN: Final = 32
 TS_NO_SCALE: Final = 15
 
 
 class Cookie:
     """The SYN-ACK that carries a cookie: for the Host to send."""
 
-    __slots__ = ("iss", "options")
+    __slots__ = ("flags", "iss", "options")
 
-    def __init__(self, iss: int, options: bytes) -> None:
+    def __init__(self, iss: int, flags: int, options: bytes) -> None:
         self.iss = iss
+        self.flags = flags
         self.options = options
 
 
@@ -54,10 +58,11 @@ class Listener:
         "closed",
         "config",
         "cookies_until",
-        "embryonic",
         "events",
+        "half_open",
         "local_addr",
         "local_port",
+        "recycled",
         "secret",
         "user",
     )
@@ -78,7 +83,8 @@ class Listener:
         self.backlog = max(1, backlog)
         self.secret = secret
         self.accept_queue: deque[Connection] = deque()
-        self.embryonic = 0  # connections of ours in SYN-RECEIVED
+        self.half_open: dict[Connection, None] = {}  # connections of ours in SYN-RECEIVED, oldest first
+        self.recycled: Connection | None = None  # the one that the last SYN has put an end to
         self.cookies_until = 0  # the last cookie sent is good until then
         self.events = 0
         self.closed = False
@@ -90,8 +96,11 @@ class Listener:
         """A SYN without a connection: a new connection in SYN-RECEIVED, a cookie to send, or None (dropped)."""
         if len(self.accept_queue) >= self.backlog:
             return None
-        if self.embryonic >= self.backlog:
-            return self._cookie(seg, laddr, raddr, rport, mss, now)
+        if len(self.half_open) >= min(self.backlog, self.config.max_syn_backlog):
+            if self.config.syn_cookies:
+                return self._cookie(seg, laddr, raddr, rport, mss, now)
+            self.recycled = next(iter(self.half_open))
+            self.recycled.fail(None)
         iss, ts_offset = initial_sequence(self.secret, laddr, self.local_port, raddr, rport, now)
         conn = Connection(
             laddr, self.local_port, raddr, rport, self.config, iss, ts_offset, now, mss, max_gso, self.budget
@@ -109,17 +118,17 @@ class Listener:
         conn.syn_due = True
         conn.timers.arm(USER, now + self.config.syn_retries_us)
         arrival.text_of_syn(conn, seg, now)
-        self.embryonic += 1
+        self.half_open[conn] = None
 
     def on_established(self, conn: Connection) -> None:
         """A connection of ours left SYN-RECEIVED for ESTABLISHED."""
-        self.embryonic -= 1
+        self.half_open.pop(conn, None)
         self.accept_queue.append(conn)
         self.events |= ACCEPTABLE
 
-    def on_lost(self) -> None:
+    def on_lost(self, conn: Connection) -> None:
         """A connection of ours left SYN-RECEIVED for CLOSED (MUST-11)."""
-        self.embryonic -= 1
+        self.half_open.pop(conn, None)
 
     def accept(self) -> Connection | None:
         """The next established connection, or None."""
@@ -144,11 +153,15 @@ class Listener:
         config = self.config
         sack = config.sack and options.sack_ok
         ts = None
+        flags = SYN | ACK
         wscale = -1
         if config.timestamps and seg.has_ts:
             if config.window_scaling and options.wscale >= 0:
                 wscale = wscale_for(config)
-            bits = (options.wscale if wscale >= 0 else TS_NO_SCALE) | (16 if sack else 0)
+            bits = (options.wscale if wscale >= 0 else TS_NO_SCALE) | (TS_SACK if sack else 0)
+            if ecn.requested(seg, config):
+                bits |= TS_ECN
+                flags |= ECE
             clock = self._cookie_ts(laddr, raddr, rport, now)
             kept = clock >> TS_BITS << TS_BITS | bits
             if kept > clock:
@@ -156,7 +169,7 @@ class Listener:
             ts = (kept & MASK, seg.tsval)
         else:
             sack = False
-        return Cookie(iss, pack_syn_options(min(mss, config.mss_limit), wscale, sack, ts))
+        return Cookie(iss, flags, pack_syn_options(min(mss, config.mss_limit), wscale, sack, ts))
 
     def _cookie_ts(self, laddr: int, raddr: int, rport: int, now: int) -> int:
         _, offset = initial_sequence(self.secret, laddr, self.local_port, raddr, rport, 0)
@@ -189,9 +202,10 @@ class Listener:
         syn.seq, syn.wnd, syn.has_ts, syn.tsval = irs, seg.wnd, seg.has_ts, seg.tsval
         wscale = -1
         sack = False
-        if seg.has_ts:
+        if seg.has_ts and self.config.timestamps:
             bits = seg.tsecr & ((1 << TS_BITS) - 1)
-            sack = bool(bits & 16)
+            sack = bool(bits & TS_SACK)
+            syn.flags = SYN | (ECE | CWR if bits & TS_ECN else 0)
             wscale = bits & TS_NO_SCALE
             wscale = -1 if wscale == TS_NO_SCALE else wscale
         syn.options = pack_syn_options(MSS_CLASSES[iss >> 24 & 7], wscale, sack, None)
@@ -200,5 +214,5 @@ class Listener:
         conn.snd.snd_nxt = conn.snd.snd_max = (iss + 1) & MASK
         conn.rcv.syn_window_field()
         conn.opened_at = 0  # the round trip was not measured
-        self.embryonic += 1
+        self.half_open[conn] = None
         return conn if seg.flags & ACK else None

@@ -35,7 +35,7 @@ def patience_us(snd: "Sender") -> int:
     """The longest pause between probes of a closed window: a peer that answers each of them must be heard before
     the user timeout runs out (RFC 9293 §3.8.6.1, MUST-37).
     """
-    return max(snd.config.user_timeout_us // 2, 1)
+    return max(snd.user_timeout_us // 2, 1)
 
 
 def take_probe(snd: "Sender") -> bool:

@@ -34,10 +34,11 @@ class Sender:
 
     # fmt: off
     __slots__ = (
-        "board", "buffer", "config", "controller", "cwr_due", "delivery", "ecn", "eff_snd_mss", "fin_queued", "fin_seq",
-        "high_rtt_seq", "iss", "last_sent_at", "max_gso", "max_snd_wnd", "nodelay", "out_fin", "out_len",
-        "out_probe", "out_record", "out_seq", "persist_backoff", "probing", "recovery", "rtt", "snd_max", "snd_nxt",
-        "snd_una", "snd_up", "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale", "timeouts", "timers", "total_retrans",
+        "board", "buffer", "config", "controller", "cwr_due", "delivery", "ecn", "eff_snd_mss", "fin_queued",
+        "fin_seq", "high_rtt_seq", "iss", "last_sent_at", "max_gso", "max_snd_wnd", "nodelay", "orphan",
+        "out_fin", "out_len", "out_probe", "out_record", "out_seq", "persist_backoff", "probing", "recovery",
+        "rtt", "snd_max", "snd_nxt", "snd_una", "snd_up", "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale",
+        "timeouts", "timers", "total_retrans", "user_timeout_us",
     )
     # fmt: on
 
@@ -45,6 +46,8 @@ class Sender:
         self.config = config
         self.timers = timers
         self.iss = iss
+        self.user_timeout_us = config.user_timeout_us
+        self.orphan = False  # the application has gone
         self.snd_una = iss
         self.snd_nxt = iss
         self.snd_max = iss
@@ -331,12 +334,13 @@ class Sender:
             timers.at[USER] = NEVER
         elif advanced:
             timers.arm(RETRANSMIT, now + self.rtt.timeout_us())  # RFC 6298 §5.3
-            timers.arm(USER, now + self.config.user_timeout_us)
+            timers.arm(USER, now + self.user_timeout_us)
         if self.snd_wnd:
             timers.at[PERSIST] = NEVER
-        elif timers.at[USER] != NEVER:
+        elif timers.at[USER] != NEVER and not self.orphan:
             # RFC 9293 §3.8.6.1 (MUST-37): a peer that answers probes may keep its window shut for ever
-            timers.arm(USER, now + self.config.user_timeout_us)
+            # RFC 6429 §3: unless nobody here waits for it any more
+            timers.arm(USER, now + self.user_timeout_us)
 
     def on_rto(self, now: int) -> None:
         """The retransmission timer fired (RFC 6298 §5.4-5.6, RFC 5681 §3.1)."""
@@ -379,7 +383,7 @@ class Sender:
             self.total_retrans += 1
         else:
             if self.snd_una == self.snd_nxt:
-                timers.arm(USER, now + self.config.user_timeout_us)
+                timers.arm(USER, now + self.user_timeout_us)
             record = self.board.append(self.snd_nxt, (self.snd_nxt + length) & MASK, now)
             record.fin = self.out_fin
             if self.out_fin:
@@ -421,6 +425,19 @@ class Sender:
         if idle > self.rtt.rto_us:
             controller.after_idle(now, idle, initial_window(self.eff_snd_mss, self.config.initial_window_segs))
             self.last_sent_at = now
+
+    def configure(self, config: TcpConfig) -> None:
+        """Settings that changed on the way."""
+        self.config = config
+        self.user_timeout_us = config.user_timeout_us
+
+    def abandon(self, now: int) -> None:
+        """The application has gone: what waits must be taken soon, by a peer that makes progress (RFC 6429 §3)."""
+        self.orphan = True
+        self.user_timeout_us = min(self.user_timeout_us, self.config.orphan_timeout_us)
+        timers = self.timers
+        if timers.at[USER] != NEVER:
+            timers.arm(USER, min(timers.at[USER], now + self.user_timeout_us))
 
     def clear(self) -> None:
         """Drop everything that waits."""

@@ -66,7 +66,7 @@ class Flood:
         """The client resets."""
         conn = self.table.pop((raddr, rport))
         conn.on_segment(self._fill(RST, seq, 0), self.now)
-        self.listener.on_lost()
+        self.listener.on_lost(conn)
 
     def poll(self, conn: Connection) -> list[Sent]:
         """What `conn` sends now."""

@@ -110,7 +110,7 @@ class Subject:
             listener.on_established(conn)
             self._before = conn.state
         else:
-            listener.on_lost()
+            listener.on_lost(conn)
             self._before = LISTEN
 
     def detach(self, now: int) -> None:

@@ -212,8 +212,9 @@ def test_a_header_too_short_for_its_transport_is_the_destinations_business(s):
 @rfc("1812", "4.3.2.8", "RTR-8")
 def test_reports_are_limited(s):
     s.rx(*[onward(ttl=1)] * 200)
-    assert len(s.take_ip()) == 50
-    assert s.drops(DropReason.ICMP_RATE_LIMIT) == 150
+    sent = len(s.take_ip())
+    assert 35 <= sent <= 65
+    assert s.drops(DropReason.ICMP_RATE_LIMIT) == 200 - sent
 
 
 def super_segment(length=5000, mss=1448, flags="DF"):
