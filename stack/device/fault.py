@@ -165,7 +165,7 @@ class FaultModel:
         self._order = 0
         self._free_at_ns = 0  # the frame before has left by then, and `_remainder` / rate ns later
         self._remainder = 0
-        self._leaving: deque[tuple[int, int]] = deque()  # (left at ns, length) of frames that had not left when asked
+        self._leaving: deque[int] = deque()  # when frames will have left, of those that had not when last asked
         self._codel: CoDelQueue | None = None
         self._last_ns = 0  # latest arrival of a frame that was not reordered
         self._spell = False  # of bad luck, in the Gilbert-Elliott model
@@ -232,18 +232,21 @@ class FaultModel:
             return self._launch(frame, now_ns)
         if self._codel is not None:
             return self._enqueue(self._codel, frame, now_ns)
-        if self._free_at_ns < now_ns:
-            self._free_at_ns, self._remainder = now_ns, 0
+        wait_ns = self._free_at_ns - now_ns
+        if wait_ns <= 0:
+            self._free_at_ns, self._remainder, wait_ns = now_ns, 0, 0
         leaving = self._leaving
-        while leaving and leaving[0][0] <= now_ns:
+        while leaving and leaving[0] <= now_ns:
             leaving.popleft()
-        backlog = (self._free_at_ns - now_ns) * faults.rate // NS_PER_S
+        backlog = wait_ns * faults.rate // NS_PER_S
         if self._is_full(backlog, length, len(leaving)):
             counts.overflowed += 1
             return False
-        self._count_wait(self._free_at_ns - now_ns)
+        counts.queued += 1
+        if wait_ns:
+            self._count_wait(wait_ns)
         left_ns = self._leave(length)
-        leaving.append((left_ns, length))
+        leaving.append(left_ns)
         if backlog + length > counts.max_queue_bytes:
             counts.max_queue_bytes = backlog + length
         if len(leaving) > counts.max_queue_frames:
@@ -259,16 +262,18 @@ class FaultModel:
         arrived = []
         line, strays, counts = self._line, self._strays, self.counts
         while line and line[0][0] <= now_ns:
-            if strays and strays[0] < line[0]:
-                arrived.append(heappop(strays)[2])
-            else:
-                arrived.append(line.popleft()[2])
-        while strays and strays[0][0] <= now_ns:
-            arrived.append(heappop(strays)[2])
-        counts.delivered += len(arrived)
-        for frame in arrived:
+            frame = heappop(strays)[2] if strays and strays[0] < line[0] else line.popleft()[2]
+            arrived.append(frame)
             counts.delivered_bytes += len(frame)
-        self._set_deadline()
+        while strays and strays[0][0] <= now_ns:
+            frame = heappop(strays)[2]
+            arrived.append(frame)
+            counts.delivered_bytes += len(frame)
+        counts.delivered += len(arrived)
+        if strays or codel is not None:
+            self._set_deadline()
+        else:
+            self.deadline = (line[0][0] + NS_PER_US - 1) // NS_PER_US if line else NEVER
         return arrived
 
     def queue_length(self, now: int) -> tuple[int, int]:
@@ -279,7 +284,7 @@ class FaultModel:
             self._advance(self._codel, now_ns)
             waiting, nbytes = len(self._codel), self._codel.nbytes
             self._set_deadline()
-        while self._leaving and self._leaving[0][0] <= now_ns:
+        while self._leaving and self._leaving[0] <= now_ns:
             self._leaving.popleft()
         backlog = max(self._free_at_ns - now_ns, 0) * self.faults.rate // NS_PER_S
         return len(self._leaving) + waiting, backlog + nbytes
@@ -299,7 +304,6 @@ class FaultModel:
 
     def _count_wait(self, wait_ns: int) -> None:
         counts = self.counts
-        counts.queued += 1
         counts.wait_ns += wait_ns
         if wait_ns > counts.max_wait_ns:
             counts.max_wait_ns = wait_ns
@@ -342,9 +346,10 @@ class FaultModel:
         self.counts.dropped += codel.dropped - dropped
         self.counts.marked += codel.marked - marked
         if frame is not None:
+            self.counts.queued += 1
             self._count_wait(codel.popped_wait_ns)
             left_ns = self._leave(len(frame))
-            self._leaving.append((left_ns, len(frame)))
+            self._leaving.append(left_ns)
             self._launch(frame, left_ns)
 
     def _launch(self, frame: bytes, left_ns: int) -> bool:

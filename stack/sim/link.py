@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from stack.config import NEVER
 from stack.device.fault import FaultModel, Faults
-from stack.device.wrapper import NO_OFFLOAD
 from stack.errors import ConfigError
 from stack.sim.node import Node, World
 from stack.sim.record import INBOUND, OUTBOUND
@@ -67,9 +66,9 @@ class Port(FrameSink):
         world = self._world
         now = world.clock.now
         note = frame.note or ""
-        for raw in accel.finish(frame, NO_OFFLOAD):
+        for data in accel.wire_frames(frame):
             world.segments += 1
-            self.put(raw[0], now, note)
+            self.put(data, now, note)
             note = ""
         return True
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stack.wire._wire import ffi, lib
 from stack.wire.burst import META, ROW, Burst
-from stack.wire.frame import HEADER_ROOM
+from stack.wire.frame import HEADER_ROOM, TxFrame
 
 if TYPE_CHECKING:
     from stack.wire._wire import CData
@@ -19,6 +19,18 @@ Data = bytes | bytearray | memoryview
 def _pointer(data: Data) -> "CData | bytes":
     # cffi takes `bytes` as they are; any other buffer needs a pointer made for it.
     return data if isinstance(data, bytes) else ffi.from_buffer("uint8_t[]", data)
+
+
+def _pointers(burst: Burst) -> "tuple[CData, CData, CData]":
+    # Three calls of `from_buffer` cost more than parsing a frame; a Burst keeps its buffers for life.
+    core = burst.core
+    if core is None:
+        core = burst.core = (
+            ffi.from_buffer("uint8_t[]", burst.pool),
+            ffi.from_buffer("ts_meta[]", burst.meta),
+            ffi.from_buffer("ts_row[]", burst.rows),
+        )
+    return core  # type: ignore[return-value]
 
 
 def partial_sum(data: Data, start: int = 0) -> int:
@@ -40,24 +52,14 @@ def parse_burst(burst: Burst, mac: bytes, count: int) -> None:
     """Parse the first `count` frames, placed in pool and meta by the caller, into rows; sets `burst.count`."""
     if not (len(mac) == 6 and 0 <= count <= len(burst.meta) // META.size and count <= len(burst.rows) // ROW.size):
         raise ValueError("parse_burst: bad MAC address or count")
-    lib.ts_parse(
-        ffi.from_buffer("uint8_t[]", burst.pool),
-        mac,
-        ffi.from_buffer("ts_meta[]", burst.meta),
-        ffi.from_buffer("ts_row[]", burst.rows),
-        count,
-    )
+    pool, meta, rows = _pointers(burst)
+    lib.ts_parse(pool, mac, meta, rows, count)
     burst.count = count
 
 
 def merge_burst(burst: Burst) -> int:
     """Merge TCP rows that continue each other (see native/gro.c); returns and sets `burst.count`."""
-    burst.count = lib.ts_gro(
-        ffi.from_buffer("uint8_t[]", burst.pool),
-        ffi.from_buffer("ts_meta[]", burst.meta),
-        ffi.from_buffer("ts_row[]", burst.rows),
-        burst.count,
-    )
+    burst.count = lib.ts_gro(*_pointers(burst), burst.count)
     return burst.count
 
 
@@ -102,6 +104,37 @@ def tx_complete(
         caps,
         max_gso,
     )
+
+
+def tx_wire(frame: TxFrame) -> bytes:
+    """The frame as it is on a wire; b"" if it is more than one, or cannot be sent."""
+    header, start, end = frame.header, frame.start, frame.header_end
+    payload, pay_off, pay_len = frame.payload, frame.payload_off, frame.payload_len
+    if not (0 <= start <= end <= len(header) and pay_off >= 0 and 0 <= pay_len <= len(payload) - pay_off):
+        return b""
+    core = frame.core
+    if core is None:
+        core = frame.core = ffi.from_buffer("uint8_t[]", header)
+    how = lib.ts_tx_complete(
+        core,  # type: ignore[arg-type]
+        start,
+        end,
+        payload if isinstance(payload, bytes) else _pointer(payload),
+        pay_off,
+        pay_len,
+        frame.flags,
+        frame.gso_type,
+        frame.gso_size,
+        frame.csum_start,
+        frame.csum_offset,
+        0,
+        0,
+    )
+    if how != 1 << 16:
+        return b""
+    if not pay_len:
+        return bytes(header[start:end])
+    return bytes(header[start:end]) + payload[pay_off : pay_off + pay_len]
 
 
 def tx_emit(

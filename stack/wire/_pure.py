@@ -45,6 +45,7 @@ from stack.wire.frame import (
     PARTIAL_CSUM,
     VNET_DATA_VALID,
     VNET_NEEDS_CSUM,
+    TxFrame,
 )
 
 Data = bytes | bytearray | memoryview
@@ -482,6 +483,29 @@ def tx_complete(
             return _complete_super(head, text, l4, gso, gso_size, caps, max_gso)
         # One wire frame after all: its checksum is made anew, whatever stands in the field.
         return _complete_single(head, text, l4, FILL_IP | NEEDS_CSUM, csum_start, csum_offset, caps)
+
+
+def tx_wire(frame: TxFrame) -> bytes:
+    """The frame as it is on a wire; b"" if it is more than one, or cannot be sent."""
+    how = tx_complete(
+        frame.header,
+        frame.start,
+        frame.header_end,
+        frame.payload,
+        frame.payload_off,
+        frame.payload_len,
+        frame.flags,
+        frame.gso_type,
+        frame.gso_size,
+        frame.csum_start,
+        frame.csum_offset,
+        0,
+        0,
+    )
+    if how != 1 << 16:
+        return b""
+    end = frame.payload_off + frame.payload_len
+    return bytes(frame.header[frame.start : frame.header_end]) + bytes(frame.payload[frame.payload_off : end])
 
 
 def tx_emit(

@@ -9,7 +9,7 @@ import os  # only to choose the backend, once
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from stack.wire.burst import MAX_FRAME, META, Burst
+from stack.wire.burst import MAX_FRAME, META, META_PLAIN, Burst
 from stack.wire.frame import (
     CAP_CSUM,
     GSO_ECN,
@@ -48,6 +48,7 @@ update_checksum = _core.update_checksum
 parse_burst = _core.parse_burst
 merge_burst = _core.merge_burst
 
+NO_CAPS = Caps()
 _ALIGN = 64  # a cache line: where each frame begins in the pool
 
 
@@ -75,7 +76,27 @@ def load_burst(burst: Burst, frames: Iterable[Raw], mac: bytes) -> int:
 
 def load_frames(burst: Burst, frames: Sequence[bytes], mac: bytes) -> int:
     """As `load_burst`, for finished wire frames."""
-    return load_burst(burst, [(data, 0, 0, 0, 0, 0) for data in frames], mac)
+    at = count = 0
+    pool, meta = burst.pool, burst.meta
+    room, limit = len(pool), len(meta) // META.size
+    for data in frames:
+        length = len(data)
+        if length > MAX_FRAME:
+            length = MAX_FRAME
+        if count == limit or at + length > room:
+            break
+        pool[at : at + length] = data[:length]
+        META_PLAIN.pack_into(meta, count * META.size, at, length, 1)
+        at += -(-length // _ALIGN) * _ALIGN
+        count += 1
+    parse_burst(burst, mac, count)
+    return count
+
+
+def wire_frames(frame: TxFrame) -> list[bytes]:
+    """As `finish` for a device without offloads: the frames that are to be on the wire."""
+    data = _core.tx_wire(frame)
+    return [data] if data else [raw[0] for raw in finish(frame, NO_CAPS)]
 
 
 def finish(frame: TxFrame, caps: Caps) -> list[Raw]:

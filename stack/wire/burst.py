@@ -47,18 +47,20 @@ ROW: Final = Struct("<QIIIIIIIHHBBH4x")
 #   off: offset of the frame in `pool`; l3_off, l4_off, csum_start counted from `off`
 #   segs: wire segments merged into this row (1 unless GRO or GSO)
 META: Final = Struct("<IIHHBBHHHH2x")
+META_PLAIN: Final = Struct("<II12xH2x")  # off, len and segs of a finished wire frame; all else is 0
 
 
 class Burst:
     """Received frames with their parsed rows.  `count` rows are valid."""
 
-    __slots__ = ("count", "meta", "pool", "rows")
+    __slots__ = ("core", "count", "meta", "pool", "rows")
 
     def __init__(self, pool_bytes: int = POOL_BYTES, max_frames: int = MAX_FRAMES) -> None:
         self.pool = mmap.mmap(-1, pool_bytes + MAX_FRAME)
         self.rows = bytearray(ROW.size * max_frames)
         self.meta = bytearray(META.size * max_frames)
         self.count = 0
+        self.core: object = None  # where the C core finds the three; it makes this once
 
     def meta_at(self, index: int) -> tuple[int, ...]:
         """The cold row of frame `index`, in the order given at META."""

@@ -53,6 +53,7 @@ class TxFrame:
     """One frame on its way out; reused.  Lengths and offsets are bytes."""
 
     __slots__ = (
+        "core",
         "csum_offset",
         "csum_start",
         "flags",
@@ -79,6 +80,7 @@ class TxFrame:
         self.gso_size = 0
         self.csum_start = 0
         self.csum_offset = 0
+        self.core: object = None  # where the C core finds `header`; it makes this once
         self.note: str | None = None  # what a capture should say about this frame
 
     def wire_len(self) -> int:
