@@ -28,7 +28,7 @@ def fates(count: int, **faults: Any) -> tuple[FaultModel, list[bool]]:
     ("model", "loss", "burst"),
     [
         (GilbertElliott(p=0.01, r=0.2), 0.01 / 0.21, 5.0),
-        (GilbertElliott(p=0.002, r=0.05), 0.002 / 0.052, 20.0),
+        (GilbertElliott(p=0.01, r=0.05), 0.01 / 0.06, 20.0),
         (GilbertElliott(p=0.3, r=1.0), 0.3 / 1.3, 1.0),
     ],
 )
@@ -37,8 +37,8 @@ def test_bursts_of_loss_have_their_share_and_length(model: GilbertElliott, loss:
     link, arrived = fates(count, burst_loss=model)
     runs = [len(list(run)) for ok, run in groupby(arrived) if not ok]
     assert link.counts.lost_in_bursts == arrived.count(False) == sum(runs)
-    assert arrived.count(False) / count == pytest.approx(loss, rel=0.1)
-    assert sum(runs) / len(runs) == pytest.approx(burst, rel=0.1)
+    assert arrived.count(False) / count == pytest.approx(loss, rel=0.12)
+    assert sum(runs) / len(runs) == pytest.approx(burst, rel=0.12)
 
 
 def test_random_loss_of_the_same_share_comes_singly() -> None:
