@@ -68,6 +68,11 @@ class TcpConfig:
     msl_us: int = 30 * SECOND
     fin_wait_2_us: int = 60 * SECOND
     initial_window_segs: int = 10  # RFC 6928
+    loss_detection: str = "rack"  # RFC 8985, or "rfc6675"; without SACK duplicate ACKs are counted
+    tlp: bool = True  # tail loss probes, RFC 8985 §7; only with RACK
+    frto: bool = True  # spurious timeouts are noticed, RFC 5682
+    limited_transmit: bool = True  # RFC 3042
+    dsack: bool = True  # duplicates are reported, and reports taken, RFC 2883
     ecn: str = ECN_ACCEPT  # RFC 3168: "off", "accept" when the peer asks, or "request" it, too
     out_of_order_bytes: int = 6 << 20
     out_of_order_ranges: int = 1024
@@ -206,6 +211,7 @@ _HOST_RANGES: Final[dict[str, tuple[int, int, str]]] = {
 
 
 _TCP_CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "loss_detection": ("rack", "rfc6675"),
     "rtt_estimator": ("jacobson", "karn", "original"),
     "window_validation": ("rfc7661", "rfc2861", "rfc5681"),
 }

@@ -18,7 +18,7 @@ from typing import Final
 
 from stack import errors
 from stack.config import NEVER, TcpConfig
-from stack.tcp import arrival, output, persist, transmit
+from stack.tcp import arrival, output, persist, tlp, transmit
 from stack.tcp.events import CLOSED as EV_CLOSED
 from stack.tcp.events import READABLE, WRITABLE
 from stack.tcp.info import TcpInfo, snapshot
@@ -41,7 +41,7 @@ from stack.tcp.state import (
     TRANSITIONS,
 )
 from stack.tcp.time_wait import TimeWait
-from stack.tcp.timers import DELAYED_ACK, KEEPALIVE, PERSIST, RETRANSMIT, TimerTable
+from stack.tcp.timers import DELAYED_ACK, KEEPALIVE, PERSIST, PROBE, REORDER, RETRANSMIT, TimerTable
 from stack.tcp.timers import FIN_WAIT_2 as T_FIN_WAIT_2
 from stack.tcp.timers import TIME_WAIT as T_TIME_WAIT
 from stack.tcp.timers import USER as T_USER
@@ -125,7 +125,7 @@ class Connection:
         self.peer_wscale = -1
         # what poll_transmit owes
         self.ack_now = self.ack_pending = self.syn_due = False
-        self.probe_due = False  # of a zero window (or keep-alive)
+        self.probe_due = False  # of a zero window or the tail (or keep-alive)
         self.rst_seq = -1  # a RST with this sequence number is due
         self.syn_tries = 0
         self.syn_lost = False
@@ -388,6 +388,12 @@ class Connection:
             return self._on_retransmit(now)
         if slot == DELAYED_ACK:
             self.ack_pending = True
+            return OUTPUT
+        if slot == PROBE:
+            self.probe_due |= tlp.on_timer(self.snd, now)
+            return OUTPUT
+        if slot == REORDER:
+            self.snd.on_reorder(now)
             return OUTPUT
         if slot == PERSIST:
             if persist.on_persist(self.snd, now):

@@ -44,6 +44,14 @@ class TcpInfo:
     sacked: int
     lost: int
     retransmits: int
+    lost_retransmits: int
+    loss_detection: str
+    reordering: bool
+    reo_wnd_us: int
+    reo_wnd_mult: int
+    dsacks: int
+    spurious: int
+    tlp_probes: int
     unsent: int
     send_queue: int
     recv_queue: int
@@ -56,7 +64,8 @@ class TcpInfo:
 def snapshot(conn: "Connection") -> TcpInfo:
     """What `Connection.tcp_info` returns."""
     snd, rcv = conn.snd, conn.rcv
-    controller = snd.controller
+    controller, recovery = snd.controller, snd.recovery
+    rack = recovery.rack
     return TcpInfo(
         state=NAMES[conn.state],
         mss=snd.eff_snd_mss,
@@ -85,6 +94,14 @@ def snapshot(conn: "Connection") -> TcpInfo:
         sacked=snd.board.sacked_bytes,
         lost=snd.board.lost_bytes,
         retransmits=snd.total_retrans,
+        lost_retransmits=snd.board.lost_retransmits,
+        loss_detection="rack" if rack else "rfc6675" if recovery.sack else "dupack",
+        reordering=snd.board.reordered,
+        reo_wnd_us=rack.window_us if rack else 0,
+        reo_wnd_mult=rack.mult if rack else 0,
+        dsacks=recovery.dsacks,
+        spurious=recovery.spurious,
+        tlp_probes=snd.tlp.probes,
         unsent=snd.unsent() if controller else conn.send_pending(),
         send_queue=conn.send_pending(),
         recv_queue=rcv.queued,

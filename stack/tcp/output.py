@@ -7,8 +7,9 @@ Nearly every segment has the same layout, header and timestamps, and is packed i
 from typing import TYPE_CHECKING, Final
 
 from stack.config import NEVER, TcpConfig
-from stack.tcp import ecn, persist
+from stack.tcp import ecn, persist, tlp
 from stack.tcp.rtt import TS_TICK_US
+from stack.tcp.scoreboard import WHY_NAMES, WHY_PROBE
 from stack.tcp.segment import ACK, CWR, FIN, PSH, RST, SYN, URG
 from stack.tcp.state import ESTABLISHED, SYN_SENT
 from stack.tcp.timers import DELAYED_ACK, RETRANSMIT
@@ -205,7 +206,8 @@ def fill_data(conn: "Connection", frame: TxFrame, now: int) -> None:
             frame.gso_size = mss
         if snd.ecn and snd.out_record is None and not snd.out_probe:
             _mark_capable(snd, frame)
-    frame.note = "retransmission" if snd.out_record is not None else None
+    record = snd.out_record
+    frame.note = WHY_NAMES[record.why] if record is not None else None
     snd.on_sent(now)
 
 
@@ -220,8 +222,14 @@ def _mark_capable(snd: "Sender", frame: TxFrame) -> None:
 
 
 def fill_probe(conn: "Connection", frame: TxFrame, now: int) -> bool:
-    """A zero-window probe, or a keep-alive when nothing waits; False when neither is wanted any more."""
+    """A tail loss or zero-window probe, or a keep-alive when nothing waits; False when none is wanted any more."""
     snd = conn.snd
+    if snd.tlp.due:
+        if not tlp.take_probe(snd):
+            return False
+        fill_data(conn, frame, now)
+        frame.note = WHY_NAMES[WHY_PROBE]
+        return True
     if persist.take_probe(snd):
         fill_data(conn, frame, now)
         frame.note = "zero-window probe"

@@ -369,6 +369,7 @@ class Receiver:
         dsack = self.dsack
         if dsack is not None:
             self.dsack = None
+        if dsack is not None and self.config.dsack:
             blocks.append(dsack)
             if self.ofo is not None:
                 around = self.ofo.block_around(dsack[0])

@@ -2,101 +2,111 @@
 
 Theory of operation.  One engine with three phases: OPEN, RECOVERY (a loss was detected by what the peer
 acknowledged) and LOSS (the retransmission timer fired).  A detection policy only marks ranges of the
-scoreboard lost: RFC 6675 with SACK, duplicate ACKs without.  What is sent in RECOVERY is bounded by
-proportional rate reduction (RFC 9937) on the same books in both cases; without SACK each duplicate ACK
+scoreboard lost: RACK (rack.py) or RFC 6675 with SACK, duplicate ACKs without.  What is sent in RECOVERY is bounded by
+proportional rate reduction (RFC 9937) on the same books in all cases; without SACK each duplicate ACK
 counts as one delivered segment (`dup_bytes`).  Both phases end when everything that was outstanding at
-their start is acknowledged (`recovery_point`, RFC 6582 §3.2, RFC 6675 §5).
+their start is acknowledged (`recovery_point`, RFC 6582 §3.2, RFC 6675 §5), or when it turns out that the episode was
+for nothing (undo.py, and F-RTO here): then the marks are taken back and the Controller restores its window.
+
+After a timeout F-RTO (RFC 5682) first sends the one range again (FRTO_PROBE), then, when that is acknowledged, new data
+instead of the other repairs (FRTO_NEW): an ACK of something sent only once tells that the timeout was spurious.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from stack.tcp.congestion.base import Controller
-from stack.tcp.scoreboard import LOST, SACKED, Record, Scoreboard
+from stack.tcp.rack import Rack
+from stack.tcp.scoreboard import LOST, SACKED, WHY_FAST, WHY_RTO, Record, Scoreboard
+from stack.tcp.undo import Undo
 from stack.wire.seq import HALF, MASK
+
+if TYPE_CHECKING:
+    from stack.tcp.sender import Sender
 
 OPEN: Final = 0
 RECOVERY: Final = 1
 LOSS: Final = 2
 PHASES: Final = ("open", "recovery", "loss")
 
+FRTO_OFF: Final = 0
+FRTO_PROBE: Final = 1
+FRTO_NEW: Final = 2
+
 DUP_THRESH: Final = 3  # RFC 5681 §3.2, RFC 6675 §2
+MAX_STEPS: Final = 256  # records that one ACK may have IsLost() look at
 
 
 class Recovery:
     """Phase, duplicate ACKs and the PRR account of one connection."""
 
+    # fmt: off
     __slots__ = (
-        "_cwr_point",
-        "_edge",
-        "by_acks",
-        "dup_bytes",
-        "dupacks",
-        "phase",
-        "prr_delivered",
-        "prr_out",
-        "quota",
-        "recover_fs",
-        "recovery_point",
-        "rescued",
-        "sack",
+        "_cwr_point", "_dup_edge", "_dup_edge_at", "_edge", "_hole_edge", "by_acks", "dsacks", "dup_bytes", "dupacks",
+        "forced", "frto", "frto_quota", "phase", "prr_delivered", "prr_out", "quota", "rack", "recover_fs",
+        "recovery_point", "rescued", "sack", "spurious", "spurious_rto", "undo",
     )
+    # fmt: on
 
     def __init__(self) -> None:
         self.phase = OPEN
         self.sack = False
         self.by_acks = True  # False: only the retransmission timer finds losses
+        self.rack: Rack | None = None  # None: RFC 6675
+        self.undo = Undo()
         self.dupacks = 0
         self.dup_bytes = 0  # without SACK: bytes that duplicate ACKs say have left the network
+        self._dup_edge = 0  # only what was sent before it can be so acknowledged
+        self._dup_edge_at = -1
         self.recovery_point = 0
         self._edge = -1  # everything before it was considered for loss in this episode; -1: nothing yet
         self._cwr_point = -1  # SND.NXT when the window was reduced for an ECE; -1: that is over
+        self._hole_edge = -1  # the same for the rescue of holes
         self.prr_delivered = 0
         self.prr_out = 0
         self.recover_fs = 0
         self.quota = 0  # bytes that PRR allows now
         self.rescued = False
+        self.forced = False  # after a timeout: the first segment goes out whatever cwnd says
+        self.frto = FRTO_OFF
+        self.frto_quota = 0
+        self.dsacks = 0
+        self.spurious = 0  # episodes undone
+        self.spurious_rto = False  # the next RTT sample is the first after a spurious timeout
 
     def on_ack(
-        self,
-        board: Scoreboard,
-        controller: Controller,
-        mss: int,
-        snd_una: int,
-        snd_nxt: int,
-        acked: int,
-        sacked: int,
-        delivered: int,
-        prior: int,
-        now: int,
+        self, snd: "Sender", acked: int, sacked: int, delivered: int, prior: int, ts_rtt_us: int, now: int
     ) -> tuple[int, int]:
-        """Update the phase for an ACK; returns (bytes newly lost, bytes delivered).  `prior`: in flight before it."""
+        """Update the phase for an ACK; returns (bytes newly lost, bytes delivered).  `prior`: in flight before it;
+        the others as in Sender.on_ack.
+        """
+        board, mss, snd_una = snd.board, snd.eff_snd_mss, snd.snd_una
+        controller = snd.controller
+        assert controller is not None
         lost = 0
+        if self.phase != OPEN:
+            self._look_back(snd, acked, sacked, ts_rtt_us, now)
         if acked:
             delivered = self._on_advance(controller, mss, snd_una, acked, delivered, now)
-            if self.phase == RECOVERY and not self.sack and snd_una != snd_nxt:
+            if self.phase == RECOVERY and not self.sack and snd_una != snd.snd_nxt:
                 # RFC 6582 §3.2 step 3 (6582-1): a partial ACK tells of the next hole
                 lost += self.mark_first(board, mss)
         elif self.by_acks and (sacked or not self.sack):
             self.dupacks += 1
             if not self.sack:
-                before = self.dup_bytes
-                self.dup_bytes = max(0, min(before + mss, ((snd_nxt - snd_una) & MASK) - mss))
-                delivered += self.dup_bytes - before
-        if self.sack and self.by_acks:
+                delivered += self._on_duplicate(snd, now)
+        if self.rack is not None:
+            self.rack.on_delivered(board, snd.rtt.min_rtt_us, ts_rtt_us, now)
+            lost += self.rack_detect(snd, now)
+        elif self.sack and self.by_acks:
             lost += self.detect(board, mss)
         if self.phase == OPEN:
             # RFC 6582 §3.2 step 1 (6582-1): duplicates of what was sent before a timeout do not count
             after_point = ((snd_una - self.recovery_point) & MASK) < HALF
-            if not lost and self.dupacks >= DUP_THRESH and after_point:
+            if not lost and self.dupacks >= DUP_THRESH and after_point and self.rack is None:
                 lost += self.mark_first(board, mss)
             # what was sent in the last episode and lost is another one (RFC 6675 §5)
             if lost or board.lost_bytes:
-                if controller.fast_recovery:
-                    self.enter_recovery(now, snd_una, snd_nxt, prior, controller)
-                else:
-                    board.mark_all_lost()
-                    self.enter_loss(snd_nxt)
-                    controller.on_loss(now, prior)
+                self.begin(snd, prior, now)
         return lost, delivered
 
     def _on_advance(self, controller: Controller, mss: int, snd_una: int, acked: int, delivered: int, now: int) -> int:
@@ -106,6 +116,8 @@ class Recovery:
         elif ((snd_una - self.recovery_point) & MASK) < HALF:
             if self.phase == RECOVERY:
                 controller.on_recovery_exit(now)
+            if self.rack is not None:
+                self.rack.on_recovery_exit()
             self.leave()
         elif not self.sack and self.phase == RECOVERY and not controller.partial_ack:
             # RFC 5681 §3.2 step 6: whatever is still missing is another loss, to be found again
@@ -137,16 +149,44 @@ class Recovery:
         self._cwr_point = snd_nxt
         return True
 
+    def _on_duplicate(self, snd: "Sender", now: int) -> int:
+        """A duplicate ACK without SACK; returns the bytes that it says have arrived.
+
+        A receiver that makes up duplicates (Savage et al., "TCP congestion control with a misbehaving receiver") gets
+        no more for them than was outstanding one round trip ago: what was sent since cannot have been acknowledged.
+        """
+        if self._dup_edge_at < 0 or not self.dup_bytes or now - self._dup_edge_at >= snd.rtt.min_rtt_us:
+            self._dup_edge, self._dup_edge_at = snd.snd_nxt, now
+        span = (self._dup_edge - snd.snd_una) & MASK
+        before = self.dup_bytes
+        limit = (span if span < HALF else 0) - snd.eff_snd_mss
+        self.dup_bytes = max(before, min(before + snd.eff_snd_mss, limit))
+        return self.dup_bytes - before
+
     # -- detection
 
+    def rack_detect(self, snd: "Sender", now: int) -> int:
+        """Let RACK mark what is lost; returns the bytes newly marked."""
+        rack, board = self.rack, snd.board
+        assert rack is not None
+        # RFC 8985 §6.2 step 4: RACK.segs_sacked; our ranges are of many segments, so bytes and ACKs are counted
+        many = board.sacked_bytes > (DUP_THRESH - 1) * snd.eff_snd_mss or self.dupacks >= DUP_THRESH
+        return rack.detect(board, rack.reo_wnd_us(board, snd.rtt, many or self.phase != OPEN), now)
+
     def detect(self, board: Scoreboard, mss: int) -> int:
-        """Mark what RFC 6675 §4 IsLost() says is lost (6675-1); returns the bytes newly marked."""
+        """Mark what RFC 6675 §4 IsLost() says is lost (6675-1); returns the bytes newly marked.
+
+        OMITS RFC 6675 §4: the runs of SACKed data that IsLost() counts are sought among the highest MAX_STEPS records
+        only; more hides nothing but data that came in three tiny pieces far apart.
+        """
         if not board.sacked_bytes:
             return 0
         records = board.records
         i = board.find((board.high_sacked - 1) & MASK)
         above = runs = 0
-        while i > board.head:
+        last = max(board.head, i - MAX_STEPS)
+        while i > last:
+            board.steps += 1
             r = records[i]
             if r.mark & SACKED:
                 above += (r.end - r.seq) & MASK
@@ -163,9 +203,10 @@ class Recovery:
         self._edge = edge
         marked = 0
         for k in range(start, i):
+            board.steps += 1
             r = records[k]
             if not r.mark & (SACKED | LOST):
-                marked += board.mark_lost(r)
+                marked += board.mark_lost(r, WHY_FAST)
         return marked
 
     def mark_first(self, board: Scoreboard, mss: int) -> int:
@@ -175,21 +216,40 @@ class Recovery:
             return 0
         if (r.end - r.seq) & MASK > mss:
             board.split(board.head, (r.seq + mss) & MASK)
-        return board.mark_lost(r)
+        return board.mark_lost(r, WHY_FAST)
 
     def first_hole(self, board: Scoreboard) -> Record | None:
         """The first range below the highest SACKed one that is neither SACKed nor marked lost."""
+        records = board.records
+        k = board.head
         if not board.sacked_bytes:
             return None
-        for k in range(board.head, len(board.records)):
-            r = board.records[k]
+        if self._hole_edge >= 0 and (self._hole_edge - records[k].seq) & MASK < HALF:
+            k = board.find(self._hole_edge)
+        while k < len(records):
+            board.steps += 1
+            r = records[k]
+            self._hole_edge = r.seq
             if ((r.seq - board.high_sacked) & MASK) < HALF:
                 return None
             if not r.mark:
                 return r
+            k += 1
         return None
 
     # -- phases
+
+    def begin(self, snd: "Sender", in_flight: int, now: int) -> None:
+        """A loss was found by what the peer acknowledged."""
+        controller = snd.controller
+        assert controller is not None
+        if controller.fast_recovery:
+            self.enter_recovery(now, snd.snd_una, snd.snd_nxt, in_flight, controller)
+        else:
+            snd.board.mark_all_lost(WHY_FAST)
+            self.enter_loss(snd.snd_nxt)
+            self.undo.begin()
+            controller.on_loss(now, in_flight)
 
     def enter_recovery(self, now: int, snd_una: int, snd_nxt: int, in_flight: int, controller: Controller) -> None:
         """RFC 6675 §5 step 4, RFC 5681 §3.2 (5681-3.2): reduce once per window of data."""
@@ -199,28 +259,108 @@ class Recovery:
         # RFC 9937 §6.2: what was in flight, less what SACK has reported before, with what this ACK delivers
         self.recover_fs = max(1, in_flight)
         self.rescued = False
+        self._hole_edge = -1
         # RFC 3168 §6.1.2: not again in a window of data that was reduced for a mark
-        if not self.in_cwr(snd_una):
-            controller.on_loss(now, in_flight)
+        if self.in_cwr(snd_una):
+            self.undo.end()
+            return
+        self.undo.begin()
+        controller.on_loss(now, in_flight)
+
+    def on_timeout(self, snd: "Sender", again: bool, now: int) -> None:
+        """The retransmission timer fired: mark what is lost; `again` unless snd_una moved since the last time."""
+        rack = self.rack
+        was_open = self.phase == OPEN
+        before = now + 1
+        if rack is not None:
+            # RFC 8985 §6.3 (8985-1): the first, and of the others what would have been heard of by now
+            window_us = rack.reo_wnd_us(snd.board, snd.rtt, eager=True)
+            before = now - rack.rtt_us - window_us + 1
+        if not again:
+            self.undo.begin()
+        snd.board.mark_sent_before(before, WHY_RTO)
+        self.enter_loss(snd.snd_nxt)
+        self.forced = True
+        # RFC 5682 §2.1 step 1 (5682-1): not when the timeout strikes within a recovery
+        if snd.config.frto and was_open and not again and snd.snd_wnd:
+            self.frto = FRTO_PROBE
+            snd.board.original_edge = snd.snd_nxt
 
     def enter_loss(self, snd_nxt: int) -> None:
-        """The retransmission timer fired."""
+        """Everything outstanding is to be sent again as cwnd allows."""
         self.phase = LOSS
         self.recovery_point = snd_nxt
         self.dupacks = self.dup_bytes = 0
         self._edge = -1
+        self.frto = FRTO_OFF
 
     def leave(self) -> None:
-        """Everything of the episode is acknowledged."""
+        """Everything of the episode is acknowledged, or it is undone."""
         self.phase = OPEN
         self.dupacks = self.dup_bytes = 0
         self._edge = -1
         self.quota = 0
+        self.forced = False
+        self.frto = FRTO_OFF
+
+    # -- was it for nothing?
+
+    def _look_back(self, snd: "Sender", acked: int, sacked: int, ts_rtt_us: int, now: int) -> None:
+        """An ACK in an episode: it may prove that there was no loss."""
+        if acked and self.undo.on_advance(ts_rtt_us, now):
+            self.undo_episode(snd, now)
+        elif self.frto:
+            self._on_frto_ack(snd, acked, sacked, now)
+
+    def _on_frto_ack(self, snd: "Sender", acked: int, sacked: int, now: int) -> None:
+        """RFC 5682 §2.1, §3.1 (5682-1): the steps after the first range was sent again."""
+        board = snd.board
+        if self.frto == FRTO_PROBE:
+            board.original = False
+            if acked:
+                # step 2b: send new data; without any, or when all is acknowledged, step 2a
+                self.frto, self.frto_quota = FRTO_NEW, 2 * snd.eff_snd_mss
+            elif not self.sack:
+                self.frto = FRTO_OFF  # step 2a of §2.1: a duplicate; with SACK the wait goes on (§3.1)
+        elif board.original:
+            self.undo_episode(snd, now)  # step 3b
+        elif sacked or not acked:
+            self.frto = FRTO_OFF  # step 3a: something is missing
+
+    def on_dsack(self, snd: "Sender", left: int, right: int, now: int) -> None:
+        """The peer reports [left, right) as received twice (2883-1)."""
+        self.dsacks += 1
+        tlp = snd.tlp
+        if tlp.end_seq >= 0 and tlp.is_retrans and right == tlp.end_seq:
+            tlp.reported = True
+        # what the network duplicated, or the peer made up, is no sign of haste
+        elif not self.undo.on_dsack(left, right):
+            return
+        if self.rack is not None:
+            self.rack.on_dsack(snd.snd_una, snd.snd_nxt)
+        if self.undo.is_refuted():
+            self.undo_episode(snd, now)
+
+    def undo_episode(self, snd: "Sender", now: int) -> None:
+        """The last reduction was for nothing: window and marks are what they were."""
+        self.undo.end()
+        self.spurious += 1
+        controller = snd.controller
+        if controller is not None:
+            controller.on_spurious(now)
+        if self.phase == OPEN:
+            return
+        # RFC 4015 §3.2 (4015/3522-1): after a timeout the estimator follows the longer round trip
+        self.spurious_rto = self.phase == LOSS
+        snd.board.unmark_lost()
+        if self.rack is not None:
+            self.rack.cursor = -1
+        self.leave()
 
     # -- proportional rate reduction
 
     def update_quota(self, delivered: int, pipe: int, ssthresh: int, mss: int, progress: bool) -> None:
-        """RFC 9937 §6.2 (6937/9937-1): what may be sent for this ACK.  `progress`: snd_una advanced and
+        """RFC 9937 §6.2 (6937/9937-1): what may be sent for this ACK.  `progress` is SafeACK: snd_una advanced and
         nothing more was found lost.
         """
         self.prr_delivered += delivered

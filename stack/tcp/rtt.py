@@ -67,6 +67,12 @@ class RttEstimator:
             return self.rto_us
         return min(self.rto_us << self.backoff, self.rto_max_us)
 
+    def after_spurious_timeout(self, rtt_us: int) -> None:
+        """RFC 4015 §3.2 step 5 (4015/3522-1): the path takes longer than was thought, so the RTO shall, too."""
+        self.srtt_us = max(self.srtt_us, rtt_us)
+        self.rttvar_us = max(self.rttvar_us, rtt_us // 2)
+        self.on_sample(rtt_us)
+
     def after_syn_loss(self) -> None:
         """RFC 6298 §5.7 (6298-5.7): the SYN timed out, so data starts with 3 s."""
         self.backoff = 0

@@ -11,20 +11,24 @@ Invariants: snd_una <= snd_nxt <= snd_max (modulo 2^32); the scoreboard covers s
 outstanding, the retransmission or the persist timer runs.
 """
 
+from collections import deque
+
 from stack.config import NEVER, TcpConfig
-from stack.tcp import persist
+from stack.tcp import persist, tlp
 from stack.tcp import recovery as rec
 from stack.tcp.congestion.base import Controller, initial_window
 from stack.tcp.congestion.registry import algorithm
 from stack.tcp.delivery import Delivery
 from stack.tcp.estimators import estimator
 from stack.tcp.memory import ESSENTIAL, Budget
+from stack.tcp.rack import Rack
 from stack.tcp.recovery import Recovery
 from stack.tcp.rtt import TS_TICK_US
-from stack.tcp.scoreboard import Record, Scoreboard
+from stack.tcp.scoreboard import WHY_MTU, Record, Scoreboard
 from stack.tcp.segment import FIN, SYN, Segment
 from stack.tcp.send_buffer import SendBuffer
-from stack.tcp.timers import PERSIST, RETRANSMIT, USER, TimerTable
+from stack.tcp.timers import PERSIST, PROBE, REORDER, RETRANSMIT, USER, TimerTable
+from stack.tcp.tlp import Tlp
 from stack.wire.seq import HALF, MASK
 from stack.wire.tcp import parse_sack
 
@@ -38,7 +42,7 @@ class Sender:
         "fin_seq", "high_rtt_seq", "iss", "last_sent_at", "max_gso", "max_snd_wnd", "nodelay", "orphan",
         "out_fin", "out_len", "out_probe", "out_record", "out_seq", "persist_backoff", "probing", "recovery",
         "rtt", "snd_max", "snd_nxt", "snd_una", "snd_up", "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale",
-        "timeouts", "timers", "total_retrans", "user_timeout_us",
+        "timeouts", "timers", "tlp", "total_retrans", "user_timeout_us",
     )
     # fmt: on
 
@@ -52,8 +56,7 @@ class Sender:
         self.snd_nxt = iss
         self.snd_max = iss
         self.snd_wnd = 0
-        self.snd_wl1 = 0
-        self.snd_wl2 = 0
+        self.snd_wl1 = self.snd_wl2 = 0
         self.snd_up = -1  # end of urgent data, -1: none
         self.snd_wscale = 0
         self.max_snd_wnd = 0
@@ -64,6 +67,7 @@ class Sender:
         self.rtt = estimator(config)
         self.delivery = Delivery()
         self.recovery = Recovery()
+        self.tlp = Tlp()
         self.controller: Controller | None = None  # made when the MSS is known
         self.nodelay = config.nodelay
         self.fin_queued = False
@@ -93,6 +97,11 @@ class Sender:
         self.recovery.sack = sack
         self.recovery.by_acks = self.config.fast_retransmit
         self.recovery.recovery_point = self.snd_una
+        if sack and self.config.loss_detection == "rack" and self.config.fast_retransmit:
+            # RFC 8985 §4: both parts need SACK
+            self.recovery.rack = Rack()
+            self.board.resent = deque()
+            self.tlp.enabled = self.config.tlp
         # RFC 6928 §2 (6928-1): a lost SYN or SYN-ACK means an initial window of one segment
         window = mss if syn_lost else initial_window(mss, self.config.initial_window_segs)
         self.controller = algorithm(self.config.congestion)(mss, window)
@@ -194,8 +203,11 @@ class Sender:
                 self.snd_up = -1
         sacked = 0
         if seg.options and self.recovery.sack:
-            sacked = self._on_sack_option(seg)
-        if acked or sacked or (una == ack and self._is_duplicate(seg, same_window)):
+            sacked = self._on_sack_option(seg, now)
+        duplicate = not acked and una == ack and self._is_duplicate(seg, same_window)
+        if self.tlp.end_seq >= 0:
+            tlp.on_ack(self, duplicate and not seg.options, prior, now)
+        if acked or sacked or duplicate:
             self._after_delivery(acked, fresh, sacked, prior, ts_rtt_us, now)
         elif self.probing and self.snd_wnd:
             persist.untake_probe(self)
@@ -228,20 +240,39 @@ class Sender:
             and self.snd_wnd != 0
         )
 
-    def _on_sack_option(self, seg: Segment) -> int:
+    def _on_sack_option(self, seg: Segment, now: int) -> int:
         """Mark what the SACK option reports; returns the bytes that are news."""
         una, nxt = self.snd_una, self.snd_nxt
         span = (nxt - una) & MASK
-        fresh = 0
-        for left, right in parse_sack(seg.options):
-            # RFC 2018 §3, RFC 6675 §4 (6675-3): blocks must lie above snd_una and within what was sent;
-            # a D-SACK (RFC 2883) lies below and is no news for the scoreboard
+        blocks = parse_sack(seg.options)
+        if self.config.dsack and blocks and self._is_dsack(blocks):
+            self.recovery.on_dsack(self, *blocks.pop(0), now)
+        good = []
+        for left, right in blocks:
+            # RFC 2018 §3, RFC 6675 §4 (6675-3): blocks must lie above snd_una and within what was sent
             begin = (left - una) & MASK
             end = (right - una) & MASK
-            if not begin < end <= span or begin == 0:
-                continue
-            fresh += self.board.on_sack(left, right)
+            if 0 < begin < end <= span:
+                good.append((begin, end))
+        fresh = 0
+        for begin, end in sorted(good):  # in their order, else a late report would look like reordering
+            fresh += self.board.on_sack((una + begin) & MASK, (una + end) & MASK)
         return fresh
+
+    def _is_dsack(self, blocks: list[tuple[int, int]]) -> bool:
+        """RFC 2883 §4 (2883-1): the first block lies below the cumulative ACK or within the second block; and not
+        further back than anything the peer may have been sent in the window before.
+        """
+        left, right = blocks[0]
+        length = (right - left) & MASK
+        below = (self.snd_una - right) & MASK
+        if 0 < length < HALF and below < HALF:
+            return below + length <= max(self.max_snd_wnd, self.eff_snd_mss) + ((self.snd_nxt - self.snd_una) & MASK)
+        if len(blocks) < 2 or not 0 < length <= (self.snd_nxt - self.snd_una) & MASK:
+            return False
+        outer_left, outer_right = blocks[1]
+        outer = (outer_right - outer_left) & MASK
+        return (left - outer_left) & MASK < (right - outer_left) & MASK <= outer < HALF
 
     def _after_delivery(self, acked: int, fresh: int, sacked: int, prior: int, ts_rtt_us: int, now: int) -> None:
         """Round-trip time, loss detection and congestion control for one ACK."""
@@ -255,19 +286,49 @@ class Sender:
         # in order with nothing missing needs no look at losses
         if recovery.phase != rec.OPEN or sacked or recovery.dupacks or not acked or board.sacked_bytes:
             self._check_app_limited(controller)
-            lost, delivered = recovery.on_ack(
-                board, controller, self.eff_snd_mss, self.snd_una, self.snd_nxt, acked, sacked, delivered, prior, now
-            )
+            lost, delivered = recovery.on_ack(self, acked, sacked, delivered, prior, ts_rtt_us, now)
             if board.lost_log:
                 self._tell_lost(controller, now)
             if recovery.phase != phase and recovery.phase == rec.RECOVERY:
                 self.cwr_due = self.ecn  # RFC 3168 §6.1.2: whatever the window was reduced for
+            self._watch()
         self.delivery.on_delivered(delivered, now)
         self._feed_controller(acked, sacked, delivered, lost, rtt_us, prior, now)
         if recovery.phase == rec.RECOVERY:
             recovery.update_quota(
                 delivered, self.in_flight(), controller.ssthresh, self.eff_snd_mss, acked > 0 and not lost
             )
+
+    def _watch(self) -> None:
+        """Set the timer of what RACK waits for."""
+        rack, timers = self.recovery.rack, self.timers
+        if rack is None:
+            return
+        if self.recovery.phase != rec.OPEN:
+            self.tlp.end_seq = -1  # RFC 8985 §7.3: irrelevant now
+        due_at = rack.due_at
+        if due_at == NEVER:
+            timers.at[REORDER] = NEVER
+            return
+        timers.arm(REORDER, due_at)
+        # RFC 8985 §8: the retransmission timer does not strike before RACK has had its say
+        if timers.at[RETRANSMIT] < due_at:
+            timers.at[RETRANSMIT] = due_at
+
+    def on_reorder(self, now: int) -> None:
+        """The reordering timer fired: what it waited for is lost (RFC 8985 §6.2 step 5, 8985-1)."""
+        recovery, controller = self.recovery, self.controller
+        if recovery.rack is None or controller is None or self.snd_una == self.snd_nxt:
+            return
+        prior = self.in_flight()
+        lost = recovery.rack_detect(self, now)
+        if lost and recovery.phase == rec.OPEN:
+            recovery.begin(self, prior, now)
+            self.cwr_due = self.ecn
+        self._tell_lost(controller, now)
+        if recovery.phase == rec.RECOVERY:
+            recovery.update_quota(0, self.in_flight(), controller.ssthresh, self.eff_snd_mss, progress=False)
+        self._watch()
 
     def _tell_lost(self, controller: Controller, now: int) -> None:
         """Give the controller what the scoreboard logged."""
@@ -297,7 +358,11 @@ class Sender:
         else:
             return -1
         # RFC 7323 appendix G (7323-G): one sample per flight moves SRTT
-        if ((self.snd_una - self.high_rtt_seq) & MASK) < HALF or not self.rtt.srtt_us:
+        self.tlp.sampled = True
+        if self.recovery.spurious_rto:
+            self.recovery.spurious_rto = False
+            self.rtt.after_spurious_timeout(rtt_us)
+        elif ((self.snd_una - self.high_rtt_seq) & MASK) < HALF or not self.rtt.srtt_us:
             self.high_rtt_seq = self.snd_nxt
             self.rtt.on_sample(rtt_us)
         else:
@@ -330,11 +395,13 @@ class Sender:
         timers = self.timers
         if self.snd_una == self.snd_nxt:
             # RFC 6298 §5.2 (6298-5.1..5.3): all acknowledged
-            timers.at[RETRANSMIT] = NEVER
+            timers.at[RETRANSMIT] = timers.at[PROBE] = timers.at[REORDER] = NEVER
             timers.at[USER] = NEVER
         elif advanced:
             timers.arm(RETRANSMIT, now + self.rtt.timeout_us())  # RFC 6298 §5.3
             timers.arm(USER, now + self.user_timeout_us)
+            if self.tlp.enabled:
+                tlp.schedule(self, now)
         if self.snd_wnd:
             timers.at[PERSIST] = NEVER
         elif timers.at[USER] != NEVER and not self.orphan:
@@ -348,11 +415,13 @@ class Sender:
         if self.snd_una == self.snd_nxt or controller is None:
             return
         self._check_app_limited(controller)
-        board.forget_if_reneged()
+        if board.forget_if_reneged() and recovery.rack is not None:
+            recovery.rack.cursor = -1
         in_flight = self.in_flight()
         again = self.timeouts > 0
-        board.mark_all_lost()
-        recovery.enter_loss(self.snd_nxt)
+        recovery.on_timeout(self, again, now)
+        self.tlp.end_seq = -1
+        self.timers.at[PROBE] = self.timers.at[REORDER] = NEVER
         if self.snd_wnd or not self.probing:
             # RFC 3168 §6.1.2: a timeout in a window that was reduced for a mark reduces ssthresh no further
             controller.on_rto(now, in_flight, not again and not recovery.in_cwr(self.snd_una))
@@ -381,6 +450,13 @@ class Sender:
         if record is not None:
             self.board.retransmitted(record, now)
             self.total_retrans += 1
+            self.recovery.forced = False
+            if self.recovery.undo.active:
+                self.recovery.undo.on_retransmit(record.seq, record.end, now)
+            if record.seq == self.snd_una and self.recovery.phase == rec.RECOVERY:
+                # DEVIATES RFC 6298 §5: as in deployed stacks the timer starts anew with the first hole's repair, which
+                # takes a round trip like any other; if it is lost, RACK finds out
+                timers.arm(RETRANSMIT, now + self.rtt.timeout_us())
         else:
             if self.snd_una == self.snd_nxt:
                 timers.arm(USER, now + self.user_timeout_us)
@@ -400,15 +476,19 @@ class Sender:
             return
         if self.recovery.phase == rec.RECOVERY:
             self.recovery.on_sent(length)
+        elif self.recovery.frto == rec.FRTO_NEW:
+            self.recovery.frto_quota -= length
         if not again and self.controller is not None:
             self.controller.on_sent(now, length, in_flight, record.app_limited)
         if timers.at[RETRANSMIT] == NEVER:
             timers.arm(RETRANSMIT, now + self.rtt.timeout_us())  # RFC 6298 §5.1
+        if self.tlp.enabled and timers.at[PROBE] == NEVER:
+            tlp.schedule(self, now)
 
     def resend_all(self) -> None:
         """Everything outstanding was too large for the path: send it again, cwnd untouched (RFC 1191 §6.5)."""
         board = self.board
-        board.lost_total -= board.mark_all_lost()
+        board.lost_total -= board.mark_all_lost(WHY_MTU)
         if board.lost_log:
             board.lost_log.clear()
         self.recovery.enter_loss(self.snd_nxt)

@@ -10,9 +10,10 @@ from typing import Final
 
 from stack.config import NEVER
 
-RETRANSMIT: Final = 0
-PROBE: Final = 1
-REORDER: Final = 2
+# of slots due at the same time the first goes first: RETRANSMIT is the last resort (RFC 8985 §8)
+PROBE: Final = 0
+REORDER: Final = 1
+RETRANSMIT: Final = 2
 PERSIST: Final = 3
 PACING: Final = 4
 DELAYED_ACK: Final = 5
@@ -24,9 +25,9 @@ USER: Final = 10
 N_SLOTS: Final = 11
 
 NAMES: Final = (
-    "retransmit",
     "probe",
     "reorder",
+    "retransmit",
     "persist",
     "pacing",
     "delayed_ack",

@@ -2,7 +2,8 @@
 
 Theory of operation.  Lost ranges first, then new data, then the rescue of RFC 6675.  The budget is the Controller's
 window less what is in flight, in RECOVERY the quota of proportional rate reduction; the peer's window, Nagle and
-silly-window avoidance bound new data further.  The answer is left in the Sender's `out_*`; `Sender.on_sent` books it.
+silly-window avoidance bound new data further.  Tail loss probes are
+chosen by tlp.py.  The answer is left in the Sender's `out_*`; `Sender.on_sent` books it.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from stack.config import NEVER
 from stack.tcp import persist
 from stack.tcp import recovery as rec
+from stack.tcp.scoreboard import WHY_RESCUE
 from stack.tcp.timers import PERSIST
 from stack.wire.seq import MASK
 
@@ -43,8 +45,15 @@ def next_range(snd: "Sender", now: int) -> bool:
     snd.out_record = None
     snd.out_fin = False
     in_flight = snd.in_flight()
-    by_prr = snd.recovery.phase == rec.RECOVERY and controller.uses_prr
-    budget = snd.recovery.quota if by_prr else controller.cwnd - in_flight
+    recovery = snd.recovery
+    by_prr = recovery.phase == rec.RECOVERY and controller.uses_prr
+    budget = recovery.quota if by_prr else controller.cwnd - in_flight
+    if recovery.phase == rec.OPEN and recovery.dupacks and not snd.config.limited_transmit:
+        budget -= board.sacked_bytes + recovery.dup_bytes
+    if recovery.frto == rec.FRTO_NEW:
+        if recovery.frto_quota <= 0 or _next_new(snd, recovery.frto_quota, now):
+            return recovery.frto_quota > 0
+        recovery.frto = rec.FRTO_OFF  # RFC 5682 §2.1 step 2b: there is nothing new to send
     if board.lost_bytes > board.retrans_bytes:
         if _next_lost(snd, budget, in_flight):
             return True
@@ -52,7 +61,9 @@ def next_range(snd: "Sender", now: int) -> bool:
             return False  # a repair waits for the window: nothing new before it
     if _next_new(snd, budget, now):
         return True
-    return snd.recovery.phase == rec.RECOVERY and snd.recovery.sack and budget >= snd.eff_snd_mss and _next_rescue(snd)
+    # with RACK there is no rescue: what is missing at the end is what probes are for
+    in_rfc6675 = recovery.phase == rec.RECOVERY and recovery.sack and recovery.rack is None
+    return in_rfc6675 and budget >= snd.eff_snd_mss and _next_rescue(snd)
 
 
 def _next_rescue(snd: "Sender") -> bool:
@@ -67,7 +78,7 @@ def _next_rescue(snd: "Sender") -> bool:
         recovery.rescued = True
         if (r.end - r.seq) & MASK > mss:
             r = board.split(board.index_of(r), (r.end - mss) & MASK)
-    board.mark_lost(r)
+    board.mark_lost(r, WHY_RESCUE)
     return _next_lost(snd, mss, snd.in_flight())
 
 
@@ -83,7 +94,7 @@ def _next_lost(snd: "Sender", budget: int, in_flight: int) -> bool:
     length = (r.end - r.seq) & MASK
     limit = max_segment(snd)
     mss = snd.eff_snd_mss
-    room = max(budget, mss) if in_flight == 0 else budget
+    room = max(budget, mss) if in_flight == 0 or snd.recovery.forced else budget
     if room < min(length, mss):
         return False
     limit = min(limit, max(mss, room - room % mss))

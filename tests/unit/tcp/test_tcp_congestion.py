@@ -190,7 +190,7 @@ def test_what_is_not_a_duplicate_ack(tcp, kind):
 @pytest.mark.parametrize("sack", [False, True])
 def test_limited_transmit(tcp, congestion, sack):
     """The first two duplicate ACKs each send one new segment, although cwnd is full, and cwnd stays."""
-    t = _open(tcp, congestion=congestion, sack=sack)
+    t = _open(tcp, congestion=congestion, sack=sack, loss_detection="rfc6675")
     t.send(100_000)
     t.peer.expects_data(1, 10_001)
     before = t.info.cwnd
@@ -254,7 +254,7 @@ def test_rto_shrinks_to_one_segment(tcp, congestion):
 @rfc("5681", "3.1", "5681-3.1d")
 @BOTH
 def test_slow_start_after_rto(tcp, congestion):
-    t = _open(tcp, congestion=congestion)
+    t = _open(tcp, congestion=congestion, frto=False)
     t.send(100_000)
     t.peer.drain()
     t.until_sent()

@@ -261,7 +261,7 @@ def test_a_mark_in_recovery_reduces_no_further(tcp):
 
 @rfc("3168", "6.1.5", "3168-1")
 def test_a_timeout_repeats_without_ect_and_says_cwr_on_new_data(tcp):
-    t = asking(tcp, congestion="newreno")
+    t = asking(tcp, congestion="newreno", tlp=False)
     window_of_data(t, 2)
     t.until_sent(10 * SECOND)
     assert not any(s.ect for s in t.peer.drain())

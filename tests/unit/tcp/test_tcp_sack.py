@@ -165,8 +165,9 @@ def test_no_dsack_without_permission(tcp):
 
 
 def _ten(tcp, n=10, **settings):
-    """`n` segments of 1000 bytes in flight, SACK on, round trip 100 ms."""
-    t = tcp(**{"congestion": "newreno", "initial_window_segs": n, **settings}).open()
+    """`n` segments of 1000 bytes in flight, SACK on, round trip 100 ms; RFC 6675 unless told otherwise."""
+    settings = {"congestion": "newreno", "initial_window_segs": n, "loss_detection": "rfc6675", **settings}
+    t = tcp(**settings).open()
     t.clock.advance(ms=100)
     t.peer.drain()
     t.peer.sends(SYN | ACK, seq=0, mss=MSS, sack_ok=True, ts=None)
@@ -302,9 +303,10 @@ LIES = {
 
 
 @rfc("6675", "2", "6675-3")
+@pytest.mark.parametrize("detection", ["rack", "rfc6675"])
 @pytest.mark.parametrize("lie", list(LIES))
-def test_malformed_sack_is_survived(tcp, lie):
-    t = _ten(tcp)
+def test_malformed_sack_is_survived(tcp, lie, detection):
+    t = _ten(tcp, loss_detection=detection)
     for _ in range(5):
         t.peer.sends(ACK, ack=1, sack=LIES[lie])
     assert t.state == ESTABLISHED
@@ -330,9 +332,10 @@ def test_malformed_sack_is_survived(tcp, lie):
 
 
 @rfc("6675", "4", "SACK-DOS")
-def test_one_byte_holes_stay_bounded(tcp):
+@pytest.mark.parametrize("detection", ["rack", "rfc6675"])
+def test_one_byte_holes_stay_bounded(tcp, detection):
     """A peer that SACKs every other byte must not make the scoreboard grow without limit."""
-    t = _ten(tcp, n=40)
+    t = _ten(tcp, n=40, loss_detection=detection)
     for i in range(0, 39_000, 64):
         base = 3 + i
         t.peer.sends(
@@ -380,9 +383,10 @@ def test_tail_loss_with_sack_is_repaired(tcp):
         list(range(10)),
     ],
 )
-def test_any_loss_pattern_is_repaired(tcp, lost):
+@pytest.mark.parametrize("detection", ["rack", "rfc6675"])
+def test_any_loss_pattern_is_repaired(tcp, lost, detection):
     """An honest SACK receiver, losses in the first flight only; everything arrives, without waste."""
-    t = _ten(tcp)
+    t = _ten(tcp, loss_detection=detection)
     held = set(range(10)) - set(lost)
 
     def answer():
@@ -434,7 +438,7 @@ def test_pattern_is_what_arrives(tcp):
 
 def _twenty(tcp):
     """Of 20 segments the first is lost; everything else that is older than the recovery point is reported."""
-    t = tcp(congestion="newreno", initial_window_segs=20).established(mss=MSS, sack=True)
+    t = tcp(congestion="newreno", initial_window_segs=20, loss_detection="rfc6675").established(mss=MSS, sack=True)
     t.send(60 * MSS)
     t.peer.expects_data(1, 20 * MSS + 1)
     for edge in (2, 3, 4):
