@@ -1,7 +1,7 @@
 # `make help` lists the targets.  `sudo make run` for a device on this machine, plain `make run` for one in
 # a network namespace of its own.
 .DEFAULT_GOAL := help
-.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs bench goodput soak fuzz dist clean setup-test
+.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs sim bench goodput soak fuzz dist clean setup-test
 
 PY := .venv/bin/python
 args ?=
@@ -47,6 +47,9 @@ check: setup-test  ## format, lint, types, import contracts, sizes, RFC coverage
 docs: setup-test  ## write the generated pages: RFC conformance and the TCP state diagram
 	@$(PY) tools/rfc_coverage.py --write
 	@$(PY) tools/state_diagram.py --write
+
+sim: setup-test  ## random hostile networks: fixed seeds, then runs=1000 fresh ones; args="--seed N" for the same again
+	@$(PY) -m stack.sim.campaign --runs $(or $(runs),1000) $(args)
 
 bench: setup-test setup-compiled  ## benchmarks against kernel sockets; only="bulk_rx tcp_rr" for a part
 	@$(PY) -m tools.bench.run $(foreach m,$(only),--only $(m)) $(args)

@@ -244,7 +244,7 @@ class FlowRun:
         """How it went, so far."""
         client, server = self.client, self.server
         if client is not None and client.aborted:
-            return "aborted"
+            return "aborted" if self.done else "unfinished"
         if client is not None and server is not None and client.whole and server.whole:
             return "complete" if self.done else "unfinished"
         return "failed" if self.done else "unfinished"

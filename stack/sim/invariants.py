@@ -233,9 +233,10 @@ class Watch:
             assert options.wscale < 0 or peer.wscale >= 0, "RFC 7323 §2.2: window scale was not offered"
             assert not options.ts or peer.ts, "RFC 7323 §3.2: timestamps were not offered"
             assert not options.sack_ok or peer.sack, "RFC 2018 §2: SACK was not offered"
-        told = (options.mss, options.wscale, options.sack_ok, options.ts)
-        assert us.mss == 0 or told == (us.mss, us.wscale, us.sack, us.ts), "a SYN is sent again with other options"
-        us.mss, us.wscale, us.sack, us.ts = told
+        told = (options.wscale, options.sack_ok, options.ts)
+        assert us.mss == 0 or told == (us.wscale, us.sack, us.ts), "a SYN is sent again with other options"
+        us.mss = options.mss  # the MTU of a link may have changed
+        us.wscale, us.sack, us.ts = told
 
     @staticmethod
     def _check_options(
@@ -288,8 +289,8 @@ class History:
     """What a connection was when last looked at."""
 
     # fmt: off
-    __slots__ = ("cwnd", "in_flight", "phase", "rcv_adv", "rcv_nxt", "rto_at", "snd_max", "snd_una", "snd_wnd", "state",
-                 "timeouts")
+    __slots__ = ("cwnd", "in_flight", "mss", "phase", "rcv_adv", "rcv_nxt", "snd_max", "snd_una", "snd_wnd",
+                 "state", "timeouts")
     # fmt: on
 
     def __init__(self, conn: Connection) -> None:
@@ -301,9 +302,9 @@ class History:
         self.rcv_nxt = rcv.rcv_nxt
         self.rcv_adv = rcv.rcv_adv
         self.timeouts = 0
-        self.rto_at = NEVER
         self.cwnd = 1 << 62
         self.in_flight = 0
+        self.mss = 0
         self.phase = rec.OPEN
 
 
@@ -396,13 +397,13 @@ class CheckedHost(Host):
             assert controller.ssthresh < max(before, 3 * mss), f"a loss left ssthresh at {controller.ssthresh}"
         if snd.timeouts > was.timeouts and snd.snd_una == was.snd_una:
             if controller.name in LOSS_BASED and phase == rec.LOSS and snd.snd_wnd:
-                assert cwnd <= mss, f"RFC 5681 §3.1: after a timeout the congestion window is {cwnd}"
+                assert cwnd <= max(mss, was.mss), f"RFC 5681 §3.1: after a timeout the congestion window is {cwnd}"
             config = conn.config
-            least = min(config.rto_min_us << min(snd.timeouts, 30), config.rto_max_us)
+            least = min(config.rto_min_us << max(1, min(snd.rtt.backoff, 30)), config.rto_max_us)
             delay = snd.timers.at[RETRANSMIT] - now
             if snd.snd_wnd:
                 assert delay >= least, f"RFC 6298 §5.5: timeout {snd.timeouts} is followed by one in {delay} us"
-        was.cwnd, was.in_flight, was.phase, was.timeouts = cwnd, in_flight, phase, snd.timeouts
+        was.cwnd, was.in_flight, was.mss, was.phase, was.timeouts = cwnd, in_flight, mss, phase, snd.timeouts
 
     @staticmethod
     def _check_rest(conn: Connection) -> None:

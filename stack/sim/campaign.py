@@ -1,0 +1,160 @@
+"""Many random hostile networks, on all cores: `python -m stack.sim.campaign --runs 10000`.
+
+Theory of operation.  The fixed seeds are the same for everybody, the fresh ones follow a base seed that is printed.
+Worker processes generate and judge scenarios; one in `TWICE` is run twice and must have one history.  A failure is
+shrunk in the process that found it and written as TOML and pcapng.  The report gives throughput and the shares of what
+the networks contained; the exit status says whether all were sound.
+"""
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from random import SystemRandom
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from stack.sim.generate import generate
+from stack.sim.judge import Verdict, judge
+from stack.sim.scenario import Scenario
+from stack.sim.shrink import replaced, shrink, write_failure
+
+FIXED: Final = 200  # seeds 0 to 199, in every campaign
+TWICE: Final = 20
+SHRUNK_MAX: Final = 5  # failures of a campaign that are made smaller; of all others the seed tells everything
+CHUNK: Final = 8
+
+
+class Report:
+    """What a campaign found."""
+
+    __slots__ = ("failures", "runs", "seconds", "segments", "shares", "slowest", "twice")
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.segments = 0
+        self.seconds = 0.0
+        self.twice = 0
+        self.shares: Counter[str] = Counter()
+        self.slowest = 0.0  # largest share of its bound that a sound run took
+        self.failures: list[Verdict] = []
+
+    def add(self, verdict: Verdict) -> None:
+        """One more run."""
+        self.runs += 1
+        self.segments += verdict.segments
+        self.twice += is_twice(verdict.seed)
+        for trait in traits(generate(verdict.seed)):
+            self.shares[trait] += 1
+        if verdict.problem is not None:
+            self.failures.append(verdict)
+        elif not verdict.failing:
+            self.slowest = max(self.slowest, verdict.time_us / verdict.bound_us)
+
+    def lines(self) -> Iterator[str]:
+        """The report, in words."""
+        runs, seconds = max(self.runs, 1), max(self.seconds, 1e-9)
+        yield (
+            f"{self.runs} networks in {self.seconds:.1f} s: {self.runs * 60 / seconds:.0f} a minute, "
+            f"{self.segments / seconds:.0f} segments a second; {self.twice} were run twice"
+        )
+        yield "shares: " + ", ".join(f"{trait} {n * 100 / runs:.1f} %" for trait, n in self.shares.most_common())
+        yield f"of their bound of simulated time, those that must complete took at most {self.slowest * 100:.0f} %"
+        yield f"failures: {len(self.failures)}"
+        for verdict in self.failures:
+            yield f"  seed {verdict.seed}: {verdict.problem}"
+
+
+def is_twice(seed: int) -> bool:
+    """Whether the scenario of a seed is run twice."""
+    return seed % TWICE == 0
+
+
+def traits(scenario: Scenario) -> set[str]:
+    """What a scenario contains, for the shares of a report."""
+    ways = [link.way(name) for link in scenario.links for name in ("forward", "backward")]
+    found = {f"{len(scenario.hosts)} hosts", "with routers" if scenario.routers else "without routers"}
+    for name in ("jitter_us", "loss", "burst_loss", "reorder", "duplicate", "corrupt"):
+        if any(getattr(way, name) for way in ways):
+            found.add(name.removesuffix("_us"))
+    if any((way.loss or 0) >= 0.2 for way in ways):
+        found.add("loss of 20 % or more")
+    for event in scenario.events:
+        changes = (("partition", event.down), ("MTU change", event.mtu), ("other change", event.set))
+        found |= {what for what, there in changes if there}
+    expected = {flow.expect for flow in scenario.flows} - {"complete"}
+    return found | {f"must end {what}" for what in expected} | ({"failing kind"} if expected else set())
+
+
+def judge_seed(seed: int) -> Verdict:
+    """The verdict on the scenario of a seed."""
+    return judge(generate(seed), twice=is_twice(seed))
+
+
+def campaign(seeds: Sequence[int], jobs: int, progress: Progress | None = None, stop_at: int = 0) -> Report:
+    """Judge the scenarios of all seeds in `jobs` processes; `stop_at` failures end it early (0: never)."""
+    report = Report()
+    began = time.monotonic()
+    task = progress.add_task("networks", total=len(seeds)) if progress is not None else None
+    for verdict in _verdicts(seeds, jobs):
+        report.add(verdict)
+        if progress is not None and task is not None:
+            progress.update(task, advance=1, description=f"networks ({len(report.failures)} failed)")
+        if stop_at and len(report.failures) >= stop_at:
+            break
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _verdicts(seeds: Sequence[int], jobs: int) -> Iterable[Verdict]:
+    if jobs <= 1:
+        yield from map(judge_seed, seeds)
+        return
+    with multiprocessing.get_context("forkserver").Pool(jobs) as pool:
+        yield from pool.imap_unordered(judge_seed, seeds, chunksize=min(CHUNK, max(1, len(seeds) // (4 * jobs))))
+
+
+def explain(seed: int, directory: Path) -> Iterator[str]:
+    """Shrink the failing scenario of a seed; where the files are, and the last events."""
+    scenario = generate(seed)
+    yield f"seed {seed}: {judge(scenario).problem}"
+    smaller, verdict = shrink(scenario)
+    for path in write_failure(replaced(smaller, name=f"seed-{seed}"), directory):
+        yield f"  {path}"
+    left = f"{len(smaller.flows)} flows, {len(smaller.links)} links, {len(smaller.events)} events"
+    yield f"  shrunk to {left}: {verdict.problem}"
+    yield verdict.report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m stack.sim.campaign", description="Random hostile networks.")
+    parser.add_argument("--runs", type=int, default=1000, help="fresh seeds (default 1000)")
+    parser.add_argument("--fixed", type=int, default=FIXED, help=f"fixed seeds before them (default {FIXED})")
+    parser.add_argument("--seed", type=int, help="the first fresh seed (default: drawn and printed)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    parser.add_argument("--out", type=Path, default=Path("out/sim"), help="where failures are written")
+    options = parser.parse_args(arguments)
+    base = options.seed if options.seed is not None else SystemRandom().randrange(1 << 40)
+    console = Console(highlight=False, soft_wrap=True)
+    fresh = range(base, base + options.runs)
+    console.print(f"{options.fixed} fixed seeds, {options.runs} fresh ones from {base} (again: --seed {base})")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        report = campaign([*range(options.fixed), *fresh], options.jobs, progress)
+    for line in report.lines():
+        console.print(line, markup=False)
+    for verdict in sorted(report.failures, key=lambda v: v.segments)[:SHRUNK_MAX]:
+        for line in explain(verdict.seed, options.out):
+            console.print(line, markup=False)
+    return 1 if report.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

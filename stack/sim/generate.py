@@ -1,0 +1,266 @@
+"""Random hostile networks: `generate(seed)` gives a Scenario that promises how each of its flows ends.
+
+Theory of operation.  Everything is drawn from one generator forked from the seed; the same seed gives the same
+scenario.  A network has 2 to 4 hosts, joined directly, by a switch or by routers, links with loss (up to 30 %), bursts,
+reordering, duplication, corruption, small queues, odd MTUs, and flows of all kinds with settings of TCP switched on
+and off.  On the way links change, lose their MTU, go down and heal.
+
+A connection may fail only where the scenario makes it: with every scenario comes a promise for each flow, exact
+outcomes included.  Most flows must complete: there the limits that would let TCP give up (R2 of SYNs and of data) are
+far beyond any unreachable time, so giving up is a bug.  In at most a tenth of the scenarios a flow must fail: its only
+way is cut for longer than the user timeout, or it is aborted.
+
+`duration` is the stated bound of simulated time within which all must be over.  It follows from what the scenario
+contains (`_bound_us`): times without a way, transmission times, and for each of the retransmissions in a row that
+losses make likely, a backed-off timeout.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from random import Random
+from typing import Any, Final, Literal, TypeVar
+
+from stack.config import MINUTE, MS, SECOND
+from stack.sim.scenario import BurstLoss, Event, Flow, HostSpec, Link, RouterSpec, Scenario, SwitchSpec, Way
+from stack.tcp.congestion import registry
+
+T = TypeVar("T")
+Fate = Literal["complete", "cut", "outage", "aborted"]
+
+FAILING_SHARE: Final = 0.08  # of the scenarios: those in which a flow must not complete
+NEVER_GIVE_UP_US: Final = 24 * 60 * MINUTE
+GIVE_UP_US: Final = 30 * SECOND  # the user timeout where a flow shall fail
+LOSSES: Final = (0, 0, 0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+QUEUES: Final[tuple[int | str, ...]] = ("4p", "10p", "50p", 20_000, 64_000)
+SIZES: Final = (0, 1, 100, 1_000, 4_000, 10_000, 20_000, 40_000, 80_000)
+PACKETS_MAX: Final = 200  # of one flow and direction, about: small networks are many networks
+
+
+class _Draw:
+    """What one scenario is made of, as it is drawn."""
+
+    __slots__ = ("events", "fate", "hosts", "hurt", "links", "outage_us", "rng", "routers", "switches")
+
+    def __init__(self, seed: int) -> None:
+        self.rng = Random(f"stack.sim.generate/{seed}")
+        self.hosts: list[HostSpec] = []
+        self.routers: list[RouterSpec] = []
+        self.switches: list[SwitchSpec] = []
+        self.links: list[Link] = []
+        self.events: list[Event] = []
+        self.fate: Fate = "complete"
+        self.hurt = 0  # the link that has the worst of it
+        self.outage_us = 0
+
+    def chance(self, probability: float) -> bool:
+        """True with this probability."""
+        return self.rng.random() < probability
+
+    def pick(self, values: Sequence[T]) -> T:
+        """One of the values."""
+        return self.rng.choice(values)
+
+
+def generate(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    draw = _Draw(seed)
+    if draw.chance(FAILING_SHARE):
+        draw.fate = draw.pick(("cut", "outage", "aborted"))
+    _topology(draw)
+    flows = _flows(draw)
+    _events(draw, flows)
+    tcp: dict[str, Any] = {"user_timeout_us": NEVER_GIVE_UP_US, "syn_retries_us": NEVER_GIVE_UP_US}
+    if draw.fate != "complete":
+        # an end that only listens finds out by keep-alive
+        tcp = {"keepalive": True, "keepalive_idle_us": 20 * SECOND, "keepalive_interval_us": 5 * SECOND}
+        tcp |= {"keepalive_probes": 5, "user_timeout_us": GIVE_UP_US, "syn_retries_us": GIVE_UP_US}
+    return Scenario(
+        name=f"seed-{seed}",
+        seed=seed,
+        duration_us=_bound_us(draw, flows),
+        tcp=tcp,
+        hosts=draw.hosts,
+        routers=draw.routers,
+        switches=draw.switches,
+        links=draw.links,
+        events=sorted(draw.events, key=lambda event: event.at_us),
+        flows=flows,
+    )
+
+
+# -- nodes and links
+
+
+def _topology(draw: _Draw) -> None:
+    shape = draw.pick(("pair", "pair", "pair", "router", "router", "switch", "chain", "star"))
+    if draw.fate != "complete":
+        shape = draw.pick(("pair", "router", "chain"))  # one way only, so that all flows meet the cut
+    names = ["a", "b"]
+    if shape == "star":
+        names = ["a", "b", "c", "d"][: draw.pick((3, 4))]
+    draw.hosts = [HostSpec(name=name, offload=draw.chance(0.3)) for name in names]
+    joints = {"pair": (), "switch": ("s",), "router": ("r",), "chain": ("r", "q"), "star": (draw.pick("rs"),)}[shape]
+    draw.routers = [RouterSpec(name=name) for name in joints if name != "s"]
+    draw.switches = [SwitchSpec(name=name) for name in joints if name == "s"]
+    if shape == "star":
+        pairs = [(name, joints[0]) for name in names]
+    else:
+        line = ["a", *joints, "b"]
+        pairs = list(pairwise(line))
+    draw.hurt = draw.rng.randrange(len(pairs))
+    mtu = draw.pick((1500, 1500, 1500, 1500, 9000, 1280, 576, 296))
+    same_mtu = "s" in joints  # a switch cannot tell anybody that a frame is too long
+    for index, pair in enumerate(pairs):
+        way = _way(draw, worst=index == draw.hurt)
+        draw.links.append(
+            Link(
+                between=pair,
+                mtu=mtu if same_mtu or draw.chance(0.7) else draw.pick((1500, 1006, 576)),
+                forward=_way(draw, worst=True) if index == draw.hurt and draw.chance(0.3) else None,
+                backward=_way(draw, worst=False) if draw.chance(0.2) else None,
+                **{key: value for key in way.__struct_fields__ if (value := getattr(way, key)) is not None},
+            )
+        )
+
+
+def _way(draw: _Draw, *, worst: bool) -> Way:
+    """The faults of one direction; of many links on a path one has the worst of it."""
+    pick, chance = draw.pick, draw.chance
+    rate = pick((None, None, 8_000, 125_000, 1_250_000, 12_500_000)) if worst else pick((None, 1_250_000))
+    delay_us = pick((0, 100, MS, 5 * MS, 20 * MS, 100 * MS)) if worst else pick((0, 50, 2 * MS))
+    if not worst or draw.fate != "complete":
+        if draw.fate != "complete":
+            rate = 30_000  # its flows write without end
+        return Way(rate=rate, delay_us=delay_us, loss=pick((0, 0, 0.01, 0.03)), queue="50p" if rate else None)
+    burst = BurstLoss(p=pick((0.005, 0.02, 0.05)), r=pick((0.1, 0.3, 0.6))) if chance(0.15) else None
+    return Way(
+        rate=rate,
+        delay_us=delay_us,
+        jitter_us=pick((None, None, MS, 10 * MS, 50 * MS)),
+        queue=pick(QUEUES) if rate else None,
+        discipline="codel" if rate and chance(0.2) else None,
+        ecn=chance(0.5) if rate else None,
+        loss=pick(LOSSES) if burst is None else None,
+        burst_loss=burst,
+        reorder=pick((None, None, 0.01, 0.05, 0.2, 0.5)),
+        reorder_by_us=pick((200, 2 * MS, 20 * MS, 100 * MS)),
+        duplicate=pick((None, None, None, 0.01, 0.1, 0.3)),
+        corrupt=pick((None, None, None, 0.01, 0.05)),
+    )
+
+
+# -- flows
+
+
+def _flows(draw: _Draw) -> list[Flow]:
+    names = [host.name for host in draw.hosts]
+    flows = []
+    for index in range(draw.pick((1, 1, 1, 2, 2, 3, 4)) if draw.fate == "complete" else 1):
+        from_, to = draw.rng.sample(names, 2)
+        mtu = min(link.mtu for link in draw.links)
+        flow = Flow(
+            name=f"f{index}",
+            from_=from_,
+            to=to,
+            start_us=draw.pick((0, 0, 10 * MS, 500 * MS, 3 * SECOND)),
+            tcp=_tcp(draw),
+            server_tcp=_tcp(draw),
+            **_application(draw, PACKETS_MAX * (mtu - 60)),
+        )
+        flows.append(flow)
+    return flows
+
+
+def _application(draw: _Draw, most: int) -> dict[str, Any]:
+    """What the ends do; at most about `most` bytes each way."""
+    if draw.fate != "complete":
+        # still at it whenever the end comes
+        return {"for_us": 10 * MINUTE, "expect": "aborted" if draw.fate == "aborted" else "failed"}
+    pick = draw.pick
+    kind = pick(("bulk", "bulk", "bulk", "echo", "rr"))
+    nbytes = min(pick(SIZES), most)
+    if kind == "rr":
+        request, response = pick((1, 100, 1_500)), min(pick((1, 700, 5_000)), most // 10)
+        return {"kind": kind, "bytes": request * pick((1, 3, 20)), "request": request, "response": response}
+    if kind == "echo":
+        return {"kind": kind, "bytes": nbytes}
+    back = pick((0, 0, min(pick(SIZES), most)))
+    stall = {}
+    if draw.chance(0.2) and nbytes > 1_000:
+        stall = {"stall_at": draw.rng.randrange(nbytes), "stall_for_us": pick((SECOND, 10 * SECOND, 200 * SECOND))}
+    return {"kind": kind, "bytes": nbytes, "back": back, **stall}
+
+
+def _tcp(draw: _Draw) -> dict[str, Any]:
+    """Settings of one end; what is not drawn stays as it is by default."""
+    pick = draw.pick
+    choices: list[tuple[float, str, Sequence[object]]] = [
+        (0.6, "congestion", sorted(registry.ALGORITHMS)),
+        (0.3, "sack", (False,)),
+        (0.3, "timestamps", (False,)),
+        (0.3, "window_scaling", (False,)),
+        (0.4, "ecn", ("off", "request")),
+        (0.3, "nodelay", (True,)),
+        (0.4, "send_buffer", (1_000, 5_000, 20_000, 8 << 20)),
+        (0.4, "recv_buffer", (1_500, 4_000, 20_000, 70_000, 16 << 20)),
+        (0.2, "quick_acks", (0, 3)),
+        (0.2, "delayed_ack_us", (5 * MS, 200 * MS, 499 * MS)),
+        (0.2, "initial_window_segs", (1, 2, 4)),
+        (0.1, "mss_limit", (100, 536, 1000)),
+        (0.1, "out_of_order_bytes", (1_500, 3_000, 20_000)),
+        (0.1, "out_of_order_ranges", (1, 4)),
+        (0.2, "rto_min_us", (50 * MS, SECOND)),
+        (0.1, "msl_us", (SECOND, 120 * SECOND)),
+    ]
+    return {key: pick(values) for chance, key, values in choices if draw.chance(chance)}
+
+
+# -- events
+
+
+def _events(draw: _Draw, flows: list[Flow]) -> None:
+    hurt = draw.links[draw.hurt].between
+    at_us = max(flow.start_us for flow in flows) + draw.rng.randrange(3 * SECOND)
+    if draw.fate == "aborted":
+        draw.events.append(Event(at_us=at_us, flow=flows[0].name, abort=True))
+        return
+    if draw.fate != "complete":
+        draw.events.append(Event(at_us=at_us, link=hurt, down=True))
+        if draw.fate == "outage":
+            # twice as long as any end waits: user timeout, or idle time and keep-alive probes
+            draw.events.append(Event(at_us=at_us + 4 * GIVE_UP_US, link=hurt, up=True))
+        return
+    if draw.chance(0.15):
+        for _ in range(draw.pick((1, 1, 2))):
+            length_us = draw.pick((50 * MS, 500 * MS, 3 * SECOND, 20 * SECOND))
+            draw.events.append(Event(at_us=at_us, link=hurt, down=True))
+            draw.events.append(Event(at_us=at_us + length_us, link=hurt, up=True))
+            draw.outage_us += length_us
+            at_us += length_us + 1 + draw.rng.randrange(2 * SECOND)
+    if draw.chance(0.1):
+        draw.events.append(Event(at_us=draw.rng.randrange(2 * SECOND), link=hurt, set=_way(draw, worst=True)))
+    if draw.chance(0.15) and not draw.switches:
+        draw.events.append(
+            Event(at_us=draw.rng.randrange(2 * SECOND), link=hurt, mtu=draw.pick((1400, 1000, 576, 296)))
+        )
+
+
+# -- the bound
+
+
+def _bound_us(draw: _Draw, flows: list[Flow]) -> int:
+    """Virtual time within which all flows must be over.
+
+    Backed off, a timeout is at most 120 s.  At 30 % loss both ways every other try fails: thirty tries in a row,
+    that is an hour, have a chance of 2^-30.  But without timestamps the timeout stays backed off while everything has
+    to be retransmitted (RFC 6298 §5.7), so that hours may pass until the last of some dozen segments is through.
+    """
+    ways = [link.way(name) for link in draw.links for name in ("forward", "backward")]
+    ways += [event.set for event in draw.events if event.set is not None]
+    rate = min((way.rate for way in ways if way.rate), default=1 << 30)
+    nbytes = sum((flow.bytes or 0) * 2 + flow.back for flow in flows)
+    fixed = draw.outage_us + sum(flow.start_us + flow.stall_for_us for flow in flows) + 20 * nbytes * SECOND // rate
+    harm = max((way.loss or 0.0) + (way.corrupt or 0.0) + 2 * (way.burst_loss is not None) for way in ways)
+    if draw.fate != "complete":
+        return fixed + 20 * MINUTE
+    return fixed + (480 * MINUTE if harm > 0.03 else 60 * MINUTE)
