@@ -36,11 +36,11 @@ mtu = 1000
 [[link]]
 between = ["c", "r"]
 [[event]]
-at = "100ms"
+at = "20ms"
 link = ["a", "r"]
 set = { loss = 0.01 }
 [[event]]
-at = "200ms"
+at = "30ms"
 link = ["r", "b"]
 down = true
 [[flow]]
