@@ -24,15 +24,10 @@ that matter, and give the class as `TcpConfig.congestion`, or a name in `registr
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from mypy_extensions import mypyc_attr
+
 if TYPE_CHECKING:
-    from mypy_extensions import mypyc_attr
-
     from stack.config import TcpConfig
-else:  # only the compiler reads it
-
-    def mypyc_attr(**_):  # noqa: ANN003, ANN201, D103
-        return lambda cls: cls
-
 
 INFINITE_SSTHRESH: Final = 1 << 40  # RFC 5681 §3.1 (5681-3.1c): arbitrarily high at first
 

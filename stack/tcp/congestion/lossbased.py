@@ -1,19 +1,13 @@
 """What Reno and its successors share: slow start, reduction, undo, and the window after a quiet time (RFC 5681)."""
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
+
+from mypy_extensions import mypyc_attr
 
 from stack.config import TcpConfig
 from stack.tcp.congestion.base import INFINITE_SSTHRESH, AckSample, Controller
 from stack.tcp.congestion.hystart import HyStart
 from stack.tcp.congestion.validation import Validation
-
-if TYPE_CHECKING:
-    from mypy_extensions import mypyc_attr
-else:  # only the compiler reads it
-
-    def mypyc_attr(**_):  # noqa: ANN003, ANN201, D103
-        return lambda cls: cls
-
 
 MAX_HALVINGS: Final = 40  # more leave nothing of any window
 
