@@ -239,12 +239,12 @@ class FaultModel:
         while leaving and leaving[0] <= now_ns:
             leaving.popleft()
         backlog = wait_ns * faults.rate // NS_PER_S
-        if self._is_full(backlog, length, len(leaving)):
-            counts.overflowed += 1
-            return False
-        counts.queued += 1
         if wait_ns:
+            if self._is_full(backlog, length, len(leaving)):
+                counts.overflowed += 1
+                return False
             self._count_wait(wait_ns)
+        counts.queued += 1
         left_ns = self._leave(length)
         leaving.append(left_ns)
         if backlog + length > counts.max_queue_bytes:

@@ -33,6 +33,7 @@ from tools.netns import ROOT, CommandFailed, Namespace, stop, wait_until
 ADDRESS, CLIENT, PREFIX = "10.77.0.2", "10.77.0.1", 24
 SINK, SOURCE, ECHO, HTTP = "5001", "5002", "5003", "8080"
 SERVER_CORE, CLIENT_CORE = "1", "0"
+SIM = "sim"  # the one metric without a kernel's number beside it
 OUT = ROOT / "out"
 SYSCTLS = (
     "net.ipv4.ip_local_port_range=1024 65535",
@@ -330,10 +331,29 @@ def run(names: list[str], runs: int, setting: Setting, folder: Path, console: Co
     return results
 
 
+def simulator(runs: int) -> Sample:
+    """Segments per second of the simulator, which needs no network; on the server's core, like our server."""
+    command = ("taskset", "-c", SERVER_CORE, sys.executable, "-m", "tools.bench.sim", "--json", "--runs", str(runs))
+    sample: Sample = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    return sample
+
+
+def simulator_table(sample: Sample) -> Table:
+    """Its cases; each segment is counted once."""
+    table = Table()
+    for heading in ("metric", "unit", "tapstack", "spread"):
+        table.add_column(heading, no_wrap=True)
+    for case, values in sample["segments_per_second"].items():
+        table.add_row(
+            case, "segments/s", figure(statistics.median(values)), f"{figure(values[0])} to {figure(values[-1])}"
+        )
+    return table
+
+
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=METRICS, help="this metric (may be repeated)")
+    parser.add_argument("--only", action="append", choices=(*METRICS, SIM), help="this metric (may be repeated)")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a stream")
     parser.add_argument("--rounds", type=int, default=10_000, help="of ping-pong")
@@ -341,6 +361,10 @@ def main() -> int:
     arguments = parser.parse_args()
     console = Console()
     console.width = max(console.width, 100)  # the table as it is, also into a file
+    if arguments.only == [SIM]:
+        with exclusive():
+            console.print(simulator_table(simulator(arguments.runs)))
+        return 0
     if os.geteuid() != 0:
         console.print("the benchmarks make network namespaces: run them as root")
         return 2
@@ -350,13 +374,16 @@ def main() -> int:
     compile_it = ["cc", "-O2", "-Wall", "-o", str(program), str(ROOT / "tools/bench/netbench.c")]
     subprocess.run(compile_it, check=True)
     setting = Setting(str(program), allowed_congestion(), arguments.seconds, arguments.rounds, arguments.idle)
-    names = arguments.only or list(METRICS)
+    names = arguments.only or [*METRICS, SIM]
     with exclusive():
         about = context(setting)
-        results = run(names, arguments.runs, setting, OUT, console)
+        results = run([name for name in names if name != SIM], arguments.runs, setting, OUT, console)
+        about[SIM] = simulator(arguments.runs) if SIM in names else {"segments_per_second": {}}
     path = OUT / f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.write_text(json.dumps(about | {"samples": results.samples}, indent=1) + "\n")
     console.print(results.table())
+    if SIM in names:
+        console.print(simulator_table(about[SIM]))
     console.print(f"our TCP core: {_form.running()}; congestion control of the kernel: {setting.congestion}")
     console.print("raw samples:", path.relative_to(ROOT))
     for line in results.errors():

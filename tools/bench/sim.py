@@ -15,11 +15,11 @@ import json
 import pstats
 import sys
 import time
-from importlib.util import find_spec
 
 from rich.console import Console
 from rich.table import Table
 
+from stack import _form
 from stack.config import MS, SECOND, HostConfig, IpConfig, TcpConfig
 from stack.device.fault import Faults
 from stack.device.virtual import FULL_OFFLOAD
@@ -27,7 +27,6 @@ from stack.device.wrapper import NO_OFFLOAD
 from stack.host.host import Host
 from stack.sim.network import Network
 from stack.tcp.connection import Connection
-from stack.wire import accel
 from stack.wire.frame import Caps
 
 LINK = Faults(delay_us=1 * MS, rate=125_000_000)  # 1 Gbit/s, nothing is lost
@@ -104,13 +103,6 @@ def segments_per_second(size: int, caps: Caps = NO_OFFLOAD, *, invariants: bool 
     return (flow.network.segments - before) / (time.process_time() - began)
 
 
-def form() -> str:
-    """Which form of the core runs."""
-    spec = find_spec("stack.tcp.connection")
-    compiled = spec is not None and spec.origin is not None and not spec.origin.endswith(".py")
-    return f"{'compiled' if compiled else 'interpreted'} core, {accel.backend} backend"
-
-
 CASES: dict[str, tuple[Caps, bool, bool]] = {  # caps, invariants, hashing
     "sim": (NO_OFFLOAD, False, True),
     "sim, hosts send super-segments": (FULL_OFFLOAD, False, True),
@@ -148,9 +140,9 @@ def main() -> int:
         for name, (caps, invariants, hashing) in CASES.items()
     }
     if arguments.json:
-        print(json.dumps({"form": form(), "segments_per_second": results}))
+        print(json.dumps({"form": _form.running(), "segments_per_second": results}))
         return 0
-    table = Table("case", "segments/s", "spread", title=f"simulator, one bulk flow, {form()}")
+    table = Table("case", "segments/s", "spread", title=f"simulator, one bulk flow, {_form.running()} TCP core")
     for name, values in results.items():
         table.add_row(name, f"{values[len(values) // 2]:,.0f}", f"{values[0]:,.0f} to {values[-1]:,.0f}")
     Console().print(table)
