@@ -92,7 +92,8 @@ class Recovery:
                 lost += self.mark_first(board, mss)
         elif self.by_acks and (sacked or not self.sack):
             self.dupacks += 1
-            if not self.sack:
+            # after a timeout all is marked lost: what a duplicate tells of is not in the pipe any more
+            if not self.sack and self.phase != LOSS:
                 delivered += self._on_duplicate(snd, now)
         if self.rack is not None:
             self.rack.on_delivered(board, snd.rtt.min_rtt_us, ts_rtt_us, now)
