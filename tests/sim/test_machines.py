@@ -25,7 +25,7 @@ def test_every_profile_is_valid_and_moves_data_over_a_bad_link():
         data = Random(7).randbytes(60_000)
         flow = Flow(net, a, b, profiles.get(name), data=data)
         flow.finish(600 * SECOND)
-        assert b"".join(flow.stream) == data, name
+        assert flow.bytes_received() == data, name
     with pytest.raises(ConfigError, match="go-back-n"):
         profiles.get("go-back-3")
 
@@ -95,7 +95,7 @@ def listen_in(config: TcpConfig, segment: int) -> tuple[bytes, bytes, int, int]:
     data = Random(1).randbytes(200 * segment)
     flow = Flow(net, a, b, replace(config, rto_max_us=SECOND), data=data)
     flow.finish(600 * SECOND)
-    assert b"".join(flow.stream) == data
+    assert flow.bytes_received() == data
     receiver = OneBitReceiver(flow.conn.snd.iss + 1)
     for frame in arrived:
         receiver.take(sequence(frame), payload(frame))
@@ -134,8 +134,8 @@ class Story:
 
         def look() -> None:
             snd = flow.conn.snd
-            if snd.controller is not None:
-                self.windows.append(snd.controller.cwnd / SEGMENT)
+            if flow.cwnd():
+                self.windows.append(flow.cwnd() / SEGMENT)
                 self.timeouts += snd.timeouts > before[0]
                 before[0] = snd.timeouts
 

@@ -79,7 +79,7 @@ class SawTooth:
         net.run_for(20 * SECOND)
         before = flow.received
         self.windows: list[float] = []
-        every(net, 10 * MS, lambda: self.windows.append(flow.conn.snd.controller.cwnd / 1460))
+        every(net, 10 * MS, lambda: self.windows.append(flow.cwnd() / 1460))
         net.run_for(seconds * SECOND)
         self.load = (flow.received - before) / 1460 * FRAME / seconds / LINK
         self.info = flow.conn.tcp_info()

@@ -64,7 +64,7 @@ class Flow:
         self.rest = len(data) if data else size
         self.data = data
         self.received = 0
-        self.stream: list[bytes] | None = [] if data else None
+        self.stream: list[bytes] = []  # what was received, if `data` was given
         self.accepted: Connection | None = None
         self.listener = host(server).listen(0, port, 16, config, net.clock.now)
         self.listener.user = _Server(self)
@@ -87,6 +87,15 @@ class Flow:
         piece = self.data[len(self.data) - self.rest :][:n] if self.data else CHUNK[:n]
         self.rest -= n
         return piece
+
+    def bytes_received(self) -> bytes:
+        """The stream at the server's end."""
+        return b"".join(self.stream)
+
+    def cwnd(self) -> int:
+        """In bytes; 0 before the connection is established."""
+        controller = self.conn.snd.controller
+        return controller.cwnd if controller is not None else 0
 
     def finish(self, limit_us: int) -> None:
         """Run until all was received."""
@@ -112,7 +121,7 @@ class _Server:
             flow.accepted.user = self
         for chunk in flow.accepted.recv_chunks():
             flow.received += len(chunk)
-            if flow.stream is not None:
+            if flow.data:
                 flow.stream.append(bytes(chunk))
         host(flow.server).wake(flow.accepted)
 
