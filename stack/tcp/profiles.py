@@ -40,11 +40,14 @@ _PLAIN: Final = TcpConfig(
     congestion="fixed",
     nodelay=True,
     timestamps=False,
+    tlp=False,
     quick_acks=EVERY_SEGMENT,
     send_buffer_initial=BUFFER,
     recv_buffer_initial=BUFFER,
 )
-_TIMER_ONLY: Final = replace(_PLAIN, sack=False, fast_retransmit=False, out_of_order_bytes=0)
+_TIMER_ONLY: Final = replace(
+    _PLAIN, sack=False, fast_retransmit=False, limited_transmit=False, frto=False, out_of_order_bytes=0
+)
 
 PROFILES: Final[dict[str, TcpConfig]] = {
     "stop-and-wait": replace(_TIMER_ONLY, fixed_window_segs=1),
