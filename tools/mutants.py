@@ -5,8 +5,8 @@
 
 A mutant is one small change of the source, made in a copy of the package; the copy's own campaign then runs over
 the seeds 0, 1, 2 ... until it fails.  Every mutant must be found within `--runs`; the table says after how many
-networks each was, and by what.  The text to be changed must stand in the source exactly once, so that a mutant cannot rot unseen.
-Prints a table; the exit status is 1 when one survived.
+networks each was, and by what.  The text to be changed must stand in the source exactly once, so that a mutant cannot
+rot unseen.  Prints a table; the exit status is 1 when one survived.
 """
 
 import argparse
