@@ -237,7 +237,7 @@ def test_ssthresh_is_at_least_two_segments(tcp, congestion):
 @rfc("5681", "3.1", "5681-3.1d")
 @BOTH
 def test_rto_shrinks_to_one_segment(tcp, congestion):
-    t = _open(tcp, congestion=congestion)
+    t = _open(tcp, congestion=congestion, mtu_probing=False)
     t.send(100_000)
     t.peer.drain()
     t.until_sent()
