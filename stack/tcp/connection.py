@@ -481,9 +481,7 @@ class Connection:
         return True
 
     def set_path_mss(self, mss: int, max_gso: int, now: int) -> None:  # noqa: ARG002 - as close
-        """The path carries payloads of at most `mss` bytes now (MTU - 40); what is outstanding and does not fit is
-        sent again at once, without a congestion response (RFC 1191 §6.5, 1191-1).
-        """
+        """The path carries payloads of at most `mss` bytes now (MTU - 40): see path_size.py."""
         path_size.set_path_mss(self, mss, max_gso)
 
     def full_mss(self) -> int:

@@ -56,7 +56,9 @@ def _of(conn: "Connection") -> PathSize:
 
 
 def set_path_mss(conn: "Connection", mss: int, max_gso: int) -> None:
-    """As Connection.set_path_mss."""
+    """The path carries payloads of at most `mss` bytes now (MTU - 40); what is outstanding and does not fit is sent
+    again at once, without a congestion response (RFC 1191 §6.5, 1191-1).
+    """
     snd = conn.snd
     forget(conn)
     conn.path_mss = mss

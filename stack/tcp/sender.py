@@ -14,7 +14,7 @@ outstanding, the retransmission or the persist timer runs.
 from collections import deque
 
 from stack.config import NEVER, TcpConfig
-from stack.tcp import path_size, persist, tlp
+from stack.tcp import persist, tlp
 from stack.tcp import recovery as rec
 from stack.tcp.congestion.base import Controller, initial_window
 from stack.tcp.congestion.registry import algorithm
@@ -69,8 +69,7 @@ class Sender:
         self.tlp = Tlp()
         self.controller: Controller | None = None  # made when the MSS is known
         self.nodelay = config.nodelay
-        self.fin_queued = False
-        self.fin_seq = -1
+        self.fin_queued, self.fin_seq = False, -1
         self.last_sent_at = 0
         self.high_rtt_seq = iss
         self.timeouts = 0  # of the retransmission timer since snd_una moved
@@ -294,8 +293,6 @@ class Sender:
                 self._tell_lost(controller, now)
             if recovery.phase != phase and recovery.phase == rec.RECOVERY:
                 self.cwr_due = self.ecn  # RFC 3168 §6.1.2: whatever the window was reduced for
-                if path_size.is_lost_alone(self):
-                    controller.on_spurious(now)
             self._watch()
         self.delivery.on_delivered(delivered, now)
         self._feed_controller(acked, sacked, delivered, lost, rtt_us, prior, now)
