@@ -12,17 +12,12 @@ when it is marked, and otherwise one of each kind per ACK.
 from typing import Final
 
 from stack.config import NEVER
-from stack.tcp.rtt import TS_TICK_US, RttEstimator
+from stack.tcp.rtt import RttEstimator, is_older_echo
 from stack.tcp.scoreboard import WHY_RACK, Record, Scoreboard
 from stack.wire.seq import HALF, MASK
 
 PERSIST_RECOVERIES: Final = 16  # RFC 8985 §6.2 step 4 (8985-2): what widened the window holds for so many recoveries
 MAX_MULT: Final = 255  # far past the bound of one SRTT
-
-
-def is_older_echo(ts_rtt_us: int, sent_at: int, now: int) -> bool:
-    """Whether the timestamp echoed (it was sent `ts_rtt_us` ago, to a tick) is from before the tick of `sent_at`."""
-    return now // TS_TICK_US - ts_rtt_us // TS_TICK_US < sent_at // TS_TICK_US
 
 
 class Rack:
@@ -41,13 +36,17 @@ class Rack:
         self.cursor = -1  # every range sent once before it was dealt with; -1: nothing was
         self.due_at = NEVER
 
-    def on_delivered(self, board: Scoreboard, min_rtt_us: int, ts_rtt_us: int, now: int) -> None:
-        """RFC 8985 §6.2 step 2 (8985-1): update from what this ACK delivered; `ts_rtt_us` as in Sender.on_ack."""
+    def on_delivered(self, board: Scoreboard, min_rtt_us: int, echo_us: int, now: int) -> None:
+        """RFC 8985 §6.2 step 2 (8985-1): update from what this ACK delivered.  `echo_us` is the age of the timestamp
+        that it echoes, -1 when it has none or does not advance.
+
+        DEVIATES RFC 8985 §6.2: only an ACK that advances is asked which copy of a range sent again it is for: the echo
+        in any other is of an earlier segment (RFC 7323 §4.3), and what SACK reports would never count.
+        """
         r = board.newest
         if r is not None and r.transmissions > 1:
-            # an ACK of a range sent again may be for an earlier copy of it
             rtt_us = now - r.sent_at
-            if rtt_us < min_rtt_us or (ts_rtt_us >= 0 and is_older_echo(ts_rtt_us, r.sent_at, now)):
+            if rtt_us < min_rtt_us or (echo_us >= 0 and is_older_echo(echo_us, r.sent_at, now)):
                 r = board.newest_once
         if r is None:
             return
@@ -64,6 +63,10 @@ class Rack:
             self.round_end = snd_nxt
             self.mult = min(self.mult + 1, MAX_MULT)
             self.persist = PERSIST_RECOVERIES
+
+    def on_undo(self) -> None:
+        """What was taken for the arrival of a retransmission was the first copy."""
+        self.xmit_at = self.cursor = -1
 
     def on_recovery_exit(self) -> None:
         """A recovery without D-SACK ended."""

@@ -14,7 +14,6 @@ instead of the other repairs (FRTO_NEW): an ACK of something sent only once tell
 
 from typing import TYPE_CHECKING, Final
 
-from stack.tcp import path_size
 from stack.tcp.congestion.base import Controller
 from stack.tcp.rack import Rack
 from stack.tcp.scoreboard import LOST, SACKED, WHY_FAST, WHY_RTO, Record, Scoreboard
@@ -93,11 +92,10 @@ class Recovery:
                 lost += self.mark_first(board, mss)
         elif self.by_acks and (sacked or not self.sack):
             self.dupacks += 1
-            # after a timeout all is marked lost: what a duplicate tells of is not in the pipe any more
-            if not self.sack and self.phase != LOSS:
+            if not self.sack:
                 delivered += self._on_duplicate(snd, now)
         if self.rack is not None:
-            self.rack.on_delivered(board, snd.rtt.min_rtt_us, ts_rtt_us, now)
+            self.rack.on_delivered(board, snd.rtt.min_rtt_us, ts_rtt_us if acked else -1, now)
             lost += self.rack_detect(snd, now)
         elif self.sack and self.by_acks:
             lost += self.detect(board, mss)
@@ -246,19 +244,14 @@ class Recovery:
         controller = snd.controller
         assert controller is not None
         if controller.fast_recovery:
-            # RFC 3168 §6.1.2: not again in a window of data that was reduced for a mark
-            # RFC 4821 §7.5: nor when all that is missing is a segment larger than the others
-            reduce = not (self.in_cwr(snd.snd_una) or path_size.is_lost_alone(snd))
-            self.enter_recovery(now, snd.snd_nxt, in_flight, controller, reduce=reduce)
+            self.enter_recovery(now, snd.snd_una, snd.snd_nxt, in_flight, controller)
         else:
             snd.board.mark_all_lost(WHY_FAST)
             self.enter_loss(snd.snd_nxt)
-            self.undo.begin()
+            self.undo.begin(by_timeout=False)
             controller.on_loss(now, in_flight)
 
-    def enter_recovery(
-        self, now: int, snd_nxt: int, in_flight: int, controller: Controller, *, reduce: bool = True
-    ) -> None:
+    def enter_recovery(self, now: int, snd_una: int, snd_nxt: int, in_flight: int, controller: Controller) -> None:
         """RFC 6675 §5 step 4, RFC 5681 §3.2 (5681-3.2): reduce once per window of data."""
         self.phase = RECOVERY
         self.recovery_point = snd_nxt
@@ -267,28 +260,29 @@ class Recovery:
         self.recover_fs = max(1, in_flight)
         self.rescued = False
         self._hole_edge = -1
-        if not reduce:
+        # RFC 3168 §6.1.2: not again in a window of data that was reduced for a mark
+        if self.in_cwr(snd_una):
             self.undo.end()
             return
-        self.undo.begin()
+        self.undo.begin(by_timeout=False)
         controller.on_loss(now, in_flight)
 
     def on_timeout(self, snd: "Sender", again: bool, now: int) -> None:
         """The retransmission timer fired: mark what is lost; `again` unless snd_una moved since the last time."""
         rack = self.rack
-        was_open = self.phase == OPEN
+        # RFC 5682 §2.1 step 1 (5682-1): not when the timeout strikes within a recovery; but again when it strikes again
+        may_frto = self.phase == OPEN or self.frto == FRTO_PROBE
         before = now + 1
         if rack is not None:
             # RFC 8985 §6.3 (8985-1): the first, and of the others what would have been heard of by now
             window_us = rack.reo_wnd_us(snd.board, snd.rtt, eager=True)
-            before = now - rack.rtt_us - window_us + 1
+            before = now - max(rack.rtt_us, snd.rtt.srtt_us) - window_us + 1
         if not again:
-            self.undo.begin()
+            self.undo.begin(by_timeout=True)
         snd.board.mark_sent_before(before, WHY_RTO)
         self.enter_loss(snd.snd_nxt)
         self.forced = True
-        # RFC 5682 §2.1 step 1 (5682-1): not when the timeout strikes within a recovery
-        if snd.config.frto and was_open and not again and snd.snd_wnd:
+        if snd.config.frto and may_frto and snd.snd_wnd:
             self.frto = FRTO_PROBE
             snd.board.original_edge = snd.snd_nxt
 
@@ -314,6 +308,8 @@ class Recovery:
     def _look_back(self, snd: "Sender", acked: int, sacked: int, ts_rtt_us: int, now: int) -> None:
         """An ACK in an episode: it may prove that there was no loss."""
         if acked and self.undo.on_advance(ts_rtt_us, now):
+            if not self.undo.by_timeout:
+                snd.board.reordered = True
             self.undo_episode(snd, now)
         elif self.frto:
             self._on_frto_ack(snd, acked, sacked, now)
@@ -342,6 +338,8 @@ class Recovery:
         # what the network duplicated, or the peer made up, is no sign of haste
         elif not self.undo.on_dsack(left, right):
             return
+        elif not self.undo.by_timeout:
+            snd.board.reordered = True
         if self.rack is not None:
             self.rack.on_dsack(snd.snd_una, snd.snd_nxt)
         if self.undo.is_refuted():
@@ -360,7 +358,7 @@ class Recovery:
         self.spurious_rto = self.phase == LOSS
         snd.board.unmark_lost()
         if self.rack is not None:
-            self.rack.cursor = -1
+            self.rack.on_undo()
         self.leave()
 
     # -- proportional rate reduction

@@ -15,6 +15,11 @@ TS_TICK_US = 1_000  # RFC 7323 §5.4 (7323-5.4): one tick of the timestamp clock
 RTO_AFTER_SYN_LOSS_US = 3 * SECOND  # RFC 6298 §5.7
 
 
+def is_older_echo(ts_rtt_us: int, sent_at: int, now: int) -> bool:
+    """Whether the timestamp echoed (it was sent `ts_rtt_us` ago, to a tick) is from before the tick of `sent_at`."""
+    return now // TS_TICK_US - ts_rtt_us // TS_TICK_US < sent_at // TS_TICK_US
+
+
 class RttEstimator:
     """SRTT, RTTVAR and RTO in microseconds; `srtt_us` is 0 before the first sample."""
 

@@ -7,11 +7,14 @@ Eifel (RFC 3522 §3.2): the first ACK that advances echoes a timestamp from befo
 D-SACK (RFC 2883 §5, RFC 3708 §3): every byte sent again is reported as a duplicate.  `ranges` are the bytes sent again
 that were not reported; more than MAX_RANGES, and the episode is taken for a real one.
 F-RTO (RFC 5682) for a timeout: recovery.py.
+
+Unless a timeout began it, the episode then shows that the path reorders, which RACK cannot see for itself: it looks at
+ranges sent once (RFC 8985 §6.2 step 3), and those that were late were all sent again.
 """
 
 from typing import Final
 
-from stack.tcp.rack import is_older_echo
+from stack.tcp.rtt import is_older_echo
 from stack.wire.seq import HALF, MASK
 
 MAX_RANGES: Final = 128
@@ -20,16 +23,18 @@ MAX_RANGES: Final = 128
 class Undo:
     """The evidence about one episode."""
 
-    __slots__ = ("active", "asks_echo", "first_at", "ranges")
+    __slots__ = ("active", "asks_echo", "by_timeout", "first_at", "ranges")
 
     def __init__(self) -> None:
         self.active = False  # the controller has reduced, and that could be undone
+        self.by_timeout = False
         self.first_at = -1  # when the first retransmission went out
         self.asks_echo = False  # no ACK has advanced yet
         self.ranges: list[tuple[int, int]] = []
 
-    def begin(self) -> None:
+    def begin(self, *, by_timeout: bool) -> None:
         """An episode begins: the controller is about to reduce."""
+        self.by_timeout = by_timeout
         self.active = self.asks_echo = True
         self.first_at = -1
         self.ranges.clear()

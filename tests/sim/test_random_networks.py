@@ -39,6 +39,11 @@ def random_config(rng: Random) -> HostConfig:
         window_scaling=rng.random() < 0.7,
         send_buffer=rng.choice([4_096, 65_536, 1 << 20]),
         recv_buffer=rng.choice([3_000, 20_000, 1 << 20]),
+        loss_detection=rng.choice(["rack", "rack", "rfc6675"]),
+        tlp=rng.random() < 0.8,
+        frto=rng.random() < 0.8,
+        dsack=rng.random() < 0.8,
+        limited_transmit=rng.random() < 0.8,
     )
     return HostConfig(tcp=tcp)
 
