@@ -21,9 +21,9 @@ from stack.wire.seq import HALF, MASK
 MAX_PIECES: Final = 16_384
 JOIN_BYTES: Final = 2048  # neighbours up to this size become one; two full-sized segments do not
 RECENT: Final = 8  # places remembered; an ACK reports up to four runs
-# measured with tracemalloc on CPython 3.11, see tests/unit/tcp/test_tcp_memory.py
-PIECE_BYTES: Final = 112  # header of a bytes object, its rounding, and its place in two lists
-RUN_BYTES: Final = 96
+# measured with tracemalloc on CPython 3.11, see tests/sim/test_memory_budget.py
+PIECE_BYTES: Final = 104  # header of a bytes object, its rounding, its number, and its place in two lists
+RUN_BYTES: Final = 56
 
 
 class Reassembly:
@@ -163,18 +163,25 @@ class Reassembly:
         return ready
 
     def prune(self, cost: int) -> int:
-        """Forget the newest data, run by run, until `cost` bytes are free; returns what was freed."""
+        """Forget the newest data, piece by piece, until `cost` bytes are free; returns what was freed."""
+        before = self.cost
+        starts, ends = self.starts, self.ends
         freed = 0
-        while self.starts and freed < cost:
-            start, end = self.starts.pop(), self.ends.pop()
-            cut = bisect_left(self.piece_starts, start)
-            freed += end - start + (len(self.pieces) - cut) * PIECE_BYTES + RUN_BYTES
-            del self.pieces[cut:], self.piece_starts[cut:]
-            self.size -= end - start
+        while starts and freed < cost:
+            start = self.piece_starts.pop()
+            self.pieces.pop()
+            freed += ends[-1] - start + PIECE_BYTES
+            self.size -= ends[-1] - start
+            if start == starts[-1]:
+                starts.pop()
+                ends.pop()
+                freed += RUN_BYTES
+            else:
+                ends[-1] = start
         top = self.ends[-1] if self.ends else 0
         self.recent = [p for p in self.recent if p < top]
         self._book()
-        return freed
+        return before - self.cost
 
     def clear(self) -> None:
         """Drop everything."""
