@@ -40,10 +40,10 @@ def drip(crowd: Crowd, number: int, now: int) -> None:
     crowd.send(number, [(200 * (i ^ 1), bytes(200)) for i in range(325)], now)
 
 
-def network(limit: int, **options: bool) -> tuple[TestNet, Crowd]:
+def network(limit: int, *, invariants: bool = True) -> tuple[TestNet, Crowd]:
     """Two hosts, and peers without manners of host b."""
     config = HostConfig(memory_bytes=limit, ip=IpConfig(arp_probe=False))
-    net = TestNet(1, Faults(delay_us=MS), Faults(delay_us=MS), config=config, **options)
+    net = TestNet(1, Faults(delay_us=MS), Faults(delay_us=MS), config=config, invariants=invariants)
     net.b.trace = None  # it would keep a remark for each drop
     return net, Crowd(net.b, net.b.listen(0, 99, 1000))
 
