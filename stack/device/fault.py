@@ -154,8 +154,8 @@ class FaultModel:
     """
 
     # fmt: off
-    __slots__ = ("_codel", "_free_at_ns", "_last_ns", "_leaving", "_line", "_order", "_plain", "_remainder", "_rng",
-                 "_spell", "_strays", "counts", "deadline", "down", "faults", "max_frame")
+    __slots__ = ("_bounded", "_codel", "_delay_ns", "_free_at_ns", "_last_ns", "_leaving", "_line", "_order", "_plain",
+                 "_remainder", "_rng", "_spell", "_strays", "counts", "deadline", "down", "faults", "max_frame")
     # fmt: on
 
     def __init__(self, rng: Rng, faults: Faults | None = None) -> None:
@@ -188,6 +188,8 @@ class FaultModel:
             self._codel = CoDelQueue(faults.codel_target_us, faults.codel_interval_us, ecn=faults.ecn)
         self.faults = faults
         self._remainder = 0  # it counts in units of the old rate
+        self._delay_ns = faults.delay_us * NS_PER_US
+        self._bounded = faults.queue_bytes > 0 or faults.queue_frames > 0
         self._plain = not (
             faults.loss
             or faults.duplication
@@ -238,14 +240,18 @@ class FaultModel:
         leaving = self._leaving
         while leaving and leaving[0] <= now_ns:
             leaving.popleft()
-        backlog = wait_ns * faults.rate // NS_PER_S
+        rate = faults.rate
+        backlog = wait_ns * rate // NS_PER_S
         if wait_ns:
-            if self._is_full(backlog, length, len(leaving)):
+            if self._bounded and self._is_full(backlog, length, len(leaving)):
                 counts.overflowed += 1
                 return False
-            self._count_wait(wait_ns)
+            counts.wait_ns += wait_ns
+            if wait_ns > counts.max_wait_ns:
+                counts.max_wait_ns = wait_ns
         counts.queued += 1
-        left_ns = self._leave(length)
+        spent_ns, self._remainder = divmod(length * NS_PER_S + self._remainder, rate)
+        self._free_at_ns = left_ns = self._free_at_ns + spent_ns
         leaving.append(left_ns)
         if backlog + length > counts.max_queue_bytes:
             counts.max_queue_bytes = backlog + length
@@ -296,18 +302,6 @@ class FaultModel:
             return True
         return bool(faults.queue_frames and frames >= faults.queue_frames)
 
-    def _leave(self, length: int) -> int:
-        """A frame of `length` bytes begins to leave when the link is free; when it has left, in ns."""
-        spent_ns, self._remainder = divmod(length * NS_PER_S + self._remainder, self.faults.rate)
-        self._free_at_ns += spent_ns
-        return self._free_at_ns
-
-    def _count_wait(self, wait_ns: int) -> None:
-        counts = self.counts
-        counts.wait_ns += wait_ns
-        if wait_ns > counts.max_wait_ns:
-            counts.max_wait_ns = wait_ns
-
     def _enqueue(self, codel: CoDelQueue, frame: bytes, now_ns: int) -> bool:
         """A frame enters the CoDel queue, which is bounded too.  False if it was full."""
         self._advance(codel, now_ns)
@@ -346,25 +340,28 @@ class FaultModel:
         self.counts.dropped += codel.dropped - dropped
         self.counts.marked += codel.marked - marked
         if frame is not None:
-            self.counts.queued += 1
-            self._count_wait(codel.popped_wait_ns)
-            left_ns = self._leave(len(frame))
-            self._leaving.append(left_ns)
-            self._launch(frame, left_ns)
+            counts, wait_ns = self.counts, codel.popped_wait_ns
+            counts.queued += 1
+            counts.wait_ns += wait_ns
+            counts.max_wait_ns = max(counts.max_wait_ns, wait_ns)
+            spent_ns, self._remainder = divmod(len(frame) * NS_PER_S + self._remainder, self.faults.rate)
+            self._free_at_ns += spent_ns
+            self._leaving.append(self._free_at_ns)
+            self._launch(frame, self._free_at_ns)
 
     def _launch(self, frame: bytes, left_ns: int) -> bool:
         """A frame has left at `left_ns`: what becomes of it.  False if nothing of it will arrive."""
         if self._plain:
-            due_ns = left_ns + self.faults.delay_us * NS_PER_US
+            due_ns = left_ns + self._delay_ns
             if due_ns < self._last_ns:
                 due_ns = self._last_ns
             else:
                 self._last_ns = due_ns
             line = self._line
+            if not line:
+                self.deadline = min(self.deadline, (due_ns + NS_PER_US - 1) // NS_PER_US)
             line.append((due_ns, self._order, frame))
             self._order += 1
-            if len(line) == 1:
-                self._set_deadline()
             return True
         faults, counts = self.faults, self.counts
         if self._chance(faults.loss) or (faults.lose_if is not None and faults.lose_if(frame)):
@@ -388,7 +385,7 @@ class FaultModel:
                 self.counts.corrupted_lost += 1
                 return False
             frame = self._damage(frame)
-        due_ns = left_ns + faults.delay_us * NS_PER_US
+        due_ns = left_ns + self._delay_ns
         if faults.jitter_us:
             due_ns += self._rng.randrange(faults.jitter_us * NS_PER_US + 1)
         if self._chance(faults.reordering):

@@ -1,7 +1,9 @@
 """What passed the ports of a network: a running digest, the latest frames, captures and reports made of them.
 
 Theory of operation.  Every frame goes, with time, port and direction, into one SHA-256 (in batches: hashing many small
-pieces costs more than the hash) and as a tuple into a bounded record.  What is said about a frame later, by the
+pieces costs more than the hash) and as a tuple into a bounded record.  What enters a link is hashed in full.  Of what
+leaves it the headers suffice, with the checksums of the rest: it is what entered, and damage on the way shows in them
+or in that the receiver drops it.  What is said about a frame later, by the
 host that gets it, is kept by the number of its record.
 """
 
@@ -16,6 +18,7 @@ from stack.sim.describe import describe
 
 RECORD_FRAMES: Final = 10_000  # a capture of them stays under 20 MB
 BATCH_BYTES: Final = 1 << 16
+HEAD: Final = 66  # Ethernet, IPv4 and TCP with timestamps
 EVENTS: Final = 200  # besides frames: timers, actions, links going down
 # time, port, direction, data
 Passed = tuple[int, int, int, bytes]
@@ -46,7 +49,7 @@ class Recorder:
         if self._hashing:
             batch = self._batch
             batch += _STAMP.pack(time, port, direction, len(data))
-            batch += data
+            batch += data if direction == OUTBOUND else data[:HEAD]
             if len(batch) > BATCH_BYTES:
                 self._digest.update(batch)
                 batch.clear()
