@@ -205,6 +205,20 @@ def test_a_subnet_of_three_hundred_hosts_gets_a_prefix_that_holds_them() -> None
     transfer(net, nodes[0], nodes[299], 10_000)
 
 
+def test_a_hundred_hosts_behind_a_router_talk_to_one_server_at_once() -> None:
+    net = Network(20)
+    switch, router, server = net.add_switch("s"), net.add_router("r"), add_host(net, "server")
+    clients = [add_host(net, f"c{n}") for n in range(100)]
+    for node in (*clients, router):
+        net.link(node, switch, LAN, LAN)
+    net.link(router, server, LAN, LAN)
+    net.autoroute()
+    exchanges = [Exchange(net, node, server, node.name.encode() * 1_000, 1_000 + n) for n, node in enumerate(clients)]
+    net.run_until(lambda: all(x.ended for x in exchanges), 60 * SECOND)
+    assert [bytes(x.received) for x in exchanges] == [node.name.encode() * 1_000 for node in clients]
+    assert len(switch.table) == 101
+
+
 def test_what_has_no_way_is_known_before_the_run() -> None:
     net = Network(8)
     a, b, c = (add_host(net, name) for name in "abc")
