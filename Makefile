@@ -1,7 +1,7 @@
 # `make help` lists the targets.  `sudo make run` for a device on this machine, plain `make run` for one in
 # a network namespace of its own.
 .DEFAULT_GOAL := help
-.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs sim bench goodput soak fuzz dist clean setup-test
+.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs sim mutants bench goodput soak fuzz dist clean setup-test
 
 PY := .venv/bin/python
 args ?=
@@ -50,6 +50,9 @@ docs: setup-test  ## write the generated pages: RFC conformance and the TCP stat
 
 sim: setup-test  ## random hostile networks: fixed seeds, then runs=1000 fresh ones; args="--seed N" for the same again
 	@$(PY) -m stack.sim.campaign --runs $(or $(runs),1000) $(args)
+
+mutants: setup-test  ## planted bugs, and after how many networks the campaign finds each; runs=10000 at most
+	@$(PY) -m tools.mutants --runs $(or $(runs),10000) $(args)
 
 bench: setup-test setup-compiled  ## benchmarks against kernel sockets; only="bulk_rx tcp_rr" for a part
 	@$(PY) -m tools.bench.run $(foreach m,$(only),--only $(m)) $(args)

@@ -81,6 +81,8 @@ class TcpConfig:
     challenge_acks_per_s: int = 10  # per connection, RFC 5961 §7
     syn_cookies: bool = True  # RFC 4987 §3.6; without them the oldest half-open connection makes room
     max_syn_backlog: int = 4096  # half-open connections of one listener; its backlog bounds them, too
+    mtu_probing: bool = True  # RFC 4821: smaller segments when large ones vanish, larger ones tried again
+    mtu_raise_us: int = 10 * MINUTE  # RFC 1191 §6.3, RFC 4821 §7.1: until a larger size is tried again
     orphan_timeout_us: int = 2 * MINUTE  # nobody holds it and the peer takes nothing (RFC 6429 §3)
     max_orphans: int = 16_384  # connections with things to send that nobody holds; beyond, the oldest is reset
     dscp: int = 0
@@ -179,6 +181,7 @@ _TCP_RANGES: Final[dict[str, tuple[int, int, str]]] = {
     "max_connections": _COUNT,
     "challenge_acks_per_s": (0, 1 << 24, ""),
     "max_syn_backlog": _COUNT,
+    "mtu_raise_us": _DURATION,
     "orphan_timeout_us": _DURATION,
     "max_orphans": (0, 1 << 24, ""),
     "dscp": (0, 63, "six bits, RFC 2474 §3"),

@@ -30,7 +30,7 @@ from stack.ip import output as ip_out
 from stack.ip.icmp import IcmpLimiter
 from stack.ip.output import Path
 from stack.stats import Counter, DropReason, Stats
-from stack.tcp import output, state, time_wait
+from stack.tcp import output, path_size, state, time_wait
 from stack.tcp.arrival import DROP_SHIFT, STOP
 from stack.tcp.congestion import registry
 from stack.tcp.connection import Connection
@@ -38,7 +38,7 @@ from stack.tcp.events import ACCEPTABLE, CLOSED
 from stack.tcp.isn import initial_sequence
 from stack.tcp.listener import Cookie, Listener
 from stack.tcp.memory import CONNECTION_BYTES, Budget
-from stack.tcp.receiver import ACK_NOW, ADVICE
+from stack.tcp.receiver import ACK_NOW, ADVICE, PATH_MTU
 from stack.tcp.segment import ACK, FIN, RST, SYN, Segment
 from stack.tcp.time_wait import TimeWait, TimeWaitTable
 from stack.wire.addr import format_addr
@@ -255,6 +255,8 @@ class TcpLayer:
         if parent is not None and conn.state >= state.ESTABLISHED:
             conn.parent = None
             self._accepted(conn, parent)
+        if actions & PATH_MTU:
+            self._lower_mtu(conn, path_size.take_report(conn), now)
         if actions & ADVICE:
             self._ip.negative_advice(conn.path, now)  # type: ignore[arg-type]
         entry = conn.host_timer
@@ -407,17 +409,20 @@ class TcpLayer:
         if conn is None:
             self._stats.drops[DropReason.ICMP_NO_MATCH] += 1
             return
-        if not conn.on_icmp_error(err.kind, err.seq, local=err.local):
+        mtu = self._ip.pmtu_of_error(err) if err.kind == ErrorKind.FRAG_NEEDED else 0
+        if not conn.on_icmp_error(err.kind, err.seq, mtu, local=err.local):
             self._stats.drops[DropReason.ICMP_NO_MATCH] += 1
             return
-        if err.kind == ErrorKind.FRAG_NEEDED:
-            # RFC 1191 §3 (1191-1, ICMP-7); RFC 5927 §7 (5927-2): never above what the path had
-            mtu = self._ip.pmtu_of_error(err)
-            if mtu - HEADERS < conn.path_mss and self._ip.set_path_mtu(conn.remote_addr, mtu, now):
-                path = self._ip.reply_path(conn.remote_addr, conn.local_addr)
-                if path is not None:
-                    self._follow_path(conn, path, now)
+        if mtu:
+            self._lower_mtu(conn, mtu, now)
         self.after(conn, 1 << 2, now)
+
+    def _lower_mtu(self, conn: Connection, mtu: int, now: int) -> None:
+        """RFC 1191 §3 (1191-1, ICMP-7); RFC 5927 §7 (5927-2): never above what the path had."""
+        if mtu and mtu - HEADERS < conn.path_mss and self._ip.set_path_mtu(conn.remote_addr, mtu, now):
+            path = self._ip.reply_path(conn.remote_addr, conn.local_addr)
+            if path is not None:
+                self._follow_path(conn, path, now)
 
     def _follow_path(self, conn: Connection, path: Path, now: int) -> None:
         """The path's MTU is another now."""

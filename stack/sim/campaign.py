@@ -86,8 +86,13 @@ def traits(scenario: Scenario) -> set[str]:
     if any((way.loss or 0) >= 0.2 for way in ways):
         found.add("loss of 20 % or more")
     for event in scenario.events:
-        changes = (("partition", event.down), ("MTU change", event.mtu), ("other change", event.set))
-        found |= {what for what, there in changes if there}
+        changes = {
+            "partition": event.down,
+            "MTU change": event.mtu,
+            "other change": event.set,
+            "reneging": event.renege,
+        }
+        found |= {what for what, there in changes.items() if there}
     expected = {flow.expect for flow in scenario.flows} - {"complete"}
     return found | {f"must end {what}" for what in expected} | ({"failing kind"} if expected else set())
 
@@ -139,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fixed", type=int, default=FIXED, help=f"fixed seeds before them (default {FIXED})")
     parser.add_argument("--seed", type=int, help="the first fresh seed (default: drawn and printed)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    parser.add_argument("--stop", action="store_true", help="end with the first failure, and do not shrink it")
     parser.add_argument("--out", type=Path, default=Path("out/sim"), help="where failures are written")
     options = parser.parse_args(arguments)
     base = options.seed if options.seed is not None else SystemRandom().randrange(1 << 40)
@@ -147,10 +153,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(f"{options.fixed} fixed seeds, {options.runs} fresh ones from {base} (again: --seed {base})")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        report = campaign([*range(options.fixed), *fresh], options.jobs, progress)
+        report = campaign([*range(options.fixed), *fresh], options.jobs, progress, stop_at=int(options.stop))
     for line in report.lines():
         console.print(line, markup=False)
-    for verdict in sorted(report.failures, key=lambda v: v.segments)[:SHRUNK_MAX]:
+    for verdict in sorted(report.failures, key=lambda v: v.segments)[: 0 if options.stop else SHRUNK_MAX]:
         for line in explain(verdict.seed, options.out):
             console.print(line, markup=False)
     return 1 if report.failures else 0

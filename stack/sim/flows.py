@@ -184,6 +184,8 @@ class FlowRun:
         except StackError as exc:
             self.refused = exc
             return
+        if flow.iss is not None:
+            conn.rebase(flow.iss)
         end = self.client = End(host, conn, self._now, (self.port, self.port + PERIOD // 2))
         requests = self._requests()
         end.total, end.expected = flow.bytes, flow.back
@@ -223,6 +225,12 @@ class FlowRun:
         """The client resets the connection."""
         if self.client is not None:
             self.client.abort()
+
+    def renege(self) -> None:
+        """Both ends forget what came out of order."""
+        for end in (self.client, self.server):
+            if end is not None:
+                end.conn.rcv.drop_out_of_order()
 
     def unlisten(self) -> None:
         """The server listens no more."""

@@ -163,6 +163,7 @@ def _flows(draw: _Draw) -> list[Flow]:
             from_=from_,
             to=to,
             start_us=draw.pick((0, 0, 10 * MS, 500 * MS, 3 * SECOND)),
+            iss=(1 << 32) - draw.rng.randrange(1, 20_000) if draw.chance(0.4) else None,
             tcp=_tcp(draw),
             server_tcp=_tcp(draw),
             **_application(draw, PACKETS_MAX * (mtu - 60)),
@@ -239,6 +240,12 @@ def _events(draw: _Draw, flows: list[Flow]) -> None:
             at_us += length_us + 1 + draw.rng.randrange(2 * SECOND)
     if draw.chance(0.1):
         draw.events.append(Event(at_us=draw.rng.randrange(2 * SECOND), link=hurt, set=_way(draw, worst=True)))
+    for flow in flows:
+        if draw.chance(0.1):
+            at_us = flow.start_us
+            for _ in range(4):
+                at_us += draw.rng.randrange(500 * MS)
+                draw.events.append(Event(at_us=at_us, flow=flow.name, renege=True))
     if draw.chance(0.15) and not draw.switches:
         draw.events.append(
             Event(at_us=draw.rng.randrange(2 * SECOND), link=hurt, mtu=draw.pick((1400, 1000, 576, 296)))

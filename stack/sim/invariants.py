@@ -46,18 +46,41 @@ def _before(a: int, b: int) -> bool:
     return 0 < (b - a) & MASK < HALF
 
 
+def _keep(edges: dict[int, None], edge: int) -> None:
+    """Remember an edge, and forget the one that was not seen for longest."""
+    edges.pop(edge, None)
+    edges[edge] = None
+    if len(edges) > EDGES_KEPT:
+        del edges[next(iter(edges))]
+
+
 class Side:
     """What one end of a connection has said on the wire."""
 
-    __slots__ = ("edge", "edges", "fin_end", "iss", "last_ack", "mss", "sack", "snd_max", "ts", "wscale")
+    __slots__ = (
+        "count",
+        "edge",
+        "edges",
+        "fin_end",
+        "iss",
+        "last_ack",
+        "mss",
+        "rights",
+        "sack",
+        "snd_max",
+        "ts",
+        "wscale",
+    )
 
     def __init__(self) -> None:
+        self.count = 0  # of segments
         self.iss = -1  # none sent yet
         self.snd_max = 0
         self.fin_end = -1  # one past the FIN
         self.last_ack = -1
         self.edge = -1  # farthest right edge offered
         self.edges: dict[int, None] = {}  # those offered of late, in order
+        self.rights: dict[int, None] = {}  # right edges of SACK blocks, likewise
         self.mss = 0
         self.wscale = -1
         self.sack = False
@@ -65,11 +88,7 @@ class Side:
 
     def offer(self, edge: int) -> None:
         """A window was offered."""
-        edges = self.edges
-        edges.pop(edge, None)
-        edges[edge] = None
-        if len(edges) > EDGES_KEPT:
-            del edges[next(iter(edges))]
+        _keep(self.edges, edge)
 
 
 class Options:
@@ -126,9 +145,14 @@ class Watch:
         self.segments = 0
         self._sides: dict[Key, Side] = {}
 
-    def side(self, conn: Connection) -> Side | None:
+    def peer_of(self, conn: Connection) -> Side | None:
         """What the peer of a connection has said."""
         return self._sides.get((conn.remote_addr, conn.remote_port, conn.local_addr, conn.local_port))
+
+    def sent_by(self, conn: Connection) -> int:
+        """How many segments a connection has sent."""
+        side = self._sides.get((conn.local_addr, conn.local_port, conn.remote_addr, conn.remote_port))
+        return 0 if side is None else side.count
 
     def on_frame(self, host: "CheckedHost", frame: TxFrame) -> None:
         """A host hands a frame to an interface."""
@@ -186,6 +210,7 @@ class Watch:
                 self._sides[other] = Side()
             us = self._sides[key] = Side()
             us.iss = us.snd_max = seq
+        us.count += 1
         peer = self._sides.setdefault(other, Side())
         if flags & ACK:
             self._check_ack(us, peer, ack, flags, wnd)
@@ -257,6 +282,7 @@ class Watch:
         assert us.sack == peer.sack is True, "RFC 2018 §2: SACK blocks without SACK-permitted"
         for index, (left, right) in enumerate(options.sack):
             assert _before(left, right), f"SACK block {left}:{right} is empty"
+            _keep(us.rights, right)
             assert not _before(peer.snd_max, right), f"SACK block {left}:{right} was never sent"
             if index or _before(ack, left):
                 assert _before(ack, left), f"RFC 2018 §4: SACK block {left}:{right} is not above the ACK {ack}"
@@ -291,8 +317,8 @@ class History:
     """What a connection was when last looked at."""
 
     # fmt: off
-    __slots__ = ("cwnd", "in_flight", "mss", "phase", "rcv_adv", "rcv_nxt", "snd_max", "snd_una", "snd_wnd",
-                 "state", "timeouts")
+    __slots__ = ("cwnd", "held", "high_sacked", "in_flight", "mss", "phase", "rcv_adv", "rcv_nxt", "sent", "snd_max",
+                 "snd_una", "snd_wnd", "state", "timeouts")
     # fmt: on
 
     def __init__(self, conn: Connection) -> None:
@@ -305,6 +331,8 @@ class History:
         self.rcv_adv = rcv.rcv_adv
         self.timeouts = 0
         self.cwnd = 1 << 62
+        self.held = self.sent = 0
+        self.high_sacked = -1
         self.in_flight = 0
         self.mss = 0
         self.phase = rec.OPEN
@@ -363,6 +391,7 @@ class CheckedHost(Host):
             if not rcv.fin_received:
                 assert not _before(rcv.rcv_adv, was.rcv_adv), f"the window's edge goes back to {rcv.rcv_adv}"
             self._compare_window(conn, was)
+            self._compare_gaps(conn, was)
             self._compare_flight(conn, was, now)
         self._check_rest(conn)
         was.state = state
@@ -370,14 +399,27 @@ class CheckedHost(Host):
         was.rcv_nxt, was.rcv_adv = rcv.rcv_nxt, rcv.rcv_adv
 
     def _compare_window(self, conn: Connection, was: History) -> None:
-        """The window that the Sender works with is one that the peer has offered."""
+        """The window that the Sender works with is one that the peer has offered, as is what it takes for SACKed."""
         snd = conn.snd
+        if snd.board.sacked_bytes and snd.board.high_sacked != was.high_sacked:
+            was.high_sacked = snd.board.high_sacked
+            said = self.watch.peer_of(conn)
+            assert said is None or was.high_sacked in said.rights, f"SACKed up to {was.high_sacked}: nobody said so"
         if snd.snd_una == was.snd_una and snd.snd_wnd == was.snd_wnd:
             return
-        peer = self.watch.side(conn)
+        peer = self.watch.peer_of(conn)
         if peer is not None and peer.edges:
             edge = (snd.snd_una + snd.snd_wnd) & MASK
             assert edge in peer.edges, f"works with a window up to {edge}, which the peer never offered"
+
+    def _compare_gaps(self, conn: Connection, was: History) -> None:
+        """RFC 5681 §4.2: what came out of order, or filled a gap, is acknowledged at once."""
+        rcv = conn.rcv
+        held = rcv.ofo.size if rcv.ofo is not None else 0
+        sent = self.watch.sent_by(conn)
+        if held > was.held and not conn.host_queued and rcv.rcv_nxt == was.rcv_nxt:
+            assert sent > was.sent, f"{held - was.held} bytes out of order brought no duplicate ACK"
+        was.held, was.sent = held, sent
 
     @staticmethod
     def _compare_flight(conn: Connection, was: History, now: int) -> None:

@@ -184,7 +184,11 @@ class Run:
 
     def _happen(self, event: Event) -> None:
         if event.flow is not None:
-            next(run for run in self.flows if run.flow.name == event.flow).abort()
+            run = next(run for run in self.flows if run.flow.name == event.flow)
+            if event.abort:
+                run.abort()
+            else:
+                run.renege()
             return
         assert event.link is not None
         index = self.scenario.link_index(event.link)

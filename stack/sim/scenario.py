@@ -130,7 +130,10 @@ class SwitchSpec(_Value, frozen=True, kw_only=True):
 
 
 class Event(_Value, frozen=True, kw_only=True):
-    """Something that happens at `at_us`: to a link (down, up, set, mtu) or to a flow (abort)."""
+    """Something that happens at `at_us`: to a link (down, up, set, mtu) or to a flow (abort, renege).
+
+    renege: both ends forget what they have received out of order, though it was reported (RFC 2018 §8).
+    """
 
     at_us: int = field(name="at")
     link: tuple[str, str] | None = None
@@ -142,6 +145,7 @@ class Event(_Value, frozen=True, kw_only=True):
     silent: bool = False  # with `mtu`: the hosts are not told, longer packets vanish (a black hole)
     flow: str | None = None
     abort: bool = False
+    renege: bool = False
 
 
 class Flow(_Value, frozen=True, kw_only=True):
@@ -151,6 +155,7 @@ class Flow(_Value, frozen=True, kw_only=True):
     echo: the server returns every byte.  rr: requests of `request` bytes, one at a time, each answered by `response`
     bytes, until `bytes` of requests are through.
     `stall_at`/`stall_for`: the server's application stops reading there, for so long (its window closes).
+    `iss` is the client's initial sequence number, where it matters (near 2^32, say).
     `expect` is what the scenario promises (`Outcome` in result.py).
     """
 
@@ -166,6 +171,7 @@ class Flow(_Value, frozen=True, kw_only=True):
     response: int = 1000
     stall_at: int | None = None
     stall_for_us: int = field(default=0, name="stall_for")
+    iss: int | None = None
     tcp: dict[str, Any] = {}
     server_tcp: dict[str, Any] = {}
     expect: Literal["complete", "failed", "aborted", "any"] = "complete"
@@ -287,6 +293,8 @@ class Scenario(_Value, frozen=True, kw_only=True):
             raise ScenarioError((*path, "back"), f"what comes back of {flow.kind} follows from its kind")
         if flow.start_us >= self.duration_us:
             raise ScenarioError((*path, "start"), "the simulation is over by then")
+        if flow.iss is not None and not 0 <= flow.iss < 1 << 32:
+            raise ScenarioError((*path, "iss"), "use a whole number of 32 bits")
         if flow.kind == "rr" and not (0 < flow.request <= 1 << 20 and 0 < flow.response <= 1 << 20):
             raise ScenarioError((*path, "request"), "request and response have 1 byte to 1 MiB")
         check_tcp(self.tcp | self.host(flow.from_).tcp | flow.tcp, (*path, "tcp"))
@@ -297,11 +305,11 @@ class Scenario(_Value, frozen=True, kw_only=True):
             raise ScenarioError((*path, "at"), "the simulation is over by then")
         if (event.link is None) == (event.flow is None):
             raise ScenarioError(path, "an event concerns either a link or a flow")
-        told = (event.down, event.up, event.set is not None, event.mtu is not None, event.abort)
+        told = (event.down, event.up, event.set is not None, event.mtu is not None, event.abort, event.renege)
         if sum(told) != 1:
-            raise ScenarioError(path, "an event does one of down, up, set, mtu, abort")
-        if event.abort == (event.flow is None):
-            raise ScenarioError(path, "a flow is aborted; a link goes down or up, or is set, or gets an mtu")
+            raise ScenarioError(path, "an event does one of down, up, set, mtu, abort, renege")
+        if (event.abort or event.renege) == (event.flow is None):
+            raise ScenarioError(path, "a flow is aborted or reneges; a link goes down or up, or is set, or gets an mtu")
         if event.flow is not None and event.flow not in {flow.name for flow in self.flows}:
             raise ScenarioError((*path, "flow"), f"there is no flow {event.flow!r}")
         if event.link is not None:

@@ -189,6 +189,8 @@ def _simpler_flows(flow: Flow) -> Iterator[Flow]:
             yield replaced(flow, **{name: {k: v for k, v in settings.items() if k != key}})
     if flow.stall_at is not None:
         yield replaced(flow, stall_at=None, stall_for_us=0)
+    if flow.iss is not None:
+        yield replaced(flow, iss=None)
     if flow.start_us:
         yield replaced(flow, start_us=0)
     if flow.back:

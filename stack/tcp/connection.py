@@ -18,11 +18,12 @@ from typing import Final
 
 from stack import errors
 from stack.config import NEVER, TcpConfig
-from stack.tcp import arrival, output, persist, tlp, transmit
+from stack.tcp import arrival, output, path_size, persist, tlp, transmit
 from stack.tcp.events import CLOSED as EV_CLOSED
 from stack.tcp.events import READABLE, WRITABLE
 from stack.tcp.info import TcpInfo, snapshot
 from stack.tcp.memory import UNLIMITED, Budget
+from stack.tcp.path_size import PathSize
 from stack.tcp.receiver import ACK_LATER, ACK_NOW, ADVICE, OUTPUT, REFUSED, Receiver
 from stack.tcp.segment import ACK, PSH, Segment
 from stack.tcp.sender import Sender
@@ -41,7 +42,7 @@ from stack.tcp.state import (
     TRANSITIONS,
 )
 from stack.tcp.time_wait import TimeWait
-from stack.tcp.timers import DELAYED_ACK, KEEPALIVE, PERSIST, PROBE, REORDER, RETRANSMIT, TimerTable
+from stack.tcp.timers import DELAYED_ACK, KEEPALIVE, PERSIST, PMTU, PROBE, REORDER, RETRANSMIT, TimerTable
 from stack.tcp.timers import FIN_WAIT_2 as T_FIN_WAIT_2
 from stack.tcp.timers import TIME_WAIT as T_TIME_WAIT
 from stack.tcp.timers import USER as T_USER
@@ -76,10 +77,10 @@ class Connection:
     __slots__ = (
         "ack_now", "ack_pending", "challenge_at", "challenges", "config", "error", "events", "host_evented",
         "host_key", "host_queued", "host_timer", "iss", "keepalive_sent", "last_rx_at", "local_addr", "local_port",
-        "max_gso", "opened_at", "parent", "passive", "path", "path_mss", "peer_mss", "peer_wscale", "pending_fin",
-        "probe_due", "rcv", "released", "remote_addr", "remote_port", "rst_seq", "sack_ok", "snd", "soft_error",
-        "state", "syn_due", "syn_lost", "syn_tries", "time_wait", "timers", "ts_offset", "ts_ok", "user",
-        "want_writable",
+        "max_gso", "opened_at", "parent", "passive", "path", "path_mss", "path_size", "peer_mss", "peer_wscale",
+        "pending_fin", "probe_due", "rcv", "released", "remote_addr", "remote_port", "rst_seq", "sack_ok", "snd",
+        "soft_error", "state", "syn_due", "syn_lost", "syn_tries", "time_wait", "timers", "ts_offset", "ts_ok",
+        "user", "want_writable",
     )
     # fmt: on
 
@@ -106,6 +107,7 @@ class Connection:
         self.ts_offset = ts_offset
         self.opened_at = now
         self.path_mss = mss
+        self.path_size: PathSize | None = None
         self.max_gso = max_gso
         self.state = CLOSED
         self.timers = TimerTable()
@@ -132,8 +134,7 @@ class Connection:
         self.pending_fin = -1  # sequence number of a FIN that came before its data
         self.keepalive_sent = 0
         self.last_rx_at = now
-        self.challenge_at = now
-        self.challenges = 0
+        self.challenge_at, self.challenges = now, 0
         self.released = False
         self.want_writable = False
         self.time_wait: TimeWait | None = None
@@ -408,6 +409,8 @@ class Connection:
             # RFC 9293 §3.8.3 (MUST-20, MUST-21): R2 ends the connection
             self.abort(now, self._timeout_error("the peer acknowledged nothing for too long"))
             return OUTPUT
+        if slot == PMTU:
+            path_size.on_pmtu_timer(self, now)
         if slot in (T_FIN_WAIT_2, T_TIME_WAIT):
             self.fail(None)
         return OUTPUT
@@ -429,9 +432,10 @@ class Connection:
             snd.total_retrans += 1
             return OUTPUT | ADVICE if self.syn_tries == self.config.r1_retries else OUTPUT
         snd.on_rto(now)
+        actions = OUTPUT | path_size.on_timeout(self, now)
         # RFC 9293 §3.8.3 (MUST-20, SHLD-10): past R1 the path deserves doubt
         # OMITS RFC 9293 §3.8.3 (SHLD-9): a transport has no callback for delays; `tcp_info` shows retransmissions
-        return OUTPUT | ADVICE if snd.timeouts == self.config.r1_retries else OUTPUT
+        return actions | ADVICE if snd.timeouts == self.config.r1_retries else actions
 
     def _on_keepalive(self, now: int) -> int:
         config = self.config
@@ -452,9 +456,9 @@ class Connection:
         self.timers.arm(KEEPALIVE, now + config.keepalive_interval_us)
         return OUTPUT
 
-    def on_icmp_error(self, kind: ErrorKind, quoted_seq: int, *, local: bool = False) -> bool:
-        """An ICMP error quotes one of our segments; returns whether it is believed (for FRAG_NEEDED the Host
-        then lowers the path MTU).  `local`: this host found the error itself.  RFC 9293 §3.9.2.2, RFC 5927 §4.
+    def on_icmp_error(self, kind: ErrorKind, quoted_seq: int, mtu: int = 0, *, local: bool = False) -> bool:
+        """An ICMP error quotes one of our segments; returns whether it is believed (for FRAG_NEEDED, which says `mtu`,
+        the Host then lowers the path MTU).  `local`: this host found it itself.  RFC 9293 §3.9.2.2, RFC 5927 §4.
         """
         snd = self.snd
         if self.state in (CLOSED, TIME_WAIT):
@@ -463,7 +467,7 @@ class Connection:
         if (quoted_seq - snd.snd_una) & MASK >= max((snd.snd_nxt - snd.snd_una) & MASK, 1):
             return False
         if kind == ErrorKind.FRAG_NEEDED:
-            return True
+            return local or path_size.weigh(self, mtu, quoted_seq)
         if self.state < ESTABLISHED and not self.passive and kind in HARD_ERRORS:
             # (MUST-55, SHLD-26) aborts; RFC 5927 §5: but only before the connection is synchronised
             self.fail(errors.ConnectionRefused(f"the peer's host reports {kind.name.lower().replace('_', ' ')}"))
@@ -477,23 +481,18 @@ class Connection:
         return True
 
     def set_path_mss(self, mss: int, max_gso: int, now: int) -> None:  # noqa: ARG002 - as close
-        """The path carries payloads of at most `mss` bytes now (MTU - 40); what is outstanding and does not fit is
-        sent again at once, without a congestion response (RFC 1191 §6.5, 1191-1).
-        """
-        self.path_mss = mss
-        self.max_gso = max_gso
-        self.snd.max_gso = max_gso
-        if self.state < ESTABLISHED:
-            return
-        before = self.snd.eff_snd_mss
-        self.snd.set_mss(self.effective_mss())
-        if self.snd.eff_snd_mss < before and self.snd.snd_una != self.snd.snd_nxt and not self.snd.probing:
-            self.snd.resend_all()
+        """The path carries payloads of at most `mss` bytes now (MTU - 40): see path_size.py."""
+        path_size.set_path_mss(self, mss, max_gso)
+
+    def full_mss(self) -> int:
+        """The largest segment that the peer takes and IP's path MTU allows, TCP options included."""
+        # the floor is against what a peer says, never above what the path carries
+        return min(max(self.peer_mss, MIN_MSS), self.path_mss, self.config.mss_limit)
 
     def effective_mss(self) -> int:
         """Eff.snd.MSS of RFC 9293 §3.7.1 (MUST-16): what fits, less the options on every segment."""
-        # the floor is against what a peer says, never above what the path carries
-        mss = min(max(self.peer_mss, MIN_MSS), self.path_mss, self.config.mss_limit)
+        known = self.path_size
+        mss = self.full_mss() if known is None else min(self.full_mss(), known.limit)
         return max(mss - (LEN_TS if self.ts_ok else 0), 1)
 
     # -- output

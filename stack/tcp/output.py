@@ -7,7 +7,7 @@ Nearly every segment has the same layout, header and timestamps, and is packed i
 from typing import TYPE_CHECKING, Final
 
 from stack.config import NEVER, TcpConfig
-from stack.tcp import ecn, persist, tlp
+from stack.tcp import ecn, path_size, persist, tlp
 from stack.tcp.rtt import TS_TICK_US
 from stack.tcp.scoreboard import WHY_NAMES, WHY_PROBE
 from stack.tcp.segment import ACK, CWR, FIN, PSH, RST, SYN, URG
@@ -201,7 +201,7 @@ def fill_data(conn: "Connection", frame: TxFrame, now: int) -> None:
         frame.payload_off = buffer.found_off
         frame.payload_len = length
         mss = snd.eff_snd_mss
-        if length > mss:
+        if length > mss and not snd.out_mtu_probe:
             frame.gso_type = GSO_TCPV4
             frame.gso_size = mss
         if snd.ecn and snd.out_record is None and not snd.out_probe:
@@ -209,6 +209,8 @@ def fill_data(conn: "Connection", frame: TxFrame, now: int) -> None:
     record = snd.out_record
     frame.note = WHY_NAMES[record.why] if record is not None else None
     snd.on_sent(now)
+    if snd.out_mtu_probe:
+        path_size.on_probe_sent(conn, now)
 
 
 def _mark_capable(snd: "Sender", frame: TxFrame) -> None:

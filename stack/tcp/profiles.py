@@ -34,14 +34,20 @@ from stack.errors import ConfigError
 WINDOW_SEGS: Final = 16
 ALTERNATING_SEGMENT: Final = 1459  # odd, and at most what fits a packet of 1500 bytes
 EVERY_SEGMENT: Final = 1 << 24  # so many segments are acknowledged at once: delayed ACKs are off
+BUFFER: Final = 1 << 20  # at both ends from the start: `fixed_window_segs` alone limits
 
 _PLAIN: Final = TcpConfig(
     congestion="fixed",
     nodelay=True,
     timestamps=False,
+    tlp=False,
     quick_acks=EVERY_SEGMENT,
+    send_buffer_initial=BUFFER,
+    recv_buffer_initial=BUFFER,
 )
-_TIMER_ONLY: Final = replace(_PLAIN, sack=False, fast_retransmit=False, out_of_order_bytes=0)
+_TIMER_ONLY: Final = replace(
+    _PLAIN, sack=False, fast_retransmit=False, limited_transmit=False, frto=False, out_of_order_bytes=0
+)
 
 PROFILES: Final[dict[str, TcpConfig]] = {
     "stop-and-wait": replace(_TIMER_ONLY, fixed_window_segs=1),

@@ -26,6 +26,7 @@ from stack.wire.seq import HALF, MASK
 ACK_NOW: Final = 1  # before this connection's next segment
 ACK_LATER: Final = 2  # once, at the end of the burst
 OUTPUT: Final = 4  # there may be something to send
+PATH_MTU: Final = 64  # a router's report that waited is to be believed (path_size.take_report)
 ADVICE: Final = 8  # R1 passed: the path deserves doubt (RFC 9293 §3.8.3, MUST-20)
 
 REFUSED: Final = -1  # from on_next: the host has no memory for the text

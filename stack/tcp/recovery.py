@@ -14,6 +14,7 @@ instead of the other repairs (FRTO_NEW): an ACK of something sent only once tell
 
 from typing import TYPE_CHECKING, Final
 
+from stack.tcp import path_size
 from stack.tcp.congestion.base import Controller
 from stack.tcp.rack import Rack
 from stack.tcp.scoreboard import LOST, SACKED, WHY_FAST, WHY_RTO, Record, Scoreboard
@@ -92,7 +93,8 @@ class Recovery:
                 lost += self.mark_first(board, mss)
         elif self.by_acks and (sacked or not self.sack):
             self.dupacks += 1
-            if not self.sack:
+            # after a timeout all is marked lost: what a duplicate tells of is not in the pipe any more
+            if not self.sack and self.phase != LOSS:
                 delivered += self._on_duplicate(snd, now)
         if self.rack is not None:
             self.rack.on_delivered(board, snd.rtt.min_rtt_us, ts_rtt_us if acked else -1, now)
@@ -244,14 +246,19 @@ class Recovery:
         controller = snd.controller
         assert controller is not None
         if controller.fast_recovery:
-            self.enter_recovery(now, snd.snd_una, snd.snd_nxt, in_flight, controller)
+            # RFC 3168 §6.1.2: not again in a window of data that was reduced for a mark
+            # RFC 4821 §7.5: nor when all that is missing is a segment larger than the others
+            reduce = not (self.in_cwr(snd.snd_una) or path_size.is_lost_alone(snd))
+            self.enter_recovery(now, snd.snd_nxt, in_flight, controller, reduce=reduce)
         else:
             snd.board.mark_all_lost(WHY_FAST)
             self.enter_loss(snd.snd_nxt)
             self.undo.begin(by_timeout=False)
             controller.on_loss(now, in_flight)
 
-    def enter_recovery(self, now: int, snd_una: int, snd_nxt: int, in_flight: int, controller: Controller) -> None:
+    def enter_recovery(
+        self, now: int, snd_nxt: int, in_flight: int, controller: Controller, *, reduce: bool = True
+    ) -> None:
         """RFC 6675 §5 step 4, RFC 5681 §3.2 (5681-3.2): reduce once per window of data."""
         self.phase = RECOVERY
         self.recovery_point = snd_nxt
@@ -260,8 +267,7 @@ class Recovery:
         self.recover_fs = max(1, in_flight)
         self.rescued = False
         self._hole_edge = -1
-        # RFC 3168 §6.1.2: not again in a window of data that was reduced for a mark
-        if self.in_cwr(snd_una):
+        if not reduce:
             self.undo.end()
             return
         self.undo.begin(by_timeout=False)

@@ -39,10 +39,11 @@ class Sender:
     # fmt: off
     __slots__ = (
         "board", "buffer", "config", "controller", "cwr_due", "delivery", "ecn", "eff_snd_mss", "fin_queued",
-        "fin_seq", "high_rtt_seq", "iss", "last_sent_at", "max_gso", "max_snd_wnd", "nodelay", "orphan",
-        "out_fin", "out_len", "out_probe", "out_record", "out_seq", "persist_backoff", "probing", "recovery",
-        "rtt", "snd_max", "snd_nxt", "snd_una", "snd_up", "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale",
-        "timeouts", "timers", "tlp", "total_retrans", "user_timeout_us",
+        "fin_seq", "high_rtt_seq", "iss", "last_sent_at", "max_gso", "max_snd_wnd", "mss_since", "mtu_probe",
+        "mtu_record", "nodelay", "orphan", "out_fin", "out_len", "out_mtu_probe", "out_probe", "out_record",
+        "out_seq", "persist_backoff", "probing", "recovery", "rtt", "snd_max", "snd_nxt", "snd_una", "snd_up",
+        "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale", "timeouts", "timers", "tlp", "total_retrans",
+        "user_timeout_us",
     )
     # fmt: on
 
@@ -52,9 +53,7 @@ class Sender:
         self.iss = iss
         self.user_timeout_us = config.user_timeout_us
         self.orphan = False  # the application has gone
-        self.snd_una = iss
-        self.snd_nxt = iss
-        self.snd_max = iss
+        self.snd_una = self.snd_nxt = self.snd_max = iss
         self.snd_wnd = 0
         self.snd_wl1 = self.snd_wl2 = 0
         self.snd_up = -1  # end of urgent data, -1: none
@@ -70,8 +69,7 @@ class Sender:
         self.tlp = Tlp()
         self.controller: Controller | None = None  # made when the MSS is known
         self.nodelay = config.nodelay
-        self.fin_queued = False
-        self.fin_seq = -1
+        self.fin_queued, self.fin_seq = False, -1
         self.last_sent_at = 0
         self.high_rtt_seq = iss
         self.timeouts = 0  # of the retransmission timer since snd_una moved
@@ -79,12 +77,15 @@ class Sender:
         self.persist_backoff = 0
         self.probing = False  # a zero-window probe octet is outstanding
         self.ecn = False  # RFC 3168: new data is sent as ECT(0)
+        self.mss_since = 0  # how much had been sent when eff_snd_mss was set
+        self.mtu_probe = 0  # payload of a segment wanted to try a larger size, 0: none (path_size.py)
+        self.mtu_record: Record | None = None  # that segment
         self.cwr_due = False  # the next new data says that the window was reduced
         # the answer of next_range
         self.out_seq = 0
         self.out_len = 0
         self.out_fin = False
-        self.out_probe = False
+        self.out_probe = self.out_mtu_probe = False
         self.out_record: Record | None = None  # a retransmission of this record
 
     # -- start
@@ -117,6 +118,7 @@ class Sender:
     def set_mss(self, mss: int) -> None:
         """The segment size changed; what was cut larger is cut again when it is sent again."""
         self.eff_snd_mss = mss
+        self.mss_since = self.buffer.base + ((self.snd_nxt - self.snd_una) & MASK)
         if self.controller is not None:
             self.controller.on_mss(mss)
 

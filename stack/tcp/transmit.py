@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from stack.config import NEVER
 from stack.tcp import persist
 from stack.tcp import recovery as rec
+from stack.tcp.path_size import FOLLOWERS
 from stack.tcp.scoreboard import WHY_RESCUE
 from stack.tcp.timers import PERSIST
 from stack.wire.seq import MASK
@@ -124,6 +125,8 @@ def _next_new(snd: "Sender", budget: int, now: int) -> bool:
         return False
     if budget < min(mss, max(unsent, 1)):
         return False
+    if snd.mtu_probe and _take_mtu_probe(snd, min(unsent, usable), budget):
+        return True
     limit = max_segment(snd)
     n = min(unsent, usable, budget, limit)
     if n < unsent:
@@ -143,6 +146,19 @@ def _next_new(snd: "Sender", budget: int, now: int) -> bool:
     # the FIN needs a sequence number in the window, too
     snd.out_fin = fin_waits and n == unsent and n < usable
     return n > 0 or snd.out_fin
+
+
+def _take_mtu_probe(snd: "Sender", available: int, budget: int) -> bool:
+    """One segment of the size that path_size.py wants to try, when enough follows it to notice its loss."""
+    size = snd.mtu_probe
+    if snd.recovery.phase != rec.OPEN or snd.snd_up >= 0 or available < size + FOLLOWERS * snd.eff_snd_mss:
+        return False
+    if budget < size:
+        return False
+    snd.out_seq = snd.snd_nxt
+    snd.out_len = size
+    snd.out_mtu_probe = True
+    return True
 
 
 def _defer(snd: "Sender", n: int, limit: int) -> bool:

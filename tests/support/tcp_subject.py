@@ -7,8 +7,10 @@ scripts know only segments.
 """
 
 from stack.config import NEVER, TcpConfig
+from stack.tcp import path_size
 from stack.tcp.connection import ACK_NOW, Connection
 from stack.tcp.listener import Listener
+from stack.tcp.receiver import PATH_MTU
 from stack.tcp.segment import ACK, RST, SYN, Segment
 from stack.tcp.state import CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED, TIME_WAIT
 from stack.tcp.time_wait import REOPEN
@@ -91,7 +93,10 @@ class Subject:
     def on_timer(self, now: int) -> None:
         """Timers that are due."""
         if self.conn is not None:
-            self.conn.on_timer(now)
+            if self.conn.on_timer(now) & PATH_MTU:
+                mtu = path_size.take_report(self.conn)
+                if mtu:
+                    self.conn.set_path_mss(mtu - 40, self.max_gso, now)
             self._after()
 
     def poll_transmit(self, frame: TxFrame, now: int) -> bool:
@@ -127,7 +132,7 @@ class Subject:
             known = UNREACHABLE_KINDS[code]
         if known is None:
             return  # source quench: not delivered at all (RFC 6633)
-        believed = self.conn.on_icmp_error(known, quoted_seq)
+        believed = self.conn.on_icmp_error(known, quoted_seq, mtu)
         if believed and known == ErrorKind.FRAG_NEEDED and mtu >= 68 and mtu - 40 < self.mss:
             self.conn.set_path_mss(mtu - 40, self.max_gso, now)
 

@@ -134,7 +134,7 @@ class Cubic(LossBased):
         if sample.round_start:
             self.on_round(sample)
         # RFC 5681 §3.1 (5681-3.1e), RFC 9438 §5.8: no growth while the application limits
-        if sample.in_recovery or sample.app_limited:
+        if sample.in_recovery or sample.app_limited or self._left_recovery:
             self.held(sample)
             return
         acked = sample.acked

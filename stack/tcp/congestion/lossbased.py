@@ -21,7 +21,8 @@ class LossBased(Controller):
 
     # fmt: off
     __slots__ = (
-        "_hystart", "_initial_window", "_rto_us", "_undo_cwnd", "_undo_ssthresh", "_validation", "_window_validation",
+        "_hystart", "_initial_window", "_left_recovery", "_rto_us", "_undo_cwnd", "_undo_ssthresh", "_validation",
+        "_window_validation",
     )
     # fmt: on
 
@@ -32,6 +33,7 @@ class LossBased(Controller):
 
     def __init__(self, mss: int, initial_window: int) -> None:
         super().__init__(mss, initial_window)
+        self._left_recovery = False  # by the ACK that `on_ack` will tell of: most of it was delivered long before
         self._undo_cwnd = 0
         self._undo_ssthresh = 0
         self._hystart: HyStart | None = None
@@ -79,7 +81,8 @@ class LossBased(Controller):
             self._expire(validation.periods(sample.now))
 
     def held(self, sample: AckSample) -> None:
-        """An ACK in recovery, or of a sender that did not use its window: nothing grows."""
+        """An ACK in recovery, the one that ends it, or of a sender that did not use its window: nothing grows."""
+        self._left_recovery = False
         if self._validation is not None:
             self._validation.lost_total = sample.lost_total
 
@@ -97,6 +100,7 @@ class LossBased(Controller):
         self.cwnd = self.ssthresh
 
     def on_recovery_exit(self, now: int) -> None:
+        self._left_recovery = True
         flight = self._validation.on_recovery_exit() if self._validation is not None else -1
         if flight >= 0:
             # RFC 7661 §4.4.1 (7661-2): what was lost did not fit

@@ -21,7 +21,7 @@ class NewReno(LossBased):
         if sample.round_start:
             self.on_round(sample)
         # RFC 5681 §3.1 (5681-3.1e), RFC 7661 §4: no growth when cwnd is not what limits
-        if sample.in_recovery or sample.app_limited:
+        if sample.in_recovery or sample.app_limited or self._left_recovery:
             self.held(sample)
             return
         acked = sample.acked

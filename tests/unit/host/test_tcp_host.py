@@ -487,7 +487,7 @@ def test_frag_needed_that_cannot_be_changes_nothing_bad(mtu):
 
 @rfc("1191", "7", "1191-2")
 def test_frag_needed_without_an_mtu_uses_a_plateau():
-    net = Net()
+    net = Net(mtu_probing=False)
     _, iss = _bulk(net)
     _frag_needed(net, 0, iss + 1)
     net.advance(1)

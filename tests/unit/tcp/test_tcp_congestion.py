@@ -237,7 +237,7 @@ def test_ssthresh_is_at_least_two_segments(tcp, congestion):
 @rfc("5681", "3.1", "5681-3.1d")
 @BOTH
 def test_rto_shrinks_to_one_segment(tcp, congestion):
-    t = _open(tcp, congestion=congestion)
+    t = _open(tcp, congestion=congestion, mtu_probing=False)
     t.send(100_000)
     t.peer.drain()
     t.until_sent()
@@ -502,3 +502,93 @@ def test_the_loss_window_grows_with_the_segments(tcp, congestion):
     t.conn.set_path_mss(1460, 0, t.clock.now)
     t.send(5000)
     assert len(t.peer.drain()[0].data) == 1460
+
+
+@rfc("5681", "3.2", "5681-3.2")
+@pytest.mark.parametrize(("congestion", "sent_again"), [("reno", 1), ("newreno", 3)])
+def test_reno_ends_recovery_with_the_first_new_ack(tcp, congestion, sent_again):
+    """Segments 1, 3 and 5 of ten are lost, no SACK: Reno repeats the first, and the others wait for the timer."""
+    t = _open(tcp, congestion=congestion)
+    t.send(10_000)
+    t.peer.expects_data(1, 10_001)
+    for _ in range(7):
+        t.peer.sends(ACK, ack=1)
+    t.peer.expects(ACK, seq=1, length=MSS)
+    assert t.info.phase == "recovery"
+    for ack in (2001, 4001):
+        t.clock.advance(ms=100)
+        t.peer.sends(ACK, ack=ack)
+        assert t.info.phase == ("open" if congestion == "reno" else "recovery")
+    assert t.info.retransmits == sent_again
+    t.peer.drain()
+    t.until_sent()
+    assert signed_seq(t, t.peer.drain()[0]) == 4001
+
+
+@rfc("5681", "3.2")
+def test_reno_halves_again_for_a_second_loss_in_the_flight(tcp):
+    """What NewReno's `recover` prevents (test_recovery_ends_at_recover_and_not_before)."""
+    t = _open(tcp, congestion="reno", initial_window_segs=40)
+    t.send(200_000)
+    t.peer.drain()
+    for _ in range(30):
+        t.peer.sends(ACK, ack=1)
+    once = t.info.ssthresh
+    t.peer.sends(ACK, ack=20_001)
+    assert t.info.phase == "open"
+    for _ in range(3):
+        t.peer.sends(ACK, ack=20_001)
+    assert t.info.phase == "recovery"
+    assert t.info.ssthresh < 0.9 * once
+    assert t.info.retransmits == 2
+
+
+def test_tahoe_starts_over_after_three_duplicates(tcp):
+    t = _open(tcp, congestion="tahoe")
+    t.send(10_000)
+    t.peer.expects_data(1, 10_001)
+    for _ in range(3):
+        t.peer.sends(ACK, ack=1)
+    t.peer.expects(ACK, seq=1, length=MSS)
+    t.peer.expects_nothing()
+    assert (t.info.cwnd, t.info.phase) == (MSS, "loss")
+    assert abs(t.info.ssthresh - 5_000) <= MSS
+    for _ in range(6):
+        t.peer.sends(ACK, ack=1)
+    t.peer.expects_nothing()
+    t.clock.advance(ms=100)
+    t.peer.sends(ACK, ack=2001)  # segment 3 is missing, too
+    t.peer.expects(ACK, seq=2001, length=MSS)
+    t.peer.expects(ACK, seq=3001, length=MSS)
+    t.clock.advance(ms=100)
+    t.peer.sends(ACK, ack=10_001)
+    assert (t.info.phase, t.info.in_flight) == ("open", 0)
+
+
+@pytest.mark.parametrize("sack", [False, True])
+def test_without_fast_retransmit_only_the_timer_finds_losses(tcp, sack):
+    t = _open(tcp, sack=sack, fast_retransmit=False)
+    t.send(10_000)
+    t.peer.expects_data(1, 10_001)
+    for n in range(8):
+        t.peer.sends(ACK, ack=1, sack=[(1001, 2001 + n * 1000)] if sack else None)
+    t.peer.expects_nothing()
+    assert t.info.phase == "open"
+    t.until_sent()
+    t.peer.expects(ACK, seq=1, length=MSS)
+    assert t.info.phase == "loss"
+
+
+def test_a_fixed_window_stays(tcp):
+    t = _open(tcp, congestion="fixed", fixed_window_segs=7)
+    t.send(100_000)
+    t.peer.expects_data(1, 7001)
+    t.until_sent()
+    assert t.info.cwnd == 7 * MSS
+    t.peer.drain()
+    t.clock.advance(ms=100)
+    t.peer.sends(ACK, ack=7001)
+    t.peer.expects_data(7001, 14_001)
+    for _ in range(3):
+        t.peer.sends(ACK, ack=7001)
+    assert t.info.cwnd == 7 * MSS

@@ -13,7 +13,7 @@ SLACK = 5 * MS  # clock granularity G and rounding of deadlines
 
 def _with_rtt(tcp, rtt_ms, *, ts=False, **settings):
     """Established, the SYN measured `rtt_ms`."""
-    t = tcp(**{"rto_min_us": 10 * MS, **settings}).open()
+    t = tcp(**{"rto_min_us": 10 * MS, "mtu_probing": False, **settings}).open()
     t.clock.advance(ms=rtt_ms)
     t.peer.drain()
     t.peer.sends(SYN | ACK, seq=0, mss=1000, ts=True if ts else None)

@@ -118,7 +118,7 @@ def test_window_shrunk_by_the_peer_old_data_is_retransmitted_and_the_connection_
 @rfc("9293", "3.8.6", "MAY-7")
 @pytest.mark.parametrize("wnd", [0, 1000])
 def test_what_was_sent_before_the_window_shrunk_is_retransmitted_whole(tcp, wnd):
-    t = tcp().established(wnd=8760)
+    t = tcp(mtu_probing=False).established(wnd=8760)
     t.send(8760)
     t.peer.drain()
     t.peer.sends(ACK, ack=1461, wnd=wnd)
