@@ -1,0 +1,41 @@
+"""What all commands share: how they begin, and how they end when something goes wrong."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import click
+
+from stack.cli.start import INTERRUPTED
+from stack.errors import StackError
+
+
+def fail(message: str, code: int = 2) -> NoReturn:
+    """End with one sentence."""
+    click.echo(f"tapstack: {message}", err=True)
+    sys.exit(code)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Turn what can be foreseen to go wrong into a sentence and exit code 2, and Ctrl-C into 130."""
+    try:
+        yield
+    except StackError as error:
+        fail(error.strerror or str(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def open_standard_streams() -> None:
+    """/dev/null for those of the descriptors 0 to 2 that are closed: no device or socket must get their numbers."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest that is free: `number`
+            os.set_inheritable(opened, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  # for the process's life

@@ -1,0 +1,107 @@
+"""The tables of `tapstack sim`."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stack.daemon.page import duration, size
+from stack.sim.result import FlowResult, LinkResult, Result
+from stack.sim.scenario import Scenario
+
+DROPS: Final = {
+    "lost": "lost",
+    "lost_in_bursts": "lost in bursts",
+    "overflowed": "queue full",
+    "dropped": "CoDel",
+    "too_long": "too long",
+    "cut": "link down",
+    "corrupted_lost": "corrupted",
+}
+
+
+def bits(bytes_per_s: float) -> str:
+    """A rate in words."""
+    value = bytes_per_s * 8
+    for name, factor in (("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3)):
+        if value >= factor:
+            return f"{value / factor:.3g} {name}"
+    return f"{value:.0f} bit/s"
+
+
+def run_tables(screen: Console, name: str, scenario: Scenario, result: Result) -> None:
+    """Flows and links of one run."""
+    title = f"{name}: seed {result.seed}, {result.time_us / 1e6:.3f} s simulated, {result.segments} segments"
+    flows = _table(title, ("flow", "outcome"), ("received", "goodput", "retransmits", "RTT", "min RTT", "finished"))
+    for flow in result.flows:
+        flows.add_row(*_flow_cells(flow))
+    screen.print(flows)
+    ways = [way for link in scenario.links for way in (link.way("forward"), link.way("backward"))]
+    links = _table("", ("link",), ("frames", "used", "max queue", "mean wait"), ("not delivered",))
+    for link, way in zip(result.links, ways, strict=True):
+        links.add_row(*_link_cells(link, way.rate or 0, result.time_us))
+    screen.print(links)
+
+
+def comparison(screen: Console, compare: str, results: dict[str, Result]) -> None:
+    """The flows of several runs side by side."""
+    key = compare.partition("=")[0]
+    table = _table(f"by {key}", (key, "flow", "outcome"), ("goodput", "retransmits", "RTT", "finished"))
+    for value, result in results.items():
+        for flow in result.flows:
+            cells = _flow_cells(flow)
+            table.add_row(value, cells[0], cells[1], cells[3], cells[4], cells[5], cells[7])
+    screen.print(table)
+
+
+def rows(screen: Console, title: str, left: Sequence[str], right: Sequence[str], body: Iterable[Sequence[Any]]) -> None:
+    """Any table; the columns called `right` are numbers."""
+    table = _table(title, left, right)
+    for row in body:
+        table.add_row(*(cell if isinstance(cell, Text) else str(cell) for cell in row))
+    screen.print(table)
+
+
+def verdict(text: str, *, good: bool) -> Text:
+    """Green or red."""
+    return Text(text, "green" if good else "red")
+
+
+def _table(title: str, left: Sequence[str], right: Sequence[str], after: Sequence[str] = ()) -> Table:
+    table = Table(title=Text(title, "bold") if title else None, title_justify="left")
+    for name in left:
+        table.add_column(name, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right")
+    for name in after:
+        table.add_column(name)
+    return table
+
+
+def _flow_cells(flow: FlowResult) -> list[str | Text]:
+    return [
+        Text(flow.name),
+        verdict(flow.outcome, good=flow.expected and flow.intact),
+        size(flow.bytes_there + flow.bytes_back),
+        bits(flow.goodput),
+        str(flow.retransmits),
+        duration(flow.srtt_us) if flow.srtt_us else "-",
+        duration(flow.min_rtt_us) if flow.min_rtt_us else "-",
+        f"{flow.finished_at_us / 1e6:.3f} s" if flow.finished_at_us else "-",
+    ]
+
+
+def _link_cells(link: LinkResult, rate: int, time_us: int) -> list[str | Text]:
+    counts = link.counts
+    carried = counts["delivered_bytes"] * 1e6 / max(time_us, 1)
+    why = [f"{counts[key]} {words}" for key, words in DROPS.items() if counts.get(key)]
+    return [
+        Text(link.name),
+        str(counts["offered"]),
+        f"{carried / rate:.0%}" if rate else "-",
+        size(counts["max_queue_bytes"]) if rate else "-",
+        f"{counts['wait_ns'] / 1e6 / max(counts['queued'], 1):.1f} ms" if rate else "-",
+        ", ".join(why) or "-",
+    ]

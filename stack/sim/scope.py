@@ -1,0 +1,101 @@
+"""A scope on a Run: what its senders, segments and queues did, for plots and tables.
+
+    run = Run(scenario)
+    scope = Scope(run)          # before `run.run()`
+    result = run.run()
+    plot.write_all(scope, ...)  # scope.flows, scope.queues
+
+Theory of operation.  The scope puts a tap on every port: the port that a flow's client uses gives the segments, all of
+them tell what their link lost.  Samples are taken on a grid of virtual time that begins fine (`SAMPLE_US`); once there are
+`MAX_SAMPLES`, every other one is dropped and the grid becomes twice as coarse, so memory is bounded and a run of
+any length has enough points.  Looking changes nothing: the run has the same digest without a scope.
+"""
+
+from functools import partial
+from typing import Final
+
+from stack.config import MS, NEVER
+from stack.device.fault import FaultModel
+from stack.device.pcapng import OUTBOUND
+from stack.sim.flows import FlowRun
+from stack.sim.link import Port
+from stack.sim.runner import Run
+from stack.sim.traces import FlowTrace, QueueSamples, header_of
+
+SAMPLE_US: Final = MS
+MAX_SAMPLES: Final = 4_000
+
+
+class Scope:
+    """`flows` by name; `queues` by "a > b" for each direction of each link that has a rate."""
+
+    __slots__ = ("_by_port", "_interval_us", "_models", "_run", "flows", "queues")
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._interval_us = SAMPLE_US
+        self._by_port = {one.port: FlowTrace(one.flow.name) for one in run.flows}
+        self.flows = {trace.name: trace for trace in self._by_port.values()}
+        self.queues: dict[str, QueueSamples] = {}
+        self._models: list[tuple[QueueSamples, FaultModel]] = []
+        clients = {one.port: self._client_port(one) for one in run.flows}
+        for link in run.network.links:
+            for near, far in ((link.a, link.b), (link.b, link.a)):
+                name = f"{near.node.name} > {far.node.name}"
+                near.tap = partial(self._on_frame, {number for number, port in clients.items() if port is near})
+                model = near.channel.model
+                if model.faults.rate:
+                    queue = QueueSamples(limit=model.faults.queue_bytes, rate=model.faults.rate)
+                    self.queues[name if name not in self.queues else f"{name} ({near.name})"] = queue
+                    self._models.append((queue, model))
+        run.network.at(SAMPLE_US, self._sample)
+
+    def _client_port(self, one: FlowRun) -> Port | None:
+        network = self._run.network
+        return network.nearest_port(network.node(one.flow.to), network.node(one.flow.from_))
+
+    def _on_frame(self, clients: set[int], now: int, direction: int, data: bytes, on_its_way: bool) -> None:
+        """A frame at a port; `clients`: the flows that are opened from there."""
+        header = header_of(data)
+        if header is None:
+            return
+        trace = self._by_port.get(header.dport)
+        if trace is not None:
+            if direction == OUTBOUND:
+                if header.dport in clients:
+                    trace.on_sent(now, header)
+                if not on_its_way:
+                    trace.on_lost(now, header)
+        elif direction != OUTBOUND and header.sport in clients:
+            self._by_port[header.sport].on_arrived(now, header)
+
+    def _sample(self) -> None:
+        run = self._run
+        now = run.network.clock.now
+        for one in run.flows:
+            if one.client is not None and not one.client.closed:
+                info = one.client.conn.tcp_info()
+                trace = self._by_port[one.port]
+                trace.congestion = info.congestion
+                samples = trace.samples
+                samples.at.append(now)
+                samples.cwnd.append(info.cwnd)
+                samples.ssthresh.append(info.ssthresh)
+                samples.in_flight.append(info.in_flight)
+                samples.srtt_us.append(info.srtt_us)
+                samples.min_rtt_us.append(0 if info.min_rtt_us >= NEVER else info.min_rtt_us)
+                samples.pacing_rate.append(info.pacing_rate)
+                samples.delivered.append(info.delivered)
+        for queue, model in self._models:
+            queue.sample(now, model.queue_length(now)[1], model.counts.overflowed + model.counts.dropped)
+        if max((len(trace.samples.at) for trace in self.flows.values()), default=0) >= MAX_SAMPLES:
+            self._thin()
+        if now + self._interval_us <= run.scenario.duration_us and not all(one.done for one in run.flows):
+            run.network.at(now + self._interval_us, self._sample)
+
+    def _thin(self) -> None:
+        self._interval_us *= 2
+        for trace in self.flows.values():
+            trace.samples.thin()
+        for queue in self.queues.values():
+            queue.thin()
