@@ -8,7 +8,7 @@ case $profile in run | test) ;; *) echo "usage: $0 run|test" >&2; exit 2 ;; esac
 cd "$(dirname -- "$0")/.."
 
 extras='[compiled]'
-[ "$profile" = test ] && extras='[compiled,test]'
+[ "$profile" = test ] && extras='[compiled,sim,cluster,test]'
 stamp=.venv/.set-up-$profile
 python=.venv/bin/python
 

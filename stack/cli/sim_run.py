@@ -128,9 +128,7 @@ def _variants(data: dict[str, Any], scenario: Scenario, compare: str | None) -> 
     return made
 
 
-def _one(
-    name: str, scenario: Scenario, options: RunOptions, folder: Path, screen: Console
-) -> tuple[Result, Scope]:
+def _one(name: str, scenario: Scenario, options: RunOptions, folder: Path, screen: Console) -> tuple[Result, Scope]:
     """Run it, write its captures, print its tables."""
     frames = 0 if options.capture == "none" else CAPTURE_FRAMES
     one = Run(scenario, invariants=options.invariants, record_frames=frames or 100)

@@ -5,7 +5,7 @@ import importlib.util
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -61,7 +61,7 @@ def run(path: Path, options: SweepOptions) -> int:
         except KeyboardInterrupt:
             done = sum(task.key in results.rows for task in todo)
             click.echo(
-                f"tapstack: interrupted; {done} of {len(todo)} runs are in {results.path}; the same command goes on there",
+                f"tapstack: interrupted; {done} of {len(todo)} runs are in {results.path}; the same command goes on",
                 err=True,
             )
             return INTERRUPTED
@@ -80,7 +80,7 @@ def _need(module: str, extra: str, why: str) -> None:
         raise ConfigError(f"{why}, and {module} is not installed; 'pip install tapstack[{extra}]' brings it")
 
 
-def _rows(missing: Sequence[Task], options: SweepOptions) -> Iterator[Row]:
+def _rows(missing: Sequence[Task], options: SweepOptions) -> Generator[Row, None, None]:
     if options.cluster is None:
         yield from sweep.local(missing, options.jobs)
         return
@@ -118,12 +118,14 @@ def _table(screen: Console, grid: Sequence[str], rows: Sequence[Row]) -> None:
         values = json.loads(params)
         good = [row for row in group if row["status"] == "ok"]
         failed = len(group) - len(good)
-        body.append([
-            *(values[key] for key in keys),
-            len(group),
-            sim_tables.verdict(str(failed), good=not failed),
-            *(_median(good, name) for name in ("goodput", "retransmits", "srtt_us", "finished_us", "fairness")),
-        ])
+        body.append(
+            [
+                *(values[key] for key in keys),
+                len(group),
+                sim_tables.verdict(str(failed), good=not failed),
+                *(_median(good, name) for name in ("goodput", "retransmits", "srtt_us", "finished_us", "fairness")),
+            ]
+        )
     heads = ("runs", "failed", "goodput", "retransmits", "RTT", "finished", "fairness")
     sim_tables.rows(screen, "medians over the seeds", keys, heads, body)
 

@@ -16,7 +16,7 @@ AHEAD: Final = 4  # tasks handed out per thread of the cluster: it is never idle
 def remote(todo: Sequence[Task], address: str) -> Iterator[Row]:
     """Rows in the order in which they come.  Raises ConfigError when the cluster cannot be used."""
     try:
-        client = Client(address, timeout=CONNECT_S, set_as_default=False)
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TimeoutError) as error:
         raise ConfigError(f"--cluster {address}: no Dask scheduler answers there ({error})") from None
     with client:
@@ -25,7 +25,7 @@ def remote(todo: Sequence[Task], address: str) -> Iterator[Row]:
         of = {}
         for task in itertools.islice(waiting, AHEAD * threads):
             of[client.submit(run_task, task, key=task.key, pure=False)] = task
-        running = as_completed(list(of))
+        running = as_completed(list(of), loop=client.loop)  # type: ignore[no-untyped-call]
         for future in running:
             task = of.pop(future)
             try:
@@ -39,7 +39,7 @@ def remote(todo: Sequence[Task], address: str) -> Iterator[Row]:
             for more in itertools.islice(waiting, 1):
                 another = client.submit(run_task, more, key=more.key, pure=False)
                 of[another] = more
-                running.add(another)
+                running.add(another)  # type: ignore[no-untyped-call]
 
 
 def _check(client: Client, address: str) -> int:
@@ -49,7 +49,7 @@ def _check(client: Client, address: str) -> int:
         raise ConfigError(f"--cluster {address}: the scheduler has no workers")
     try:
         versions = client.run(code_version)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever a machine of theirs lacks
         raise ConfigError(f"--cluster {address}: a worker cannot run tapstack: {error}") from None
     for worker, told in versions.items():
         if told != code_version():

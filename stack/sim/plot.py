@@ -5,8 +5,11 @@ Needs matplotlib (the extra `tapstack[sim]`); what is drawn comes from `stack.si
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -36,7 +39,7 @@ SSTHRESH_MAX = 1 << 29  # above that it has not been set yet
 MAX_FLOWS = 16  # of a scenario with more, the first ones get pictures of their own
 MAX_QUEUES = 8
 BINS = 150  # points of a throughput curve at most
-ZOOM_RTTS = 6
+ZOOM_RTTS = 5
 Segment = tuple[int, int, int]
 
 
@@ -106,8 +109,8 @@ def _sequence_panel(axes: Axes, trace: FlowTrace, span: tuple[int, int]) -> None
         _steps(axes, edges, (time, size), ORANGE, "window edge")
     _bars(axes, _within(trace.sacks, span), (time, size), PURPLE, "SACK block", 1.0)
     _steps(axes, steps, (time, size), GREEN, "acknowledged")
-    _bars(axes, _within(trace.sent, span), (time, size), BLUE, "data segment", 1.6)
-    _bars(axes, _within(trace.resent, span), (time, size), VERMILLION, "retransmission", 2.4)
+    _bars(axes, _within(trace.sent, span), (time, size), BLUE, "data segment", 2.2)
+    _bars(axes, _within(trace.resent, span), (time, size), VERMILLION, "retransmission", 3.2)
     lost = _within(trace.lost, span)
     axes.plot(
         time.of([at for at, _, _ in lost]),
@@ -239,7 +242,7 @@ def throughput(trace: FlowTrace) -> tuple[list[int], list[float]]:
     step = max(1, len(at) // BINS, max(trace.samples.srtt_us) // spacing)
     marks = list(range(0, len(at), step))
     points, rates = [], []
-    for before, now in zip(marks, marks[1:], strict=False):
+    for before, now in pairwise(marks):
         took = at[now] - at[before]
         if took > 0:
             points.append(at[now])
@@ -286,7 +289,9 @@ def _delay_axis(axes: Axes, rate: int, size: Unit) -> None:
     """The same scale at the right as the time that the queue takes to leave."""
     delay = time_unit((axes.get_ylim()[1] * size.divisor * 1e6 / rate,))
     factor = size.divisor * 1e6 / rate / delay.divisor
-    right = axes.secondary_yaxis("right", functions=(lambda y: y * factor, lambda y: y / factor))
+    right = axes.secondary_yaxis(
+        "right", functions=(lambda y: np.asarray(y) * factor, lambda y: np.asarray(y) / factor)
+    )
     right.set_ylabel(f"delay ({delay.name})")
 
 
@@ -303,7 +308,7 @@ def overlay(traces: dict[str, FlowTrace], title: str) -> Figure:
     curves = {name: throughput(one) for name, one in traces.items()}
     rate = rate_unit(_all(values for _, values in curves.values()))
     for number, (name, one) in enumerate(traces.items()):
-        look = {"color": colour(number), "linestyle": dash(number), "label": name}
+        look: dict[str, Any] = {"color": colour(number), "linestyle": dash(number), "label": name}
         at = time.of(one.samples.at)
         panels[0].plot(at, size.of(one.samples.cwnd), **look)
         panels[1].plot(at, rtt.of(_known(one.samples.srtt_us)), **look)

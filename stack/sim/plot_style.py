@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ CYCLE: Final = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK)
 WIDTH: Final = 9.0  # inches
 DASHES: Final = ("-", "--", "-.", ":")
 
-_STYLE: Final[dict[str, object]] = {
+_STYLE: Final[dict[Any, Any]] = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#666666",
     "axes.grid": True,

@@ -1,7 +1,7 @@
 """Rows of a sweep on disk: a Parquet file and a journal of what came since.
 
-Theory of operation.  A finished run is appended to the journal at once (one line of JSON, written whole), and the journal
-is folded into `results.parquet` now and then and at the end: a new file beside the old one, then renamed over it.  So
+Theory of operation.  A finished run is appended to the journal at once (one line of JSON), and the journal is folded
+into `results.parquet` now and then and at the end: a new file beside the old one, then renamed over it.  So
 whenever the process is killed, nothing finished is lost: a line that was cut off is one run to be made again, and a row
 that is both in the file and in the journal is one row.  Needs pyarrow (the extra `tapstack[sim]`).
 """

@@ -6,8 +6,8 @@
     plot.write_all(scope, ...)  # scope.flows, scope.queues
 
 Theory of operation.  The scope puts a tap on every port: the port that a flow's client uses gives the segments, all of
-them tell what their link lost.  Samples are taken on a grid of virtual time that begins fine (`SAMPLE_US`); once there are
-`MAX_SAMPLES`, every other one is dropped and the grid becomes twice as coarse, so memory is bounded and a run of
+them tell what their link lost.  Samples are taken on a grid of virtual time that begins fine (`SAMPLE_US`); once there
+are `MAX_SAMPLES`, every other one is dropped and the grid becomes twice as coarse, so memory is bounded and a run of
 any length has enough points.  Looking changes nothing: the run has the same digest without a scope.
 """
 

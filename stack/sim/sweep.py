@@ -75,14 +75,10 @@ def tasks(
         raise ConfigError(f"{len(points)} points with {seeds} seeds are more than {MAX_RUNS} runs")
     for point in points:
         overrides.scenario_with(data, point)
-    return [
-        _task(data, point, seed, invariants) for seed in range(first_seed, first_seed + seeds) for point in points
-    ]
+    return [_task(data, point, seed, invariants) for seed in range(first_seed, first_seed + seeds) for point in points]
 
 
-def _task(
-    data: dict[str, Any], changes: tuple[overrides.Change, ...], seed: int, invariants: bool | None
-) -> Task:
+def _task(data: dict[str, Any], changes: tuple[overrides.Change, ...], seed: int, invariants: bool | None) -> Task:
     scenario = {key: value for key, value in data.items() if key != "seed"}
     told = json.dumps([scenario, sorted(changes), seed, invariants, code_version()], sort_keys=True)
     return Task(hashlib.sha256(told.encode()).hexdigest()[:32], data, changes, seed, invariants)
@@ -173,11 +169,11 @@ def local(todo: Sequence[Task], jobs: int | None = None) -> Iterator[Row]:
         # Spawned, not forked: nothing of this process (locks, threads of a progress bar) is in them.
         context = multiprocessing.get_context("spawn")
         # A process that died is found with no other task beside it: after the first death one at a time.
-        width = jobs if not tries else 1
+        width, ahead = (jobs, 2 * jobs) if not tries else (1, 1)
         with ProcessPoolExecutor(width, mp_context=context, initializer=_ignore_interrupt) as pool:
             running: dict[Future[Row], Task] = {}
             try:
-                yield from _spread(pool, waiting, running, 2 * width)
+                yield from _spread(pool, waiting, running, ahead)
             except BrokenProcessPool:
                 for task in running.values():
                     tries[task.key] = tries.get(task.key, 0) + 1
@@ -190,10 +186,10 @@ def local(todo: Sequence[Task], jobs: int | None = None) -> Iterator[Row]:
 
 
 def _spread(
-    pool: ProcessPoolExecutor, waiting: list[Task], running: dict[Future[Row], Task], width: int
+    pool: ProcessPoolExecutor, waiting: list[Task], running: dict[Future[Row], Task], ahead: int
 ) -> Iterator[Row]:
     while waiting or running:
-        while waiting and len(running) < width:
+        while waiting and len(running) < ahead:
             running[pool.submit(run_task, waiting[-1])] = waiting[-1]
             waiting.pop()
         for future in wait(running, return_when=FIRST_COMPLETED).done:

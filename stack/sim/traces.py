@@ -2,8 +2,8 @@
 
 Theory of operation.  A FlowTrace sees the frames at the port of the host that opened the flow, in the order in which
 they pass: what it sends are data segments, what comes back are ACKs with window and SACK blocks.  Sequence numbers
-become offsets from the initial one, and do not wrap.  A segment that ends at or before the highest offset sent so far is
-a retransmission.  Losses are told by the links, wherever on the way they are.
+become offsets from the initial one, and do not wrap.  A segment that ends at or before the highest offset sent so far
+is a retransmission.  Losses are told by the links, wherever on the way they are.
 
 All lists are columns that grow together: memory is bounded by the length of the run, and `max_points` leaves out what
 comes after (`truncated` says so).

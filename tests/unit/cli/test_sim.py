@@ -1,0 +1,246 @@
+"""`tapstack sim` and `sim sweep`, as they are called."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from stack.cli import sim_run
+from stack.cli.main import main
+from stack.sim import cluster
+from stack.sim.runner import Run
+from stack.sim.scenario_toml import load
+
+ROOT = Path(__file__).parents[3]
+SCENARIO = """\
+name = "short"
+duration = "20s"
+
+[[host]]
+name = "a"
+
+[[host]]
+name = "b"
+
+[[link]]
+between = ["a", "b"]
+rate = "10Mbit/s"
+delay = "5ms"
+queue = "30kB"
+
+[[flow]]
+name = "bulk"
+from = "a"
+to = "b"
+bytes = "150kB"
+"""
+
+
+@pytest.fixture
+def short(tmp_path):
+    path = tmp_path / "short.toml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def sim(*arguments):
+    return CliRunner().invoke(main, ["sim", *(str(one) for one in arguments)])
+
+
+def test_a_run_writes_captures_plots_and_a_summary(short, tmp_path):
+    out = tmp_path / "out"
+    result = sim(short, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in out.iterdir()} == {
+        *("a.pcapng", "b.pcapng", "summary.json"),
+        *("bulk-sender.png", "bulk-sender.svg", "bulk-sequence.png", "bulk-sequence.svg", "queues.png", "queues.svg"),
+    }
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["flows"][0]["bytes_there"] == 150_000
+    assert "complete" in result.stdout
+    assert "a > b" in result.stdout
+
+
+def test_the_same_seed_gives_the_same_files_and_another_does_not(short, tmp_path):
+    lossy = ("--set", "link.loss=0.05", "--no-invariants")
+    for name, seed in (("one", 7), ("two", 7), ("three", 8)):
+        assert sim(short, *lossy, "--seed", seed, "--out", tmp_path / name).exit_code == 0
+    first = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
+    assert first == {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()}
+    assert first["summary.json"] != (tmp_path / "three" / "summary.json").read_bytes()
+
+
+def test_looking_on_changes_nothing(short, tmp_path):
+    sim(short, "--out", tmp_path / "out", "--no-plots")
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert Run(load(short)).run().digest == summary["digest"]
+
+
+def test_a_comparison_has_a_folder_for_each_value_and_one_picture(short, tmp_path):
+    out = tmp_path / "out"
+    result = sim(short, "--compare", "congestion=cubic,reno", "--out", out, "--capture", "none")
+    assert result.exit_code == 0, result.output
+    assert {"cubic", "reno", "compare.png", "compare.svg"} == {path.name for path in out.iterdir()}
+    assert "by congestion" in result.stdout
+
+
+def test_without_matplotlib_the_run_itself_works(short, tmp_path, monkeypatch):
+    monkeypatch.setattr(sim_run.importlib.util, "find_spec", lambda _name: None)
+    result = sim(short, "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert result.stderr == "tapstack: no plots: matplotlib is not installed; 'pip install tapstack[sim]' brings it\n"
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--set", "link.los=1"], "there is no key 'los' here (from link.los=1)"),
+        (["--set", "link.loss=2"], "use a fraction from 0 to 1"),
+        (["--set", "link.a-b.rate=0"], "a link of rate 0 carries nothing"),
+        (["--set", "flow.bulk.to=c"], "'c' is not a host"),
+        (["--set", "nonsense"], "write KEY=VALUE"),
+        (["--set", "event.at=3s"], "the scenario has no [[event]]"),
+        (["--set", "tcp.sack=7"], "use true or false"),
+        (["--compare", "congestion=cubic,nope"], "congestion control 'nope' is not known"),
+        (["--compare", "colour=red"], "TCP has no setting 'colour'"),
+        (["--compare", "congestion=cubic,cubic"], "a value is given twice"),
+        (["--out", "/proc/nowhere"], "--out /proc/nowhere: "),
+    ],
+)
+def test_bad_options_are_one_sentence_and_code_2(short, arguments, says):
+    result = sim(short, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("tapstack: ")
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_error_in_the_file_names_line_and_key(short):
+    short.write_text(SCENARIO.replace('delay = "5ms"', 'delay = "5 parsecs"'))
+    result = sim(short)
+    assert result.exit_code == 2
+    assert f"{short}:13: link[0].delay: " in result.stderr
+
+
+def test_a_network_without_a_route_is_refused_before_the_run(short, tmp_path):
+    island = '[[host]]\nname = "c"\n[[host]]\nname = "d"\n[[link]]\nbetween = ["c", "d"]\n'
+    short.write_text(SCENARIO.replace('to = "b"', 'to = "c"') + island)
+    result = sim(short, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "no route from a to c" in result.stderr
+
+
+def test_a_broken_promise_is_code_1(short, tmp_path):
+    result = sim(short, "--set", "duration=20ms", "--out", tmp_path / "out", "--no-plots")
+    assert result.exit_code == 1
+    assert "the scenario promises 'complete'" in result.stderr
+
+
+def test_profiles_are_listed():
+    result = sim("--list-profiles")
+    assert result.exit_code == 0
+    assert "cubic" in result.stdout
+
+
+def test_interrupted_run_leaves_what_it_has_and_no_traceback(short, tmp_path):
+    out = tmp_path / "out"
+    text = SCENARIO.replace('bytes = "150kB"', 'for = "50min"').replace('"20s"', '"60min"')
+    short.write_text(text)
+    command = [sys.executable, "-m", "stack.cli", "sim", str(short), "--out", str(out), "--no-invariants"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 60
+        while not out.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert (out / "a.pcapng").stat().st_size > 0
+
+
+# -- sweeps
+
+
+def rows_of(folder):
+    return pq.read_table(folder / "results.parquet").to_pylist()
+
+
+def test_a_sweep_is_a_row_for_each_run_and_is_not_run_again(short, tmp_path):
+    out = tmp_path / "out"
+    arguments = ("sweep", short, "--grid", "link.loss=0,0.02", "--seeds", 2, "--out", out, "--jobs", 2)
+    result = sim(*arguments)
+    assert result.exit_code == 0, result.output
+    rows = rows_of(out)
+    assert sorted((row["param.link.loss"], row["seed"]) for row in rows) == [
+        ("0", 1),
+        ("0", 2),
+        ("0.02", 1),
+        ("0.02", 2),
+    ]
+    assert {row["status"] for row in rows} == {"ok"}
+    again = sim(*arguments)
+    assert "4 runs, 4 of them are there already" in again.stdout
+    assert rows_of(out) == rows
+    more = sim(*arguments[:-5], 3, *arguments[-4:])
+    assert "6 runs, 4 of them are there already" in more.stdout
+    assert len(rows_of(out)) == 6
+
+
+def test_failures_of_a_sweep_are_rows_with_their_seeds_and_code_1(short, tmp_path):
+    result = sim("sweep", short, "--grid", "duration=20ms,20s", "--out", tmp_path / "out", "--jobs", 1)
+    assert result.exit_code == 1
+    assert "seed 1 (duration=20ms): flow bulk: unfinished" in result.stderr
+    assert sorted(row["status"] for row in rows_of(tmp_path / "out")) == ["failed", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--grid", "link.los=1,2"], "there is no key 'los' here"),
+        (["--grid", "link.loss=0", "--grid", "link.loss=1"], "a key is given twice"),
+        (["--grid", "link.loss=0,,1"], "a value is empty"),
+        (["--cluster", "tcp://127.0.0.1:1"], "no Dask scheduler answers there"),
+        (["--out", "/proc/nowhere"], "--out /proc/nowhere: "),
+    ],
+)
+def test_a_sweep_that_cannot_begin_is_one_sentence_and_code_2(short, tmp_path, arguments, says, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_S", "1s")
+    result = sim("sweep", short, "--out", tmp_path / "out", *arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_killed_sweep_loses_nothing_that_was_finished(short, tmp_path):
+    out = tmp_path / "out"
+    command = [
+        *(sys.executable, "-m", "stack.cli", "sim", "sweep", str(short)),
+        *("--seeds", "300", "--out", str(out), "--jobs", "2"),
+    ]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    journal = out / "results.journal"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") >= 3):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = journal.read_bytes().count(b"\n")
+    assert 3 <= finished < 300
+    journal.write_bytes(journal.read_bytes() + b'{"key": "cut o')
+    result = sim("sweep", short, "--seeds", 4, "--out", out, "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    assert " of them are there already" in result.stdout
+    assert len(rows_of(out)) >= max(finished, 4)
+    assert journal.read_bytes() == b""
