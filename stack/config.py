@@ -43,6 +43,8 @@ class TcpConfig:
     fixed_window_segs: int = 16  # the window of `congestion = "fixed"`
     rtt_estimator: str = "jacobson"  # or "karn", "original"; tcp/estimators.py
     fast_retransmit: bool = True  # RFC 5681 §3.2; False: only the retransmission timer finds losses
+    pacing: str = "auto"  # "auto": paths of more than 1 ms, and where the algorithm asks; "on": all paths; "off"
+    max_pacing_rate: int = 0  # bytes of payload per second; 0: no limit
     nodelay: bool = False
     sack: bool = True
     timestamps: bool = True
@@ -94,6 +96,8 @@ class TcpConfig:
         _check_choices(self)
         if not isinstance(self.congestion, str | type):
             raise ConfigError(f"congestion {self.congestion!r}: use the name of an algorithm or a Controller class")
+        if self.pacing == "off" and self.max_pacing_rate:
+            raise ConfigError("max_pacing_rate needs pacing; use pacing 'auto' or 'on' with it")
         if self.rto_min_us > self.rto_max_us:
             raise ConfigError("rto_min_us must be at most rto_max_us")
         if self.ecn not in _ECN:
@@ -159,6 +163,7 @@ _TCP_RANGES: Final[dict[str, tuple[int, int, str]]] = {
     "notsent_lowat": (0, 1 << 30, "0 is off"),
     "recv_buffer": _SIZE,
     "recv_buffer_initial": _SIZE,
+    "max_pacing_rate": (0, 1 << 40, "0 sets no limit"),
     "mss_limit": (64, 65_495, ""),
     "rto_initial_us": _DURATION,
     "rto_min_us": _DURATION,
@@ -215,6 +220,7 @@ _HOST_RANGES: Final[dict[str, tuple[int, int, str]]] = {
 
 _TCP_CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "loss_detection": ("rack", "rfc6675"),
+    "pacing": ("auto", "on", "off"),
     "rtt_estimator": ("jacobson", "karn", "original"),
     "window_validation": ("rfc7661", "rfc2861", "rfc5681"),
 }

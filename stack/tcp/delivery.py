@@ -98,6 +98,8 @@ class Delivery:
         s.delivery_rate = s.interval_us = 0
         if newest is not None and newest.delivered_at >= 0:
             self._rate(s, newest)
+        else:
+            s.prior_delivered, s.tx_in_flight, s.lost_since, s.rate_app_limited = -1, 0, 0, False
         if self.app_limited_until and self.total > self.app_limited_until:
             self.app_limited_until = 0
         return s

@@ -81,7 +81,7 @@ def snapshot(conn: "Connection") -> TcpInfo:
         ecn=snd.ecn,
         cwnd=controller.cwnd if controller else 0,
         ssthresh=controller.ssthresh if controller else 0,
-        pacing_rate=controller.pacing_rate if controller else 0,
+        pacing_rate=snd.pacer.rate,
         congestion=controller.name if controller else algorithm(conn.config.congestion).name,
         congestion_state=controller.describe() if controller else {},
         phase=PHASES[snd.recovery.phase],

@@ -21,13 +21,14 @@ from stack.tcp.congestion.registry import algorithm
 from stack.tcp.delivery import Delivery
 from stack.tcp.estimators import estimator
 from stack.tcp.memory import ESSENTIAL, Budget
+from stack.tcp.pacing import Pacer
 from stack.tcp.rack import Rack
 from stack.tcp.recovery import Recovery
 from stack.tcp.rtt import TS_TICK_US
 from stack.tcp.scoreboard import WHY_MTU, Record, Scoreboard
 from stack.tcp.segment import FIN, SYN, Segment
 from stack.tcp.send_buffer import SendBuffer
-from stack.tcp.timers import PERSIST, PROBE, REORDER, RETRANSMIT, USER, TimerTable
+from stack.tcp.timers import PACING, PERSIST, PROBE, REORDER, RETRANSMIT, USER, TimerTable
 from stack.tcp.tlp import Tlp
 from stack.wire.seq import HALF, MASK
 from stack.wire.tcp import parse_sack
@@ -41,7 +42,7 @@ class Sender:
         "board", "buffer", "config", "controller", "cwr_due", "delivery", "ecn", "eff_snd_mss", "fin_queued",
         "fin_seq", "high_rtt_seq", "iss", "last_sent_at", "max_gso", "max_snd_wnd", "mss_since", "mtu_probe",
         "mtu_record", "nodelay", "orphan", "out_fin", "out_len", "out_mtu_probe", "out_probe", "out_record",
-        "out_seq", "persist_backoff", "probing", "recovery", "rtt", "snd_max", "snd_nxt", "snd_una", "snd_up",
+        "out_seq", "pacer", "persist_backoff", "probing", "recovery", "rtt", "snd_max", "snd_nxt", "snd_una", "snd_up",
         "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale", "timeouts", "timers", "tlp", "total_retrans",
         "user_timeout_us",
     )
@@ -65,6 +66,7 @@ class Sender:
         self.board = Scoreboard()
         self.rtt = estimator(config)
         self.delivery = Delivery()
+        self.pacer = Pacer(config)
         self.recovery = Recovery()
         self.tlp = Tlp()
         self.controller: Controller | None = None  # made when the MSS is known
@@ -82,8 +84,7 @@ class Sender:
         self.mtu_record: Record | None = None  # that segment
         self.cwr_due = False  # the next new data says that the window was reduced
         # the answer of next_range
-        self.out_seq = 0
-        self.out_len = 0
+        self.out_seq = self.out_len = 0
         self.out_fin = False
         self.out_probe = self.out_mtu_probe = False
         self.out_record: Record | None = None  # a retransmission of this record
@@ -110,6 +111,7 @@ class Sender:
         if self.controller.wants_lost_ranges:
             self.board.lost_log = []
         self.delivery.start(now, self.snd_una)
+        self.pacer.start(window)
         self.last_sent_at = now
         if syn_lost:
             self.rtt.after_syn_loss()
@@ -389,6 +391,7 @@ class Sender:
         s.prior_in_flight = prior
         # RFC 3168 §6.1.2: no growth in the window of data that was reduced for a mark either
         s.in_recovery = self.recovery.phase == rec.RECOVERY or self.recovery.in_cwr(self.snd_una)
+        s.paced = self.pacer.rate > 0
         s.app_limited = self.delivery.app_limited(controller)
         if acked or sacked:
             controller.on_ack(s)
@@ -482,8 +485,15 @@ class Sender:
             self.recovery.on_sent(length)
         elif self.recovery.frto == rec.FRTO_NEW:
             self.recovery.frto_quota -= length
-        if not again and self.controller is not None:
-            self.controller.on_sent(now, length, in_flight, record.app_limited)
+        controller = self.controller
+        assert controller is not None
+        if not again:
+            controller.on_sent(now, length, in_flight, record.app_limited)
+        pacer = self.pacer
+        if controller.pacing_rate or self.rtt.min_rtt_us > pacer.from_rtt_us:
+            pacer.on_sent(now, length, controller, self.rtt)
+        elif pacer.rate:
+            pacer.stop()
         if timers.at[RETRANSMIT] == NEVER:
             timers.arm(RETRANSMIT, now + self.rtt.timeout_us())  # RFC 6298 §5.1
         if self.tlp.enabled and timers.at[PROBE] == NEVER:
@@ -539,3 +549,5 @@ class Sender:
         if self.snd_una != self.snd_nxt:
             at = self.timers.at
             assert min(at[RETRANSMIT], at[PERSIST]) != NEVER, "data is outstanding and no timer runs"
+        if self.pacer.waiting and (self.unsent() or self.board.lost_bytes or self.fin_waits()):
+            assert self.timers.running(PACING), "data waits for its time and no timer runs"

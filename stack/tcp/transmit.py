@@ -2,8 +2,8 @@
 
 Theory of operation.  Lost ranges first, then new data, then the rescue of RFC 6675.  The budget is the Controller's
 window less what is in flight, in RECOVERY the quota of proportional rate reduction; the peer's window, Nagle and
-silly-window avoidance bound new data further.  Tail loss probes are
-chosen by tlp.py.  The answer is left in the Sender's `out_*`; `Sender.on_sent` books it.
+silly-window avoidance bound new data further; what may be sent then waits for its time (pacing.py).  Tail loss probes
+are chosen by tlp.py.  The answer is left in the Sender's `out_*`; `Sender.on_sent` books it.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -19,7 +19,7 @@ from stack.wire.seq import MASK
 if TYPE_CHECKING:
     from stack.tcp.sender import Sender
 
-SUPER_SEGMENT_US: Final = 1_000  # a super-segment is at most what the path takes in 1 ms
+SUPER_SEGMENT_US: Final = 1_000  # without pacing: a super-segment is at most what the path takes in 1 ms
 
 
 def max_segment(snd: "Sender") -> int:
@@ -32,7 +32,9 @@ def max_segment(snd: "Sender") -> int:
     cwnd = controller.cwnd
     limit = min(snd.max_gso, max(4 * mss, cwnd // 2))
     srtt_us = snd.rtt.srtt_us
-    if srtt_us > SUPER_SEGMENT_US:
+    if snd.pacer.rate:
+        limit = min(limit, snd.pacer.quantum(mss))
+    elif srtt_us > SUPER_SEGMENT_US:
         limit = min(limit, max(2 * mss, cwnd * SUPER_SEGMENT_US // srtt_us))
     return limit - limit % mss
 
@@ -45,6 +47,7 @@ def next_range(snd: "Sender", now: int) -> bool:
     snd.out_probe = False
     snd.out_record = None
     snd.out_fin = False
+    snd.pacer.waiting = False
     in_flight = snd.in_flight()
     recovery = snd.recovery
     by_prr = recovery.phase == rec.RECOVERY and controller.uses_prr
@@ -52,11 +55,13 @@ def next_range(snd: "Sender", now: int) -> bool:
     if recovery.phase == rec.OPEN and recovery.dupacks and not snd.config.limited_transmit:
         budget -= board.sacked_bytes + recovery.dup_bytes
     if recovery.frto == rec.FRTO_NEW:
-        if recovery.frto_quota <= 0 or _next_new(snd, recovery.frto_quota, now):
-            return recovery.frto_quota > 0
+        if recovery.frto_quota <= 0 or snd.pacer.held(snd.timers, now):
+            return False
+        if _next_new(snd, recovery.frto_quota, now):
+            return True
         recovery.frto = rec.FRTO_OFF  # RFC 5682 §2.1 step 2b: there is nothing new to send
     if board.lost_bytes > board.retrans_bytes:
-        if _next_lost(snd, budget, in_flight):
+        if _next_lost(snd, budget, in_flight, now):
             return True
         if board.lost_bytes > board.retrans_bytes:
             return False  # a repair waits for the window: nothing new before it
@@ -64,12 +69,14 @@ def next_range(snd: "Sender", now: int) -> bool:
         return True
     # with RACK there is no rescue: what is missing at the end is what probes are for
     in_rfc6675 = recovery.phase == rec.RECOVERY and recovery.sack and recovery.rack is None
-    return in_rfc6675 and budget >= snd.eff_snd_mss and _next_rescue(snd)
+    return in_rfc6675 and budget >= snd.eff_snd_mss and _next_rescue(snd, now)
 
 
-def _next_rescue(snd: "Sender") -> bool:
+def _next_rescue(snd: "Sender", now: int) -> bool:
     """RFC 6675 §4 NextSeg() rules 3 and 4 (6675-2): a hole not lost yet, once per episode the last segment."""
     board, recovery = snd.board, snd.recovery
+    if snd.pacer.held(snd.timers, now):
+        return False
     mss = snd.eff_snd_mss
     r = recovery.first_hole(board)
     if r is None:
@@ -80,10 +87,10 @@ def _next_rescue(snd: "Sender") -> bool:
         if (r.end - r.seq) & MASK > mss:
             r = board.split(board.index_of(r), (r.end - mss) & MASK)
     board.mark_lost(r, WHY_RESCUE)
-    return _next_lost(snd, mss, snd.in_flight())
+    return _next_lost(snd, mss, snd.in_flight(), now)
 
 
-def _next_lost(snd: "Sender", budget: int, in_flight: int) -> bool:
+def _next_lost(snd: "Sender", budget: int, in_flight: int, now: int) -> bool:
     """RFC 6675 §4 NextSeg() rule 1: the oldest lost range."""
     board = snd.board
     r = board.next_lost()
@@ -96,7 +103,7 @@ def _next_lost(snd: "Sender", budget: int, in_flight: int) -> bool:
     limit = max_segment(snd)
     mss = snd.eff_snd_mss
     room = max(budget, mss) if in_flight == 0 or snd.recovery.forced else budget
-    if room < min(length, mss):
+    if room < min(length, mss) or snd.pacer.held(snd.timers, now):
         return False
     limit = min(limit, max(mss, room - room % mss))
     fin = 1 if r.fin else 0
@@ -141,11 +148,14 @@ def _next_new(snd: "Sender", budget: int, now: int) -> bool:
         n -= n % mss
         if not n:
             return False
+    # the FIN needs a sequence number in the window, too
+    fin = fin_waits and n == unsent and n < usable
+    if not (n or fin) or (snd.pacer.next_at > now and snd.pacer.held(snd.timers, now)):
+        return False
     snd.out_seq = snd.snd_nxt
     snd.out_len = n
-    # the FIN needs a sequence number in the window, too
-    snd.out_fin = fin_waits and n == unsent and n < usable
-    return n > 0 or snd.out_fin
+    snd.out_fin = fin
+    return True
 
 
 def _take_mtu_probe(snd: "Sender", available: int, budget: int) -> bool:

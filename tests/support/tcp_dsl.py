@@ -284,7 +284,8 @@ class Scenario:
         **settings: object,
     ) -> None:
         self.iss = iss
-        self.config = replace(config or TcpConfig(), **settings)  # type: ignore[arg-type]
+        # a script says what goes out at which instant; those that are about pacing switch it on
+        self.config = replace(config or TcpConfig(pacing="off"), **settings)  # type: ignore[arg-type]
         self.mss = mss
         self.clock = Clock(self, now)
         self.rules = WireRules(iss, irs, mss, max_gso)

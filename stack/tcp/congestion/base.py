@@ -75,7 +75,7 @@ class AckSample:
         # the rate sample
         self.delivery_rate = 0  # bytes per second, 0 when unknown
         self.interval_us = 0  # over which it was measured; 0: no sample
-        self.prior_delivered = 0  # `delivered` when the range was sent
+        self.prior_delivered = -1  # `delivered` when the range was sent, -1: nothing to take a sample from
         self.tx_in_flight = 0  # in flight when the range was sent, it included
         self.lost_since = 0  # marked lost since the range was sent
         self.rate_app_limited = False  # the application had too little to send: the path may be faster

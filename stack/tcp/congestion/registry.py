@@ -2,6 +2,7 @@
 
 from stack.errors import ConfigError
 from stack.tcp.congestion.base import Controller
+from stack.tcp.congestion.bbr import Bbr
 from stack.tcp.congestion.cubic import Cubic
 from stack.tcp.congestion.fixed import Fixed
 from stack.tcp.congestion.newreno import NewReno
@@ -14,6 +15,7 @@ ALGORITHMS: dict[str, type[Controller]] = {
     "reno": Reno,
     "tahoe": Tahoe,
     "fixed": Fixed,
+    "bbr": Bbr,
 }
 
 
