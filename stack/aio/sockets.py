@@ -33,6 +33,7 @@ _SETTINGS = {
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): ("keepalive_interval_us", SECOND),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): ("keepalive_probes", 1),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): ("user_timeout_us", MS),
+    (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT): ("notsent_lowat", 1),
 }
 
 _text = functools.lru_cache(maxsize=4096)(format_addr)

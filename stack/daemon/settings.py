@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     log_level: LogLevel = "info"
     drain_s: float = 5.0
     max_upload: int = 10 << 30
+    memory_bytes: int = 512 << 20
     fault: FaultSettings = FaultSettings()
     tcp: dict[str, Any] = {}
     ip: dict[str, Any] = {}
@@ -106,7 +107,11 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
 
     def host_config(self) -> HostConfig:
         """The engine's configuration, validated."""
-        config = HostConfig(tcp=_section(self.tcp, TcpConfig, "tcp"), ip=_section(self.ip, IpConfig, "ip"))
+        config = HostConfig(
+            tcp=_section(self.tcp, TcpConfig, "tcp"),
+            ip=_section(self.ip, IpConfig, "ip"),
+            memory_bytes=self.memory_bytes,
+        )
         config.validate()
         return config
 

@@ -37,6 +37,8 @@ def test_the_socket_takes_options_and_gives_addresses(run, net):
                 assert bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) == bool(value)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 77)
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 77
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 16_384)
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 16_384
             assert sock.getpeername() == a.transport.get_extra_info("peername")
             assert sock.getsockname() == a.transport.get_extra_info("sockname")
             assert (sock.family, sock.type, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)) == (

@@ -191,6 +191,41 @@ def test_a_paused_reader_closes_the_window_and_memory_is_bounded(run):
     run(main())
 
 
+def test_a_writer_waits_and_goes_on_with_the_buffers_that_a_connection_has_grown(run):
+    async def main():
+        async with StackNet() as net:
+            accepted = []
+
+            def factory():
+                accepted.append(Sleepy())
+                return accepted[-1]
+
+            await net.server.create_server(factory, port=7)
+            _, writer = await net.client.open_connection(SERVER_IP, 7)
+            config = writer.get_extra_info("connection").config
+            written = 0
+            with pytest.raises(TimeoutError):
+                while written < 32 * MB:
+                    writer.write(bytes(10_000))
+                    written += 10_000
+                    async with asyncio.timeout(0.1):
+                        await writer.drain()
+            # nobody reads: neither end has grown towards its largest buffer
+            assert written < (config.send_buffer + config.recv_buffer) // 4
+            receiver = accepted[0].transport.get_extra_info("connection")
+            assert receiver.rcv.limit < 2 * config.recv_buffer_initial
+            accepted[0].transport.resume_reading()
+            for _ in range(400):
+                writer.write(bytes(50_000))
+                await writer.drain()
+            await eventually(lambda: len(accepted[0].data) == written + 20_000_000)
+            assert receiver.rcv.limit > 2 * config.recv_buffer_initial
+            writer.close()
+            await writer.wait_closed()
+
+    run(main())
+
+
 # -- the end
 
 

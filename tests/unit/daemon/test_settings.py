@@ -81,6 +81,7 @@ def test_faults_in_the_units_of_the_device():
         ("[fault]\nrate_mbit = 1e-9", "fault.rate_mbit is 1e-09: use 0.001 or more"),
         ("drain_s = -1", "drain_s is -1"),
         ("max_upload = -1", "max_upload is -1"),
+        ("memory_bytes = 1000", "memory_bytes 1000"),
         ("[fault]\nloss = 2.0", "fault.loss is 2.0: use a fraction"),
         ("[fault]\nloss = nan", "fault.loss is nan"),
         ("[fault]\ndelay_ms = -1.0", "fault.delay_ms is -1.0"),
