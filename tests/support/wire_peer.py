@@ -17,6 +17,7 @@ from scapy.packet import Raw
 
 ADDRESS = "198.18.0.9"  # nobody's: the kernels beside leave its packets alone
 MAC = "02:00:00:00:00:09"
+CE, ECT_0 = 3, 2  # RFC 3168 §5: in the lowest bits of the TOS octet
 QUIET_S = 0.2  # longer than a delayed acknowledgment, shorter than any retransmission
 NAMES = {"MSS": "mss", "SAckOK": "sack", "Timestamp": "ts", "WScale": "ws"}
 ALL_OPTIONS = (("MSS", 1460), ("SAckOK", b""), ("Timestamp", (1000, 0)), ("NOP", None), ("WScale", 7))
@@ -88,10 +89,13 @@ class Wire:
         *,
         window: int = 65535,
         spoil: bool = False,
+        ce: bool = False,
         tsval: int | None = None,
         options: tuple[tuple[str, object], ...] | None = None,
     ) -> None:
-        """One segment.  Timestamps are added when they were offered, unless `options` says otherwise."""
+        """One segment, marked "congestion experienced" if `ce`.  Timestamps are added when they were offered, unless
+        `options` says otherwise.
+        """
         if options is None:
             stamped = "S" not in flags and dict(self.options).get("Timestamp")
             stamp = ("Timestamp", (self.tsval if tsval is None else tsval, self.tsecr))
@@ -105,7 +109,7 @@ class Wire:
             window=window,
             options=list(options),
         )
-        packet = IP(src=ADDRESS, dst=self.subject.address) / segment / Raw(data)
+        packet = IP(src=ADDRESS, dst=self.subject.address, tos=CE if ce else 0) / segment / Raw(data)
         if spoil:
             packet = IP(bytes(packet))
             packet[TCP].chksum ^= 0x5555
@@ -144,6 +148,7 @@ class Wire:
         elif "SAck" in options:
             edges = [self.relative(edge, self.iss) for edge in options["SAck"]]
             words.append("sack=" + ",".join(f"{a}-{b}" for a, b in zip(edges[::2], edges[1::2], strict=True)))
+        words += ["ect"] if packet.tos & CE == ECT_0 else []
         line = " ".join(words)
         if self.trace and length and line.startswith(f"{self.trace[-1]} "):
             self.trace.pop()  # the data could have carried this acknowledgment: which of the two is a matter of threads

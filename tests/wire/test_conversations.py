@@ -61,6 +61,72 @@ def segments(*sends, port: int = DISCARD, options=ALL_OPTIONS, probe: bool = Fal
     return script
 
 
+def with_ecn(*sends, port: int = DISCARD):
+    """A script that sends segments on a connection that agreed on ECN."""
+
+    def script(subject: Subject) -> list[str]:
+        wire = Wire(subject, port)
+        wire.send("SEC", options=ALL_OPTIONS)
+        wire.gather()
+        wire.send("A", 1, 1)
+        for flags, seq, ack, data, *rest in sends:
+            wire.send(flags, seq, ack, data, **(rest[0] if rest else {}))
+            wire.gather()
+        return wire.trace
+
+    return script
+
+
+def asking(flags: str, **fields):
+    """A script that opens with a SYN of these flags."""
+
+    def script(subject: Subject) -> list[str]:
+        wire = Wire(subject, DISCARD)
+        wire.send(flags, options=ALL_OPTIONS, **fields)
+        return wire.gather()
+
+    return script
+
+
+def syn_twice(subject: Subject) -> list[str]:
+    wire = Wire(subject, DISCARD)
+    wire.send("S", options=ALL_OPTIONS)
+    wire.gather()
+    wire.send("S", options=ALL_OPTIONS)
+    return wire.gather()
+
+
+def filled(subject: Subject) -> Wire:
+    """CHARGEN has sent a window of ten segments, of which none is acknowledged yet."""
+    wire = Wire(subject, CHARGEN, NO_TS)
+    wire.send("S", options=NO_TS, window=14600)
+    wire.gather()
+    wire.trace.clear()
+    wire.send("A", 1, 1, window=114)
+    return wire
+
+
+def fast_retransmit(subject: Subject) -> list[str]:
+    """Four segments of ten are reported, the first is not: it comes again at once, long before any timeout."""
+    wire = filled(subject)
+    wire.gather(0.02)
+    wire.trace.clear()
+    edges = tuple(((wire.irs or 0) + edge) % 2**32 for edge in (1461, 7301))
+    wire.send("A", 1, 1, window=114, options=(("NOP", None), ("NOP", None), ("SAck", edges)))
+    again = [line for line in wire.gather(0.02) if line.startswith("A seq=1 ")][:1]
+    wire.send("R", 1)
+    return again
+
+
+def timeouts(subject: Subject) -> list[str]:
+    """An answer that is never acknowledged is sent again and again, each time after a longer pause."""
+    wire = opened(subject, ECHO)
+    wire.send("A", 1, 1, b"a" * 10)
+    wire.gather(1.2)
+    wire.send("R", 11)
+    return wire.trace[:3]
+
+
 def zero_window(subject: Subject) -> list[str]:
     """CHARGEN fills a window of 100 bytes, probes when it is closed, and goes on when it opens."""
     wire = Wire(subject, CHARGEN, ())
@@ -137,6 +203,9 @@ MARKS = {
     "T-FIN-3": rfc("9293", "3.10.7.4", "T-FIN-3"),
     "7323-5.3": rfc("7323", "5.3", "7323-5.3"),
     "7323-2.2": rfc("7323", "2.2", "7323-2.2"),
+    "5681-3.2": rfc("5681", "3.2", "5681-3.2"),
+    "6298-5.4": rfc("6298", "5.4", "6298-5.4..5.6"),
+    "3168-1": rfc("3168", "6.1", "3168-1"),
     "T-WND-1": rfc("9293", "3.10.7.4", "T-WND-1"),
 }
 ACK_1 = "A seq=1 ack=1"
@@ -208,6 +277,66 @@ SAME = [
     ),
     ("old-timestamp-is-refused", "7323-5.3", old_timestamp, ["A seq=1 ack=4", "A seq=1 ack=4", "A seq=1 ack=9"]),
     ("zero-window-is-probed", "MUST-36", zero_window, ["A seq=1 ack=1 len=100", "probe", "A seq=101 ack=1 len=100"]),
+    ("ecn-is-agreed-on", "3168-1", asking("SEC"), ["SAE seq=0 ack=1 mss sack ts ws"]),
+    ("ecn-needs-both-flags", "3168-1", asking("SE"), ["SA seq=0 ack=1 mss sack ts ws"]),
+    ("ecn-is-not-agreed-on-by-a-marked-syn", "3168-1", asking("SEC", ce=True), ["SA seq=0 ack=1 mss sack ts ws"]),
+    (
+        "a-mark-is-echoed-until-cwr",
+        "3168-1",
+        with_ecn(
+            ("A", 1, 1, b"a" * 10, {"ce": True}),
+            ("A", 11, 1, b"b" * 10),
+            ("AC", 21, 1, b"c" * 10),
+            ("A", 31, 1, b"d" * 10),
+        ),
+        [
+            "SAE seq=0 ack=1 mss sack ts ws",
+            "AE seq=1 ack=11",
+            "AE seq=1 ack=21",
+            "A seq=1 ack=31",
+            "A seq=1 ack=41",
+        ],
+    ),
+    (
+        "an-echo-is-answered-with-cwr-once",
+        "3168-1",
+        with_ecn(
+            ("A", 1, 1, b"a" * 10),
+            ("AE", 11, 11, b"b" * 10),
+            ("AE", 21, 21, b"c" * 10),
+            ("A", 31, 31, b"d" * 10),
+            port=ECHO,
+        ),
+        [
+            "SAE seq=0 ack=1 mss sack ts ws",
+            "A seq=1 ack=11 len=10 ect",
+            "AC seq=11 ack=21 len=10 ect",
+            "AC seq=21 ack=31 len=10 ect",
+            "A seq=31 ack=41 len=10 ect",
+        ],
+    ),
+    (
+        "a-partial-duplicate-is-reported",
+        "2883-1",
+        segments(("A", 1, 1, b"a" * 10), ("A", 6, 1, b"b" * 10), options=NO_TS),
+        ["A seq=1 ack=11", "A seq=1 ack=16 sack=6-11"],
+    ),
+    (
+        "a-duplicate-above-a-hole-is-reported-before-its-block",
+        "2883-1",
+        segments(("A", 11, 1, b"b" * 10), ("A", 11, 1, b"b" * 10), options=NO_TS),
+        ["A seq=1 ack=1 sack=11-21", "A seq=1 ack=1 sack=11-21,11-21"],
+    ),
+    (
+        "blocks-that-grow-together",
+        "2018-2",
+        segments(("A", 11, 1, b"b" * 10), ("A", 31, 1, b"d" * 10), ("A", 21, 1, b"c" * 10), options=NO_TS),
+        ["A seq=1 ack=1 sack=11-21", "A seq=1 ack=1 sack=31-41,11-21", "A seq=1 ack=1 sack=11-41"],
+    ),
+    ("keep-alive-probe-is-answered", "MUST-36", segments(("A", 0, 1)), [ACK_1]),
+    ("syn-twice", "MUST-14", syn_twice, ["SA seq=0 ack=1 mss sack ts ws"] * 2),
+    ("fast-retransmit", "5681-3.2", fast_retransmit, ["A seq=1 ack=1 len=1460"]),
+    ("timeouts", "6298-5.4", timeouts, ["A seq=1 ack=11 len=10"] * 3),
     ("passive-close", "T-FIN-1", passive_close, ["FA seq=11 ack=12", "R seq=12"]),
     ("active-close", "T-FIN-3", active_close, ["FA", "A seq=end ack=2", "A seq=end ack=2"]),
 ]
