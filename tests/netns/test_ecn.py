@@ -1,4 +1,4 @@
-"""Explicit congestion notification with the Linux kernel, in both roles; nftables marks packets on the way (RFC 3168)."""
+"""Explicit congestion notification with the Linux kernel; nftables marks packets on the way (RFC 3168)."""
 
 import subprocess
 
