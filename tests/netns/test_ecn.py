@@ -1,10 +1,11 @@
 """Explicit congestion notification with the Linux kernel; nftables marks packets on the way (RFC 3168)."""
 
 import subprocess
+import sys
 
 import pytest
 
-from tests.support.netns import STACK, Daemon, Namespace, join_by_bridge, need
+from tests.support.netns import HOST, STACK, Daemon, Namespace, join_by_bridge, need, wait_until
 from tests.support.rfc import rfc
 
 pytestmark = [pytest.mark.netns, pytest.mark.interop]
@@ -62,3 +63,21 @@ def test_marks_are_echoed_and_answered_in_both_directions(namespace, tmp_path, o
     assert count(capture, theirs + "tcp.flags.syn == 0 && tcp.flags.cwr == 1 && tcp.len > 0")
     # RFC 3168 §6.1.4, §6.1.5: ECT on no SYN and on no segment without data
     assert count(capture, ours + "ip.dsfield.ecn != 0 && (tcp.len == 0 || tcp.flags.syn == 1)") == 0
+
+
+@rfc("3168", "6.1.1", "3168-1")
+def test_the_kernel_agrees_when_we_ask(namespace, tmp_path):
+    need("tshark")
+    capture, settings = tmp_path / "asked.pcapng", tmp_path / "settings.toml"
+    settings.write_text('[tcp]\necn = "request"\n')
+    (tmp_path / "page").write_text("as asked for")
+    options = ("--config", str(settings), "--capture", str(capture))
+    with Daemon(namespace, tmp_path, *options) as daemon:
+        namespace.start(sys.executable, "-m", "http.server", "8000", "--bind", HOST, "--directory", str(tmp_path))
+        wait_until(lambda: namespace.run("nc", "-z", HOST, "8000", check=False).returncode == 0, "the server answers")
+        assert daemon.command("get", f"http://{HOST}:8000/page") == "as asked for"
+    ours, theirs = f"ip.src == {STACK} && ", f"ip.dst == {STACK} && "
+    assert count(capture, ours + "tcp.flags == 0x0c2") == 1
+    assert count(capture, theirs + "tcp.flags == 0x052") == 1
+    assert count(capture, ours + "tcp.len > 0 && ip.dsfield.ecn == 2")
+    assert count(capture, theirs + "tcp.len > 0 && ip.dsfield.ecn == 2")
