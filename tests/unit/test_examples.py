@@ -31,3 +31,10 @@ def test_lossy_network_is_the_same_for_the_same_seed():
     assert " 1000000 bytes" in first
     assert run("lossy_network.py", "3") == first
     assert run("lossy_network.py", "4") != first
+
+
+def test_routed_network_breaks_and_heals():
+    out = run("routed_network.py", "2")
+    assert "line down" in out
+    assert "[1000000, 1000000]" in out
+    assert run("routed_network.py", "2") == out
