@@ -1,7 +1,7 @@
 # `make help` lists the targets.  `sudo make run` for a device on this machine, plain `make run` for one in
 # a network namespace of its own.
 .DEFAULT_GOAL := help
-.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs sim mutants bench goodput soak fuzz dist clean setup-test
+.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs docs-plots sim mutants bench goodput soak fuzz dist clean setup-test
 
 PY := .venv/bin/python
 args ?=
@@ -53,6 +53,9 @@ sim: setup-test  ## random hostile networks: fixed seeds, then runs=1000 fresh o
 
 mutants: setup-test  ## planted bugs, and after how many networks the campaign finds each; runs=10000 at most
 	@$(PY) -m tools.mutants --runs $(or $(runs),10000) $(args)
+
+docs-plots: setup-test  ## draw the pictures in docs/img from the example scenarios
+	@$(PY) tools/docs_plots.py
 
 bench: setup-test setup-compiled  ## benchmarks against kernel sockets; only="bulk_rx tcp_rr" for a part
 	@$(PY) -m tools.bench.run $(foreach m,$(only),--only $(m)) $(args)

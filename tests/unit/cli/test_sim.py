@@ -244,3 +244,10 @@ def test_a_killed_sweep_loses_nothing_that_was_finished(short, tmp_path):
     assert " of them are there already" in result.stdout
     assert len(rows_of(out)) >= max(finished, 4)
     assert journal.read_bytes() == b""
+
+
+def test_a_campaign_of_random_networks(tmp_path):
+    result = sim("campaign", "--runs", 2, "--fixed", 1, "--seed", 4, "--jobs", 1, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "3 networks" in result.stdout
+    assert "failures: 0" in result.stdout
