@@ -27,10 +27,10 @@ def sim() -> None:
     """Simulate a network on virtual time; one seed decides everything.
 
     \b
-    tapstack sim SCENARIO.toml                        run it; captures, plots, a table
+    tapstack sim SCENARIO.toml                    run it: captures, plots, table
     tapstack sim SCENARIO.toml --compare congestion=cubic,newreno
-    tapstack sim sweep SCENARIO.toml --seeds 20       many runs, on all cores
-    tapstack sim campaign --runs 1000                 random hostile networks
+    tapstack sim sweep SCENARIO.toml --seeds 20   many runs, on all cores
+    tapstack sim campaign --runs 1000             random hostile networks
 
     'tapstack sim run --help' lists the options of a run.  docs/simulator.md tells how to write a scenario.
     """

@@ -126,7 +126,7 @@ def _table(screen: Console, grid: Sequence[str], rows: Sequence[Row]) -> None:
                 *(_median(good, name) for name in ("goodput", "retransmits", "srtt_us", "finished_us", "fairness")),
             ]
         )
-    heads = ("runs", "failed", "goodput", "retransmits", "RTT", "finished", "fairness")
+    heads = ("runs", "failed", "goodput", "resent", "RTT", "finished", "fairness")
     sim_tables.rows(screen, "medians over the seeds", keys, heads, body)
 
 

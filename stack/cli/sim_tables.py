@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stack.daemon.page import duration, size
+from stack.daemon.page import size
 from stack.sim.result import FlowResult, LinkResult, Result
 from stack.sim.scenario import Scenario
 
@@ -31,10 +32,15 @@ def bits(bytes_per_s: float) -> str:
     return f"{value:.0f} bit/s"
 
 
+def milliseconds(us: int) -> str:
+    """A round-trip time."""
+    return f"{us / 1000:.1f} ms" if us else "-"
+
+
 def run_tables(screen: Console, name: str, scenario: Scenario, result: Result) -> None:
     """Flows and links of one run."""
     title = f"{name}: seed {result.seed}, {result.time_us / 1e6:.3f} s simulated, {result.segments} segments"
-    flows = _table(title, ("flow", "outcome"), ("received", "goodput", "retransmits", "RTT", "min RTT", "finished"))
+    flows = _table(title, ("flow", "outcome"), ("received", "goodput", "resent", "RTT", "min RTT", "finished"))
     for flow in result.flows:
         flows.add_row(*_flow_cells(flow))
     screen.print(flows)
@@ -48,7 +54,7 @@ def run_tables(screen: Console, name: str, scenario: Scenario, result: Result) -
 def comparison(screen: Console, compare: str, results: dict[str, Result]) -> None:
     """The flows of several runs side by side."""
     key = compare.partition("=")[0]
-    table = _table(f"by {key}", (key, "flow", "outcome"), ("goodput", "retransmits", "RTT", "finished"))
+    table = _table(f"by {key}", (key, "flow", "outcome"), ("goodput", "resent", "RTT", "finished"))
     for value, result in results.items():
         for flow in result.flows:
             cells = _flow_cells(flow)
@@ -70,7 +76,13 @@ def verdict(text: str, *, good: bool) -> Text:
 
 
 def _table(title: str, left: Sequence[str], right: Sequence[str], after: Sequence[str] = ()) -> Table:
-    table = Table(title=Text(title, "bold") if title else None, title_justify="left")
+    table = Table(
+        title=Text(title, "bold") if title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,  # fits 80 columns
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for name in left:
         table.add_column(name, overflow="fold")
     for name in right:
@@ -87,8 +99,8 @@ def _flow_cells(flow: FlowResult) -> list[str | Text]:
         size(flow.bytes_there + flow.bytes_back),
         bits(flow.goodput),
         str(flow.retransmits),
-        duration(flow.srtt_us) if flow.srtt_us else "-",
-        duration(flow.min_rtt_us) if flow.min_rtt_us else "-",
+        milliseconds(flow.srtt_us),
+        milliseconds(flow.min_rtt_us),
         f"{flow.finished_at_us / 1e6:.3f} s" if flow.finished_at_us else "-",
     ]
 

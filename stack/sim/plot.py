@@ -38,6 +38,7 @@ from stack.sim.traces import FlowTrace, QueueSamples
 SSTHRESH_MAX = 1 << 29  # above that it has not been set yet
 MAX_FLOWS = 16  # of a scenario with more, the first ones get pictures of their own
 MAX_QUEUES = 8
+QUEUE_SHOWN = 5_000  # bytes; what never holds more than a few frames is no queue
 BINS = 150  # points of a throughput curve at most
 ZOOM_RTTS = 5
 Segment = tuple[int, int, int]
@@ -47,7 +48,7 @@ def write_all(flows: dict[str, FlowTrace], queues: dict[str, QueueSamples], fold
     """Every picture of one run, as PNG and SVG; the files."""
     paths: list[Path] = []
     seen = {name: trace for name, trace in flows.items() if trace.samples.at}
-    shown = {name: one for name, one in queues.items() if any(one.queued)}
+    shown = {name: one for name, one in queues.items() if max(one.queued, default=0) > QUEUE_SHOWN}
     with styled():
         for trace in list(seen.values())[:MAX_FLOWS]:
             paths += save(time_sequence(trace, title), folder, f"{trace.name}-sequence")
