@@ -98,7 +98,9 @@ def test_a_slow_application_does_not_make_the_path_slow() -> None:
     for _ in range(40):
         flow.source.write(10 * PAYLOAD)
         flow.run(100 * MS)
-    assert flow.client.snd.delivery.sample.rate_app_limited
+    sample = flow.client.snd.delivery.sample
+    assert sample is not None
+    assert sample.rate_app_limited
     assert bbr(flow).max_bw > 0.95 * known
     flow.source.greedy = True
     flow.source.on_events(0)
