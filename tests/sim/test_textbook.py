@@ -75,7 +75,7 @@ class SawTooth:
         net = Network(1)
         forward = Faults(delay_us=20 * MS, rate=LINK, queue_bytes=queue * FRAME)
         a, b = pair(net, forward, Faults(delay_us=20 * MS))
-        flow = Flow(net, a, b, TcpConfig(congestion=congestion, timestamps=False))
+        flow = Flow(net, a, b, TcpConfig(congestion=congestion, timestamps=False, pacing="off"))
         net.run_for(20 * SECOND)
         before = flow.received
         self.windows: list[float] = []

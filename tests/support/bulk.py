@@ -43,7 +43,7 @@ def pair(net: Network, forward: Faults, backward: Faults, mtu: int = 1500) -> tu
 
 def prompt(config: TcpConfig) -> TcpConfig:
     """The same with every segment acknowledged at once."""
-    return replace(config, quick_acks=PROMPT)
+    return replace(config, quick_acks=PROMPT, pacing="off")
 
 
 class Flow:
