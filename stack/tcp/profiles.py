@@ -41,6 +41,7 @@ _PLAIN: Final = TcpConfig(
     nodelay=True,
     timestamps=False,
     tlp=False,
+    mtu_probing=False,  # segments keep their size, however many are lost
     pacing="off",  # a window leaves at once
     quick_acks=EVERY_SEGMENT,
     send_buffer_initial=BUFFER,

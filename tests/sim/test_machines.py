@@ -125,7 +125,7 @@ class Story:
         losing = Losing(*lost)
         forward = Faults(delay_us=50 * MS, rate=10 * LINK, lose_if=losing)
         a, b = pair(net, forward, Faults(delay_us=50 * MS))
-        config = prompt(TcpConfig(congestion=congestion, sack=False, timestamps=False, hystart=False))
+        config = prompt(TcpConfig(congestion=congestion, sack=False, timestamps=False, hystart=False, pacing="off"))
         config = replace(config, initial_window_segs=40, rto_min_us=SECOND)
         flow = Flow(net, a, b, config, data=bytes(400 * SEGMENT))
         self.windows: list[float] = []

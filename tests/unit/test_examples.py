@@ -38,3 +38,12 @@ def test_routed_network_breaks_and_heals():
     assert "line down" in out
     assert "[1000000, 1000000]" in out
     assert run("routed_network.py", "2") == out
+
+
+def test_an_algorithm_of_ones_own_keeps_the_delay_low():
+    rows = [line.split() for line in run("congestion_control.py").splitlines()[1:]]
+    rates = {row[0]: float(row[1]) for row in rows}
+    delays = {row[0]: float(row[2]) for row in rows}
+    assert list(rates) == ["cubic", "newreno", "reno", "tahoe", "delay"]
+    assert rates["delay"] > 8
+    assert 40 <= delays["delay"] < min(delays[name] for name in delays if name != "delay") - 5

@@ -17,6 +17,7 @@ C_DEN: Final = 10
 BETA_NUM: Final = 7
 BETA_DEN: Final = 10
 US3: Final = 10**18  # microseconds cubed in a second cubed
+MS3: Final = 10**9  # milliseconds cubed in a second cubed
 # RFC 9438 §4.3: alpha = 3 (1 - beta) / (1 + beta) = 9 / 17
 ALPHA_NUM: Final = 9
 ALPHA_DEN: Final = 17
@@ -126,9 +127,14 @@ class Cubic(LossBased):
 
     def _target(self, now: int, srtt_us: int) -> int:
         """W_cubic one round trip ahead, held between cwnd and 1.5 cwnd (RFC 9438 §4.2)."""
-        t = now - self._epoch_at + srtt_us - self._k_us
-        w = self._origin + self.mss * C_NUM * (t * t * t) // (C_DEN * US3)
-        return min(max(w, self.cwnd), self.cwnd + self.cwnd // 2)
+        # in whole milliseconds: their cube fits a machine word, that of microseconds would not
+        t = (now - self._epoch_at + srtt_us - self._k_us) // 1000
+        w = self._origin + self.mss * C_NUM * t * t * t // (C_DEN * MS3)
+        cwnd = self.cwnd
+        if w <= cwnd:
+            return cwnd
+        most = cwnd + cwnd // 2
+        return w if w < most else most
 
     def on_ack(self, sample: AckSample) -> None:
         if sample.round_start:

@@ -1,0 +1,20 @@
+"""Two senders share one bottleneck; the table is in docs/congestion-control.md."""
+
+import pytest
+
+from tests.support.rfc import rfc
+from tools.fairness import share
+
+
+@pytest.mark.slow
+@rfc("9438", "5.1")
+@pytest.mark.parametrize(("algorithms", "least"), [(["cubic", "cubic"], 0.95), (["cubic", "reno"], 0.9)])
+def test_shares_are_fair(algorithms, least):
+    shares = share(algorithms)
+    assert shares.jain() >= least, shares
+    assert sum(shares.rates) > 18e6, "and the link is used"
+
+
+def test_the_index_tells_fair_from_unfair():
+    """Control: a fixed window of 16 segments keeps a quarter of the link, and NewReno takes the rest."""
+    assert share(["fixed", "newreno"], seconds=20).jain() < 0.9
