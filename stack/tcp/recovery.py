@@ -93,8 +93,7 @@ class Recovery:
                 lost += self.mark_first(board, mss)
         elif self.by_acks and (sacked or not self.sack):
             self.dupacks += 1
-            # after a timeout all is marked lost: what a duplicate tells of is not in the pipe any more
-            if not self.sack and self.phase != LOSS:
+            if not self.sack:
                 delivered += self._on_duplicate(snd, now)
         if self.rack is not None:
             self.rack.on_delivered(board, snd.rtt.min_rtt_us, ts_rtt_us if acked else -1, now)
@@ -162,6 +161,9 @@ class Recovery:
         span = (self._dup_edge - snd.snd_una) & MASK
         before = self.dup_bytes
         limit = (span if span < HALF else 0) - snd.eff_snd_mss
+        if self.phase == LOSS:
+            # all before the timeout is marked lost and not in the pipe any more: a duplicate can only be for newer data
+            limit = min(limit, (snd.snd_nxt - self.recovery_point) & MASK)
         self.dup_bytes = max(before, min(before + snd.eff_snd_mss, limit))
         return self.dup_bytes - before
 

@@ -144,3 +144,27 @@ def test_a_path_that_stalls_is_no_loss(timestamps):
     control = stalled(timestamps=False, frto=False, dsack=False)
     assert control.spurious == 0
     assert control.retransmits > 4 * info.retransmits
+
+
+# -- nothing is lost --------------------------------------------------------------------------------------------------
+
+
+@rfc("9293", "3.8.6")
+@pytest.mark.parametrize("detection", ["rack", "rfc6675"])
+def test_a_window_that_closes_and_opens_has_nothing_sent_again(detection):
+    """A reader that takes a little every 150 ms from a small buffer; no segment is lost, and none is repeated."""
+    tcp = TcpConfig(recv_buffer=30_000, loss_detection=detection)
+    with TestNet(5, LINK, LINK, config=HostConfig(tcp=tcp)) as net:
+        client, server = net.connect()
+        client.send(bytes(300_000), net.now)
+        net.a.wake(client)
+        got = shut = 0
+        for _ in range(200):
+            net.run_for(150 * MS)
+            shut += client.tcp_info().snd_wnd < 1460
+            got += len(server.recv(20_000))
+            net.b.wake(server)
+        assert got == 300_000
+        assert shut > 5
+        assert client.tcp_info().retransmits == 0
+        assert client.tcp_info().spurious == 0

@@ -41,6 +41,7 @@ class Sent:
     option_bytes: bytes = b""
     gso_size: int = 0
     ect: bool = False  # for the IP layer: the datagram is ECN-capable
+    note: str | None = None  # what a capture would say
 
     @property
     def length(self) -> int:

@@ -514,6 +514,7 @@ class Scenario:
             assert f.gso_type in {GSO_NONE, GSO_TCPV4}, f"gso_type {f.gso_type}"
             assert (f.gso_type == GSO_NONE) == (f.gso_size == 0), f"gso_type {f.gso_type} with size {f.gso_size}"
             s = codec.decode(self.clock.now, bytes(f.header[L4_OFF : f.header_end]), payload, f.gso_size)
+            s.note = f.note
             s.ect = bool(f.flags & ECT)
             self.note(
                 ">",

@@ -288,3 +288,36 @@ def test_a_loss_that_the_probe_repaired_counts_as_congestion(tcp, report):
     t.peer.sends(ACK, ack=6001)
     assert (t.info.ssthresh < before) == (report == "nothing")
     assert t.info.phase == "open"
+
+
+# -- what a capture says ---------------------------------------------------------------------------------------------
+
+
+def notes(tcp, **settings):
+    """Runs a tail loss: the remark on each data segment that was sent for the second time."""
+    t = flight(tcp, 5, **settings)
+    t.peer.sends(ACK, ack=3001)
+    t.until_sent()
+    t.clock.advance(ms=100)
+    return t
+
+
+@pytest.mark.parametrize(
+    ("settings", "note"),
+    [
+        ({}, "tail loss probe"),
+        ({"tlp": False}, "retransmission: timeout"),
+    ],
+)
+def test_a_retransmission_says_why(tcp, settings, note):
+    t = notes(tcp, **settings)
+    assert t.peer.drain()[0].note == note
+
+
+@pytest.mark.parametrize(
+    ("detection", "note"), [("rack", "retransmission: RACK"), ("rfc6675", "retransmission: fast retransmit")]
+)
+def test_a_fast_retransmission_says_which(tcp, detection, note):
+    t = flight(tcp, loss_detection=detection)
+    t.peer.sends(ACK, ack=1, sack=[(1001, 5001)])
+    assert t.peer.drain()[0].note == note
