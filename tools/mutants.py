@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOUND = re.compile(r"^  seed (\d+): (.*)$", re.MULTILINE)
+FOUND = re.compile(r"^seed (\d+): (.*)$", re.MULTILINE)
 NETWORKS = re.compile(r"^(\d+) networks in", re.MULTILINE)
 
 

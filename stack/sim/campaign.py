@@ -67,8 +67,6 @@ class Report:
         yield "shares: " + ", ".join(f"{trait} {n * 100 / runs:.1f} %" for trait, n in self.shares.most_common())
         yield f"of their bound of simulated time, those that must complete took at most {self.slowest * 100:.0f} %"
         yield f"failures: {len(self.failures)}"
-        for verdict in self.failures:
-            yield f"  seed {verdict.seed}: {verdict.problem}"
 
 
 def is_twice(seed: int) -> bool:
@@ -110,6 +108,8 @@ def campaign(seeds: Sequence[int], jobs: int, progress: Progress | None = None, 
     for verdict in _verdicts(seeds, jobs):
         report.add(verdict)
         if progress is not None and task is not None:
+            if verdict.problem is not None:
+                progress.console.print(f"seed {verdict.seed}: {verdict.problem}", markup=False)
             progress.update(task, advance=1, description=f"networks ({len(report.failures)} failed)")
         if stop_at and len(report.failures) >= stop_at:
             break
