@@ -86,6 +86,7 @@ def traits(scenario: Scenario) -> set[str]:
     for event in scenario.events:
         changes = {
             "partition": event.down,
+            "black hole": event.silent,
             "MTU change": event.mtu,
             "other change": event.set,
             "reneging": event.renege,

@@ -247,9 +247,9 @@ def _events(draw: _Draw, flows: list[Flow]) -> None:
                 at_us += draw.rng.randrange(500 * MS)
                 draw.events.append(Event(at_us=at_us, flow=flow.name, renege=True))
     if draw.chance(0.15) and not draw.switches:
-        draw.events.append(
-            Event(at_us=draw.rng.randrange(2 * SECOND), link=hurt, mtu=draw.pick((1400, 1000, 576, 296)))
-        )
+        at_us, mtu = draw.rng.randrange(2 * SECOND), draw.pick((1400, 1000, 576, 296))
+        # a black hole: nobody is told that longer packets vanish
+        draw.events.append(Event(at_us=at_us, link=hurt, mtu=mtu, silent=mtu >= 576 and draw.chance(0.3)))
 
 
 # -- the bound

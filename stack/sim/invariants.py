@@ -10,8 +10,8 @@ ACK or SACK block of what the peer never sent, no data beyond what the peer ever
 on none.  And what a Sender takes for the peer's window must be an edge that the peer did offer.
 
 All of this happens after every event; long scoreboards and queues are gone through at intervals that keep its price
-bounded.  Violations are AssertionErrors.  These are the properties 2 to 4 of the cross-cutting list of the requirements; 1 and 5
-are checked by `flows` and by `runner` when it drains a network.
+bounded.  Violations are AssertionErrors.  These are the properties 2 to 4 of the cross-cutting list of requirements;
+1 and 5 are checked by `flows` and by `runner` when it drains a network.
 """
 
 from collections.abc import Callable
@@ -249,7 +249,8 @@ class Watch:
         if us.edge >= 0 and _before(edge, us.edge):
             # RFC 7323 §2.4: rounding takes back less than one unit of the field.  The FIN may take the number past a
             # closed window, and after it no window matters.
-            fair = (us.edge - edge) & MASK < 1 << scale or ack == peer.fin_end
+            # The field of a SYN that is sent again has no scale.
+            fair = (us.edge - edge) & MASK < 1 << scale or ack == peer.fin_end or flags & SYN
             assert fair, f"RFC 9293 §3.8.6 (MUST-34): the right edge goes back from {us.edge} to {edge}"
         else:
             us.edge = edge
@@ -444,7 +445,8 @@ class CheckedHost(Host):
         in_flight = snd.in_flight()
         if snd.snd_max != was.snd_max and phase == rec.OPEN == was.phase and not snd.probing:
             limit = max(cwnd, was.cwnd) + SLACK_SEGS * mss
-            assert in_flight <= limit, f"{in_flight} bytes in flight, the congestion window is {cwnd}"
+            probed = snd.tlp.end_seq >= 0  # RFC 8985 §7.3: a tail loss probe goes out whatever cwnd says
+            assert in_flight <= limit or probed, f"{in_flight} bytes in flight, the congestion window is {cwnd}"
         begins = phase == rec.RECOVERY and was.phase == rec.OPEN
         # RFC 3168 §6.1.2: not twice in a window, whether for a mark or a loss
         if begins and controller.name in LOSS_BASED and not snd.recovery.in_cwr(snd.snd_una):

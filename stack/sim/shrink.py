@@ -18,7 +18,7 @@ from stack.sim.runner import Run
 from stack.sim.scenario import WAY_FIELDS, Flow, Link, Scenario, ScenarioError
 from stack.sim.scenario_toml import to_toml
 
-BUDGET: Final = 400  # runs
+BUDGET: Final = 200  # runs
 SEEDS: Final = 3  # tried for each candidate
 WALL_S: Final = 10
 

@@ -113,17 +113,16 @@ def on_timeout(conn: "Connection", now: int) -> int:
 
 
 def _suspect_size(conn: "Connection", now: int) -> None:
-    """RFC 4821 §7.7 (4821-1): full-size segments vanish again and again; send smaller ones."""
+    """RFC 4821 §7.7 (4821-1): the same segment vanishes again and again; send smaller ones than it."""
     snd = conn.snd
     needed = TIMEOUTS_CONFIRMED if is_confirmed(snd) else TIMEOUTS
     first = snd.board.first()
     if snd.timeouts < needed or snd.timeouts % TIMEOUTS or first is None:
         return
-    if (first.end - first.seq) & MASK < snd.eff_snd_mss:
-        return  # it is small already
-    lower = next((step for step in STEPS if step < snd.eff_snd_mss), 0)
+    # it need not be of full size: what is left of one may still be too large for the path
+    lower = next((step for step in STEPS if step < min((first.end - first.seq) & MASK, snd.eff_snd_mss)), 0)
     if not lower:
-        return
+        return  # it is small already
     known = _of(conn)
     known.limit, known.high, known.tries, known.probe = lower, conn.full_mss(), 0, 0
     snd.mtu_probe, snd.mtu_record = 0, None

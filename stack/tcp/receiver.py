@@ -129,7 +129,10 @@ class Receiver:
     def syn_window_field(self) -> int:
         """The same for a SYN, which is never scaled (RFC 7323 §2.2, 7323-2.2)."""
         field = min(self.limit, MAX_WINDOW_FIELD)
-        self.rcv_adv = (self.rcv_nxt + field) & MASK
+        edge = (self.rcv_nxt + field) & MASK
+        # RFC 9293 §3.8.6 (MUST-34): a scaled window, of an ACK in SYN-RECEIVED, may have said more
+        if (edge - self.rcv_adv) & MASK < HALF:
+            self.rcv_adv = edge
         return field
 
     def update_due(self) -> bool:

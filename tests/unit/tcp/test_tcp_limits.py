@@ -38,3 +38,15 @@ def test_two_time_waits_that_contradict_each_other_do_not_echo_acks():
     # the control: a retransmitted FIN is always answered
     seg.flags, seg.seq = ACK | FIN, 1999
     assert [record.on_segment(seg, QUIET_US + i) for i in range(5)] == [ANSWER] * 5
+
+
+def test_a_syn_sent_again_does_not_take_the_window_back():
+    """RFC 9293 §3.8.6 (MUST-34): an ACK in SYN-RECEIVED says more than a SYN can.  Found by `make sim`."""
+    rcv = Receiver(TcpConfig(recv_buffer_initial=1 << 20), Budget(UNLIMITED))
+    rcv.start(0xFFFF_FFF0)
+    rcv.rcv_wscale = 7
+    assert rcv.syn_window_field() == 0xFFFF
+    assert rcv.window_field() << 7 > 0xFFFF
+    edge = rcv.rcv_adv
+    assert rcv.syn_window_field() == 0xFFFF
+    assert rcv.rcv_adv == edge
