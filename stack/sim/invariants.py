@@ -209,10 +209,15 @@ class Watch:
         if us is None or (flags & SYN and seq != us.iss):
             if not flags & SYN:
                 return  # an answer to a stray, of no connection
+            before = self._sides.get(other)
             if not flags & ACK:
                 self._sides[other] = Side()
+            elif us is not None and before is not None and before.fin_end >= 0:
+                before.iss = -1  # an old duplicate of its SYN is answered: it has closed, and will say so
             us = self._sides[key] = Side()
             us.iss = us.snd_max = seq
+        if us.iss < 0:
+            return
         us.count += 1
         peer = self._sides.setdefault(other, Side())
         if flags & ACK:
