@@ -19,8 +19,9 @@ SINGLE = {  # scenario: pictures to keep
     "slow-start": ("download-sequence", "download-sender"),
     "saw-tooth": ("bulk-sender",),
     "fairness": ("flows",),
+    "black-hole-mtu": ("upload-sizes",),
 }
-COMPARED = {"controllers-compare": ("congestion", ("cubic", "newreno", "tahoe"))}
+COMPARED = {"controllers-compare": ("congestion", ("cubic", "newreno", "bbr"))}
 
 
 def scoped(data: dict[str, object]) -> Scope:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from stack.cli import sim_names
 from stack.cli.common import open_standard_streams, sentences
 from stack.errors import ConfigError
 
@@ -51,7 +52,9 @@ def sim() -> None:
     help="A pcapng file for each host, one of all ports, or none.",
 )
 @click.option("--invariants/--no-invariants", default=None, help="Check after every event.  [default: the scenario's]")
-@click.option("--list-profiles", is_flag=True, help="The congestion controls and loss detections to choose from.")
+@click.option(
+    "--list-profiles", is_flag=True, help="What goes by name: congestion controls, loss detections, machines."
+)
 def run(scenario: Path | None, **options: Any) -> None:
     """Run a scenario: captures, plots and summary.json in a folder, a table here.
 
@@ -59,12 +62,12 @@ def run(scenario: Path | None, **options: Any) -> None:
     --compare link.loss=0,0.01.  Exit status 1: a flow did not end as the scenario promises.
     """
     open_standard_streams()
+    if options.pop("list_profiles"):
+        click.echo(sim_names.listed())
+        return
     with sentences():
         from stack.cli import sim_run  # noqa: PLC0415  # takes a while to load
 
-        if options.pop("list_profiles"):
-            click.echo(sim_run.profiles())
-            return
         if scenario is None:
             raise ConfigError("name a scenario file, such as examples/sim/slow-start.toml")
         code = sim_run.run(scenario, sim_run.RunOptions(**options))

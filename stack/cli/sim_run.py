@@ -24,7 +24,6 @@ from stack.sim.runner import Run
 from stack.sim.scenario import Scenario
 from stack.sim.scenario_toml import load
 from stack.sim.scope import Scope
-from stack.tcp.congestion.registry import ALGORITHMS
 
 CAPTURE_FRAMES: Final = 100_000
 NO_PLOTS: Final = "no plots: matplotlib is not installed; 'pip install tapstack[sim]' brings it"
@@ -47,15 +46,6 @@ class RunOptions:
 def console() -> Console:
     """Standard output: a terminal, or plain text that is wide enough."""
     return Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False)
-
-
-def profiles() -> str:
-    """What can be chosen by name."""
-    lines = ["congestion control (tcp.congestion):"]
-    for name, algorithm in sorted(ALGORITHMS.items()):
-        told = (algorithm.__doc__ or "").strip().partition("\n")[0]
-        lines.append(f"  {name:10} {told}")
-    return "\n".join(lines)
 
 
 def read(path: Path, changes: tuple[str, ...], seed: int | None) -> tuple[dict[str, Any], Scenario]:
@@ -99,9 +89,10 @@ def run(path: Path, options: RunOptions) -> int:
             results[name], scopes[name] = _one(name, one, options, place, screen)
             if plots:
                 _plot(scopes[name], place, one.name if options.compare is None else f"{one.name}, {name}")
-            _write_summary(place, results[name])
+            _write_summary(place, results[name], scopes[name])
         if options.compare is not None:
-            sim_tables.comparison(screen, options.compare, results)
+            needless = {name: scope.needless() for name, scope in scopes.items()}
+            sim_tables.comparison(screen, options.compare, results, needless)
             if plots:
                 _plot_comparison(scopes, folder, f"{scenario.name}: {options.compare.partition('=')[0]}")
     except KeyboardInterrupt:
@@ -152,7 +143,7 @@ def _one(name: str, scenario: Scenario, options: RunOptions, folder: Path, scree
     if frames:
         _write_captures(one, folder, options.capture)
     if options.compare is None:
-        sim_tables.run_tables(screen, name, scenario, result)
+        sim_tables.run_tables(screen, name, scenario, result, scope.needless())
     return result, scope
 
 
@@ -189,8 +180,12 @@ def _write_captures(one: Run, folder: Path, what: str) -> None:
                 network.write_capture(port, file)
 
 
-def _write_summary(folder: Path, result: Result) -> None:
-    told = json.dumps(msgspec.to_builtins(result), indent=2)
+def _write_summary(folder: Path, result: Result, scope: Scope) -> None:
+    summary = msgspec.to_builtins(result)
+    needless = scope.needless()
+    for flow in summary["flows"]:
+        flow["needless_retransmits"] = needless[flow["name"]]
+    told = json.dumps(summary, indent=2)
     (folder / "summary.json").write_text(told + "\n", encoding="utf-8")
 
 

@@ -37,13 +37,17 @@ def milliseconds(us: int) -> str:
     return f"{us / 1000:.1f} ms" if us else "-"
 
 
-def run_tables(screen: Console, name: str, scenario: Scenario, result: Result) -> None:
-    """Flows and links of one run."""
+def run_tables(screen: Console, name: str, scenario: Scenario, result: Result, needless: dict[str, int]) -> None:
+    """Flows and links of one run; `needless`: retransmissions of what the receiver had already, by flow."""
     title = f"{name}: seed {result.seed}, {result.time_us / 1e6:.3f} s simulated, {result.segments} segments"
     flows = _table(title, ("flow", "outcome"), ("received", "goodput", "resent", "RTT", "min RTT", "finished"))
     for flow in result.flows:
         flows.add_row(*_flow_cells(flow))
     screen.print(flows)
+    for flow in result.flows:
+        if count := needless.get(flow.name, 0):
+            told = f"{flow.name}: {count} of {flow.retransmits} retransmissions were not needed, their data had arrived"
+            screen.print(told, markup=False, soft_wrap=True)
     ways = [way for link in scenario.links for way in (link.way("forward"), link.way("backward"))]
     links = _table("", ("link",), ("frames", "used", "max queue", "mean wait"), ("not delivered",))
     for link, way in zip(result.links, ways, strict=True):
@@ -51,14 +55,14 @@ def run_tables(screen: Console, name: str, scenario: Scenario, result: Result) -
     screen.print(links)
 
 
-def comparison(screen: Console, compare: str, results: dict[str, Result]) -> None:
+def comparison(screen: Console, compare: str, results: dict[str, Result], needless: dict[str, dict[str, int]]) -> None:
     """The flows of several runs side by side."""
     key = compare.partition("=")[0]
-    table = _table(f"by {key}", (key, "flow", "outcome"), ("goodput", "resent", "RTT", "finished"))
+    table = _table(f"by {key}", (key, "flow", "outcome"), ("goodput", "resent", "needless", "RTT", "finished"))
     for value, result in results.items():
         for flow in result.flows:
-            cells = _flow_cells(flow)
-            table.add_row(value, cells[0], cells[1], cells[3], cells[4], cells[5], cells[7])
+            name, outcome, _, goodput, resent, rtt, _, finished = _flow_cells(flow)
+            table.add_row(value, name, outcome, goodput, resent, str(needless[value][flow.name]), rtt, finished)
     screen.print(table)
 
 

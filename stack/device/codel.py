@@ -4,10 +4,11 @@ Theory of operation.  Frames are stamped on entry.  On the way out `pop` looks a
 that has been over the target for a whole interval, it drops the head and enters the dropping state, in which drops come
 at intervals that shrink with the square root of their number, until the wait falls below the target.  With `ecn` a
 frame of an ECN-capable transport is marked (CE) in place of each drop (RFC 8289 §3.1, RFC 3168 §5).  All times are
-integer nanoseconds.
+integer nanoseconds.  `on_drop` is told each frame that is dropped.
 """
 
 from collections import deque
+from collections.abc import Callable
 from math import isqrt
 
 from stack.wire import accel
@@ -48,7 +49,7 @@ class CoDelQueue:
 
     # fmt: off
     __slots__ = ("_above_at", "_count", "_drop_at", "_dropping", "_ecn", "_frames", "_interval", "_last_count",
-                 "_max_frame", "_target", "dropped", "marked", "nbytes", "popped_wait_ns")
+                 "_max_frame", "_target", "dropped", "marked", "nbytes", "on_drop", "popped_wait_ns")
     # fmt: on
 
     def __init__(self, target_us: int, interval_us: int, *, ecn: bool) -> None:
@@ -63,6 +64,7 @@ class CoDelQueue:
         self._dropping = False
         self.dropped = 0
         self.marked = 0
+        self.on_drop: Callable[[bytes], None] | None = None
         self.popped_wait_ns = 0  # how long the frame that `pop` gave last had waited
 
     def configure(self, target_us: int, interval_us: int, *, ecn: bool) -> None:
@@ -86,13 +88,13 @@ class CoDelQueue:
         """When the head entered; 0 for an empty queue."""
         return self._frames[0][0] if self._frames else 0
 
-    def clear(self) -> int:
-        """Forget all frames; how many there were."""
-        count = len(self._frames)
+    def clear(self) -> list[bytes]:
+        """Forget all frames; which there were."""
+        left = [frame for _, frame in self._frames]
         self._frames.clear()
         self.nbytes = self._above_at = 0
         self._dropping = False
-        return count
+        return left
 
     def pop(self, now_ns: int) -> bytes | None:
         """The next frame to send at `now_ns`, maybe marked; None when none is left.  RFC 8289 §5.6."""
@@ -105,14 +107,14 @@ class CoDelQueue:
                 if marked is not None:
                     self._drop_at = self._control_law(self._drop_at)
                     return marked
-                self.dropped += 1
+                self._drop(frame)
                 frame, self._dropping = self._take(now_ns)
                 if self._dropping:
                     self._drop_at = self._control_law(self._drop_at)
         elif late and frame is not None:
             marked = self._mark(frame)
             if marked is None:
-                self.dropped += 1
+                self._drop(frame)
                 marked, _ = self._take(now_ns)
             self._dropping = True
             delta = self._count - self._last_count
@@ -138,6 +140,11 @@ class CoDelQueue:
         elif now_ns >= self._above_at:
             return frame, True
         return frame, False
+
+    def _drop(self, frame: bytes) -> None:
+        self.dropped += 1
+        if self.on_drop is not None:
+            self.on_drop(frame)
 
     def _mark(self, frame: bytes) -> bytes | None:
         if not self._ecn:

@@ -150,12 +150,14 @@ class FaultCounts:
 class FaultModel:
     """One direction of a link; see the module's theory of operation.
 
-    `max_frame` is the longest frame that the link carries, in bytes, with the Ethernet header.
+    `max_frame` is the longest frame that the link carries, in bytes, with the Ethernet header.  `on_drop`, if there is
+    one, is told frames that come to grief after `offer` took them: dropped or lost behind a CoDel queue, cut, damaged.
     """
 
     # fmt: off
     __slots__ = ("_bounded", "_codel", "_delay_ns", "_free_at_ns", "_last_ns", "_leaving", "_line", "_order", "_plain",
-                 "_remainder", "_rng", "_spell", "_strays", "counts", "deadline", "down", "faults", "max_frame")
+                 "_remainder", "_rng", "_spell", "_strays", "counts", "deadline", "down", "faults", "max_frame",
+                 "on_drop")
     # fmt: on
 
     def __init__(self, rng: Rng, faults: Faults | None = None) -> None:
@@ -172,6 +174,7 @@ class FaultModel:
         self.max_frame = MAX_FRAME
         self.down = False
         self.counts = FaultCounts()
+        self.on_drop: Callable[[bytes], None] | None = None
         self.deadline = NEVER  # microseconds: `poll` at that time gives a frame, or one leaves the CoDel queue
         self.configure(faults or Faults())
 
@@ -206,14 +209,18 @@ class FaultModel:
         self.down = down
         if not down:
             return
-        self.counts.cut += len(self._line) + len(self._strays)
+        under_way = [frame for _, _, frame in (*self._line, *self._strays)]
         self._line.clear()
         self._strays.clear()
         self._leaving.clear()
         if self._codel is not None:
-            self.counts.cut += self._codel.clear()
+            under_way += self._codel.clear()
+        self.counts.cut += len(under_way)
         self._free_at_ns = self._remainder = 0
         self.deadline = NEVER
+        if self.on_drop is not None:
+            for frame in under_way:
+                self.on_drop(frame)
 
     def offer(self, frame: bytes, now: int) -> bool:
         """A frame enters the link at `now` (microseconds).  False if nothing of it will arrive."""
@@ -336,6 +343,7 @@ class FaultModel:
         began_ns = max(self._free_at_ns, codel.head_ns())
         if began_ns > self._free_at_ns:
             self._free_at_ns, self._remainder = began_ns, 0
+        codel.on_drop = self.on_drop
         frame = codel.pop(began_ns)
         self.counts.dropped += codel.dropped - dropped
         self.counts.marked += codel.marked - marked
@@ -347,7 +355,8 @@ class FaultModel:
             spent_ns, self._remainder = divmod(len(frame) * NS_PER_S + self._remainder, self.faults.rate)
             self._free_at_ns += spent_ns
             self._leaving.append(self._free_at_ns)
-            self._launch(frame, self._free_at_ns)
+            if not self._launch(frame, self._free_at_ns) and self.on_drop is not None:
+                self.on_drop(frame)
 
     def _launch(self, frame: bytes, left_ns: int) -> bool:
         """A frame has left at `left_ns`: what becomes of it.  False if nothing of it will arrive."""
@@ -384,6 +393,8 @@ class FaultModel:
             if frame[12:14] != ETHERTYPE_IPV4 or len(frame) < ETH_HLEN + IPV4_HLEN:
                 self.counts.corrupted_lost += 1
                 return False
+            if self.on_drop is not None:
+                self.on_drop(frame)
             frame = self._damage(frame)
         due_ns = left_ns + self._delay_ns
         if faults.jitter_us:

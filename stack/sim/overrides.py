@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from stack.errors import ConfigError
-from stack.sim.scenario import TCP_FIELDS, Scenario, ScenarioError
+from stack.sim.scenario import PROFILE, TCP_FIELDS, Scenario, ScenarioError
 from stack.sim.scenario_toml import from_dict
 
 ARRAYS: Final = ("host", "router", "switch", "link", "event", "flow")
@@ -60,17 +60,20 @@ def changed(data: dict[str, Any], key: str, value: str) -> dict[str, Any]:
 def with_setting(data: dict[str, Any], key: str, value: str) -> dict[str, Any]:
     """The keys with one setting everywhere, for a comparison.
 
-    A `key` without a dot is a setting of TCP: it goes to [tcp], and what hosts and flows say about it is taken out.
+    A `key` without a dot is a setting of TCP, or `profile`: it goes to [tcp], and what hosts and flows say about it is
+    taken out.
     """
     data = copy.deepcopy(data)
     if "." in key or key in {"seed", "duration"}:
         _change(data, key, value)
         return data
-    if key not in TCP_FIELDS:
+    if key not in TCP_FIELDS and key != PROFILE:
         raise ConfigError(f"TCP has no setting {key!r}; for other keys write the path, such as link.loss")
-    for table in (*data.get("host", []), *data.get("flow", [])):
+    taken_out = (PROFILE, "congestion") if key == PROFILE else (key,)  # no machine is itself with another control
+    for table in (data, *data.get("host", []), *data.get("flow", [])):
         for name in _TCP:
-            table.get(name, {}).pop(key, None)
+            for setting in taken_out:
+                table.get(name, {}).pop(setting, None)
     _change(data, f"tcp.{key}", value)
     return data
 

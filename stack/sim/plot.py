@@ -33,7 +33,7 @@ from stack.sim.plot_style import (
     styled,
     time_unit,
 )
-from stack.sim.traces import FlowTrace, QueueSamples
+from stack.sim.traces import Fates, FlowTrace, QueueSamples, Segment
 
 SSTHRESH_MAX = 1 << 29  # above that it has not been set yet
 MAX_FLOWS = 16  # of a scenario with more, the first ones get pictures of their own
@@ -41,7 +41,6 @@ MAX_QUEUES = 8
 QUEUE_SHOWN = 5_000  # bytes; what never holds more than a few frames is no queue
 BINS = 150  # points of a throughput curve at most
 ZOOM_RTTS = 5
-Segment = tuple[int, int, int]
 
 
 def write_all(flows: dict[str, FlowTrace], queues: dict[str, QueueSamples], folder: Path, title: str) -> list[Path]:
@@ -53,6 +52,8 @@ def write_all(flows: dict[str, FlowTrace], queues: dict[str, QueueSamples], fold
         for trace in list(seen.values())[:MAX_FLOWS]:
             paths += save(time_sequence(trace, title), folder, f"{trace.name}-sequence")
             paths += save(inside(trace, title), folder, f"{trace.name}-sender")
+            if len({mss for mss in trace.samples.mss if mss}) > 1:
+                paths += save(segment_sizes(trace, title), folder, f"{trace.name}-sizes")
         if len(seen) > 1:
             paths += save(overlay(seen, f"{title}: all flows"), folder, "flows")
         if shown:
@@ -76,11 +77,12 @@ def time_sequence(trace: FlowTrace, title: str) -> Figure:
     begin = min((at for at, _, _ in segments), default=0)
     end = max((at for at, _, _ in segments + trace.acks), default=begin + 1)
     span = _closer(trace, begin, end)
-    _sequence_panel(whole, trace, (begin, end))
+    fates = trace.fates()
+    _sequence_panel(whole, trace, fates, (begin, end))
     unit = time_unit((end,))
     whole.set_title("whole")
     whole.axvspan(span[0] / unit.divisor, span[1] / unit.divisor, color=ORANGE, alpha=0.18, lw=0, label="closer below")
-    _sequence_panel(close, trace, span)
+    _sequence_panel(close, trace, fates, span)
     close.set_title("closer")
     close.set_facecolor("#FFFBF2")
     legend(whole, columns=4)
@@ -95,7 +97,7 @@ def _closer(trace: FlowTrace, begin: int, end: int) -> tuple[int, int]:
     return from_, min(end, from_ + ZOOM_RTTS * rtt)
 
 
-def _sequence_panel(axes: Axes, trace: FlowTrace, span: tuple[int, int]) -> None:
+def _sequence_panel(axes: Axes, trace: FlowTrace, fates: Fates, span: tuple[int, int]) -> None:
     """What happened within `span` (microseconds)."""
     shown = [one for one in trace.sent + trace.resent if span[0] <= one[0] <= span[1]]
     low = min((left for _, left, _ in shown), default=0)
@@ -112,18 +114,8 @@ def _sequence_panel(axes: Axes, trace: FlowTrace, span: tuple[int, int]) -> None
     _steps(axes, steps, (time, size), GREEN, "acknowledged")
     _bars(axes, _within(trace.sent, span), (time, size), BLUE, "data segment", 2.2)
     _bars(axes, _within(trace.resent, span), (time, size), VERMILLION, "retransmission", 3.2)
-    lost = _within(trace.lost, span)
-    axes.plot(
-        time.of([at for at, _, _ in lost]),
-        size.of([(left + right) / 2 for _, left, right in lost]),
-        linestyle="none",
-        marker="x",
-        markersize=4,
-        markeredgewidth=0.9,
-        alpha=0.75,
-        color=BLACK,
-        label="lost" if lost else None,
-    )
+    _points(axes, _within(fates.needless, span), (time, size), "o", VERMILLION, "not needed")
+    _points(axes, _within(fates.lost, span), (time, size), "x", BLACK, "lost")
     margin = max(1, high - low) * 0.04
     axes.set_ylim((low - margin) / size.divisor, (high + margin) / size.divisor)
     axes.set_xlim(span[0] / time.divisor, max(span[1], span[0] + 1) / time.divisor)
@@ -144,6 +136,25 @@ def _bars(
         time, size = units[0].divisor, units[1].divisor
         lines = [((at / time, left / size), (at / time, right / size)) for at, left, right in segments]
         axes.add_collection(LineCollection(lines, colors=tint, linewidths=width, label=label))
+
+
+def _points(
+    axes: Axes, segments: Sequence[Segment], units: tuple[Unit, Unit], marker: str, tint: str, label: str
+) -> None:
+    """A mark on the middle of each segment."""
+    if segments:
+        axes.plot(
+            units[0].of([at for at, _, _ in segments]),
+            units[1].of([(left + right) / 2 for _, left, right in segments]),
+            linestyle="none",
+            marker=marker,
+            markersize=4 if marker == "x" else 7,
+            markeredgewidth=0.9,
+            markerfacecolor="none",
+            alpha=0.75,
+            color=tint,
+            label=label,
+        )
 
 
 def _steps(axes: Axes, points: Sequence[tuple[int, int]], units: tuple[Unit, Unit], tint: str, label: str) -> None:
@@ -196,7 +207,7 @@ def _windows(axes: Axes, trace: FlowTrace, at: list[float]) -> None:
     size = size_unit(samples.cwnd)
     top = max([*samples.cwnd, *samples.in_flight, 1])
     axes.plot(at, size.of(samples.cwnd), color=BLUE, label="cwnd")
-    set_ = [value if value < SSTHRESH_MAX else None for value in samples.ssthresh]
+    set_ = [value if 0 < value < SSTHRESH_MAX else None for value in samples.ssthresh]
     if any(value is not None for value in set_):
         axes.plot(
             at,
@@ -249,6 +260,30 @@ def throughput(trace: FlowTrace) -> tuple[list[int], list[float]]:
             points.append(at[now])
             rates.append((delivered[now] - delivered[before]) * 1e6 / took)
     return points, rates
+
+
+# -- what the path carries
+
+
+def segment_sizes(trace: FlowTrace, title: str) -> Figure:
+    """The length of each segment, which of them were lost, and what the sender takes for the largest that arrives."""
+    fig, (axes,) = figure(f"{title}: segments of {trace.name}", 1, 4.2)
+    samples, fates = trace.samples, trace.fates()
+    time = time_unit(samples.at[-1:])
+    gone = {(at, left) for at, left, _ in fates.lost}
+    for what, marker, tint, label in (
+        ([one for one in trace.sent + trace.resent if one[:2] not in gone], ".", BLUE, "arrived"),
+        (fates.lost, "x", VERMILLION, "lost"),
+    ):
+        at, lengths = time.of([one[0] for one in what]), [right - left for _, left, right in what]
+        axes.plot(at, lengths, linestyle="none", marker=marker, markersize=5, color=tint, label=label)
+    axes.step(time.of(samples.at), _known(samples.mss), where="post", color=BLACK, linewidth=1.0, label="segment size")
+    axes.set_ylabel("bytes of data")
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(0, time.of(samples.at[-1:])[0])
+    axes.set_xlabel(f"time ({time.name})")
+    legend(axes)
+    return fig
 
 
 # -- queues

@@ -126,7 +126,7 @@ class Run:
         for spec in scenario.hosts:
             trace = CaptureTrace()
             ip = IpConfig(arp_tries=ARP_TRIES, arp_probe=False)
-            config = HostConfig(tcp=tcp_config(scenario.tcp | spec.tcp), ip=ip)
+            config = HostConfig(tcp=tcp_config(scenario.tcp, spec.tcp), ip=ip)
             rng = network.rng(f"host/{spec.name}")
             host = Host(config, rng, 0, trace) if self.watch is None else CheckedHost(config, rng, 0, trace, self.watch)
             self._hosts[spec.name] = host

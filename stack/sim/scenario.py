@@ -18,11 +18,12 @@ microseconds, bytes per second, bytes, fractions; the TOML names of the fields a
                                                                          down = true
 
 What holds for a connection is, from weak to strong: the defaults of TcpConfig, `[tcp]`, `tcp` of the host it runs on,
-`tcp` (client) or `server_tcp` (server) of the flow.
+`tcp` (client) or `server_tcp` (server) of the flow.  `profile = "go-back-n"` in one of these tables stands for all
+settings that make the machines of `tcp/profiles.py` what they are; other keys of its table change single ones.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any, Final, Literal, TypeVar
 
@@ -32,6 +33,7 @@ from msgspec import field
 from stack.config import MINUTE, SECOND, TcpConfig
 from stack.errors import ConfigError
 from stack.sim import units
+from stack.tcp import profiles
 from stack.tcp.congestion import registry
 
 MTU_MIN: Final = 68  # RFC 791 §3.2: every link carries a packet of 68 bytes
@@ -198,9 +200,9 @@ class Scenario(_Value, frozen=True, kw_only=True):
             raise ScenarioError(("duration",), "use more than nothing and at most 1000 days")
         if not 0 <= self.seed < 1 << 63:
             raise ScenarioError(("seed",), "use a whole number from 0 to 2^63-1")
-        check_tcp(self.tcp, ("tcp",))
+        check_tcp((self.tcp,), ("tcp",))
         for index, host in enumerate(self.hosts):
-            check_tcp(self.tcp | host.tcp, ("host", index, "tcp"))
+            check_tcp((self.tcp, host.tcp), ("host", index, "tcp"))
         nodes = self._check_names()
         joined = {spec.name: spec.name for spec in self.switches}
         for index, link in enumerate(self.links):
@@ -231,11 +233,11 @@ class Scenario(_Value, frozen=True, kw_only=True):
 
     def client_config(self, flow: Flow) -> TcpConfig:
         """The settings of the end that opens `flow`."""
-        return tcp_config(self.tcp | self.host(flow.from_).tcp | flow.tcp)
+        return tcp_config(self.tcp, self.host(flow.from_).tcp, flow.tcp)
 
     def server_config(self, flow: Flow) -> TcpConfig:
         """The settings of the other end."""
-        return tcp_config(self.tcp | self.host(flow.to).tcp | flow.server_tcp)
+        return tcp_config(self.tcp, self.host(flow.to).tcp, flow.server_tcp)
 
     def link_index(self, between: tuple[str, str]) -> int:
         """Which link joins two nodes (the first, if there are several); -1 for none."""
@@ -297,8 +299,8 @@ class Scenario(_Value, frozen=True, kw_only=True):
             raise ScenarioError((*path, "iss"), "use a whole number of 32 bits")
         if flow.kind == "rr" and not (0 < flow.request <= 1 << 20 and 0 < flow.response <= 1 << 20):
             raise ScenarioError((*path, "request"), "request and response have 1 byte to 1 MiB")
-        check_tcp(self.tcp | self.host(flow.from_).tcp | flow.tcp, (*path, "tcp"))
-        check_tcp(self.tcp | self.host(flow.to).tcp | flow.server_tcp, (*path, "server_tcp"))
+        check_tcp((self.tcp, self.host(flow.from_).tcp, flow.tcp), (*path, "tcp"))
+        check_tcp((self.tcp, self.host(flow.to).tcp, flow.server_tcp), (*path, "server_tcp"))
 
     def _check_event(self, event: Event, path: Path) -> None:
         if event.at_us > self.duration_us:
@@ -386,24 +388,46 @@ TCP_SIZES: Final = (
 )  # fmt: skip
 
 
-def check_tcp(settings: dict[str, Any], path: Path) -> None:
-    """Raise ScenarioError for settings that are not of TcpConfig, or do not go together."""
-    for key, value in settings.items():
-        if key not in TCP_FIELDS:
+PROFILE: Final = "profile"  # besides those of TcpConfig
+# What a profile decides: not the buffers of a host, nor how long it waits for a dead peer, say.
+OF_PROFILES: Final = tuple(
+    name
+    for name, one in TCP_FIELDS.items()
+    if any(getattr(profile, name) != one.default for profile in profiles.PROFILES.values())
+)
+
+
+def check_tcp(layers: Sequence[dict[str, Any]], path: Path) -> None:
+    """Raise ScenarioError for settings that are not of TcpConfig, or do not go together.
+
+    `layers` are tables from weak to strong; `path` is the place of the last one, those before are known to be right.
+    """
+    for key, value in layers[-1].items():
+        if key != PROFILE and key not in TCP_FIELDS:
             raise ScenarioError((*path, key), f"TCP has no setting {key!r}")
-        wanted = type(TCP_FIELDS[key].default)
-        if type(value) is not wanted and TCP_FIELDS[key].type is not Any:
+        wanted = str if key == PROFILE else type(TCP_FIELDS[key].default)
+        if type(value) is not wanted and (key == PROFILE or TCP_FIELDS[key].type is not Any):
             what = {bool: "true or false", int: "a whole number", str: "text"}.get(wanted, wanted.__name__)
             raise ScenarioError((*path, key), f"{value!r}: use {what}")
     try:
-        tcp_config(settings).validate()
-        registry.algorithm(settings.get("congestion", TCP_FIELDS["congestion"].default))
+        config = tcp_config(*layers)
+        config.validate()
+        registry.algorithm(config.congestion)
     except ConfigError as exc:
         text = exc.strerror or str(exc)
-        named = tuple(key for key in settings if re.search(rf"\b{key}\b", text))
+        named = tuple(key for key in layers[-1] if re.search(rf"\b{key}\b", text))
         raise ScenarioError((*path, *named[:1]), text) from None
 
 
-def tcp_config(settings: dict[str, Any]) -> TcpConfig:
-    """The settings as the stack takes them."""
+def tcp_config(*layers: dict[str, Any]) -> TcpConfig:
+    """The settings as the stack takes them; `layers` are tables from weak to strong.
+
+    Raises ConfigError for a profile that is not known.
+    """
+    settings: dict[str, Any] = {}
+    for layer in layers:
+        if PROFILE in layer:
+            profile = profiles.get(layer[PROFILE])
+            settings |= {key: getattr(profile, key) for key in OF_PROFILES}
+        settings |= {key: value for key, value in layer.items() if key != PROFILE}
     return TcpConfig(**settings)

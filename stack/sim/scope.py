@@ -5,10 +5,11 @@
     result = run.run()
     plot.write_all(scope, ...)  # scope.flows, scope.queues
 
-Theory of operation.  The scope puts a tap on every port: the port that a flow's client uses gives the segments, all of
-them tell what their link lost.  Samples are taken on a grid of virtual time that begins fine (`SAMPLE_US`); once there
-are `MAX_SAMPLES`, every other one is dropped and the grid becomes twice as coarse, so memory is bounded and a run of
-any length has enough points.  Looking changes nothing: the run has the same digest without a scope.
+Theory of operation.  The scope puts a tap on every port: the port that a flow's client uses gives the segments, that of
+its server what its receiver had already, and all of them tell, with their links, what was lost.  Samples are taken on a
+grid of virtual time that begins fine (`SAMPLE_US`); once there are `MAX_SAMPLES`, every other one is dropped and the
+grid becomes twice as coarse, so memory is bounded and a run of any length has enough points.  Looking changes nothing:
+the run has the same digest without a scope.
 """
 
 from functools import partial
@@ -20,7 +21,8 @@ from stack.device.pcapng import OUTBOUND
 from stack.sim.flows import FlowRun
 from stack.sim.link import Port
 from stack.sim.runner import Run
-from stack.sim.traces import FlowTrace, QueueSamples, header_of
+from stack.sim.traces import FlowTrace, Header, QueueSamples, header_of
+from stack.wire.seq import HALF, MASK
 
 SAMPLE_US: Final = MS
 MAX_SAMPLES: Final = 4_000
@@ -38,24 +40,41 @@ class Scope:
         self.flows = {trace.name: trace for trace in self._by_port.values()}
         self.queues: dict[str, QueueSamples] = {}
         self._models: list[tuple[QueueSamples, FaultModel]] = []
-        clients = {one.port: self._client_port(one) for one in run.flows}
+        clients = {one.port: self._port(one.flow.to, one.flow.from_) for one in run.flows}
+        servers = {one.port: self._port(one.flow.from_, one.flow.to) for one in run.flows}
         for link in run.network.links:
             for near, far in ((link.a, link.b), (link.b, link.a)):
                 name = f"{near.node.name} > {far.node.name}"
-                near.tap = partial(self._on_frame, {number for number, port in clients.items() if port is near})
+                opened = {number for number, port in clients.items() if port is near}
+                served = {one.port: one for one in run.flows if servers[one.port] is near}
+                near.tap = partial(self._on_frame, opened, served)
                 model = near.channel.model
+                model.on_drop = self._on_drop
                 if model.faults.rate:
                     queue = QueueSamples(limit=model.faults.queue_bytes, rate=model.faults.rate)
                     self.queues[name if name not in self.queues else f"{name} ({near.name})"] = queue
                     self._models.append((queue, model))
         run.network.at(SAMPLE_US, self._sample)
 
-    def _client_port(self, one: FlowRun) -> Port | None:
-        network = self._run.network
-        return network.nearest_port(network.node(one.flow.to), network.node(one.flow.from_))
+    def needless(self) -> dict[str, int]:
+        """How many retransmissions of each flow were of data that its receiver had already."""
+        return {name: len(trace.fates().needless) for name, trace in self.flows.items()}
 
-    def _on_frame(self, clients: set[int], now: int, direction: int, data: bytes, on_its_way: bool) -> None:
-        """A frame at a port; `clients`: the flows that are opened from there."""
+    def _port(self, from_: str, to: str) -> Port | None:
+        """The port of `to` that `from_` sends to."""
+        network = self._run.network
+        return network.nearest_port(network.node(from_), network.node(to))
+
+    def _on_drop(self, frame: bytes) -> None:
+        """A link lost a frame that was on its way."""
+        header = header_of(frame)
+        if header is not None and header.dport in self._by_port:
+            self._by_port[header.dport].on_lost(self._run.network.clock.now, header)
+
+    def _on_frame(
+        self, clients: set[int], servers: dict[int, FlowRun], now: int, direction: int, data: bytes, on_its_way: bool
+    ) -> None:
+        """A frame at a port; `clients` and `servers`: the flows that begin and that end there."""
         header = header_of(data)
         if header is None:
             return
@@ -66,6 +85,8 @@ class Scope:
                     trace.on_sent(now, header)
                 if not on_its_way:
                     trace.on_lost(now, header)
+            elif header.dport in servers:
+                trace.on_reached(header, had=_had(servers[header.dport], header))
         elif direction != OUTBOUND and header.sport in clients:
             self._by_port[header.sport].on_arrived(now, header)
 
@@ -84,6 +105,7 @@ class Scope:
                 samples.in_flight.append(info.in_flight)
                 samples.srtt_us.append(info.srtt_us)
                 samples.min_rtt_us.append(0 if info.min_rtt_us >= NEVER else info.min_rtt_us)
+                samples.mss.append(info.mss if info.delivered else 0)  # not agreed upon before
                 samples.pacing_rate.append(info.pacing_rate)
                 samples.delivered.append(info.delivered)
         for queue, model in self._models:
@@ -99,3 +121,14 @@ class Scope:
             trace.samples.thin()
         for queue in self.queues.values():
             queue.thin()
+
+
+def _had(one: FlowRun, header: Header) -> bool:
+    """The server's receiver has all the data of a segment."""
+    if one.server is None or not header.length:
+        return False
+    rcv = one.server.conn.rcv
+    end = (header.seq + header.length) & MASK
+    if (rcv.rcv_nxt - end) & MASK < HALF:
+        return True
+    return rcv.ofo is not None and rcv.ofo.size > 0 and rcv.ofo.holds(header.seq, end)

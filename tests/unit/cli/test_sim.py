@@ -12,11 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from stack.cli import sim_run
+from stack.cli import sim_names, sim_run
 from stack.cli.main import main
+from stack.config import _TCP_CHOICES
 from stack.sim import cluster
 from stack.sim.runner import Run
 from stack.sim.scenario_toml import load
+from stack.tcp import profiles
+from stack.tcp.congestion.registry import ALGORITHMS
+from stack.tcp.estimators import ESTIMATORS
 
 ROOT = Path(__file__).parents[3]
 SCENARIO = """\
@@ -147,10 +151,49 @@ def test_a_broken_promise_is_code_1(short, tmp_path):
     assert "the scenario promises 'complete'" in result.stderr
 
 
-def test_profiles_are_listed():
+def test_everything_that_goes_by_name_is_listed():
     result = sim("--list-profiles")
     assert result.exit_code == 0
-    assert "cubic" in result.stdout
+    known = {
+        "congestion": list(ALGORITHMS),
+        "loss_detection": _TCP_CHOICES["loss_detection"],
+        "rtt_estimator": list(ESTIMATORS),
+        "profile": profiles.names(),
+    }
+    assert {key: set(names) for key, names in sim_names.NAMES.items()} == {k: set(v) for k, v in known.items()}
+    assert all(f"  {name} " in result.stdout for names in known.values() for name in names)
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_machines_are_compared_by_profile_whatever_the_file_says(short, tmp_path):
+    short.write_text(SCENARIO.replace('name = "a"', 'name = "a"\ntcp = { congestion = "reno" }'))
+    arguments = ("--compare", "profile=stop-and-wait,selective-repeat", "--no-plots", "--out", tmp_path / "out")
+    result = sim(short, *arguments)
+    assert result.exit_code == 0, result.output
+    assert "by profile" in result.stdout
+    slow, fast = (
+        json.loads((tmp_path / "out" / name / "summary.json").read_text())["flows"][0]["goodput"]
+        for name in ("stop-and-wait", "selective-repeat")
+    )
+    assert 5 * slow < fast
+    bad = sim(short, "--compare", "profile=stop-and-go")
+    assert (bad.exit_code, "use one of stop-and-wait" in bad.stderr) == (2, True)
+
+
+def test_needless_retransmissions_are_told_apart(short, tmp_path):
+    late = ("--set", "link.reorder=0.05", "--set", "link.reorder_by=60ms", "--set", "tcp.loss_detection=rfc6675")
+    result = sim(short, *late, "--out", tmp_path / "out", "--no-plots")
+    flow = json.loads((tmp_path / "out" / "summary.json").read_text())["flows"][0]
+    assert 0 < flow["needless_retransmits"] <= flow["retransmits"]
+    told = f"bulk: {flow['needless_retransmits']} of {flow['retransmits']} retransmissions were not needed"
+    assert told in result.stdout
+
+
+def test_the_search_for_the_size_of_a_path_has_a_picture(tmp_path):
+    scenario = ROOT / "examples" / "sim" / "black-hole-mtu.toml"
+    result = sim(scenario, "--no-invariants", "--capture", "none", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "upload-sizes.svg").exists()
 
 
 def test_interrupted_run_leaves_what_it_has_and_no_traceback(short, tmp_path):

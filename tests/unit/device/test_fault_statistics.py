@@ -131,14 +131,16 @@ PROBABILITY = st.sampled_from([0.0, 0.2, 1.0])
 def test_every_frame_is_accounted_for(faults: list[Faults], acts: list[tuple[int, int]]) -> None:
     """Whatever is done to a link: offered and copied is delivered, lost for one reason, or under way; time goes on."""
     link = FaultModel(Random(3), faults[0])
-    now = delivered = nbytes = 0
+    told: list[bytes] = []
+    link.on_drop = told.append
+    now = delivered = nbytes = refused = 0
     for act, gap in acts:
         now += gap
         while link.deadline <= now:
             got = link.poll(link.deadline)
             delivered, nbytes = delivered + len(got), nbytes + sum(map(len, got))
         if act < 7:
-            link.offer(FRAMES[act % 4], now)
+            refused += not link.offer(FRAMES[act % 4], now)
         elif act == 7:
             link.configure(faults[gap % len(faults)])
         else:
@@ -156,3 +158,8 @@ def test_every_frame_is_accounted_for(faults: list[Faults], acts: list[tuple[int
     assert link.deadline == NEVER
     assert counts.under_way() == 0
     assert (counts.delivered, counts.delivered_bytes) == (delivered, nbytes)
+    if not any(one.duplication for one in faults):
+        # told at once or later; what was damaged and then cut is told twice
+        known = refused + len(told) - (counts.corrupted - counts.corrupted_lost)
+        assert known == counts.vanished()
+    assert set(told) <= set(FRAMES) | {frame for frame in told if link.counts.cut}

@@ -1,5 +1,6 @@
 """Scenario files: read with units, written so that they read back equal, refused with file, line and key."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from stack.errors import ConfigError
 from stack.sim import units
 from stack.sim.scenario import BurstLoss, Scenario, ScenarioError, Way, changed
 from stack.sim.scenario_toml import load, loads, to_toml
+from stack.tcp import profiles
 
 TEXT = """\
 name = "two"
@@ -173,3 +175,34 @@ def test_numbers_are_written_so_that_they_read_back_equal(number: int) -> None:
     assert units.duration(units.format_duration(number)) == number
     assert units.rate(units.format_rate(number)) == number
     assert units.size(units.format_size(number)) == number
+
+
+# -- profiles
+
+
+def test_a_profile_is_all_settings_of_a_machine_and_other_keys_change_single_ones() -> None:
+    text = TEXT.replace('rto_min_us = "200ms"', 'rto_min_us = "200ms"\nprofile = "go-back-n"\nfixed_window_segs = 4')
+    text = text.replace('tcp = { congestion = "newreno", sack = false}', 'tcp = { profile = "selective-repeat" }')
+    scenario = loads(text)
+    flow = scenario.flows[0]
+    client, server = scenario.client_config(flow), scenario.server_config(flow)
+    assert client == replace(profiles.get("go-back-n"), rto_min_us=200 * MS, fixed_window_segs=4)
+    assert server == replace(profiles.get("selective-repeat"), rto_min_us=200 * MS)
+    assert loads(to_toml(scenario)) == scenario
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ('rto_min_us = "200ms"', 'profile = "go-back-m"', 5),
+        ('congestion = "newreno", sack = false', 'profile = "go-back-m"', 10),
+        ('bytes="1MiB"', 'bytes="1MiB"\nserver_tcp = { profile = "go-back-m" }', 29),
+    ],
+)
+def test_an_unknown_profile_is_an_error_that_names_all(old: str, new: str, line: int) -> None:
+    with pytest.raises(
+        ScenarioError, match="'go-back-m' is not known; use one of stop-and-wait, alternating-bit"
+    ) as told:
+        loads(TEXT.replace(old, new), "file")
+    assert (told.value.strerror or "").startswith(f"file:{line}: ")
+    assert told.value.key.endswith("tcp.profile")
