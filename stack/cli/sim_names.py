@@ -4,7 +4,7 @@ from typing import Final
 
 NAMES: Final[dict[str, dict[str, str]]] = {
     "congestion": {
-        "cubic": "by the time since the last loss (RFC 9438, 9406); the default",
+        "cubic": "by the time since the last loss (RFC 9438); the default",
         "newreno": "one segment more per round trip, half on loss (RFC 6582)",
         "reno": "the same without an answer to partial ACKs",
         "tahoe": "every loss means slow start from one segment",

@@ -80,7 +80,7 @@ def test_a_retransmission_of_what_was_only_late_is_needless() -> None:
 def test_copies_that_a_link_makes_are_no_needless_retransmissions() -> None:
     trace, _ = scoped({"queue": "10MB", "duplicate": 0.3, "jitter": "5ms"})
     assert trace.resent == []
-    assert sum(trace.duplicates.values()) > 100
+    assert sum(trace.duplicates.values()) > 50
     assert crossed(trace) == Fates([], [])
     trace, _ = scoped({"queue": "10MB", "forward": {"loss": 0.02, "duplicate": 0.5, "jitter": "5ms"}})
     assert len(trace.resent) > 10
