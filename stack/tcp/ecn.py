@@ -77,5 +77,5 @@ def on_marks(conn: "Connection", seg: Segment) -> int:
 def on_echo(snd: "Sender", ack: int, now: int) -> None:
     """An acceptable ACK with ECE, before anything else of it is used."""
     if snd.controller is not None and snd.recovery.on_echo(ack, snd.snd_nxt):
-        snd.controller.on_ecn(now, snd.in_flight())
+        snd.controller.on_ecn(now, snd.flight_size())
         snd.cwr_due = True

@@ -251,19 +251,17 @@ class Recovery:
             # RFC 3168 §6.1.2: not again in a window of data that was reduced for a mark
             # RFC 4821 §7.5: nor when all that is missing is a segment larger than the others
             reduce = not (self.in_cwr(snd.snd_una) or path_size.is_lost_alone(snd))
-            self.enter_recovery(now, snd.snd_nxt, in_flight, controller, reduce=reduce)
+            self.enter_recovery(snd, in_flight, now, reduce=reduce)
         else:
             snd.board.mark_all_lost(WHY_FAST)
             self.enter_loss(snd.snd_nxt)
             self.undo.begin(by_timeout=False)
-            controller.on_loss(now, in_flight)
+            controller.on_loss(now, snd.flight_size())
 
-    def enter_recovery(
-        self, now: int, snd_nxt: int, in_flight: int, controller: Controller, *, reduce: bool = True
-    ) -> None:
+    def enter_recovery(self, snd: "Sender", in_flight: int, now: int, *, reduce: bool = True) -> None:
         """RFC 6675 §5 step 4, RFC 5681 §3.2 (5681-3.2): reduce once per window of data."""
         self.phase = RECOVERY
-        self.recovery_point = snd_nxt
+        self.recovery_point = snd.snd_nxt
         self.prr_delivered = self.prr_out = 0
         # RFC 9937 §6.2: what was in flight, less what SACK has reported before, with what this ACK delivers
         self.recover_fs = max(1, in_flight)
@@ -273,7 +271,8 @@ class Recovery:
             self.undo.end()
             return
         self.undo.begin(by_timeout=False)
-        controller.on_loss(now, in_flight)
+        assert snd.controller is not None
+        snd.controller.on_loss(now, snd.flight_size())
 
     def on_timeout(self, snd: "Sender", again: bool, now: int) -> None:
         """The retransmission timer fired: mark what is lost; `again` unless snd_una moved since the last time."""

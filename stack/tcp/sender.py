@@ -138,6 +138,15 @@ class Sender:
         )
         return n if n > 0 else 0
 
+    def flight_size(self) -> int:
+        """FlightSize, what reductions are taken from: sent and not cumulatively acknowledged (RFC 5681 §2), but no more
+        than cwnd, since what limited transmit added does not count (§3.2).  The pipe would be too little: it is empty
+        when the peer's window, and not cwnd, has held the sender back for a round trip of recovery.
+        """
+        flight = (self.snd_nxt - self.snd_una) & MASK
+        controller = self.controller
+        return flight if controller is None or flight < controller.cwnd else controller.cwnd
+
     def unsent(self) -> int:
         """Bytes in the send buffer that were never sent."""
         buffer = self.buffer
@@ -424,7 +433,7 @@ class Sender:
         self._check_app_limited(controller)
         if board.forget_if_reneged() and recovery.rack is not None:
             recovery.rack.cursor = -1
-        in_flight = self.in_flight()
+        in_flight = self.flight_size()
         again = self.timeouts > 0
         recovery.on_timeout(self, again, now)
         self.tlp.end_seq = -1

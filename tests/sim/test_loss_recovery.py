@@ -1,5 +1,6 @@
 """Loss recovery over simulated links: what reordering costs, and what no longer needs a timeout."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -168,3 +169,24 @@ def test_a_window_that_closes_and_opens_has_nothing_sent_again(detection):
         assert shut > 5
         assert client.tcp_info().retransmits == 0
         assert client.tcp_info().spurious == 0
+
+
+@rfc("9438", "4.6", "9438-1")
+@pytest.mark.parametrize("validation", ["rfc7661", "rfc5681"])
+def test_a_flight_cut_short_by_the_peers_window_is_not_what_cubic_reduces(validation):
+    """Two losses, a round trip apart, and a window that is full before the first is repaired: when the second is found
+    little is in flight.  The control: without RFC 7661 nothing says that cwnd is what the path
+    carries, so the flight size counts, and the window collapses.
+    """
+    lost = itertools.count()
+    config = HostConfig(tcp=TcpConfig(congestion="cubic", window_validation=validation))
+
+    def lose(frame: bytes) -> bool:
+        return len(frame) > 1000 and next(lost) in {1221, 2473}
+
+    forward = Faults(delay_us=50_000, rate=12_500_000, lose_if=lose)
+    with TestNet(1, forward, Faults(delay_us=50_000), config=config, invariants=False) as net:
+        client, server = net.connect()
+        assert net.transfer(client, server, bytes(4_500_000), 60 * SECOND) == bytes(4_500_000)
+        segments = client.tcp_info().ssthresh // client.tcp_info().mss
+    assert segments > 500 if validation == "rfc7661" else segments < 350

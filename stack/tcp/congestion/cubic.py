@@ -76,6 +76,10 @@ class Cubic(LossBased):
         else:
             self._w_max = self.cwnd
         self._epoch_at = -1
+        # RFC 9438 §4.6: cwnd in place of the flight size, which is too little when the peer's window cut the flight
+        # short; that cwnd is no more than the path has carried is what RFC 7661 sees to
+        if self._validation is not None and self._validation.is_validated(self.cwnd):
+            in_flight = self.cwnd
         super().on_loss(now, in_flight)
 
     def on_rto(self, now: int, in_flight: int, first: bool) -> None:
