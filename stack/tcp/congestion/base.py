@@ -114,8 +114,8 @@ class Controller:
         """Data was delivered."""
 
     def on_loss(self, now: int, in_flight: int) -> None:
-        """A loss episode begins; set ssthresh (and cwnd to what shall hold after recovery).  `in_flight`, here and in the
-        next hooks, is FlightSize (RFC 5681 §2) of the moment: outstanding bytes, SACKed ones too, at most `cwnd`.
+        """A loss episode begins; set ssthresh (and cwnd to what shall hold after recovery).  `in_flight`, here and in
+        the next hooks, is FlightSize (RFC 5681 §2) of the moment: outstanding bytes, SACKed ones too, at most `cwnd`.
         """
 
     def on_range_lost(self, now: int, nbytes: int, tx_in_flight: int, lost_since_sent: int, app_limited: bool) -> None:
