@@ -1,7 +1,7 @@
 """Which form of the TCP core runs: the Python source as it stands, or the same source compiled by mypyc.
 
-`make compiled` puts the compiled modules of `stack.tcp` and `stack.wire.seq` under build/compiled/, apart from the
-source, so that an edit is never hidden by an old compilation.  TAPSTACK_FORM chooses:
+`make compiled` puts the compiled modules, all of `stack.tcp` and those in `ALONGSIDE`, under build/compiled/, apart
+from the source, so that an edit is never hidden by an old compilation.  TAPSTACK_FORM chooses:
 
     (not set)     compiled when it is there and no source is newer, else interpreted
     compiled      compiled, or ImportError
@@ -26,15 +26,30 @@ CORE: Final = "stack._core__mypyc"  # what all compiled modules share
 
 def sources() -> list[str]:
     """The files that are compiled, as one group."""
-    found = [join(PACKAGE, "wire", "seq.py")]
+    found = [join(dirname(PACKAGE), *name.split(".")) + ".py" for name in ALONGSIDE]
     for folder, _, names in sorted(os.walk(join(PACKAGE, "tcp"))):
         found += [join(folder, name) for name in sorted(names) if name.endswith(".py") and name != "__init__.py"]
     return found
 
 
+# besides all of stack.tcp: what a frame passes on its way through a host and a simulated network
+ALONGSIDE: Final = (
+    "stack.device.codel",
+    "stack.device.fault",
+    "stack.host.host",
+    "stack.host.tcp_layer",
+    "stack.host.timer_queue",
+    "stack.sim.events",
+    "stack.sim.link",
+    "stack.sim.node",
+    "stack.sim.record",
+    "stack.wire.seq",
+)
+
+
 def is_compiled_name(name: str) -> bool:
     """Whether the module called `name` belongs to the group."""
-    return name.startswith("stack.tcp.") or name in {"stack.wire.seq", CORE}
+    return name.startswith("stack.tcp.") or name in ALONGSIDE or name == CORE
 
 
 class _Compiled:

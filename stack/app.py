@@ -20,7 +20,8 @@ from stack.aio.network import AsyncHost
 from stack.config import HostConfig
 from stack.daemon import hostside
 from stack.device.base import Device
-from stack.device.fault import FaultDevice, Faults
+from stack.device.fault_device import FaultDevice
+from stack.device.fault_settings import Faults
 from stack.device.pcap import CaptureDevice, CaptureTrace
 from stack.device.pcapng import PcapngWriter
 from stack.device.tap import TapDevice

@@ -21,121 +21,58 @@ is drawn only for settings that are switched on: one seed, one history.
 
 Every frame is accounted for (`FaultCounts.under_way`), and a FaultModel never forgets: `counts` only grow.
 
-A FaultDevice puts a FaultModel on each direction of any device.  It works on finished wire frames: they
-carry real checksums and no offload metadata, so that damage shows.
+The settings are in `fault_settings.py`; `fault_device.py` puts a FaultModel on each direction of a device.
 """
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from heapq import heappop, heappush
-from random import Random
+from typing import Final
 
 from stack.config import NEVER, Rng
-from stack.device.base import Device
-from stack.device.codel import ETHERTYPE_IPV4, INTERVAL_US, TARGET_US, CoDelQueue
-from stack.device.wrapper import NO_OFFLOAD, WrapperDevice, raw_at, refill
-from stack.errors import ConfigError
-from stack.wire import accel
-from stack.wire.burst import MAX_FRAME, Burst
-from stack.wire.frame import ETH_HLEN, TxFrame
+from stack.device.codel import ETHERTYPE_IPV4, CoDelQueue
+from stack.device.fault_settings import Faults, GilbertElliott
+from stack.wire.burst import MAX_FRAME
+from stack.wire.frame import ETH_HLEN
 
-NS_PER_US = 1_000
-NS_PER_S = 1_000_000_000
-IPV4_HLEN = 20  # without options
-MAX_HELD = 65_536  # frames under way in one direction
-QUEUES = ("droptail", "codel")
-
-
-@dataclass(frozen=True, slots=True)
-class GilbertElliott:
-    """Loss in bursts: a link that is good or bad, and may change with every frame.
-
-    `p` is the probability to turn bad, `r` that to turn good again; so bad spells last 1/r frames on average, and
-    p / (p + r) of all frames meet one.  `loss_bad` and `loss_good` are the losses in the two states.
-    """
-
-    p: float
-    r: float
-    loss_bad: float = 1.0
-    loss_good: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("p", "r", "loss_bad", "loss_good"):
-            _check_probability(name, getattr(self, name))
+NS_PER_US: Final = 1_000
+NS_PER_S: Final = 1_000_000_000
+IPV4_HLEN: Final = 20  # without options
+COUNTS: Final = ("offered", "delivered", "delivered_bytes", "lost", "lost_in_bursts", "overflowed", "dropped",
+                 "too_long", "cut", "duplicated", "corrupted", "corrupted_lost", "reordered", "marked", "queued",
+                 "wait_ns", "max_wait_ns", "max_queue_frames", "max_queue_bytes")  # fmt: skip
+MAX_HELD: Final = 65_536  # frames under way in one direction
 
 
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """Settings of one direction.  Probabilities are 0 to 1 per frame; 0 switches a fault off.
-
-    `rate` is bytes of Ethernet frame (without preamble and FCS) per second, 0 for no limit, and so no queue.
-    `queue_bytes` and `queue_frames` bound what waits for it, with the frame that is leaving (a frame that finds the
-    link idle always goes); 0 for no bound but that of frames under way (`MAX_HELD`).  `queue` is "droptail" or
-    "codel" (RFC 8289), whose settings are `codel_target_us`, `codel_interval_us` and `ecn`: mark frames
-    of an ECN-capable transport in place of dropping them.
-    `reordering` frames of all arrive `reorder_us` late.
-    `lose_if` is asked about every frame; True loses it (scripted losses).
-    """
-
-    loss: float = 0.0
-    duplication: float = 0.0
-    corruption: float = 0.0
-    reordering: float = 0.0
-    delay_us: int = 0
-    jitter_us: int = 0
-    reorder_us: int = 2_000
-    rate: int = 0
-    queue_bytes: int = 0
-    lose_if: Callable[[bytes], bool] | None = None
-    burst_loss: GilbertElliott | None = None
-    queue: str = "droptail"
-    queue_frames: int = 0
-    codel_target_us: int = TARGET_US
-    codel_interval_us: int = INTERVAL_US
-    ecn: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("loss", "duplication", "corruption", "reordering"):
-            _check_probability(name, getattr(self, name))
-        for name in ("delay_us", "jitter_us", "reorder_us", "rate", "queue_bytes", "queue_frames"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} {getattr(self, name)}: use 0 or more")
-        for name in ("codel_target_us", "codel_interval_us"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} {getattr(self, name)}: use 1 or more")
-        if self.queue not in QUEUES:
-            raise ConfigError(f"queue {self.queue!r}: use one of {', '.join(QUEUES)}")
-
-
-def _check_probability(name: str, value: float) -> None:
-    if not 0.0 <= value <= 1.0:
-        raise ConfigError(f"{name} {value}: use a probability from 0 to 1")
-
-
-@dataclass(slots=True)
 class FaultCounts:
     """What one direction did with the frames it was offered."""
 
-    offered: int = 0
-    delivered: int = 0
-    delivered_bytes: int = 0
-    lost: int = 0  # by `loss` and `lose_if`
-    lost_in_bursts: int = 0
-    overflowed: int = 0  # the queue was full
-    dropped: int = 0  # by CoDel
-    too_long: int = 0
-    cut: int = 0  # the link was down, or went down with the frame under way
-    duplicated: int = 0  # one more copy each
-    corrupted: int = 0
-    corrupted_lost: int = 0  # of them, those that no checksum of their own would have shown
-    reordered: int = 0
-    marked: int = 0  # CE, by CoDel
-    queued: int = 0  # passed the queue of a rate-limited link
-    wait_ns: int = 0  # total time in that queue, until a frame began to leave
-    max_wait_ns: int = 0
-    max_queue_frames: int = 0  # with the one that is leaving
-    max_queue_bytes: int = 0
+    __slots__ = COUNTS
+
+    def __init__(self) -> None:
+        self.offered = 0
+        self.delivered = 0
+        self.delivered_bytes = 0
+        self.lost = 0  # by `loss` and `lose_if`
+        self.lost_in_bursts = 0
+        self.overflowed = 0  # the queue was full
+        self.dropped = 0  # by CoDel
+        self.too_long = 0
+        self.cut = 0  # the link was down, or went down with the frame under way
+        self.duplicated = 0  # one more copy each
+        self.corrupted = 0
+        self.corrupted_lost = 0  # of them, those that no checksum of their own would have shown
+        self.reordered = 0
+        self.marked = 0  # CE, by CoDel
+        self.queued = 0  # passed the queue of a rate-limited link
+        self.wait_ns = 0  # total time in that queue, until a frame began to leave
+        self.max_wait_ns = 0
+        self.max_queue_frames = 0  # with the one that is leaving
+        self.max_queue_bytes = 0
+
+    def by_name(self) -> dict[str, int]:
+        """All of them."""
+        return {name: getattr(self, name) for name in COUNTS}
 
     def vanished(self) -> int:
         """Frames, or copies, that did not and will not arrive."""
@@ -435,72 +372,4 @@ class FaultModel:
         self.deadline = -(-at_ns // NS_PER_US) if at_ns >= 0 else NEVER
 
 
-class FaultDevice(WrapperDevice):
-    """Faults around any device, settable per direction while it runs (`inbound.configure(...)`).
-
-    `clock` gives microseconds; without one, time is what `on_timer` was last told.
-    """
-
-    __slots__ = ("_arrived", "_clock", "_frame", "_now_us", "inbound", "outbound")
-
-    def __init__(
-        self,
-        inner: Device,
-        rng: Rng,
-        clock: Callable[[], int] | None = None,
-        *,
-        inbound: Faults | None = None,
-        outbound: Faults | None = None,
-    ) -> None:
-        super().__init__(inner)
-        # Each direction has a generator of its own, so that traffic one way does not change the fate of the other.
-        self.inbound = FaultModel(Random(rng.getrandbits(64)), inbound)
-        self.outbound = FaultModel(Random(rng.getrandbits(64)), outbound)
-        self._clock = clock
-        self._now_us = 0
-        self._arrived: deque[bytes] = deque()
-        self._frame = TxFrame()
-
-    def send(self, frame: TxFrame) -> bool:
-        """Put the frame on the faulty link; always True, what happens to it there is not known here."""
-        now = self._now()
-        for raw in accel.finish(frame, NO_OFFLOAD):
-            self.outbound.offer(raw[0], now)
-        self._transmit(now)
-        return True
-
-    def rx_burst(self, burst: Burst) -> int:
-        """Frames that have arrived over the faulty link; 0 when none has yet.  Raises DeviceGone."""
-        now = self._now()
-        # The inner device is emptied even when nothing comes out here: it may tell of new frames only once.
-        while not self._arrived and self.inner.rx_burst(burst):
-            for index in range(burst.count):
-                for raw in accel.finish_raw(raw_at(burst, index), NO_OFFLOAD):
-                    self.inbound.offer(raw[0], now)
-            self._arrived.extend(self.inbound.poll(now))
-        self._arrived.extend(self.inbound.poll(now))
-        self._set_deadline()
-        if not self._arrived:
-            return 0
-        taken = accel.load_burst(burst, ((data, 0, 0, 0, 0, 0) for data in self._arrived), self.mac)
-        for _ in range(taken):
-            self._arrived.popleft()
-        return burst.count
-
-    def on_timer(self, now: int) -> None:
-        """Send what fell due; what has arrived waits for `rx_burst`."""
-        self._now_us = now
-        self.inner.on_timer(now)
-        self._transmit(now)
-        self.inner.flush()
-
-    def _transmit(self, now: int) -> None:
-        for data in self.outbound.poll(now):
-            self.inner.send(refill(self._frame, data))
-        self._set_deadline()
-
-    def _set_deadline(self) -> None:
-        self.deadline = min(self.inbound.deadline, self.outbound.deadline, self.inner.deadline)
-
-    def _now(self) -> int:
-        return self._now_us if self._clock is None else self._clock()
+__all__ = ["MAX_HELD", "NS_PER_US", "FaultCounts", "FaultModel", "Faults", "GilbertElliott"]

@@ -14,6 +14,8 @@ received segment is processed before the application is told, and it is told bef
 from collections.abc import Callable
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.config import NEVER, HostConfig, Rng, TcpConfig
 from stack.host.icmp_layer import IcmpEcho
 from stack.host.ip_layer import IpLayer
@@ -43,8 +45,13 @@ from stack.wire.frame import FrameSink
 _ODD_IP: Final = ROW_IPOPTS | ROW_LINK_GROUP  # rows that IP must agree to first
 _ODD_TCP: Final = ROW_OPTS | ROW_CE  # rows of which more than the row is needed
 _SPECIAL: Final = ACK_NOW | ADVICE
+# counted per burst: an IntEnum is slow to look up and to index with
+_RX_FRAMES: Final = int(Counter.RX_FRAMES)
+_IN_SEGS: Final = int(Counter.TCP_IN_SEGS)
+_ROW_SIZE: Final = ROW.size
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Host:
     """See the head of this file.  `rng` decides everything random; times are integer microseconds."""
 
@@ -91,7 +98,7 @@ class Host:
         seg.pool = burst.pool
         index = -1
         segments = 0
-        for row in ROW.iter_unpack(memoryview(burst.rows)[: burst.count * ROW.size]):
+        for row in ROW.iter_unpack(memoryview(burst.rows)[: burst.count * _ROW_SIZE]):
             index += 1
             (key, dst, seg.off, seg.length, seg.seq, seg.ack, seg.tsval, seg.tsecr, seg.wnd, flags, kind, seg.flags,
              _) = row  # fmt: skip
@@ -139,8 +146,8 @@ class Host:
             if entry is None or conn.timers.deadline < entry.at:
                 tcp.timers.update(conn)
         counts = self.stats.counts
-        counts[Counter.RX_FRAMES] += burst.count
-        counts[Counter.TCP_IN_SEGS] += segments
+        counts[_RX_FRAMES] += burst.count
+        counts[_IN_SEGS] += segments
         if ip.errors or ip.reinjected:
             self._settle(now)
 

@@ -48,6 +48,7 @@ from stack.wire.seq import HALF, MASK
 
 PASS_FRAMES: Final = 128  # frames sent in one pass before received ones get their turn
 CONN_FRAMES: Final = 16  # of them by one connection, before the next has its turn
+_OUT_SEGS: Final = int(Counter.TCP_OUT_SEGS)  # an IntEnum is slow to look up and to index with
 CONFIRM_US: Final = 5_000_000  # between two confirmations of a first hop
 HEADERS: Final = 40  # IPv4 and TCP header without options (RFC 9293 §3.7.1)
 REPLIES_PER_S: Final = 50_000  # resets and other segments of no connection
@@ -475,7 +476,8 @@ class TcpLayer:
                 entry = conn.host_timer
                 if entry is None or conn.timers.deadline < entry.at:
                     self.timers.update(conn)
-        self._stats.counts[Counter.TCP_OUT_SEGS] += PASS_FRAMES - left
+        if left < PASS_FRAMES:
+            self._stats.counts[_OUT_SEGS] += PASS_FRAMES - left
         return bool(ready)
 
     def _reset_orphan(self, now: int) -> None:

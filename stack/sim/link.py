@@ -13,7 +13,7 @@ from stack.errors import ConfigError
 from stack.sim.node import Node, World
 from stack.sim.record import INBOUND, OUTBOUND
 from stack.wire import accel, ipv4
-from stack.wire.frame import ETH_HLEN, Caps, FrameSink, TxFrame
+from stack.wire.frame import ETH_HLEN, Caps, TxFrame
 
 
 class Channel:
@@ -41,7 +41,7 @@ class Channel:
             far.node.deliver(far, frames, now)
 
 
-class Port(FrameSink):
+class Port:
     """The interface of a node on a link; `channel` leads away from it.
 
     `tap` sees every frame that passes: the time, the direction, the frame, and whether it is not lost.

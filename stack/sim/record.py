@@ -17,7 +17,7 @@ from stack.device.pcapng import INBOUND, OUTBOUND, PcapngWriter
 from stack.sim.describe import describe
 
 RECORD_FRAMES: Final = 10_000  # a capture of them stays under 20 MB
-BATCH_BYTES: Final = 1 << 16
+BATCH: Final = 64  # frames
 HEAD: Final = 66  # Ethernet, IPv4 and TCP with timestamps
 EVENTS: Final = 200  # besides frames: timers, actions, links going down
 # time, port, direction, data
@@ -29,13 +29,13 @@ _STAMP = Struct("<qIBI")  # time, port, direction, length
 class Recorder:
     """See the head of this file.  `max_frames` 0 keeps none; without `hashing` there is no digest."""
 
-    __slots__ = ("_batch", "_digest", "_events", "_first", "_frames", "_hashing", "_max_frames", "_notes", "passed")
+    __slots__ = ("_batch", "_digest", "_events", "_frames", "_hashing", "_max_frames", "_notes", "passed")
 
     def __init__(self, max_frames: int, *, hashing: bool) -> None:
         self._max_frames = max_frames
         self._hashing = hashing
         self._digest = sha256()
-        self._batch = bytearray()
+        self._batch: list[Passed] = []  # not hashed yet
         self._frames: deque[Passed] = deque(maxlen=max_frames)
         self._notes: dict[int, str] = {}  # by serial number of the frame
         self._events: deque[tuple[int, int, str]] = deque(
@@ -46,15 +46,22 @@ class Recorder:
     def frame(self, time: int, port: int, direction: int, data: bytes) -> None:
         """A frame that entered (OUTBOUND) or left (INBOUND) a link at `port`."""
         self.passed += 1
+        passed = (time, port, direction, data)
         if self._hashing:
-            batch = self._batch
-            batch += _STAMP.pack(time, port, direction, len(data))
-            batch += data if direction == OUTBOUND else data[:HEAD]
-            if len(batch) > BATCH_BYTES:
-                self._digest.update(batch)
-                batch.clear()
+            self._batch.append(passed)
+            if len(self._batch) == BATCH:
+                self._hash()
         if self._max_frames:
-            self._frames.append((time, port, direction, data))
+            self._frames.append(passed)
+
+    def _hash(self) -> None:
+        """Hash the batch."""
+        parts = []
+        for time, port, direction, data in self._batch:
+            parts.append(_STAMP.pack(time, port, direction, len(data)))
+            parts.append(data if direction == OUTBOUND else data[:HEAD])
+        self._digest.update(b"".join(parts))
+        self._batch.clear()
 
     def note(self, serial: int, text: str) -> None:
         """A remark on a frame."""
@@ -72,8 +79,7 @@ class Recorder:
 
     def digest(self) -> str:
         """SHA-256 over all frames so far, with their times and places."""
-        self._digest.update(self._batch)
-        self._batch.clear()
+        self._hash()
         return self._digest.hexdigest()
 
     def capture(self, names: Sequence[str], port: int | None, file: BinaryIO) -> None:

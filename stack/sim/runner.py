@@ -13,7 +13,6 @@ question for these simulations.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from functools import partial
 from typing import Final, Protocol
 
@@ -262,7 +261,7 @@ class Run:
 
     def _result(self, time_us: int, problems: list[str]) -> Result:
         links = [
-            LinkResult(name=f"{a.node.name} > {b.node.name}", counts=asdict(model.counts))
+            LinkResult(name=f"{a.node.name} > {b.node.name}", counts=model.counts.by_name())
             for link in self._links
             for a, b, model in ((link.a, link.b, link.forward), (link.b, link.a, link.backward))
         ]

@@ -7,13 +7,14 @@ may trust it: a buffer is never read or written beyond its end.
 from typing import TYPE_CHECKING
 
 from stack.wire._wire import ffi, lib
-from stack.wire.burst import META, ROW, Burst
+from stack.wire.burst import Burst
 from stack.wire.frame import HEADER_ROOM, TxFrame
 
 if TYPE_CHECKING:
     from stack.wire._wire import CData
 
 Data = bytes | bytearray | memoryview
+_parse, _complete = lib.ts_parse, lib.ts_tx_complete  # looked up once: a module of cffi is slow at it
 
 
 def _pointer(data: Data) -> "CData | bytes":
@@ -50,10 +51,10 @@ def update_checksum(checksum: int, old16: int, new16: int) -> int:
 
 def parse_burst(burst: Burst, mac: bytes, count: int) -> None:
     """Parse the first `count` frames, placed in pool and meta by the caller, into rows; sets `burst.count`."""
-    if not (len(mac) == 6 and 0 <= count <= len(burst.meta) // META.size and count <= len(burst.rows) // ROW.size):
+    if not (len(mac) == 6 and 0 <= count <= burst.limit):
         raise ValueError("parse_burst: bad MAC address or count")
     pool, meta, rows = _pointers(burst)
-    lib.ts_parse(pool, mac, meta, rows, count)
+    _parse(pool, mac, meta, rows, count)
     burst.count = count
 
 
@@ -115,7 +116,7 @@ def tx_wire(frame: TxFrame) -> bytes:
     core = frame.core
     if core is None:
         core = frame.core = ffi.from_buffer("uint8_t[]", header)
-    how = lib.ts_tx_complete(
+    how = _complete(
         core,  # type: ignore[arg-type]
         start,
         end,

@@ -50,6 +50,8 @@ merge_burst = _core.merge_burst
 
 NO_CAPS = Caps()
 _ALIGN = 64  # a cache line: where each frame begins in the pool
+_META_SIZE = META.size
+_pack_plain = META_PLAIN.pack_into
 
 
 def load_burst(burst: Burst, frames: Iterable[Raw], mac: bytes) -> int:
@@ -58,8 +60,7 @@ def load_burst(burst: Burst, frames: Iterable[Raw], mac: bytes) -> int:
     Stops when the burst is full.  What exceeds MAX_FRAME is cut off, and the parser drops the rest.
     """
     at = count = 0
-    room = len(burst.pool)
-    limit = len(burst.meta) // META.size
+    room, limit = burst.room, burst.limit
     for data, vnet_flags, gso_type, gso_size, csum_start, csum_offset in frames:
         length = min(len(data), MAX_FRAME)
         if count == limit or at + length > room:
@@ -76,18 +77,19 @@ def load_burst(burst: Burst, frames: Iterable[Raw], mac: bytes) -> int:
 
 def load_frames(burst: Burst, frames: Sequence[bytes], mac: bytes) -> int:
     """As `load_burst`, for finished wire frames."""
-    at = count = 0
-    pool, meta = burst.pool, burst.meta
-    room, limit = len(pool), len(meta) // META.size
+    at = count = meta_at = 0
+    pool, meta, limit, room = burst.pool, burst.meta, burst.limit, burst.room
     for data in frames:
         length = len(data)
         if length > MAX_FRAME:
-            length = MAX_FRAME
-        if count == limit or at + length > room:
+            data, length = data[:MAX_FRAME], MAX_FRAME  # noqa: PLW2901 - it is the frame as taken
+        end = at + length
+        if count == limit or end > room:
             break
-        pool[at : at + length] = data[:length]
-        META_PLAIN.pack_into(meta, count * META.size, at, length, 1)
-        at += -(-length // _ALIGN) * _ALIGN
+        pool[at:end] = data
+        _pack_plain(meta, meta_at, at, length, 1)
+        at = end + _ALIGN - 1 & -_ALIGN
+        meta_at += _META_SIZE
         count += 1
     parse_burst(burst, mac, count)
     return count

@@ -51,15 +51,17 @@ META_PLAIN: Final = Struct("<II12xH2x")  # off, len and segs of a finished wire 
 
 
 class Burst:
-    """Received frames with their parsed rows.  `count` rows are valid."""
+    """Received frames with their parsed rows: `count` are valid, at most `limit`.  `room` is the size of the pool."""
 
-    __slots__ = ("core", "count", "meta", "pool", "rows")
+    __slots__ = ("core", "count", "limit", "meta", "pool", "room", "rows")
 
     def __init__(self, pool_bytes: int = POOL_BYTES, max_frames: int = MAX_FRAMES) -> None:
         self.pool = mmap.mmap(-1, pool_bytes + MAX_FRAME)
         self.rows = bytearray(ROW.size * max_frames)
         self.meta = bytearray(META.size * max_frames)
         self.count = 0
+        self.limit = max_frames
+        self.room = pool_bytes + MAX_FRAME
         self.core: object = None  # where the C core finds the three; it makes this once
 
     def meta_at(self, index: int) -> tuple[int, ...]:

@@ -20,8 +20,8 @@ What the C core completes (`finish`), told by `flags`:
 cut into pieces of `gso_size` bytes by the kernel or by `finish`.
 """
 
-from abc import ABC, abstractmethod
-from typing import Final
+from abc import abstractmethod
+from typing import Final, Protocol
 
 ETH_HLEN: Final = 14
 L4_OFF: Final = 80  # link header 14 + IP header with options 60, rounded up
@@ -105,7 +105,7 @@ class Caps:
         self.bits = CAP_CSUM * csum | CAP_TSO4 * tso4 | CAP_USO * uso
 
 
-class FrameSink(ABC):
+class FrameSink(Protocol):
     """Where a Host puts its frames; a device, or in tests a list."""
 
     caps: Caps

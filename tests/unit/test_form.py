@@ -34,7 +34,7 @@ def pretend_to_compile(tree: Path, age_s: int) -> Path:
     core = tree / "build" / "compiled" / str(tag) / "stack" / f"_core__mypyc{EXTENSION_SUFFIXES[0]}"
     core.parent.mkdir(parents=True, exist_ok=True)
     core.touch()
-    newest = max(path.stat().st_mtime for path in (tree / "stack" / "tcp").rglob("*.py"))
+    newest = max(path.stat().st_mtime for path in (tree / "stack").rglob("*.py"))
     os.utime(core, (newest - age_s, newest - age_s))
     return core
 

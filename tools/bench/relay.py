@@ -19,7 +19,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -120,7 +119,7 @@ def run(setting: dict[str, Any]) -> dict[str, Any]:
     wall = time.monotonic() - started
     return {
         "cpu_share": cpu / wall,
-        "directions": [asdict(direction.model.counts) | {"refused": direction.refused} for direction in directions],
+        "directions": [direction.model.counts.by_name() | {"refused": direction.refused} for direction in directions],
     }
 
 

@@ -11,7 +11,8 @@ import pytest
 from stack.aio.driver import Driver
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig, IpConfig, TcpConfig
-from stack.device.fault import FaultDevice, Faults
+from stack.device.fault_device import FaultDevice
+from stack.device.fault_settings import Faults
 from stack.device.virtual import Switch
 from stack.device.wrapper import NO_OFFLOAD
 from stack.errors import DeviceGone, InvalidAddress

@@ -4,7 +4,8 @@ from random import Random
 
 from stack.config import NEVER
 from stack.device.base import Device
-from stack.device.fault import FaultDevice, Faults
+from stack.device.fault_device import FaultDevice
+from stack.device.fault_settings import Faults
 from stack.device.virtual import FULL_OFFLOAD, VirtualDevice, link
 from stack.sim.clock import VirtualClock
 from stack.wire.burst import ROW_BAD_CSUM, ROW_PARTIAL, Burst
