@@ -43,8 +43,8 @@ class Recovery:
     # fmt: off
     __slots__ = (
         "_cwr_point", "_dup_edge", "_dup_edge_at", "_edge", "_hole_edge", "by_acks", "dsacks", "dup_bytes", "dupacks",
-        "forced", "frto", "frto_quota", "phase", "prr_delivered", "prr_out", "quota", "rack", "recover_fs",
-        "recovery_point", "rescued", "sack", "spurious", "spurious_rto", "undo",
+        "forced", "frto", "frto_quota", "phase", "prr_delivered", "prr_out", "prr_target", "quota", "rack",
+        "recover_fs", "recovery_point", "rescued", "sack", "spurious", "spurious_rto", "undo",
     )
     # fmt: on
 
@@ -64,6 +64,7 @@ class Recovery:
         self._hole_edge = -1  # the same for the rescue of holes
         self.prr_delivered = 0
         self.prr_out = 0
+        self.prr_target = 0  # bytes in flight that PRR steers to: ssthresh, or cwnd where nothing was reduced
         self.recover_fs = 0
         self.quota = 0  # bytes that PRR allows now
         self.rescued = False
@@ -101,9 +102,9 @@ class Recovery:
         elif self.sack and self.by_acks:
             lost += self.detect(board, mss)
         if self.phase == OPEN:
-            # RFC 6582 §3.2 step 1 (6582-1): duplicates of what was sent before a timeout do not count
-            after_point = ((snd_una - self.recovery_point) & MASK) < HALF
-            if not lost and self.dupacks >= DUP_THRESH and after_point and self.rack is None:
+            # RFC 6582 §3.2 step 1 (6582-1): not for duplicates of what the last episode sent again
+            new = self.sack or snd_una != self.recovery_point
+            if not lost and self.dupacks >= DUP_THRESH and new and self.rack is None:
                 lost += self.mark_first(board, mss)
             # what was sent in the last episode and lost is another one (RFC 6675 §5)
             if lost or board.lost_bytes:
@@ -124,7 +125,6 @@ class Recovery:
             # RFC 5681 §3.2 step 6: whatever is still missing is another loss, to be found again
             controller.on_recovery_exit(now)
             self.leave()
-            self.recovery_point = snd_una
         elif not self.sack:
             # duplicates were counted as delivered already: this ACK explains them
             explained = min(self.dup_bytes, max(0, acked - mss))
@@ -145,6 +145,7 @@ class Recovery:
 
     def on_echo(self, ack: int, snd_nxt: int) -> bool:
         """An ACK with ECE: whether to reduce, once per window of data (RFC 3168 §6.1.2, 3168-1)."""
+        self.undo.end()  # RFC 4015 §3.2: whatever the last episode was, the path is congested
         if self.phase != OPEN or self.in_cwr(ack):
             return False
         self._cwr_point = snd_nxt
@@ -251,28 +252,29 @@ class Recovery:
             # RFC 3168 §6.1.2: not again in a window of data that was reduced for a mark
             # RFC 4821 §7.5: nor when all that is missing is a segment larger than the others
             reduce = not (self.in_cwr(snd.snd_una) or path_size.is_lost_alone(snd))
-            self.enter_recovery(snd, in_flight, now, reduce=reduce)
+            self._enter_recovery(snd.snd_nxt, in_flight)
         else:
+            reduce = True
             snd.board.mark_all_lost(WHY_FAST)
             self.enter_loss(snd.snd_nxt)
+        if reduce:
             self.undo.begin(by_timeout=False)
             controller.on_loss(now, snd.flight_size())
+            snd.cwr_due = snd.ecn  # RFC 3168 §6.1.2: whatever the window was reduced for
+        else:
+            self.undo.end()
+        # what was not reduced is kept: ssthresh is of an older reduction then, or of none
+        self.prr_target = controller.ssthresh if reduce else controller.cwnd
 
-    def enter_recovery(self, snd: "Sender", in_flight: int, now: int, *, reduce: bool = True) -> None:
-        """RFC 6675 §5 step 4, RFC 5681 §3.2 (5681-3.2): reduce once per window of data."""
+    def _enter_recovery(self, snd_nxt: int, in_flight: int) -> None:
+        """RFC 6675 §5 step 4, RFC 5681 §3.2 (5681-3.2)."""
         self.phase = RECOVERY
-        self.recovery_point = snd.snd_nxt
+        self.recovery_point = snd_nxt
         self.prr_delivered = self.prr_out = 0
         # RFC 9937 §6.2: what was in flight, less what SACK has reported before, with what this ACK delivers
         self.recover_fs = max(1, in_flight)
         self.rescued = False
         self._hole_edge = -1
-        if not reduce:
-            self.undo.end()
-            return
-        self.undo.begin(by_timeout=False)
-        assert snd.controller is not None
-        snd.controller.on_loss(now, snd.flight_size())
 
     def on_timeout(self, snd: "Sender", again: bool, now: int) -> None:
         """The retransmission timer fired: mark what is lost; `again` unless snd_una moved since the last time."""
@@ -342,10 +344,11 @@ class Recovery:
         tlp = snd.tlp
         if tlp.end_seq >= 0 and tlp.is_retrans and right == tlp.end_seq:
             tlp.reported = True
+            return  # DEVIATES RFC 8985 §6.2: a probe goes by the clock, it is no sign of reordering
         # what the network duplicated, or the peer made up, is no sign of haste
-        elif not self.undo.on_dsack(left, right):
+        if not self.undo.on_dsack(left, right):
             return
-        elif not self.undo.by_timeout:
+        if not self.undo.by_timeout:
             snd.board.reordered = True
         if self.rack is not None:
             self.rack.on_dsack(snd.snd_una, snd.snd_nxt)
@@ -353,12 +356,12 @@ class Recovery:
             self.undo_episode(snd, now)
 
     def undo_episode(self, snd: "Sender", now: int) -> None:
-        """The last reduction was for nothing: window and marks are what they were."""
+        """The last episode was for nothing: marks are what they were, and the window, unless a mark (ECN) came."""
+        controller = snd.controller
+        if self.undo.active and controller is not None:
+            controller.on_spurious(now)
         self.undo.end()
         self.spurious += 1
-        controller = snd.controller
-        if controller is not None:
-            controller.on_spurious(now)
         if self.phase == OPEN:
             return
         # RFC 4015 §3.2 (4015/3522-1): after a timeout the estimator follows the longer round trip
@@ -370,18 +373,19 @@ class Recovery:
 
     # -- proportional rate reduction
 
-    def update_quota(self, delivered: int, pipe: int, ssthresh: int, mss: int, progress: bool) -> None:
+    def update_quota(self, delivered: int, pipe: int, mss: int, progress: bool) -> None:
         """RFC 9937 §6.2 (6937/9937-1): what may be sent for this ACK.  `progress` is SafeACK: snd_una advanced and
         nothing more was found lost.
         """
+        target = self.prr_target
         self.prr_delivered += delivered
-        if pipe > ssthresh:
-            quota = -(-self.prr_delivered * ssthresh // self.recover_fs) - self.prr_out
+        if pipe > target:
+            quota = -(-self.prr_delivered * target // self.recover_fs) - self.prr_out
         else:
             limit = max(self.prr_delivered - self.prr_out, delivered)
             if progress:
                 limit += mss
-            quota = min(ssthresh - pipe, limit)
+            quota = min(target - pipe, limit)
         if self.prr_out == 0:
             quota = max(quota, mss)  # the fast retransmission goes out at once
         self.quota = max(0, quota)

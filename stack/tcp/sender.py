@@ -98,7 +98,7 @@ class Sender:
         self.eff_snd_mss = mss
         self.recovery.sack = sack
         self.recovery.by_acks = self.config.fast_retransmit
-        self.recovery.recovery_point = self.snd_una
+        self.recovery.recovery_point = self.iss
         if sack and self.config.loss_detection == "rack" and self.config.fast_retransmit:
             # RFC 8985 §4: both parts need SACK
             self.recovery.rack = Rack()
@@ -217,9 +217,10 @@ class Sender:
         sacked = 0
         if seg.options and self.recovery.sack:
             sacked = self._on_sack_option(seg, now)
-        duplicate = not acked and una == ack and self._is_duplicate(seg, same_window)
+        bare = una == ack and same_window and not seg.length and not seg.flags & (SYN | FIN)
+        duplicate = bare and self._is_duplicate()
         if self.tlp.end_seq >= 0:
-            tlp.on_ack(self, duplicate and not seg.options, prior, now)
+            tlp.on_ack(self, bare and not seg.options, prior, now)
         if acked or sacked or duplicate:
             self._after_delivery(acked, fresh, sacked, prior, ts_rtt_us, now)
         elif self.probing and self.snd_wnd:
@@ -239,19 +240,12 @@ class Sender:
         """The peer acknowledges an octet, or the FIN, that was sent and taken back (a window probe)."""
         if self.fin_queued and self.buffer.end == self.buffer.base:
             self.fin_seq = self.snd_nxt
-        self.board.append(self.snd_nxt, ack, now)
+        self.board.append(self.snd_nxt, ack, now).transmissions = 2  # it is not known when: no round-trip time (Karn)
         self.snd_nxt = ack
 
-    def _is_duplicate(self, seg: Segment, same_window: bool) -> bool:
-        """RFC 5681 §2 (5681-3.2): a duplicate acknowledgement."""
-        return (
-            same_window
-            and not seg.length
-            and not seg.flags & (SYN | FIN)
-            and self.snd_nxt != self.snd_una
-            and not self.probing
-            and self.snd_wnd != 0
-        )
+    def _is_duplicate(self) -> bool:
+        """RFC 5681 §2 (5681-3.2): whether a bare ACK that says nothing new is a duplicate."""
+        return self.snd_nxt != self.snd_una and not self.probing and self.snd_wnd != 0
 
     def _on_sack_option(self, seg: Segment, now: int) -> int:
         """Mark what the SACK option reports; returns the bytes that are news."""
@@ -295,22 +289,17 @@ class Sender:
         controller = self.controller
         assert controller is not None
         lost = 0
-        phase = recovery.phase
         # in order with nothing missing needs no look at losses
         if recovery.phase != rec.OPEN or sacked or recovery.dupacks or not acked or board.sacked_bytes:
             self._check_app_limited(controller)
             lost, delivered = recovery.on_ack(self, acked, sacked, delivered, prior, ts_rtt_us, now)
             if board.lost_log:
                 self._tell_lost(controller, now)
-            if recovery.phase != phase and recovery.phase == rec.RECOVERY:
-                self.cwr_due = self.ecn  # RFC 3168 §6.1.2: whatever the window was reduced for
             self._watch()
         self.delivery.on_delivered(delivered, now)
         self._feed_controller(acked, sacked, delivered, lost, rtt_us, prior, now)
         if recovery.phase == rec.RECOVERY:
-            recovery.update_quota(
-                delivered, self.in_flight(), controller.ssthresh, self.eff_snd_mss, acked > 0 and not lost
-            )
+            recovery.update_quota(delivered, self.in_flight(), self.eff_snd_mss, acked > 0 and not lost)
 
     def _watch(self) -> None:
         """Set the timer of what RACK waits for."""
@@ -339,10 +328,12 @@ class Sender:
         lost = recovery.rack_detect(self, now)
         if lost and recovery.phase == rec.OPEN:
             recovery.begin(self, prior, now)
-            self.cwr_due = self.ecn
         self._tell_lost(controller, now)
         if recovery.phase == rec.RECOVERY:
-            recovery.update_quota(0, self.in_flight(), controller.ssthresh, self.eff_snd_mss, progress=False)
+            recovery.update_quota(0, self.in_flight(), self.eff_snd_mss, progress=False)
+        if lost:
+            # RFC 8985 §8: both may be due at this instant, and the repair takes a round trip
+            self.timers.arm(RETRANSMIT, now + self.rtt.timeout_us())
         self._watch()
 
     def _tell_lost(self, controller: Controller, now: int) -> None:
@@ -467,7 +458,7 @@ class Sender:
             self.board.retransmitted(record, now)
             self.total_retrans += 1
             self.recovery.forced = False
-            if self.recovery.undo.active:
+            if self.recovery.undo.active and self.recovery.phase != rec.OPEN:
                 self.recovery.undo.on_retransmit(record.seq, record.end, now)
             if record.seq == self.snd_una and self.recovery.phase == rec.RECOVERY:
                 # DEVIATES RFC 6298 §5: as in deployed stacks the timer starts anew with the first hole's repair, which
@@ -515,6 +506,7 @@ class Sender:
         if board.lost_log:
             board.lost_log.clear()
         self.recovery.enter_loss(self.snd_nxt)
+        self.recovery.undo.end()  # what proves the last episode needless does not prove that these arrived
 
     def before_send(self, now: int) -> None:
         """RFC 5681 §4.1 (5681-4.1): restart the window after an idle time of more than an RTO."""

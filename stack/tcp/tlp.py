@@ -132,11 +132,13 @@ def on_ack(snd: "Sender", bare: bool, prior: int, now: int) -> None:
         tlp.end_seq = -1  # nothing was lost, or RACK sees what was
     elif snd.snd_una != tlp.end_seq:
         # the probe repaired the loss of the last segment, and that too is a sign of congestion
+        controller, recovery = snd.controller, snd.recovery
+        again = recovery.in_cwr(tlp.end_seq)  # in a window of data that was reduced for a mark
         tlp.end_seq = -1
-        controller = snd.controller
-        if controller is not None and snd.recovery.phase == rec.OPEN:
-            snd.recovery.undo.end()
+        if controller is not None and recovery.phase == rec.OPEN and not again:
+            recovery.undo.end()
             controller.on_loss(now, prior)
             controller.on_recovery_exit(now)
+            snd.cwr_due = snd.ecn
     elif bare:
         tlp.end_seq = -1  # the duplicate that the probe was

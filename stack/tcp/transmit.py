@@ -132,7 +132,7 @@ def _next_new(snd: "Sender", budget: int, now: int) -> bool:
         return False
     if budget < min(mss, max(unsent, 1)):
         return False
-    if snd.mtu_probe and _take_mtu_probe(snd, min(unsent, usable), budget):
+    if snd.mtu_probe and _take_mtu_probe(snd, min(unsent, usable), budget, now):
         return True
     limit = max_segment(snd)
     n = min(unsent, usable, budget, limit)
@@ -158,12 +158,12 @@ def _next_new(snd: "Sender", budget: int, now: int) -> bool:
     return True
 
 
-def _take_mtu_probe(snd: "Sender", available: int, budget: int) -> bool:
+def _take_mtu_probe(snd: "Sender", available: int, budget: int, now: int) -> bool:
     """One segment of the size that path_size.py wants to try, when enough follows it to notice its loss."""
     size = snd.mtu_probe
     if snd.recovery.phase != rec.OPEN or snd.snd_up >= 0 or available < size + FOLLOWERS * snd.eff_snd_mss:
         return False
-    if budget < size:
+    if budget < size or snd.pacer.held(snd.timers, now):
         return False
     snd.out_seq = snd.snd_nxt
     snd.out_len = size

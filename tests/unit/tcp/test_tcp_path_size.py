@@ -97,19 +97,26 @@ def test_the_largest_size_that_works_is_searched_for(tcp, limit):
 
 @rfc("4821", "7.5", "4821-1")
 def test_a_probe_that_is_lost_costs_no_window(tcp):
+    """Neither afterwards, nor while it is repaired: PRR does not steer to the ssthresh of an older loss."""
     hole = BlackHole(tcp, 1300)
     t = hole.t
+    in_recovery = []
 
     def searching():
         if t.conn.send_pending() < 100_000:
             t.send(100_000)
+        if t.info.phase == "recovery":
+            in_recovery.append(t.info.in_flight)
         return t.conn.snd.mtu_record is not None
 
     hole.run(lambda: searching() and t.info.mss == 1024)
     cwnd, ssthresh, lost = t.info.cwnd, t.info.ssthresh, hole.swallowed
+    assert ssthresh < cwnd // 4
+    in_recovery.clear()
     hole.run(lambda: searching() and hole.swallowed > lost and t.info.phase == "open")
     assert t.info.ssthresh >= ssthresh
     assert t.info.cwnd >= cwnd
+    assert min(in_recovery) > cwnd // 2
 
 
 @rfc("4821", "7.1", "4821-1")

@@ -62,10 +62,11 @@ def test_a_burst_of_loss_is_followed_by_slow_start_bound_and_not_by_a_burst(tcp)
         assert t.info.in_flight <= t.info.ssthresh + MSS
 
 
-def entered(recover_fs: int) -> Recovery:
+def entered(recover_fs: int, target: int) -> Recovery:
     recovery = Recovery()
     recovery.phase = RECOVERY
     recovery.recover_fs = recover_fs
+    recovery.prr_target = target
     return recovery
 
 
@@ -78,7 +79,7 @@ def entered(recover_fs: int) -> Recovery:
 def test_what_is_sent_stays_in_proportion_to_what_is_delivered(steps, flight, k):
     """Above ssthresh never more than delivered * ssthresh / RecoverFS, rounded up; below it never past it."""
     ssthresh = flight * k // 10 * POINT
-    recovery = entered(flight * POINT)
+    recovery = entered(flight * POINT, ssthresh)
     pipe = flight * POINT
     delivered = out = 0
     for segments, progress in steps:
@@ -86,7 +87,7 @@ def test_what_is_sent_stays_in_proportion_to_what_is_delivered(steps, flight, k)
         delivered += got
         pipe -= got
         above = pipe > ssthresh
-        recovery.update_quota(got, pipe, ssthresh, POINT, progress)
+        recovery.update_quota(got, pipe, POINT, progress)
         quota = recovery.quota
         if above:
             assert out + quota <= max(-(-delivered * ssthresh // (flight * POINT)), out, POINT)
@@ -100,11 +101,11 @@ def test_what_is_sent_stays_in_proportion_to_what_is_delivered(steps, flight, k)
 
 @rfc("9937", "6.2", "6937/9937-1")
 def test_the_first_repair_goes_out_whatever_the_account_says():
-    recovery = entered(20 * POINT)
-    recovery.update_quota(0, 20 * POINT, 10 * POINT, POINT, progress=False)
+    recovery = entered(20 * POINT, 10 * POINT)
+    recovery.update_quota(0, 20 * POINT, POINT, progress=False)
     assert recovery.quota == POINT
     recovery.on_sent(POINT)
-    recovery.update_quota(0, 20 * POINT, 10 * POINT, POINT, progress=False)
+    recovery.update_quota(0, 20 * POINT, POINT, progress=False)
     assert recovery.quota == 0
 
 
