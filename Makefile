@@ -5,7 +5,7 @@
 
 PY := .venv/bin/python
 args ?=
-FORM_TESTS := tests/unit/tcp tests/unit/host tests/unit/aio tests/unit/sim tests/sim
+FORM_TESTS := tests/unit/tcp tests/unit/host tests/unit/device tests/unit/aio tests/unit/sim tests/sim
 WIRE_TESTS := tests/wire tests/netns/test_reachability.py tests/netns/test_tcp_peers.py
 
 help:  ## this list

@@ -33,6 +33,7 @@ REFUSED: Final = -1  # from on_next: the host has no memory for the text
 
 JOIN_FROM: Final = 8  # unread pieces from which small ones are joined; so many are FREE_BYTES
 JOIN_BYTES: Final = 2048
+JOIN_UP_TO: Final = JOIN_BYTES // 2  # a larger piece pays for its object
 MIN_RCV_MSS: Final = 536
 PAWS_IDLE_US: Final = 24 * 24 * 3600 * 1_000_000  # RFC 7323 §5.5: 24 days
 MAX_WINDOW_FIELD: Final = 0xFFFF
@@ -261,7 +262,7 @@ class Receiver:
                 data, length, queued = data[:granted], granted, granted
         self.rcv_nxt = (self.rcv_nxt + length) & MASK
         chunks = self.chunks
-        if len(chunks) > JOIN_FROM and len(chunks[-1]) + length <= JOIN_BYTES:
+        if length <= JOIN_UP_TO and len(chunks) > JOIN_FROM and len(chunks[-1]) + length <= JOIN_BYTES:
             chunks[-1] += data  # nobody reads: a flood of tiny segments must not cost an object each
         else:
             chunks.append(data)
