@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EPIPE
 from typing import NoReturn
 
 import click
@@ -20,11 +21,18 @@ def fail(message: str, code: int = 2) -> NoReturn:
 
 @contextmanager
 def sentences() -> Iterator[None]:
-    """Turn what can be foreseen to go wrong into a sentence and exit code 2, and Ctrl-C into 130."""
+    """Turn what can be foreseen to go wrong into a sentence and exit code 2, a full disk and its like into one and code
+    1, and Ctrl-C into 130.
+    """
     try:
         yield
     except StackError as error:
         fail(error.strerror or str(error))
+    except OSError as error:
+        if error.errno == EPIPE:
+            raise  # click ends quietly when nobody reads on
+        where = f"{error.filename}: " if error.filename else ""
+        fail(f"{where}{(error.strerror or str(error)).lower()}", 1)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

@@ -62,10 +62,10 @@ def run(scenario: Path | None, **options: Any) -> None:
     --compare link.loss=0,0.01.  Exit status 1: a flow did not end as the scenario promises.
     """
     open_standard_streams()
-    if options.pop("list_profiles"):
-        click.echo(sim_names.listed())
-        return
     with sentences():
+        if options.pop("list_profiles"):
+            click.echo(sim_names.listed())
+            return
         from stack.cli import sim_run  # noqa: PLC0415  # takes a while to load
 
         if scenario is None:
@@ -98,17 +98,19 @@ def sweep(scenario: Path, **options: Any) -> None:
 
 
 @sim.command()
-@click.option("--runs", type=click.IntRange(min=0), default=1000, show_default=True, help="Fresh seeds.")
-@click.option("--fixed", type=click.IntRange(min=0), help="Fixed seeds before them.  [default: 200]")
-@click.option("--seed", type=click.IntRange(min=0), help="The first fresh seed.  [default: drawn, and printed]")
+@click.option("--runs", type=click.IntRange(0, 100_000_000), default=1000, show_default=True, help="Fresh seeds.")
+@click.option("--fixed", type=click.IntRange(0, 100_000_000), help="Fixed seeds before them.  [default: 200]")
+@click.option("--seed", type=click.IntRange(0, 1 << 62), help="The first fresh seed.  [default: drawn, and printed]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: all cores]")
 @click.option("--out", type=click.Path(path_type=Path), default=_OUT, show_default=True, help="Where failures go.")
 def campaign(**options: Any) -> None:
     """Random hostile networks; failures are shrunk and written as scenario and capture."""
     open_standard_streams()
     with sentences():
+        from stack.cli import sim_run  # noqa: PLC0415  # takes a while to load
         from stack.sim import campaign as campaigns  # noqa: PLC0415  # takes a while to load
 
+        sim_run.make_folder(options["out"])  # better now than after a thousand runs
         given = {name: value for name, value in options.items() if value is not None}
         code = campaigns.main([word for name, value in given.items() for word in (f"--{name}", str(value))])
     sys.exit(code)

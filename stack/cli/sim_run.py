@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -51,9 +52,9 @@ def console() -> Console:
 def read(path: Path, changes: tuple[str, ...], seed: int | None) -> tuple[dict[str, Any], Scenario]:
     """The keys of the file, changed, and the scenario that they say.  Raises ConfigError."""
     load(path)  # tells of errors with their line
-    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     scenario = overrides.scenario_with(data, [])
-    data.setdefault("name", path.stem)
+    data.setdefault("name", re.sub(r"\W", "_", f"{path.stem[:60]}", flags=re.ASCII).strip("_") or "scenario")
     pairs = [overrides.split(change) for change in changes]
     if seed is not None:
         pairs.append(("seed", str(seed)))

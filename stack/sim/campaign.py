@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stack.sim.generate import generate
 from stack.sim.judge import Verdict, judge
+from stack.sim.processes import interrupts_held
 from stack.sim.scenario import Scenario
 from stack.sim.shrink import replaced, shrink, write_failure
 
@@ -122,7 +123,9 @@ def _verdicts(seeds: Sequence[int], jobs: int) -> Iterable[Verdict]:
     if jobs <= 1:
         yield from map(judge_seed, seeds)
         return
-    with multiprocessing.get_context("forkserver").Pool(jobs) as pool:
+    with interrupts_held():
+        workers = multiprocessing.get_context("forkserver").Pool(jobs)
+    with workers as pool:
         yield from pool.imap_unordered(judge_seed, seeds, chunksize=min(CHUNK, max(1, len(seeds) // (4 * jobs))))
 
 

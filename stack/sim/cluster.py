@@ -1,6 +1,7 @@
 """The same tasks on the machines of a Dask cluster.  Needs distributed (the extra `tapstack[cluster]`)."""
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -10,11 +11,14 @@ from stack.errors import ConfigError, StackError
 from stack.sim.sweep import Row, Task, code_version, died, run_task
 
 CONNECT_S: Final = "10s"
+ADDRESS: Final = re.compile(r"[a-z]+://\S+:[0-9]{1,5}/?")
 AHEAD: Final = 4  # tasks handed out per thread of the cluster: it is never idle, and a large sweep does not fill it
 
 
 def remote(todo: Sequence[Task], address: str) -> Iterator[Row]:
     """Rows in the order in which they come.  Raises ConfigError when the cluster cannot be used."""
+    if not ADDRESS.fullmatch(address):
+        raise ConfigError(f"--cluster {address}: write PROTOCOL://HOST:PORT, such as tcp://10.1.2.3:8786")
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TimeoutError) as error:

@@ -80,6 +80,8 @@ def with_setting(data: dict[str, Any], key: str, value: str) -> dict[str, Any]:
 
 def _change(data: dict[str, Any], key: str, text: str) -> None:
     parts = key.split(".")
+    if not all(parts):
+        raise ConfigError(f"{key!r}: a name is missing between the dots; write KEY.KEY=VALUE, such as link.loss=0.01")
     value = _value(text)
     if parts[0] not in ARRAYS:
         _put(data, parts, value)
@@ -113,6 +115,7 @@ def _put(table: dict[str, Any], path: Sequence[str], value: object) -> None:
 def _value(text: str) -> object:
     """As TOML has it where it is a TOML value, else the text itself: `10Mbit/s` needs no quotes."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        told = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
         return text
+    return told["value"] if len(told) == 1 else text

@@ -22,6 +22,7 @@ What holds for a connection is, from weak to strong: the defaults of TcpConfig, 
 settings that make the machines of `tcp/profiles.py` what they are; other keys of its table change single ones.
 """
 
+import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
@@ -40,6 +41,8 @@ MTU_MIN: Final = 68  # RFC 791 §3.2: every link carries a packet of 68 bytes
 MTU_MAX: Final = 65_535
 DELAY_MAX: Final = 60 * MINUTE
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", re.ASCII)
+TEXT_MAX: Final = 400
+TITLE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}", re.ASCII)  # names a folder
 
 Path = tuple[str | int, ...]
 
@@ -48,12 +51,18 @@ class ScenarioError(ConfigError):
     """A scenario that cannot be run.  `key` is the place in the file ("link[1].rate"), `path` the same in pieces."""
 
     def __init__(self, path: Path, text: str, file: str = "", line: int = 0) -> None:
+        if len(text) > TEXT_MAX:  # it quotes what was written
+            text = f"{text[: TEXT_MAX // 2]} ... {text[-TEXT_MAX // 2 :]}"
         self.path = path
         self.text = text
         self.file = file
         self.line = line
         where = f"{file}:{line}: " if file and line else f"{file}: " if file else ""
         super().__init__(f"{where}{self.key}: {text}" if path else f"{where}{text}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For the way from one process to another."""
+        return type(self), (self.path, self.text, self.file, self.line)
 
     @property
     def key(self) -> str:
@@ -196,6 +205,10 @@ class Scenario(_Value, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Raise ScenarioError for what cannot be simulated."""
+        if not TITLE.fullmatch(self.name):
+            raise ScenarioError(
+                ("name",), f"{self.name!r}: use up to 64 letters, digits, spaces and _.-, as for a file"
+            )
         if not 1 <= self.duration_us <= 1000 * 24 * 60 * MINUTE:
             raise ScenarioError(("duration",), "use more than nothing and at most 1000 days")
         if not 0 <= self.seed < 1 << 63:
@@ -358,6 +371,8 @@ def _check_mtu(mtu: int, path: Path) -> None:
 def _check_way(way: Way, path: Path) -> None:
     if way.rate is not None and way.rate <= 0:
         raise ScenarioError((*path, "rate"), "a link of rate 0 carries nothing; leave it out for no limit")
+    if way.queue == 0:
+        raise ScenarioError((*path, "queue"), "a queue of 0 holds nothing; leave it out for no bound")
     for key, us in (("delay", way.delay_us), ("jitter", way.jitter_us), ("reorder_by", way.reorder_by_us)):
         if us is not None and not 0 <= us <= DELAY_MAX:
             raise ScenarioError((*path, key), "use nothing to an hour")
@@ -404,7 +419,9 @@ def check_tcp(layers: Sequence[dict[str, Any]], path: Path) -> None:
     """
     for key, value in layers[-1].items():
         if key != PROFILE and key not in TCP_FIELDS:
-            raise ScenarioError((*path, key), f"TCP has no setting {key!r}")
+            close = difflib.get_close_matches(key, [*TCP_FIELDS, PROFILE], 1, cutoff=0.75)
+            meant = f"; is {close[0]!r} meant?" if close else ""
+            raise ScenarioError((*path, key), f"TCP has no setting {key!r}{meant}")
         wanted = str if key == PROFILE else type(TCP_FIELDS[key].default)
         if type(value) is not wanted and (key == PROFILE or TCP_FIELDS[key].type is not Any):
             what = {bool: "true or false", int: "a whole number", str: "text"}.get(wanted, wanted.__name__)

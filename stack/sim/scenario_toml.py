@@ -6,6 +6,7 @@ units become numbers before msgspec sees them, by the name of their key.  An err
 the longest part of the path that has one: `link[1].forward.loss` is found at the line of `forward = { ... }`.
 """
 
+import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterator
@@ -15,7 +16,20 @@ from typing import Any, Final
 import msgspec
 
 from stack.sim import units
-from stack.sim.scenario import TCP_SIZES, Path, Scenario, ScenarioError
+from stack.sim.scenario import (
+    TCP_SIZES,
+    BurstLoss,
+    Event,
+    Flow,
+    HostSpec,
+    Link,
+    Path,
+    RouterSpec,
+    Scenario,
+    ScenarioError,
+    SwitchSpec,
+    Way,
+)
 
 _READERS: Final[dict[str, Callable[[object], object]]] = {
     "duration": units.duration,
@@ -50,6 +64,23 @@ _WRITERS: Final[dict[Callable[[object], object], Callable[[int], str]]] = {
     units.rate: units.format_rate,
 }
 _TABLES: Final = ("tcp", "server_tcp")  # their keys are settings of TCP
+_KEYS: Final[dict[str, type[msgspec.Struct]]] = {
+    "host": HostSpec,
+    "router": RouterSpec,
+    "switch": SwitchSpec,
+    "link": Link,
+    "event": Event,
+    "flow": Flow,
+    "burst_loss": BurstLoss,
+}
+_WAYS: Final = ("forward", "backward", "set")
+_IN_TOML: Final = {
+    "str": "text",
+    "int": "a whole number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
 _WHERE: Final = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
 _STEP: Final = re.compile(r"\.([A-Za-z0-9_]+)|\[([0-9]+)\]|\[\.\.\.\]")
@@ -59,7 +90,7 @@ _UNKNOWN: Final = re.compile(r"Object contains unknown field `([^`]*)`")
 def load(path: FilePath) -> Scenario:
     """The scenario in a file, checked.  Raises ScenarioError, also when the file cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
     except OSError as exc:
         raise ScenarioError((), (exc.strerror or str(exc)).lower(), str(path)) from exc
     except UnicodeDecodeError:
@@ -75,6 +106,8 @@ def loads(text: str, file: str = "scenario") -> Scenario:
         found = re.search(r"\(at line (\d+)", str(exc))
         line = int(found[1]) if found else text.count("\n") + 1
         raise ScenarioError((), f"not TOML: {exc}", file, line) from None
+    except (ValueError, RecursionError) as exc:  # a number of thousands of digits, thousands of brackets
+        raise ScenarioError((), f"not a scenario: {exc}", file) from None
     try:
         return from_dict(data)
     except ScenarioError as exc:
@@ -177,9 +210,22 @@ def _told(text: str) -> ScenarioError:
         text = text[: found.start()]
         path = [int(index) if index else name for name, index in _STEP.findall(found[1]) if index or name]
     if unknown := _UNKNOWN.match(text):
+        text = f"there is no key {unknown[1]!r} here{_similar(unknown[1], path)}"
         path.append(unknown[1])
-        text = f"there is no key {unknown[1]!r} here"
+    if len(path) == 1 and path[0] in _KEYS and text.endswith("got `object`"):
+        text = f"write [[{path[0]}]], with two brackets: there can be several"
+    for theirs, ours in _IN_TOML.items():
+        text = text.replace(f"`{theirs}`", ours)
     return ScenarioError(tuple(path), text[:1].lower() + text[1:])
+
+
+def _similar(key: str, path: list[str | int]) -> str:
+    """What may have been meant by an unknown key in the table at `path`."""
+    kind = next((str(name) for name in reversed(path) if name in _KEYS or name in _WAYS), "")
+    known = _KEYS.get(kind, Way) if kind else Scenario
+    names = [one.encode_name for one in msgspec.structs.fields(known)]
+    close = difflib.get_close_matches(key, names, 1)
+    return f"; is {close[0]!r} meant?" if close else ""
 
 
 # -- places
@@ -189,7 +235,8 @@ def line_of(text: str, path: Path) -> int:
     """The line of `path` in a TOML text, or of the longest part of it that has one; 1 for none."""
     places: dict[Path, int] = {}
     for place, line in _places(text):
-        places.setdefault(place, line)
+        for length in range(1, len(place) + 1):  # [[hots]] is the place of `hots` too
+            places.setdefault(place[:length], line)
     for length in range(len(path), 0, -1):
         if path[:length] in places:
             return places[path[:length]]

@@ -12,7 +12,6 @@ import itertools
 import json
 import multiprocessing
 import os
-import signal
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ import msgspec
 
 from stack.errors import ConfigError
 from stack.sim import overrides
+from stack.sim.processes import interrupts_held
 from stack.sim.result import Result
 from stack.sim.runner import Run
 from stack.sim.scenario_toml import from_dict
@@ -73,6 +73,8 @@ def tasks(
     points = [tuple(zip(keys, point, strict=True)) for point in itertools.product(*(values for _, values in axes))]
     if len(points) * seeds > MAX_RUNS:
         raise ConfigError(f"{len(points)} points with {seeds} seeds are more than {MAX_RUNS} runs")
+    if first_seed + seeds > 1 << 63:
+        raise ConfigError(f"--seeds {seeds}: the last seed would be over 2^63-1; begin with a smaller --seed")
     for point in points:
         overrides.scenario_with(data, point)
     return [_task(data, point, seed, invariants) for seed in range(first_seed, first_seed + seeds) for point in points]
@@ -170,7 +172,7 @@ def local(todo: Sequence[Task], jobs: int | None = None) -> Iterator[Row]:
         context = multiprocessing.get_context("spawn")
         # A process that died is found with no other task beside it: after the first death one at a time.
         width, ahead = (jobs, 2 * jobs) if not tries else (1, 1)
-        with ProcessPoolExecutor(width, mp_context=context, initializer=_ignore_interrupt) as pool:
+        with ProcessPoolExecutor(width, mp_context=context) as pool:
             running: dict[Future[Row], Task] = {}
             try:
                 yield from _spread(pool, waiting, running, ahead)
@@ -190,14 +192,11 @@ def _spread(
 ) -> Iterator[Row]:
     while waiting or running:
         while waiting and len(running) < ahead:
-            running[pool.submit(run_task, waiting[-1])] = waiting[-1]
+            with interrupts_held():  # a process may be started
+                future = pool.submit(run_task, waiting[-1])
+            running[future] = waiting[-1]
             waiting.pop()
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            row = future.result()
-            del running[future]
+        for done in wait(running, return_when=FIRST_COMPLETED).done:
+            row = done.result()
+            del running[done]
             yield row
-
-
-def _ignore_interrupt() -> None:
-    """Ctrl-C is for the process that gathers the rows."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -167,7 +167,8 @@ def fill_ack(conn: "Connection", frame: TxFrame, now: int) -> None:
     _header(conn, frame, sequence_for_control(conn), ACK, now)
     rcv = conn.rcv
     if conn.sack_ok and (rcv.dsack is not None or (rcv.ofo is not None and rcv.ofo.size)):
-        blocks = rcv.sack_blocks(3 if conn.ts_ok else 4)  # RFC 2018 §3
+        fit = (conn.snd.eff_snd_mss - SACK_HEAD) // SACK_BLOCK  # a path of 68 bytes carries one
+        blocks = rcv.sack_blocks(min(fit, 3 if conn.ts_ok else 4))  # RFC 2018 §3
         if blocks:
             _add_options(frame, pack_sack(blocks))
     elif rcv.dsack is not None:

@@ -41,3 +41,14 @@ def test_a_black_hole_is_found_by_segments_that_are_not_of_full_size(nbytes: int
     result = Run(loads(PAIR + hole + flow)).run(drain=True)
     assert result.ok, result.problems
     assert result.flows[0].finished_at_us < MINUTE
+
+
+def test_acks_with_sack_blocks_fit_the_smallest_path() -> None:
+    """An MTU of 68 (RFC 791 §3.2): three blocks and timestamps make an ACK of 80 bytes, which no link carried."""
+    text = PAIR.replace('delay = "5ms"', 'delay = "5ms"\nrate = "10Mbit/s"\nqueue = "30kB"\nmtu = 68')
+    flow = '[[flow]]\nname = "x"\nfrom = "a"\nto = "b"\nbytes = 50000\n'
+    result = Run(loads(text + flow)).run(drain=True)
+    assert result.ok, result.problems
+    assert result.flows[0].retransmits > 0
+    assert not any(link.counts["too_long"] for link in result.links)
+    assert result.flows[0].finished_at_us < MINUTE

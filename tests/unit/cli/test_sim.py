@@ -109,11 +109,15 @@ def test_without_matplotlib_the_run_itself_works(short, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--set", "link.los=1"], "there is no key 'los' here (from link.los=1)"),
+        (["--set", "link.los=1"], "there is no key 'los' here; is 'loss' meant? (from link.los=1)"),
         (["--set", "link.loss=2"], "use a fraction from 0 to 1"),
         (["--set", "link.a-b.rate=0"], "a link of rate 0 carries nothing"),
         (["--set", "flow.bulk.to=c"], "'c' is not a host"),
         (["--set", "nonsense"], "write KEY=VALUE"),
+        (["--set", "link..loss=1"], "a name is missing between the dots"),
+        (["--set", "name=../x"], "use up to 64 letters"),
+        (["--set", "link.rate=1, x=2"], "'1, x=2' is no such number"),
+        (["--set", "link.rate=" + 5000 * "9"], " ... "),
         (["--set", "event.at=3s"], "the scenario has no [[event]]"),
         (["--set", "tcp.sack=7"], "use true or false"),
         (["--compare", "congestion=cubic,nope"], "congestion control 'nope' is not known"),
@@ -214,6 +218,34 @@ def test_interrupted_run_leaves_what_it_has_and_no_traceback(short, tmp_path):
     assert (out / "a.pcapng").stat().st_size > 0
 
 
+@pytest.mark.parametrize("arguments", [["--list-profiles"], ["run", "SHORT"], ["sweep", "SHORT"]])
+def test_output_that_cannot_be_written_is_one_sentence(short, tmp_path, arguments):
+    arguments = [str(short) if one == "SHORT" else one for one in arguments]
+    options = [] if len(arguments) == 1 else ["--out", str(tmp_path / "out")]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "stack.cli", "sim", *arguments, *options],
+            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "tapstack: no space left on device\n")
+
+
+@pytest.mark.parametrize("arguments", [["sweep", "SHORT", "--seeds", "200"], ["campaign", "--runs", "500"]])
+def test_workers_say_nothing_about_an_interrupt(short, tmp_path, arguments):
+    """Ctrl-C reaches every process of the terminal, also those that are still loading."""
+    arguments = [str(short) if one == "SHORT" else one for one in arguments]
+    command = [sys.executable, "-m", "stack.cli", "sim", *arguments, "--out", str(tmp_path / "out"), "--jobs", "2"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # the workers are being started
+        time.sleep(0.3)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert all(line.startswith("tapstack: interrupted") for line in errors.splitlines()), errors
+
+
 # -- sweeps
 
 
@@ -256,6 +288,8 @@ def test_failures_of_a_sweep_are_rows_with_their_seeds_and_code_1(short, tmp_pat
         (["--grid", "link.loss=0", "--grid", "link.loss=1"], "a key is given twice"),
         (["--grid", "link.loss=0,,1"], "a value is empty"),
         (["--cluster", "tcp://127.0.0.1:1"], "no Dask scheduler answers there"),
+        (["--cluster", "nonsense"], "write PROTOCOL://HOST:PORT"),
+        (["--seed", str((1 << 63) - 1), "--seeds", "2"], "the last seed would be over 2^63-1"),
         (["--out", "/proc/nowhere"], "--out /proc/nowhere: "),
     ],
 )
@@ -297,3 +331,10 @@ def test_a_campaign_of_random_networks(tmp_path):
     assert result.exit_code == 0, result.output
     assert "3 networks" in result.stdout
     assert "failures: 0" in result.stdout
+
+
+def test_a_campaign_that_could_not_write_its_failures_does_not_begin(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = sim("campaign", "--runs", 1, "--fixed", 0, "--out", tmp_path / "file")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"tapstack: --out {tmp_path / 'file'}: file exists\n"
