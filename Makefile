@@ -5,8 +5,9 @@
 
 PY := .venv/bin/python
 args ?=
-FORM_TESTS := tests/unit/tcp tests/unit/host tests/unit/device tests/unit/aio tests/unit/sim tests/sim
-WIRE_TESTS := tests/wire tests/netns/test_reachability.py tests/netns/test_tcp_peers.py
+QUICK_TESTS := tests/unit tests/sim
+COMPILED_TESTS := $(QUICK_TESTS) tests/wire tests/netns/test_reachability.py tests/netns/test_tcp_peers.py
+PURE_TESTS := tests/unit/tcp tests/unit/host tests/sim/test_tcp_over_faults.py tests/sim/test_regressions.py
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,13 +31,18 @@ demo: setup-compiled  ## everything at work in a private network namespace, unat
 	@exec .venv/bin/tapstack demo $(args)
 
 test: setup-test  ## the test suite, and parts of it in the other forms; args="-k name" for a part
+ifeq ($(args),)
+	@$(PY) -m pytest -q -n 2 $(QUICK_TESTS)
+	@$(PY) -m pytest $(QUICK_TESTS:%=--ignore=%)
+	@$(MAKE) test-forms
+else
 	@$(PY) -m pytest $(args)
-	@$(if $(args),:,$(MAKE) test-forms)
+endif
 
-test-forms: setup-test  ## unit, simulator and wire tests with the compiled TCP core, and without the C core
+test-forms: setup-test  ## what depends on the form again: with the compiled TCP core, and without the C core
 	@$(PY) -m tools.compiled
-	@TAPSTACK_FORM=compiled $(PY) -m pytest -q -n 2 $(FORM_TESTS) $(WIRE_TESTS)
-	@TAPSTACK_PURE=1 $(PY) -m pytest -q -n 2 $(FORM_TESTS)
+	@TAPSTACK_FORM=compiled $(PY) -m pytest -q -n 2 --ignore=tests/sim/test_mutants.py $(COMPILED_TESTS)
+	@TAPSTACK_PURE=1 $(PY) -m pytest -q -n 2 $(PURE_TESTS)
 
 test-long: setup-test  ## the whole suite, with the long variants
 	@$(PY) -m pytest -m "" $(args)
