@@ -431,7 +431,10 @@ class Sender:
         self.timers.at[PROBE] = self.timers.at[REORDER] = NEVER
         if self.snd_wnd or not self.probing:
             # RFC 3168 §6.1.2: a timeout in a window that was reduced for a mark reduces ssthresh no further
-            controller.on_rto(now, in_flight, not again and not recovery.in_cwr(self.snd_una))
+            marked = recovery.in_cwr(self.snd_una)
+            controller.on_rto(now, in_flight, not again and not marked)
+            if marked:
+                recovery.undo.end()  # the window that it found was the mark's
             self.cwr_due = self.ecn
         self._tell_lost(controller, now)
         self.timeouts += 1

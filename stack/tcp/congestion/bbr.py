@@ -194,7 +194,9 @@ class Bbr(BbrModel):
     # -- losses
 
     def _save_state(self) -> None:
-        """§5.5.11.1: for the case that the loss is none."""
+        """§5.5.11.1: for the case that the loss is none.  At the beginning of an episode, not as in the draft with each
+        of its losses: by then the bounds have been lowered, and an episode is undone as a whole.
+        """
         self.save_cwnd()
         self.undo_state = NO_UNDO
         self.undo_bw_shortterm = self.bw_shortterm
@@ -204,7 +206,6 @@ class Bbr(BbrModel):
     def _note_loss(self) -> None:
         if not self.is_loss_in_round:
             self.loss_round_delivered = self.delivered
-            self._save_state()
         self.is_loss_in_round = True
 
     def _handle_too_high(self, now: int, in_flight: int, app_limited: bool) -> None:

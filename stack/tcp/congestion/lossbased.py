@@ -113,10 +113,6 @@ class LossBased(Controller):
             self.ssthresh = self.reduced(in_flight)
         self.cwnd = self.mss
 
-    def on_ecn(self, now: int, in_flight: int) -> None:
-        self.on_loss(now, in_flight)
-        self._undo_cwnd = self._undo_ssthresh = 0  # a mark is never spurious
-
     def on_spurious(self, now: int) -> None:
         self.cwnd = max(self.cwnd, self._undo_cwnd)
         self.ssthresh = max(self.ssthresh, self._undo_ssthresh)

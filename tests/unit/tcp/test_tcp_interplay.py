@@ -2,6 +2,8 @@
 
 import pytest
 
+from stack.tcp.congestion.base import AckSample
+from stack.tcp.congestion.bbr import Bbr
 from tests.support.rfc import rfc
 from tests.support.tcp_dsl import ACK, CWR, ECE, MS, SYN, signed_seq
 
@@ -198,3 +200,51 @@ def test_the_late_ack_of_a_window_probe_is_no_round_trip(tcp):
     t.peer.sends(ACK, ack=2001, wnd=10)
     t.peer.sends(ACK, ack=2002, wnd=9)
     assert t.info.min_rtt_us == min_rtt
+
+
+@rfc("3168", "6.1.2", "3168-1")
+@pytest.mark.parametrize("congestion", ["newreno", "cubic", "bbr"])
+def test_a_needless_timeout_in_a_marked_window_does_not_undo_the_mark(tcp, congestion):
+    """F-RTO finds out that nothing was lost: no more is sent again, but the reduction for the mark holds."""
+    t = flight(tcp, 10, more=20_000, ecn="request", congestion=congestion, tlp=False)
+    before = t.info.cwnd
+    t.peer.sends(ACK | ECE, ack=2001)
+    t.peer.drain()
+    t.clock.advance(us=t.info.timers["retransmit"] - t.clock.now)
+    assert sent(t) == [2001]
+    t.peer.sends(ACK, ack=3001)
+    t.peer.sends(ACK, ack=5001)
+    assert t.info.phase == "open"
+    assert t.info.retransmits == 1
+    assert congestion == "bbr" or t.info.cwnd < before
+
+
+@rfc("4015", "3.2", "4015/3522-1")
+def test_an_episode_of_bbr_of_many_rounds_is_undone_as_a_whole():
+    """The bounds come back as they were before the first of its rounds with losses."""
+    bbr = Bbr(MSS, 10 * MSS)
+    bbr.on_start(0, 100 * MS, 1)
+    sample = AckSample()
+    sample.rtt_us = sample.min_rtt_us = sample.srtt_us = 100 * MS
+
+    def round_trip(lost=0):
+        sample.now += 100 * MS
+        sample.prior_delivered = sample.delivered
+        sample.delivered += 20 * MSS
+        sample.newly_delivered = sample.tx_in_flight = 20 * MSS
+        sample.in_flight, sample.lost_since, sample.in_recovery = 10 * MSS, lost, bool(lost)
+        sample.interval_us, sample.delivery_rate = 100 * MS, 200 * MSS
+        if lost:
+            bbr.on_range_lost(sample.now, lost, 20 * MSS, lost, False)
+        bbr.on_ack(sample)
+
+    for _ in range(10):
+        round_trip()
+    assert bbr.describe()["state"] == "probe_bw_cruise"
+    assert "bw_shortterm" not in bbr.describe()
+    bbr.on_loss(sample.now, 20 * MSS)
+    for _ in range(4):
+        round_trip(MSS)
+    assert "bw_shortterm" in bbr.describe()
+    bbr.on_spurious(sample.now)
+    assert "bw_shortterm" not in bbr.describe()
