@@ -347,7 +347,7 @@ class Sender:
     def _check_app_limited(self, controller: Controller) -> None:
         """Before something is written or sent again: whether the path had to wait for the application."""
         board = self.board
-        if not self.unsent() and board.lost_bytes <= board.retrans_bytes:
+        if self.unsent() < self.eff_snd_mss and board.lost_bytes <= board.retrans_bytes:
             in_flight = self.in_flight()
             if in_flight < controller.cwnd:
                 self.delivery.on_app_limited(in_flight)

@@ -1,8 +1,10 @@
 """Where two mechanisms of the sender meet: each is right alone, and these are what they do to one another."""
 
+from typing import ClassVar
+
 import pytest
 
-from stack.tcp.congestion.base import AckSample
+from stack.tcp.congestion.base import AckSample, Controller
 from stack.tcp.congestion.bbr import Bbr
 from tests.support.rfc import rfc
 from tests.support.tcp_dsl import ACK, CWR, ECE, MS, SYN, signed_seq
@@ -248,3 +250,33 @@ def test_an_episode_of_bbr_of_many_rounds_is_undone_as_a_whole():
     assert "bw_shortterm" in bbr.describe()
     bbr.on_spurious(sample.now)
     assert "bw_shortterm" not in bbr.describe()
+
+
+# -- the application's pace
+
+
+class Recorder(Controller):
+    """A window that never changes; what each rate sample said of the application."""
+
+    limited: ClassVar[list[bool]] = []
+
+    def on_ack(self, sample: AckSample) -> None:
+        self.limited.append(sample.rate_app_limited)
+
+
+def test_a_short_tail_that_nagle_holds_is_the_applications_doing(tcp):
+    """draft-ietf-ccwg-bbr §4.1.2.4: less than a segment waits; the rate of what follows says nothing of the path."""
+    t = flight(tcp, 10, congestion=Recorder)
+    t.peer.sends(ACK, ack=10_001)
+    t.send(1500)
+    assert sent(t) == [10_001]
+    t.clock.advance(ms=10)
+    t.send(200)
+    assert sent(t) == []
+    t.clock.advance(ms=90)
+    t.peer.sends(ACK, ack=11_001)
+    assert sent(t) == [11_001]
+    Recorder.limited.clear()
+    t.clock.advance(ms=100)
+    t.peer.sends(ACK, ack=11_701)
+    assert Recorder.limited == [True]
