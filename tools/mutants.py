@@ -106,8 +106,8 @@ MUTANTS = (
     Mutant(
         "SND.NXT off by one at 2^32",
         SENDER,
-        "            self.snd_nxt = (self.snd_nxt + length) & MASK\n",
-        "            self.snd_nxt = (self.snd_nxt + length) % MASK\n",
+        "            end = (nxt + length) & MASK\n",
+        "            end = (nxt + length) % MASK\n",
     ),
     Mutant(
         "old text by plain comparison",

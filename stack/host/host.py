@@ -16,7 +16,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from stack.config import NEVER, HostConfig, Rng, TcpConfig
+from stack.config import HostConfig, Rng, TcpConfig
 from stack.host.icmp_layer import IcmpEcho
 from stack.host.ip_layer import IpLayer
 from stack.host.tcp_layer import TcpLayer
@@ -179,11 +179,17 @@ class Host:
     @property
     def deadline(self) -> int:
         """When `on_timer` wants to be called; NEVER when nothing is pending."""
-        if self.ip.reinjected or self.ip.errors:
+        ip = self.ip
+        if ip.reinjected or ip.errors:
             return 0
-        records = self.tcp.time_waits.records
-        time_wait_at = next(iter(records.values())).expires_at if records else NEVER
-        return min(self.tcp.timers.deadline, self.ip.deadline, time_wait_at)
+        tcp = self.tcp
+        at = tcp.timers.deadline
+        if ip.deadline < at:
+            at = ip.deadline
+        records = tcp.time_waits.records
+        if records:
+            at = min(at, next(iter(records.values())).expires_at)
+        return at
 
     def on_timer(self, now: int) -> None:
         """Let time pass."""

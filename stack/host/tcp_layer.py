@@ -440,8 +440,9 @@ class TcpLayer:
         """Send what connections have to send; True when the pass's share was used up and more may wait."""
         ready, frame, send = self.ready, self._frame, self._ip.output
         left = PASS_FRAMES
-        while len(self.orphans) > self._config.tcp.max_orphans:
-            self._reset_orphan(now)
+        if self.orphans:
+            while len(self.orphans) > self._config.tcp.max_orphans:
+                self._reset_orphan(now)
         while ready and left > 0:
             conn = ready.popleft()
             conn.host_queued = False
@@ -452,7 +453,8 @@ class TcpLayer:
                 # RFC 1122 §2.3.2.1: the peer answers, so the first hop lives and need not be asked by ARP
                 path.confirmed_at = conn.last_rx_at
                 self._ip.confirm(path, now)
-            tos, ttl = conn.config.dscp << 2, conn.config.ttl
+            config = conn.config
+            tos, ttl = config.dscp << 2, config.ttl
             retrans = conn.snd.total_retrans
             count = 0
             while conn.poll_transmit(frame, now):

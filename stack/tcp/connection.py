@@ -217,9 +217,10 @@ class Connection:
         snd.before_send(now)
         buffer = snd.buffer
         buffer.append(data)
-        config, budget = self.config, buffer.budget
+        config, budget, queued = self.config, buffer.budget, buffer.end - buffer.base
         if (
-            buffer.end - buffer.base >= min(config.send_buffer_initial, config.send_buffer)
+            queued >= config.send_buffer_initial
+            or queued >= config.send_buffer
             or config.notsent_lowat
             or budget.used >= budget.pressure_at
         ):

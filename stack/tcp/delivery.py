@@ -9,6 +9,9 @@ a retransmitted range, and is no sample.
 Where the application had nothing to send although cwnd had room, a bubble travels through the path: until all that was
 in flight then is delivered (`app_limited_until`), what is sent is marked, and its rate says nothing of the path.
 
+Only controllers that ask for it (`wants_rates`) have a rate sample with every ACK, and bubbles looked for; for the
+others just what `tcp_info` shows is kept.
+
 A round is the time until everything outstanding at its start is acknowledged; the most that was in flight in this round
 and the last says whether the window was used (RFC 7661 §4.1).
 """
@@ -24,16 +27,20 @@ class Delivery:
 
     # fmt: off
     __slots__ = (
-        "_round_max", "_round_prev", "_round_seq", "app_limited_until", "at", "first_sent_at", "rounds", "sample",
-        "total",
+        "_round_max", "_round_prev", "_round_seq", "app_limited_until", "at", "first_sent_at", "rate_bytes", "rate_us",
+        "rates", "rounds", "sample", "total",
     )
     # fmt: on
 
     def __init__(self) -> None:
-        self.total = 0
-        self.at = 0  # when `total` last grew
+        self.total = 0  # the Sender counts, ACK by ACK
+        self.at = 0  # when it last did
         self.first_sent_at = 0  # when the newest range delivered was sent
         self.sample: AckSample | None = None  # made with the first ACK
+        # the last rate: bytes delivered between the transmission and the delivery of a range, and how long that took
+        self.rate_bytes = 0
+        self.rate_us = 0  # 0: not known
+        self.rates = False  # the controller wants rate samples
         self.app_limited_until = 0  # `total` past which the bubble is gone, 0: no bubble
         self.rounds = 0
         self._round_seq = 0
@@ -52,9 +59,10 @@ class Delivery:
         record.delivered = self.total
         record.delivered_at = self.at
         record.first_sent_at = self.first_sent_at
-        record.tx_in_flight = in_flight
-        record.lost_before = lost_total
-        record.app_limited = self.app_limited_until != 0
+        if self.rates:
+            record.tx_in_flight = in_flight
+            record.lost_before = lost_total
+            record.app_limited = self.app_limited_until != 0
         if in_flight > self._round_max:
             self._round_max = in_flight
 
@@ -62,16 +70,12 @@ class Delivery:
         """Nothing waits to be sent, and the window has room."""
         self.app_limited_until = max(self.total + in_flight, 1)
 
-    def on_delivered(self, nbytes: int, now: int) -> None:
-        """An ACK says that `nbytes` more arrived."""
-        self.total += nbytes
-        self.at = now
-
     def sample_for(
         self,
         now: int,
         newest: Record | None,
         rtt: RttEstimator,
+        controller: Controller,
         in_flight: int,
         lost_total: int,
         snd_una: int,
@@ -87,43 +91,51 @@ class Delivery:
         s.srtt_us = rtt.srtt_us
         s.min_rtt_us = rtt.min_rtt_us
         s.in_flight = in_flight
-        s.round_start = False
         if ((snd_una - self._round_seq) & MASK) < HALF:
             self._round_seq = snd_nxt
             self._round_prev, self._round_max = self._round_max, in_flight
             self.rounds += 1
+            s.round_count = self.rounds
             s.round_start = True
             s.rto_us = rtt.rto_us
-        s.round_count = self.rounds
-        s.delivery_rate = s.interval_us = 0
+        else:
+            s.round_start = False
         if newest is not None and newest.delivered_at >= 0:
-            self._rate(s, newest)
+            self.first_sent_at = newest.sent_at
+            interval = self.at - newest.delivered_at
+            sending = newest.sent_at - newest.first_sent_at
+            if sending > interval:
+                interval = sending
+            self.rate_us = interval if interval >= rtt.min_rtt_us else 0
+            self.rate_bytes = self.total - newest.delivered
+        else:
+            newest = None
+            self.rate_us = 0
+        if self.rates:
+            self._add_rate(s, newest)
+        # The window was not what limited the sender.  RFC 7661 §4.1: in slow start half of cwnd in use counts as using
+        # it, since cwnd may double.
+        used = self._round_max if self._round_max > self._round_prev else self._round_prev
+        cwnd = controller.cwnd
+        if cwnd < controller.ssthresh:
+            used *= 2
+        s.app_limited = used + 2 * controller.mss < cwnd
+        return s
+
+    def _add_rate(self, s: AckSample, newest: Record | None) -> None:
+        """The rate sample of the newest range delivered."""
+        s.interval_us = self.rate_us
+        s.delivery_rate = self.rate()
+        if newest is not None:
+            s.prior_delivered = newest.delivered
+            s.tx_in_flight = newest.tx_in_flight
+            s.lost_since = s.lost_total - newest.lost_before
+            s.rate_app_limited = newest.app_limited
         else:
             s.prior_delivered, s.tx_in_flight, s.lost_since, s.rate_app_limited = -1, 0, 0, False
         if self.app_limited_until and self.total > self.app_limited_until:
             self.app_limited_until = 0
-        return s
 
-    def _rate(self, s: AckSample, newest: Record) -> None:
-        """The rate sample of the newest range delivered."""
-        self.first_sent_at = newest.sent_at
-        s.prior_delivered = newest.delivered
-        s.tx_in_flight = newest.tx_in_flight
-        s.lost_since = s.lost_total - newest.lost_before
-        s.rate_app_limited = newest.app_limited
-        interval = self.at - newest.delivered_at
-        sending = newest.sent_at - newest.first_sent_at
-        if sending > interval:
-            interval = sending
-        if interval >= s.min_rtt_us and interval > 0:
-            s.interval_us = interval
-            s.delivery_rate = (self.total - newest.delivered) * 1_000_000 // interval
-
-    def app_limited(self, controller: Controller) -> bool:
-        """The window was not what limited the sender.  RFC 7661 §4.1: in slow start half of cwnd in use counts as
-        using it, since cwnd may double.
-        """
-        used = self._round_max if self._round_max > self._round_prev else self._round_prev
-        if controller.cwnd < controller.ssthresh:
-            used *= 2
-        return used + 2 * controller.mss < controller.cwnd
+    def rate(self) -> int:
+        """The delivery rate of the last range delivered, in bytes per second; 0 when it is not known."""
+        return self.rate_bytes * 1_000_000 // self.rate_us if self.rate_us > 0 else 0

@@ -42,8 +42,8 @@ class Recovery:
 
     # fmt: off
     __slots__ = (
-        "_cwr_point", "_dup_edge", "_dup_edge_at", "_edge", "_hole_edge", "by_acks", "dsacks", "dup_bytes", "dupacks",
-        "forced", "frto", "frto_quota", "phase", "prr_delivered", "prr_out", "prr_target", "quota", "rack",
+        "_dup_edge", "_dup_edge_at", "_edge", "_hole_edge", "by_acks", "by_rack", "cwr_point", "dsacks", "dup_bytes",
+        "dupacks", "forced", "frto", "frto_quota", "phase", "prr_delivered", "prr_out", "prr_target", "quota", "rack",
         "recover_fs", "recovery_point", "rescued", "sack", "spurious", "spurious_rto", "undo",
     )
     # fmt: on
@@ -52,15 +52,16 @@ class Recovery:
         self.phase = OPEN
         self.sack = False
         self.by_acks = True  # False: only the retransmission timer finds losses
-        self.rack: Rack | None = None  # None: RFC 6675
-        self.undo = Undo()
+        self.by_rack = False  # RFC 8985 finds losses, not RFC 6675
+        self.rack: Rack | None = None  # made when something looks like a loss
+        self.undo: Undo | None = None  # of the last episode; None: there was none
         self.dupacks = 0
         self.dup_bytes = 0  # without SACK: bytes that duplicate ACKs say have left the network
         self._dup_edge = 0  # only what was sent before it can be so acknowledged
         self._dup_edge_at = -1
         self.recovery_point = 0
         self._edge = -1  # everything before it was considered for loss in this episode; -1: nothing yet
-        self._cwr_point = -1  # SND.NXT when the window was reduced for an ECE; -1: that is over
+        self.cwr_point = -1  # SND.NXT when the window was reduced for an ECE; -1: that is over
         self._hole_edge = -1  # the same for the rescue of holes
         self.prr_delivered = 0
         self.prr_out = 0
@@ -96,15 +97,15 @@ class Recovery:
             self.dupacks += 1
             if not self.sack:
                 delivered += self._on_duplicate(snd, now)
-        if self.rack is not None:
-            self.rack.on_delivered(board, snd.rtt.min_rtt_us, ts_rtt_us if acked else -1, now)
+        if self.by_rack:
+            self._rack().on_delivered(board, snd.rtt.min_rtt_us, ts_rtt_us if acked else -1, now)
             lost += self.rack_detect(snd, now)
         elif self.sack and self.by_acks:
             lost += self.detect(board, mss)
         if self.phase == OPEN:
             # RFC 6582 §3.2 step 1 (6582-1): not for duplicates of what the last episode sent again
             new = self.sack or snd_una != self.recovery_point
-            if not lost and self.dupacks >= DUP_THRESH and new and self.rack is None:
+            if not lost and self.dupacks >= DUP_THRESH and new and not self.by_rack:
                 lost += self.mark_first(board, mss)
             # what was sent in the last episode and lost is another one (RFC 6675 §5)
             if lost or board.lost_bytes:
@@ -136,19 +137,19 @@ class Recovery:
 
     def in_cwr(self, snd_una: int) -> bool:
         """Whether what is acknowledged lies in the window of data for which an ECE has reduced cwnd already."""
-        if self._cwr_point < 0:
+        if self.cwr_point < 0:
             return False
-        if 0 < (snd_una - self._cwr_point) & MASK < HALF:
-            self._cwr_point = -1
+        if 0 < (snd_una - self.cwr_point) & MASK < HALF:
+            self.cwr_point = -1
             return False
         return True
 
     def on_echo(self, ack: int, snd_nxt: int) -> bool:
         """An ACK with ECE: whether to reduce, once per window of data (RFC 3168 §6.1.2, 3168-1)."""
-        self.undo.end()  # RFC 4015 §3.2: whatever the last episode was, the path is congested
+        self.end_undo()  # RFC 4015 §3.2: whatever the last episode was, the path is congested
         if self.phase != OPEN or self.in_cwr(ack):
             return False
-        self._cwr_point = snd_nxt
+        self.cwr_point = snd_nxt
         return True
 
     def _on_duplicate(self, snd: "Sender", now: int) -> int:
@@ -170,10 +171,15 @@ class Recovery:
 
     # -- detection
 
+    def _rack(self) -> Rack:
+        rack = self.rack
+        if rack is None:
+            rack = self.rack = Rack()
+        return rack
+
     def rack_detect(self, snd: "Sender", now: int) -> int:
         """Let RACK mark what is lost; returns the bytes newly marked."""
-        rack, board = self.rack, snd.board
-        assert rack is not None
+        rack, board = self._rack(), snd.board
         # RFC 8985 §6.2 step 4: RACK.segs_sacked; our ranges are of many segments, so bytes and ACKs are counted
         many = board.sacked_bytes > (DUP_THRESH - 1) * snd.eff_snd_mss or self.dupacks >= DUP_THRESH
         return rack.detect(board, rack.reo_wnd_us(board, snd.rtt, many or self.phase != OPEN), now)
@@ -258,11 +264,11 @@ class Recovery:
             snd.board.mark_all_lost(WHY_FAST)
             self.enter_loss(snd.snd_nxt)
         if reduce:
-            self.undo.begin(by_timeout=False)
+            self._begin_undo(by_timeout=False)
             controller.on_loss(now, snd.flight_size())
             snd.cwr_due = snd.ecn  # RFC 3168 §6.1.2: whatever the window was reduced for
         else:
-            self.undo.end()
+            self.end_undo()
         # what was not reduced is kept: ssthresh is of an older reduction then, or of none
         self.prr_target = controller.ssthresh if reduce else controller.cwnd
 
@@ -278,16 +284,16 @@ class Recovery:
 
     def on_timeout(self, snd: "Sender", again: bool, now: int) -> None:
         """The retransmission timer fired: mark what is lost; `again` unless snd_una moved since the last time."""
-        rack = self.rack
         # RFC 5682 §2.1 step 1 (5682-1): not when the timeout strikes within a recovery; but again when it strikes again
         may_frto = self.phase == OPEN or self.frto == FRTO_PROBE
         before = now + 1
-        if rack is not None:
+        if self.by_rack:
+            rack = self._rack()
             # RFC 8985 §6.3 (8985-1): the first, and of the others what would have been heard of by now
             window_us = rack.reo_wnd_us(snd.board, snd.rtt, eager=True)
             before = now - max(rack.rtt_us, snd.rtt.srtt_us) - window_us + 1
         if not again:
-            self.undo.begin(by_timeout=True)
+            self._begin_undo(by_timeout=True)
         snd.board.mark_sent_before(before, WHY_RTO)
         self.enter_loss(snd.snd_nxt)
         self.forced = True
@@ -314,10 +320,23 @@ class Recovery:
 
     # -- was it for nothing?
 
+    def _begin_undo(self, *, by_timeout: bool) -> None:
+        """An episode begins: the controller is about to reduce."""
+        undo = self.undo
+        if undo is None:
+            undo = self.undo = Undo()
+        undo.begin(by_timeout=by_timeout)
+
+    def end_undo(self) -> None:
+        """There is nothing to undo (any more)."""
+        if self.undo is not None:
+            self.undo.end()
+
     def _look_back(self, snd: "Sender", acked: int, sacked: int, ts_rtt_us: int, now: int) -> None:
         """An ACK in an episode: it may prove that there was no loss."""
-        if acked and self.undo.on_advance(ts_rtt_us, now):
-            if not self.undo.by_timeout:
+        undo = self.undo
+        if acked and undo is not None and undo.on_advance(ts_rtt_us, now):
+            if not undo.by_timeout:
                 snd.board.reordered = True
             self.undo_episode(snd, now)
         elif self.frto:
@@ -341,26 +360,26 @@ class Recovery:
     def on_dsack(self, snd: "Sender", left: int, right: int, now: int) -> None:
         """The peer reports [left, right) as received twice (2883-1)."""
         self.dsacks += 1
-        tlp = snd.tlp
+        tlp, undo = snd.tlp, self.undo
         if tlp.end_seq >= 0 and tlp.is_retrans and right == tlp.end_seq:
             tlp.reported = True
             return  # DEVIATES RFC 8985 §6.2: a probe goes by the clock, it is no sign of reordering
         # what the network duplicated, or the peer made up, is no sign of haste
-        if not self.undo.on_dsack(left, right):
+        if undo is None or not undo.on_dsack(left, right):
             return
-        if not self.undo.by_timeout:
+        if not undo.by_timeout:
             snd.board.reordered = True
-        if self.rack is not None:
-            self.rack.on_dsack(snd.snd_una, snd.snd_nxt)
-        if self.undo.is_refuted():
+        if self.by_rack:
+            self._rack().on_dsack(snd.snd_una, snd.snd_nxt)
+        if undo is not None and undo.is_refuted():
             self.undo_episode(snd, now)
 
     def undo_episode(self, snd: "Sender", now: int) -> None:
         """The last episode was for nothing: marks are what they were, and the window, unless a mark (ECN) came."""
-        controller = snd.controller
-        if self.undo.active and controller is not None:
+        undo, controller = self.undo, snd.controller
+        if undo is not None and undo.active and controller is not None:
             controller.on_spurious(now)
-        self.undo.end()
+        self.end_undo()
         self.spurious += 1
         if self.phase == OPEN:
             return

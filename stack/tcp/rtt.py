@@ -39,23 +39,28 @@ class RttEstimator:
 
     def on_sample(self, rtt_us: int) -> None:
         """One measurement; also ends the backoff."""
-        rtt_us = max(rtt_us, 1)
-        if not self.srtt_us:
+        if rtt_us < 1:
+            rtt_us = 1
+        srtt_us = self.srtt_us
+        if not srtt_us:
             # RFC 6298 §2.2 (6298-2.2/2.3)
-            self.srtt_us = rtt_us
-            self.rttvar_us = rtt_us // 2
-            self.min_rtt_us = rtt_us
+            srtt_us = self.min_rtt_us = rtt_us
+            rttvar_us = rtt_us // 2
         else:
             # RFC 6298 §2.3 (6298-2.2/2.3): RTTVAR first, alpha 1/8, beta 1/4
-            self.rttvar_us += (abs(self.srtt_us - rtt_us) - self.rttvar_us) // 4
-            self.srtt_us += (rtt_us - self.srtt_us) // 8
-            if self.srtt_us < 1:
-                self.srtt_us = 1
+            error_us = rtt_us - srtt_us
+            rttvar_us = self.rttvar_us
+            rttvar_us += ((error_us if error_us > 0 else -error_us) - rttvar_us) // 4
+            srtt_us += error_us // 8
+            if srtt_us < 1:
+                srtt_us = 1
             if rtt_us < self.min_rtt_us:
                 self.min_rtt_us = rtt_us
+        self.srtt_us = srtt_us
+        self.rttvar_us = rttvar_us
         # DEVIATES RFC 6298 §2.4: the lower bound is a setting, 200 ms by default as in all deployed stacks
-        spread = 4 * self.rttvar_us
-        rto = self.srtt_us + (spread if spread > GRANULARITY_US else GRANULARITY_US)
+        spread = 4 * rttvar_us
+        rto = srtt_us + (spread if spread > GRANULARITY_US else GRANULARITY_US)
         if rto < self.rto_min_us:
             rto = self.rto_min_us
         self.rto_us = rto if rto < self.rto_max_us else self.rto_max_us

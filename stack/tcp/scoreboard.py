@@ -96,7 +96,7 @@ class Scoreboard:
     __slots__ = (
         "_lost", "head", "high_sacked", "lost_bytes", "lost_log", "lost_retransmits", "lost_total", "newest",
         "newest_once", "original", "original_edge", "records", "reordered", "resent", "retrans_bytes", "sacked_bytes",
-        "steps",
+        "steps", "tracks_resent",
     )
     # fmt: on
 
@@ -104,7 +104,8 @@ class Scoreboard:
         self.records: list[Record] = []
         self.head = 0
         self._lost: deque[tuple[int, int]] | None = None  # [seq, end) that waits; made when the first loss happens
-        # (sent_at, seq, end) of what was sent again, in that order; only RACK reads it
+        # (sent_at, seq, end) of what was sent again, in that order; only RACK wants it, and it is made when needed
+        self.tracks_resent = False
         self.resent: deque[tuple[int, int, int]] | None = None
         self.sacked_bytes = 0
         self.lost_bytes = 0
@@ -451,8 +452,10 @@ class Scoreboard:
             self.retrans_bytes += (r.end - r.seq) & MASK
         r.sent_at = now
         r.transmissions += 1
-        resent = self.resent
-        if resent is not None:
+        if self.tracks_resent:
+            resent = self.resent
+            if resent is None:
+                resent = self.resent = deque()
             if resent and resent[-1][0] == now and resent[-1][2] == r.seq:
                 resent[-1] = now, resent[-1][1], r.end
             else:

@@ -39,22 +39,9 @@ class SendBuffer:
         n = len(data)
         if not n:
             return
-        if n < SMALL_WRITE and self._head < len(self._chunks):
-            tail = self._chunks[-1]
-            if isinstance(tail, bytearray):
-                if len(tail) + n <= TAIL_LIMIT:
-                    tail += data
-                    self._grow(n)
-                    return
-            elif len(tail) + n <= SMALL_WRITE:
-                self._chunks[-1] = bytearray(tail) + data
-                self._grow(n)
-                return
-        self._chunks.append(data if isinstance(data, bytes) else bytes(data))
-        self._starts.append(self.end)
-        self._grow(n)
-
-    def _grow(self, n: int) -> None:
+        if n >= SMALL_WRITE or self._head >= len(self._chunks) or not self._gather(data, n):
+            self._chunks.append(data if isinstance(data, bytes) else bytes(data))
+            self._starts.append(self.end)
         self.end += n
         held = self.end - self._starts[self._head]
         if held > self.paid:
@@ -62,6 +49,19 @@ class SendBuffer:
             need = (held + (held >> 2) - self.paid + QUANTUM - 1) & -QUANTUM
             self.budget.make_room(need)
             self._book(self.paid + need)
+
+    def _gather(self, data: bytes | bytearray | memoryview, n: int) -> bool:
+        """Add a small write to the tail, unless that is large enough already."""
+        tail = self._chunks[-1]
+        if isinstance(tail, bytearray):
+            if len(tail) + n > TAIL_LIMIT:
+                return False
+            tail += data
+        elif len(tail) + n > SMALL_WRITE:
+            return False
+        else:
+            self._chunks[-1] = bytearray(tail) + data
+        return True
 
     def _book(self, paid: int) -> None:
         if self.paid < UNBOOKED:

@@ -11,8 +11,6 @@ Invariants: snd_una <= snd_nxt <= snd_max (modulo 2^32); the scoreboard covers s
 outstanding, the retransmission or the persist timer runs.
 """
 
-from collections import deque
-
 from stack.config import NEVER, TcpConfig
 from stack.tcp import persist, tlp
 from stack.tcp import recovery as rec
@@ -22,7 +20,6 @@ from stack.tcp.delivery import Delivery
 from stack.tcp.estimators import estimator
 from stack.tcp.memory import ESSENTIAL, Budget
 from stack.tcp.pacing import Pacer
-from stack.tcp.rack import Rack
 from stack.tcp.recovery import Recovery
 from stack.tcp.rtt import TS_TICK_US
 from stack.tcp.scoreboard import WHY_MTU, Record, Scoreboard
@@ -101,8 +98,8 @@ class Sender:
         self.recovery.recovery_point = self.iss
         if sack and self.config.loss_detection == "rack" and self.config.fast_retransmit:
             # RFC 8985 §4: both parts need SACK
-            self.recovery.rack = Rack()
-            self.board.resent = deque()
+            self.recovery.by_rack = True
+            self.board.tracks_resent = True
             self.tlp.enabled = self.config.tlp
         # RFC 6928 §2 (6928-1): a lost SYN or SYN-ACK means an initial window of one segment
         window = mss if syn_lost else initial_window(mss, self.config.initial_window_segs)
@@ -110,6 +107,7 @@ class Sender:
         self.controller.configure(self.config)
         if self.controller.wants_lost_ranges:
             self.board.lost_log = []
+        self.delivery.rates = self.controller.wants_rates or self.controller.wants_lost_ranges
         self.delivery.start(now, self.snd_una)
         self.pacer.start(window)
         self.last_sent_at = now
@@ -208,7 +206,11 @@ class Sender:
                 self._retake(ack, now)
             self.snd_una = ack
             fresh = board.on_ack(ack)
-            fin_acked = self._release(acked, ack)
+            if self.fin_seq >= 0 and ack == (self.fin_seq + 1) & MASK:
+                fin_acked = True
+                self.buffer.release(self.buffer.end)
+            else:
+                self.buffer.release(self.buffer.base + acked)
             self.timeouts = 0
             self.persist_backoff = 0
             self.probing = False
@@ -227,14 +229,6 @@ class Sender:
             persist.untake_probe(self)
         self._update_timers(bool(acked), now)
         return fin_acked
-
-    def _release(self, acked: int, ack: int) -> bool:
-        """Free acknowledged bytes of the send buffer; returns whether the FIN was acknowledged, too."""
-        if self.fin_seq >= 0 and ack == (self.fin_seq + 1) & MASK:
-            self.buffer.release(self.buffer.end)
-            return True
-        self.buffer.release(self.buffer.base + acked)
-        return False
 
     def _retake(self, ack: int, now: int) -> None:
         """The peer acknowledges an octet, or the FIN, that was sent and taken back (a window probe)."""
@@ -289,15 +283,33 @@ class Sender:
         controller = self.controller
         assert controller is not None
         lost = 0
-        # in order with nothing missing needs no look at losses
-        if recovery.phase != rec.OPEN or sacked or recovery.dupacks or not acked or board.sacked_bytes:
+        if recovery.phase == rec.OPEN and acked and not sacked and not recovery.dupacks and not board.sacked_bytes:
+            # in order with nothing missing needs no look at losses: all that is outstanding is in flight
+            in_flight = (self.snd_nxt - self.snd_una) & MASK
+        else:
             self._check_app_limited(controller)
             lost, delivered = recovery.on_ack(self, acked, sacked, delivered, prior, ts_rtt_us, now)
             if board.lost_log:
                 self._tell_lost(controller, now)
             self._watch()
-        self.delivery.on_delivered(delivered, now)
-        self._feed_controller(acked, sacked, delivered, lost, rtt_us, prior, now)
+            in_flight = self.in_flight()
+        delivery = self.delivery
+        delivery.total += delivered
+        delivery.at = now
+        s = delivery.sample_for(
+            now, board.newest, self.rtt, controller, in_flight, board.lost_total, self.snd_una, self.snd_nxt
+        )
+        s.acked = acked
+        s.sacked = sacked
+        s.newly_delivered = delivered
+        s.lost = lost
+        s.rtt_us = rtt_us
+        s.prior_in_flight = prior
+        # RFC 3168 §6.1.2: no growth in the window of data that was reduced for a mark either
+        s.in_recovery = recovery.phase == rec.RECOVERY or (recovery.cwr_point >= 0 and recovery.in_cwr(self.snd_una))
+        s.paced = self.pacer.rate > 0
+        if acked or sacked:
+            controller.on_ack(s)
         if recovery.phase == rec.RECOVERY:
             recovery.update_quota(delivered, self.in_flight(), self.eff_snd_mss, acked > 0 and not lost)
 
@@ -322,7 +334,7 @@ class Sender:
     def on_reorder(self, now: int) -> None:
         """The reordering timer fired: what it waited for is lost (RFC 8985 §6.2 step 5, 8985-1)."""
         recovery, controller = self.recovery, self.controller
-        if recovery.rack is None or controller is None or self.snd_una == self.snd_nxt:
+        if not recovery.by_rack or controller is None or self.snd_una == self.snd_nxt:
             return
         prior = self.in_flight()
         lost = recovery.rack_detect(self, now)
@@ -347,7 +359,7 @@ class Sender:
     def _check_app_limited(self, controller: Controller) -> None:
         """Before something is written or sent again: whether the path had to wait for the application."""
         board = self.board
-        if self.unsent() < self.eff_snd_mss and board.lost_bytes <= board.retrans_bytes:
+        if self.delivery.rates and self.unsent() < self.eff_snd_mss and board.lost_bytes <= board.retrans_bytes:
             in_flight = self.in_flight()
             if in_flight < controller.cwnd:
                 self.delivery.on_app_limited(in_flight)
@@ -364,37 +376,19 @@ class Sender:
         else:
             return -1
         # RFC 7323 appendix G (7323-G): one sample per flight moves SRTT
+        rtt = self.rtt
         self.tlp.sampled = True
         if self.recovery.spurious_rto:
             self.recovery.spurious_rto = False
-            self.rtt.after_spurious_timeout(rtt_us)
-        elif ((self.snd_una - self.high_rtt_seq) & MASK) < HALF or not self.rtt.srtt_us:
+            rtt.after_spurious_timeout(rtt_us)
+        elif ((self.snd_una - self.high_rtt_seq) & MASK) < HALF or not rtt.srtt_us:
             self.high_rtt_seq = self.snd_nxt
-            self.rtt.on_sample(rtt_us)
+            rtt.on_sample(rtt_us)
         else:
-            self.rtt.backoff = 0
-            if rtt_us < self.rtt.min_rtt_us:
-                self.rtt.min_rtt_us = max(rtt_us, 1)
+            rtt.backoff = 0
+            if rtt_us < rtt.min_rtt_us:
+                rtt.min_rtt_us = max(rtt_us, 1)
         return rtt_us
-
-    def _feed_controller(
-        self, acked: int, sacked: int, delivered: int, lost: int, rtt_us: int, prior: int, now: int
-    ) -> None:
-        controller, board = self.controller, self.board
-        if controller is None:
-            return
-        s = self.delivery.sample_for(
-            now, board.newest, self.rtt, self.in_flight(), board.lost_total, self.snd_una, self.snd_nxt
-        )
-        s.acked, s.sacked, s.newly_delivered, s.lost = acked, sacked, delivered, lost
-        s.rtt_us = rtt_us
-        s.prior_in_flight = prior
-        # RFC 3168 §6.1.2: no growth in the window of data that was reduced for a mark either
-        s.in_recovery = self.recovery.phase == rec.RECOVERY or self.recovery.in_cwr(self.snd_una)
-        s.paced = self.pacer.rate > 0
-        s.app_limited = self.delivery.app_limited(controller)
-        if acked or sacked:
-            controller.on_ack(s)
 
     # -- timers
 
@@ -404,6 +398,7 @@ class Sender:
             # RFC 6298 §5.2 (6298-5.1..5.3): all acknowledged
             timers.at[RETRANSMIT] = timers.at[PROBE] = timers.at[REORDER] = NEVER
             timers.at[USER] = NEVER
+            self.board.newest = self.board.newest_once = None  # an idle connection keeps no record
         elif advanced:
             timers.arm(RETRANSMIT, now + self.rtt.timeout_us())  # RFC 6298 §5.3
             timers.arm(USER, now + self.user_timeout_us)
@@ -454,40 +449,33 @@ class Sender:
     def on_sent(self, now: int) -> None:
         """The range in out_* went out."""
         length = self.out_len + self.out_fin
-        timers = self.timers
+        timers, recovery = self.timers, self.recovery
         record = self.out_record
         again = record is not None
         if record is not None:
-            self.board.retransmitted(record, now)
-            self.total_retrans += 1
-            self.recovery.forced = False
-            if self.recovery.undo.active and self.recovery.phase != rec.OPEN:
-                self.recovery.undo.on_retransmit(record.seq, record.end, now)
-            if record.seq == self.snd_una and self.recovery.phase == rec.RECOVERY:
-                # DEVIATES RFC 6298 §5: as in deployed stacks the timer starts anew with the first hole's repair, which
-                # takes a round trip like any other; if it is lost, RACK finds out
-                timers.arm(RETRANSMIT, now + self.rtt.timeout_us())
+            self._on_resent(record, now)
         else:
+            nxt = self.snd_nxt
+            end = (nxt + length) & MASK
             if self.snd_una == self.snd_nxt:
                 timers.arm(USER, now + self.user_timeout_us)
-            record = self.board.append(self.snd_nxt, (self.snd_nxt + length) & MASK, now)
-            record.fin = self.out_fin
+            record = self.board.append(nxt, end, now)
             if self.out_fin:
-                self.fin_seq = (self.snd_nxt + self.out_len) & MASK
-            self.snd_nxt = (self.snd_nxt + length) & MASK
-            if ((self.snd_max - self.snd_nxt) & MASK) >= HALF:
-                self.snd_max = self.snd_nxt
+                record.fin = True
+                self.fin_seq = (nxt + self.out_len) & MASK
+            self.snd_nxt = end
+            if ((self.snd_max - end) & MASK) >= HALF:
+                self.snd_max = end
         in_flight = self.in_flight()
-        delivery = self.delivery
-        delivery.on_sent(record, now, length, in_flight, self.board.lost_total)
+        self.delivery.on_sent(record, now, length, in_flight, self.board.lost_total)
         self.last_sent_at = now
         if self.out_probe:
             self.probing = True
             return
-        if self.recovery.phase == rec.RECOVERY:
-            self.recovery.on_sent(length)
-        elif self.recovery.frto == rec.FRTO_NEW:
-            self.recovery.frto_quota -= length
+        if recovery.phase == rec.RECOVERY:
+            recovery.on_sent(length)
+        elif recovery.frto == rec.FRTO_NEW:
+            recovery.frto_quota -= length
         controller = self.controller
         assert controller is not None
         if not again:
@@ -497,10 +485,25 @@ class Sender:
             pacer.on_sent(now, length, controller, self.rtt)
         elif pacer.rate:
             pacer.stop()
-        if timers.at[RETRANSMIT] == NEVER:
+        at = timers.at
+        if at[RETRANSMIT] == NEVER:
             timers.arm(RETRANSMIT, now + self.rtt.timeout_us())  # RFC 6298 §5.1
-        if self.tlp.enabled and timers.at[PROBE] == NEVER:
+        if at[PROBE] == NEVER and self.tlp.enabled:
             tlp.schedule(self, now)
+
+    def _on_resent(self, record: Record, now: int) -> None:
+        """`record` went out again."""
+        recovery = self.recovery
+        self.board.retransmitted(record, now)
+        self.total_retrans += 1
+        recovery.forced = False
+        undo = recovery.undo
+        if undo is not None and undo.active and recovery.phase != rec.OPEN:
+            undo.on_retransmit(record.seq, record.end, now)
+        if record.seq == self.snd_una and recovery.phase == rec.RECOVERY:
+            # DEVIATES RFC 6298 §5: as in deployed stacks the timer starts anew with the first hole's repair, which
+            # takes a round trip like any other; if it is lost, RACK finds out
+            self.timers.arm(RETRANSMIT, now + self.rtt.timeout_us())
 
     def resend_all(self) -> None:
         """Everything outstanding was too large for the path: send it again, cwnd untouched (RFC 1191 §6.5)."""
@@ -509,14 +512,15 @@ class Sender:
         if board.lost_log:
             board.lost_log.clear()
         self.recovery.enter_loss(self.snd_nxt)
-        self.recovery.undo.end()  # what proves the last episode needless does not prove that these arrived
+        self.recovery.end_undo()  # what proves the last episode needless does not prove that these arrived
 
     def before_send(self, now: int) -> None:
         """RFC 5681 §4.1 (5681-4.1): restart the window after an idle time of more than an RTO."""
         controller = self.controller
         if controller is None:
             return
-        self._check_app_limited(controller)
+        if self.delivery.rates:
+            self._check_app_limited(controller)
         if self.snd_una != self.snd_nxt:
             return
         idle = now - self.last_sent_at
@@ -549,6 +553,10 @@ class Sender:
         assert (self.snd_max - self.snd_nxt) & MASK < HALF
         self.board.check_invariants(self.snd_una, self.snd_nxt)
         assert self.unsent() >= 0
+        recovery = self.recovery
+        if recovery.phase == rec.OPEN:
+            assert not self.board.lost_bytes, "something is lost, and no episode began"
+            assert recovery.dupacks or not recovery.dup_bytes
         self.buffer.check_invariants()
         if self.snd_una != self.snd_nxt:
             at = self.timers.at

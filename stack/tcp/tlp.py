@@ -43,7 +43,9 @@ def pto_us(snd: "Sender") -> int:
     srtt_us = snd.rtt.srtt_us
     if not srtt_us:
         return SECOND
-    pto = max(2 * srtt_us, PTO_FLOOR_US)
+    pto = 2 * srtt_us
+    if pto < PTO_FLOOR_US:
+        pto = PTO_FLOOR_US
     if (snd.snd_nxt - snd.snd_una) & MASK <= snd.eff_snd_mss:
         pto += MAX_ACK_DELAY_US
     return pto
@@ -51,12 +53,10 @@ def pto_us(snd: "Sender") -> int:
 
 def may_probe(snd: "Sender") -> bool:
     """RFC 8985 §7.2: not in recovery, nor while SACK shows that something is missing; nor into a closed window."""
-    board = snd.board
     return (
         snd.tlp.enabled
         and snd.recovery.phase == rec.OPEN
-        and not board.sacked_bytes
-        and not board.lost_bytes
+        and not snd.board.sacked_bytes  # in the phase OPEN nothing is marked lost
         and snd.snd_una != snd.snd_nxt
         and snd.snd_wnd > 0
         and not snd.probing
@@ -66,10 +66,12 @@ def may_probe(snd: "Sender") -> bool:
 def schedule(snd: "Sender", now: int) -> None:
     """Start the timer anew, or stop it."""
     timers = snd.timers
-    if snd.tlp.end_seq < 0 and may_probe(snd):
-        timers.arm(PROBE, min(now + pto_us(snd), timers.at[RETRANSMIT]))
-    else:
+    if snd.tlp.end_seq >= 0 or not may_probe(snd):
         timers.at[PROBE] = NEVER
+        return
+    at = now + pto_us(snd)
+    last = timers.at[RETRANSMIT]
+    timers.arm(PROBE, at if at < last else last)
 
 
 def on_timer(snd: "Sender", now: int) -> bool:
@@ -136,7 +138,7 @@ def on_ack(snd: "Sender", bare: bool, prior: int, now: int) -> None:
         again = recovery.in_cwr(tlp.end_seq)  # in a window of data that was reduced for a mark
         tlp.end_seq = -1
         if controller is not None and recovery.phase == rec.OPEN and not again:
-            recovery.undo.end()
+            recovery.end_undo()
             controller.on_loss(now, prior)
             controller.on_recovery_exit(now)
             snd.cwr_due = snd.ecn

@@ -50,6 +50,8 @@ def next_range(snd: "Sender", now: int) -> bool:
     snd.pacer.waiting = False
     in_flight = snd.in_flight()
     recovery = snd.recovery
+    if recovery.phase == rec.OPEN and not recovery.dupacks:
+        return _next_new(snd, controller.cwnd - in_flight, now)  # nothing is lost, nor looks like it
     by_prr = recovery.phase == rec.RECOVERY and controller.uses_prr
     budget = recovery.quota if by_prr else controller.cwnd - in_flight
     if recovery.phase == rec.OPEN and recovery.dupacks and not snd.config.limited_transmit:
@@ -68,7 +70,7 @@ def next_range(snd: "Sender", now: int) -> bool:
     if _next_new(snd, budget, now):
         return True
     # with RACK there is no rescue: what is missing at the end is what probes are for
-    in_rfc6675 = recovery.phase == rec.RECOVERY and recovery.sack and recovery.rack is None
+    in_rfc6675 = recovery.phase == rec.RECOVERY and recovery.sack and not recovery.by_rack
     return in_rfc6675 and budget >= snd.eff_snd_mss and _next_rescue(snd, now)
 
 
@@ -120,7 +122,7 @@ def _next_lost(snd: "Sender", budget: int, in_flight: int, now: int) -> bool:
 def _next_new(snd: "Sender", budget: int, now: int) -> bool:
     """New data within window and cwnd: Nagle, silly-window avoidance, the FIN."""
     unsent = snd.unsent()
-    fin_waits = snd.fin_waits()
+    fin_waits = snd.fin_queued and snd.fin_seq < 0
     if snd.probing or not (unsent or fin_waits):
         return False
     mss = snd.eff_snd_mss
@@ -130,12 +132,18 @@ def _next_new(snd: "Sender", budget: int, now: int) -> bool:
         if not outstanding and snd.timers.at[PERSIST] == NEVER:
             persist.arm(snd, now)
         return False
-    if budget < min(mss, max(unsent, 1)):
+    if budget < mss and budget < max(unsent, 1):
         return False
     if snd.mtu_probe and _take_mtu_probe(snd, min(unsent, usable), budget, now):
         return True
-    limit = max_segment(snd)
-    n = min(unsent, usable, budget, limit)
+    n = unsent
+    limit = mss if n <= mss else max_segment(snd)
+    if n > limit:
+        n = limit
+    if n > usable:
+        n = usable
+    if n > budget:
+        n = budget
     if n < unsent:
         # not the end of the data: whole segments only
         if n >= mss:

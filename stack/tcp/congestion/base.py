@@ -41,7 +41,8 @@ class AckSample:
     """What one ACK told; reused, valid during `on_ack`.  Bytes, microseconds, bytes per second.
 
     The second group is the delivery rate sample of draft-ietf-ccwg-bbr §4.1: it is of the range delivered by this ACK
-    that was sent last, and `delivery_rate` is 0 when nothing reliable could be measured.
+    that was sent last, and `delivery_rate` is 0 when nothing reliable could be measured, or the
+    algorithm does not want it (`Controller.wants_rates`).
     """
 
     # fmt: off
@@ -89,6 +90,7 @@ class Controller:
 
     name: ClassVar[str] = "base"
     wants_lost_ranges: ClassVar[bool] = False  # call on_range_lost
+    wants_rates: ClassVar[bool] = True  # False: the rate sample stays empty, `app_limited` of on_sent False
     uses_prr: ClassVar[bool] = True  # False: `cwnd` rules in fast recovery, too
     fast_recovery: ClassVar[bool] = True  # False: a loss found by ACKs is answered as a timeout is (Tahoe)
     partial_ack: ClassVar[bool] = True  # False: without SACK, any new ACK ends fast recovery (Reno)

@@ -16,6 +16,7 @@ class Fixed(Controller):
 
     name: ClassVar[str] = "fixed"
     uses_prr: ClassVar[bool] = False
+    wants_rates: ClassVar[bool] = False
 
     def __init__(self, mss: int, initial_window: int) -> None:
         super().__init__(mss, initial_window)

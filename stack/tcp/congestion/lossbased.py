@@ -7,7 +7,7 @@ from mypy_extensions import mypyc_attr
 from stack.config import TcpConfig
 from stack.tcp.congestion.base import INFINITE_SSTHRESH, AckSample, Controller
 from stack.tcp.congestion.hystart import HyStart
-from stack.tcp.congestion.validation import Validation
+from stack.tcp.congestion.validation import NVP_US, Validation
 
 MAX_HALVINGS: Final = 40  # more leave nothing of any window
 
@@ -21,11 +21,12 @@ class LossBased(Controller):
 
     # fmt: off
     __slots__ = (
-        "_hystart", "_initial_window", "_left_recovery", "_rto_us", "_undo_cwnd", "_undo_ssthresh", "_validation",
-        "_window_validation",
+        "_hystart", "_hystarts", "_initial_window", "_left_recovery", "_rto_us", "_undo_cwnd",
+        "_undo_ssthresh", "_validation", "_window_validation",
     )
     # fmt: on
 
+    wants_rates: ClassVar[bool] = False
     # RFC 9406 §4.3: L = 8 for an unpaced sender
     # DEVIATES RFC 5681 §3.1: up to 8 SMSS per ACK in slow start, since one ACK covers a whole super-segment
     slow_start_limit_segs: ClassVar[int] = 8
@@ -36,17 +37,17 @@ class LossBased(Controller):
         self._left_recovery = False  # by the ACK that `on_ack` will tell of: most of it was delivered long before
         self._undo_cwnd = 0
         self._undo_ssthresh = 0
-        self._hystart: HyStart | None = None
-        self._validation: Validation | None = None
+        self._hystarts = False  # HyStart++ has not found the end of slow start yet
+        self._hystart: HyStart | None = None  # made when the window grows
+        self._validation: Validation | None = None  # made when the window is larger than anybody's first
         self._window_validation = "rfc5681"
         self._initial_window = initial_window
         self._rto_us = 0  # at the beginning of the round
 
     def configure(self, config: TcpConfig) -> None:
         """Take `hystart` and `window_validation`."""
-        self._hystart = HyStart() if config.hystart and self.may_hystart else None
+        self._hystarts = config.hystart and self.may_hystart
         self._window_validation = config.window_validation
-        self._validation = Validation() if config.window_validation == "rfc7661" else None
 
     # -- growth
 
@@ -57,11 +58,14 @@ class LossBased(Controller):
         limit = self.slow_start_limit_segs * self.mss
         if grow > limit and not (sample.paced and self.may_hystart):
             grow = limit
-        hystart = self._hystart
-        if hystart is not None and self.ssthresh >= INFINITE_SSTHRESH:
+        if self._hystarts and self.ssthresh >= INFINITE_SSTHRESH:
+            hystart = self._hystart
+            if hystart is None:
+                hystart = self._hystart = HyStart()
             grow //= hystart.on_ack(sample)
             if hystart.done:
                 # RFC 9406 §4.2: congestion avoidance begins without a loss
+                self._hystarts = False
                 self._hystart = None
                 self.ssthresh = self.cwnd
                 return grow
@@ -78,7 +82,12 @@ class LossBased(Controller):
         validation = self._validation
         if validation is not None:
             validation.on_round(sample, self.cwnd)
-            self._expire(validation.periods(sample.now))
+            if sample.now - validation.validated_at >= NVP_US:
+                self._expire(validation.periods(sample.now))
+        elif self.cwnd > self._initial_window and self._window_validation == "rfc7661":
+            # the window that every connection begins with needs no validation, nor falls below it by one
+            self._validation = Validation()
+            self._validation.on_round(sample, self.cwnd)
 
     def held(self, sample: AckSample) -> None:
         """An ACK in recovery, the one that ends it, or of a sender that did not use its window: nothing grows."""
@@ -120,8 +129,9 @@ class LossBased(Controller):
     # -- idle (validation.py says which is the default, and why)
 
     def after_idle(self, now: int, idle_us: int, initial_window: int) -> None:
-        if self._validation is not None:
-            self._expire(self._validation.periods(now))
+        if self._window_validation == "rfc7661":
+            if self._validation is not None:
+                self._expire(self._validation.periods(now))
         elif self._window_validation == "rfc2861":
             # RFC 2861 §3.1 (2861-1): ssthresh remembers, cwnd halves once per RTO
             # OMITS RFC 2861 §3.2: no decay while the application limits; the window does not grow meanwhile

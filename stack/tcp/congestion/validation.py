@@ -48,20 +48,22 @@ class Validation:
 
     def is_validated(self, cwnd: int) -> bool:
         """RFC 7661 §4.3 (7661-1): half of the window was used, or nothing is known."""
-        pipe = self.pipe_ack()
+        pipe = self._bin if self._bin > self._last_bin else self._last_bin
         return pipe == UNDEFINED or 2 * pipe >= cwnd
 
     def on_round(self, sample: AckSample, cwnd: int) -> None:
         """A round trip is over: a new sample of pipe_ack."""
         if self._started != UNDEFINED:
-            # RFC 7661 §4.2: the sampling period is max(3 RTT, 1 s)
-            period_us = max(3 * sample.srtt_us, SECOND)
             age_us = sample.now - self._bin_at
-            if age_us >= period_us:
+            if age_us >= SECOND and age_us >= 3 * sample.srtt_us:
+                # RFC 7661 §4.2: the sampling period, max(3 RTT, 1 s), is over
+                period_us = max(3 * sample.srtt_us, SECOND)
                 self._last_bin = self._bin if age_us < 2 * period_us else UNDEFINED
                 self._bin = UNDEFINED
                 self._bin_at = sample.now
-            self._bin = max(self._bin, sample.delivered - self._started)
+            volume = sample.delivered - self._started
+            if volume > self._bin:
+                self._bin = volume
         self._started = sample.delivered
         self.lost_total = sample.lost_total
         if not self.validated_at or self.is_validated(cwnd):

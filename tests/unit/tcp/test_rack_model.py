@@ -4,8 +4,6 @@ The model keeps one entry per unit of data and looks at all of them on each ACK;
 merges, cursors and queues, and must mark the same units lost at the same time.
 """
 
-from collections import deque
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,7 +65,7 @@ class Subject:
     def __init__(self, origin: int) -> None:
         self.origin = origin
         self.board = Scoreboard()
-        self.board.resent = deque()
+        self.board.tracks_resent = True
         self.rack = Rack()
         self.model = Model()
         self.now = 1000
@@ -183,7 +181,7 @@ def _attack(detection: str) -> tuple[Scoreboard, list[int]]:
     """A peer SACKs scattered bytes of a large window, four blocks an ACK; the steps that each ACK took."""
     board, rack, recovery = Scoreboard(), Rack(), Recovery()
     if detection == "rack":
-        board.resent = deque()
+        board.tracks_resent = True
     rtt = RttEstimator(TcpConfig())
     rtt.on_sample(40)
     size = 4000
