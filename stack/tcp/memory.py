@@ -64,7 +64,9 @@ class Budget:
 
     def book_data(self, nbytes: int) -> None:
         """The same for `nbytes` of data and the objects that hold them; a multiple of `QUANTUM`."""
-        self.book(nbytes + (nbytes >> OVERHEAD_SHIFT))
+        self.used += nbytes + (nbytes >> OVERHEAD_SHIFT)
+        if self.used > self.peak:
+            self.peak = self.used
 
     def make_room(self, cost: int) -> bool:
         """Whether `cost` bytes more fit below the reserve, if need be after throwing data away."""

@@ -187,25 +187,29 @@ class Scoreboard:
                 records.clear()
                 return (ack - r.seq) & MASK
         high = self.high_sacked if self.sacked_bytes else -1
+        # all sent once, nothing SACKed: each was sent after the one before it, and that is all there is to know
+        in_order = high < 0 and self.original_edge < 0
         while head < count:
             r = records[head]
             length = (r.end - r.seq) & MASK
             covered = (ack - r.seq) & MASK
             if covered >= HALF or covered == 0:
                 break
-            if covered < length:
-                if r.mark:
-                    self._unmark(r, covered)
-                if not r.mark & SACKED:
-                    fresh += covered
-                    self._delivered(r, high)
-                r.seq = ack
-                break
+            whole = covered >= length
+            if not whole:
+                length = covered
             if r.mark:
                 self._unmark(r, length)
             if not r.mark & SACKED:
                 fresh += length
-                self._delivered(r, high)
+                if in_order and r.transmissions == 1:
+                    self.newest = self.newest_once = r
+                else:
+                    in_order = False
+                    self._delivered(r, high)
+            if not whole:
+                r.seq = ack
+                break
             r.mark |= GONE
             head += 1
         if head == count:

@@ -66,12 +66,14 @@ def may_probe(snd: "Sender") -> bool:
 def schedule(snd: "Sender", now: int) -> None:
     """Start the timer anew, or stop it."""
     timers = snd.timers
+    at = timers.at
     if snd.tlp.end_seq >= 0 or not may_probe(snd):
-        timers.at[PROBE] = NEVER
+        at[PROBE] = NEVER
         return
-    at = now + pto_us(snd)
-    last = timers.at[RETRANSMIT]
-    timers.arm(PROBE, at if at < last else last)
+    due_at = now + pto_us(snd)
+    if due_at > at[RETRANSMIT]:
+        due_at = at[RETRANSMIT]
+    timers.arm(PROBE, due_at)
 
 
 def on_timer(snd: "Sender", now: int) -> bool:
