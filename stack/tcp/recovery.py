@@ -371,7 +371,7 @@ class Recovery:
             snd.board.reordered = True
         if self.by_rack:
             self._rack().on_dsack(snd.snd_una, snd.snd_nxt)
-        if undo is not None and undo.is_refuted():
+        if undo.is_refuted():
             self.undo_episode(snd, now)
 
     def undo_episode(self, snd: "Sender", now: int) -> None:
