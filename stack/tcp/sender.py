@@ -429,7 +429,7 @@ class Sender:
             marked = recovery.in_cwr(self.snd_una)
             controller.on_rto(now, in_flight, not again and not marked)
             if marked:
-                recovery.undo.end()  # the window that it found was the mark's
+                recovery.end_undo()  # the window that it found was the mark's
             self.cwr_due = self.ecn
         self._tell_lost(controller, now)
         self.timeouts += 1
