@@ -119,7 +119,7 @@ MUTANTS = (
     Mutant(
         "cwnd stale after a timeout",
         "stack/tcp/sender.py",
-        "            controller.on_rto(now, in_flight, not again and not recovery.in_cwr(self.snd_una))\n",
+        "            controller.on_rto(now, in_flight, not again and not marked)\n",
         "",
     ),
     Mutant(
