@@ -49,4 +49,5 @@ def test_everything_at_once_leaves_the_data_whole(namespace, tmp_path, device):
         packets = read_pcapng(file).packets
     assert abs(packets[0].time / 1e6 - time.time()) < 300
     remarks = {(packet.direction, comment) for packet in packets for comment in packet.comments}
-    assert {(INBOUND, "dropped: tcp_checksum"), (OUTBOUND, "retransmission")} <= remarks
+    assert (INBOUND, "dropped: tcp_checksum") in remarks
+    assert any(direction == OUTBOUND and text.startswith("retransmission") for direction, text in remarks)

@@ -38,7 +38,7 @@ def test_the_settings_are_settings(tmp_path):
     [toml] = blocks("toml")
     (tmp_path / "a.toml").write_text(toml)
     loaded = settings.load(str(tmp_path / "a.toml"), {})
-    assert (loaded.uplink, loaded.fault.loss, loaded.tcp) == (True, 0.01, {"congestion": "newreno"})
+    assert (loaded.uplink, loaded.fault.loss, loaded.tcp) == (True, 0.01, {"congestion": "newreno", "ecn": "request"})
 
 
 def test_files_that_it_names_exist():
