@@ -16,12 +16,14 @@ losses make likely, a backed-off timeout.
 """
 
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import pairwise
 from random import Random
 from typing import Any, Final, Literal, TypeVar
 
-from stack.config import MINUTE, MS, SECOND
+from stack.config import MINUTE, MS, SECOND, TcpConfig
 from stack.sim.scenario import BurstLoss, Event, Flow, HostSpec, Link, RouterSpec, Scenario, SwitchSpec, Way
+from stack.tcp import profiles
 from stack.tcp.congestion import registry
 
 T = TypeVar("T")
@@ -33,6 +35,42 @@ GIVE_UP_US: Final = 30 * SECOND  # the user timeout where a flow shall fail
 LOSSES: Final = (0, 0, 0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 QUEUES: Final[tuple[int | str, ...]] = ("4p", "10p", "50p", 20_000, 64_000)
 SIZES: Final = (0, 1, 100, 1_000, 4_000, 10_000, 20_000, 40_000, 80_000)
+SETTINGS: Final[tuple[tuple[float, str, Sequence[object]], ...]] = (  # chance, key, values
+    (0.6, "congestion", sorted(registry.ALGORITHMS)),
+    (0.1, "hystart", (False,)),
+    (0.1, "window_validation", ("rfc2861", "rfc5681")),
+    (0.2, "fixed_window_segs", (1, 3, 64)),
+    (0.1, "rtt_estimator", ("karn", "original")),
+    (0.05, "fast_retransmit", (False,)),
+    (0.2, "pacing", ("on", "off")),
+    (0.3, "loss_detection", ("rfc6675",)),
+    (0.1, "tlp", (False,)),
+    (0.1, "frto", (False,)),
+    (0.1, "limited_transmit", (False,)),
+    (0.1, "dsack", (False,)),
+    (0.3, "sack", (False,)),
+    (0.3, "timestamps", (False,)),
+    (0.3, "window_scaling", (False,)),
+    (0.4, "ecn", ("off", "request")),
+    (0.3, "nodelay", (True,)),
+    (0.4, "send_buffer", (1_000, 5_000, 20_000, 8 << 20)),
+    (0.2, "send_buffer_initial", (300, 2_000, 20_000)),
+    (0.2, "notsent_lowat", (200, 1_000, 16_000)),
+    (0.4, "recv_buffer", (1_500, 4_000, 20_000, 70_000, 16 << 20)),
+    (0.2, "recv_buffer_initial", (1, 600, 3_000, 1 << 20)),
+    (0.2, "quick_acks", (0, 3)),
+    (0.2, "delayed_ack_us", (5 * MS, 200 * MS, 499 * MS)),
+    (0.2, "initial_window_segs", (1, 2, 4, 60)),
+    (0.1, "mss_limit", (100, 536, 1000)),
+    (0.1, "out_of_order_bytes", (0, 1_500, 3_000, 20_000)),
+    (0.1, "out_of_order_ranges", (1, 4)),
+    (0.1, "rto_initial_us", (300 * MS, 3 * SECOND)),
+    (0.2, "rto_min_us", (5 * MS, 50 * MS, SECOND)),
+    (0.1, "msl_us", (SECOND, 120 * SECOND)),
+    (0.2, "mtu_raise_us", (SECOND, 10 * SECOND)),
+    (0.1, "challenge_acks_per_s", (0, 1)),
+    (0.1, "max_time_wait", (1,)),
+)
 PACKETS_MAX: Final = 200  # of one flow and direction, about: small networks are many networks
 
 
@@ -138,8 +176,8 @@ def _way(draw: _Draw, *, worst: bool) -> Way:
         delay_us=delay_us,
         jitter_us=pick((None, None, MS, 10 * MS, 50 * MS)),
         queue=pick(QUEUES) if rate else None,
-        discipline="codel" if rate and chance(0.2) else None,
-        ecn=chance(0.5) if rate else None,
+        discipline="codel" if rate and chance(0.3) else None,
+        ecn=chance(0.6) if rate else None,
         loss=pick(LOSSES) if burst is None else None,
         burst_loss=burst,
         reorder=pick((None, None, 0.01, 0.05, 0.2, 0.5)),
@@ -195,25 +233,16 @@ def _application(draw: _Draw, most: int) -> dict[str, Any]:
 def _tcp(draw: _Draw) -> dict[str, Any]:
     """Settings of one end; what is not drawn stays as it is by default."""
     pick = draw.pick
-    choices: list[tuple[float, str, Sequence[object]]] = [
-        (0.6, "congestion", sorted(registry.ALGORITHMS)),
-        (0.3, "sack", (False,)),
-        (0.3, "timestamps", (False,)),
-        (0.3, "window_scaling", (False,)),
-        (0.4, "ecn", ("off", "request")),
-        (0.3, "nodelay", (True,)),
-        (0.4, "send_buffer", (1_000, 5_000, 20_000, 8 << 20)),
-        (0.4, "recv_buffer", (1_500, 4_000, 20_000, 70_000, 16 << 20)),
-        (0.2, "quick_acks", (0, 3)),
-        (0.2, "delayed_ack_us", (5 * MS, 200 * MS, 499 * MS)),
-        (0.2, "initial_window_segs", (1, 2, 4)),
-        (0.1, "mss_limit", (100, 536, 1000)),
-        (0.1, "out_of_order_bytes", (1_500, 3_000, 20_000)),
-        (0.1, "out_of_order_ranges", (1, 4)),
-        (0.2, "rto_min_us", (50 * MS, SECOND)),
-        (0.1, "msl_us", (SECOND, 120 * SECOND)),
-    ]
-    return {key: pick(values) for chance, key, values in choices if draw.chance(chance)}
+    if draw.fate == "complete" and draw.chance(0.04):
+        return _machine(pick(profiles.names()))
+    return {key: pick(values) for chance, key, values in SETTINGS if draw.chance(chance)}
+
+
+def _machine(name: str) -> dict[str, Any]:
+    """One of the textbook machines, as settings; without probes of the path's size it is for paths without black holes."""
+    plain, machine = TcpConfig(), profiles.get(name)
+    own = {f.name: getattr(machine, f.name) for f in fields(TcpConfig)}
+    return {key: value for key, value in own.items() if value != getattr(plain, key) and key != "mtu_probing"}
 
 
 # -- events

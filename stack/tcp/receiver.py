@@ -89,6 +89,7 @@ class Receiver:
 
     def start(self, irs: int) -> None:
         """The peer's SYN carried sequence number `irs`."""
+        self.limit = max(self.limit, 1 << self.rcv_wscale)  # a smaller window could not be told: the field would say 0
         self.irs = irs
         self.rcv_nxt = (irs + 1) & MASK
         self.rcv_adv = self.rcv_nxt
@@ -190,9 +191,10 @@ class Receiver:
         self.rtt_us = max(rtt_us, MIN_ROUND_US)
         self.tune_at = now + self.rtt_us
         config, budget = self.config, self.budget
-        initial = min(config.recv_buffer_initial, config.recv_buffer)
+        unit = 1 << self.rcv_wscale
+        initial = max(min(config.recv_buffer_initial, config.recv_buffer), unit)
         if budget.used >= budget.pressure_at:
-            self.limit = min(self.limit, ESSENTIAL if budget.used >= budget.reserve_at else initial)
+            self.limit = min(self.limit, max(ESSENTIAL, unit) if budget.used >= budget.reserve_at else initial)
             self.tune_best = 0
             return
         limit = max(self.limit, initial)
