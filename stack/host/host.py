@@ -127,7 +127,8 @@ class Host:
                 continue
             actions = conn.on_segment(seg, now)
             if actions >= STOP:
-                if actions & ENDED:  # by a segment before it in this burst
+                # ended by a segment before it in this burst, or because of it
+                if actions & ENDED or (conn.parent is not None and tcp.gives_way(conn, seg, now)):
                     tcp.on_late(conn, seg, now)
                     continue
                 if self.trace is not None:

@@ -279,6 +279,20 @@ class TcpLayer:
         self._retire(conn)
         self.on_stray(seg, conn.local_addr, conn.host_key, now)
 
+    @staticmethod
+    def gives_way(conn: Connection, seg: Segment, now: int) -> bool:
+        """Whether half-open `conn` ends because the peer has heard another SYN-ACK: its SYN, sent again, found room,
+        where the first one was answered with a cookie.  That cookie has all that is needed.
+        """
+        listener = conn.parent
+        if conn.rst_seq < 0 or not isinstance(listener, Listener):
+            return False
+        if not listener.brings_cookie(seg, conn.local_addr, conn.remote_addr, conn.remote_port, now):
+            return False
+        conn.rst_seq = -1
+        conn.fail(None)
+        return True
+
     def on_stray(self, seg: Segment, laddr: int, key: int, now: int) -> None:
         """A segment for one of our addresses without a connection (RFC 9293 §3.10.7.1-2)."""
         raddr, rport, lport = key >> 32, key >> 16 & 0xFFFF, key & 0xFFFF
@@ -349,9 +363,15 @@ class TcpLayer:
             self.after(made, 1 << 2, now)
 
     def _on_cookie(self, listener: Listener, seg: Segment, laddr: int, raddr: int, rport: int, now: int) -> bool:
-        """An ACK that may bring a SYN cookie back."""
-        if self.n_conns >= self._config.tcp.max_connections or not self.budget.make_room(CONNECTION_BYTES):
-            return False
+        """An ACK that may bring a SYN cookie back; whether it does."""
+        no_room = self.n_conns >= self._config.tcp.max_connections or not self.budget.make_room(CONNECTION_BYTES)
+        if no_room or listener.is_full:
+            if now >= listener.cookies_until:
+                return False
+            # dropped, as a SYN would be: a reset would end a handshake that can go on when there is room.  Only the
+            # first segments of a connection have the number of its cookie, so the cookie is not asked for.
+            self._stats.drops[DropReason.TCP_LISTEN_OVERFLOW] += 1
+            return True
         path = self._ip.path(raddr, laddr)
         conn = listener.on_ack(seg, laddr, raddr, rport, path.mtu - HEADERS, _gso_of(path), now)
         if conn is None:

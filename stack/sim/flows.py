@@ -23,6 +23,8 @@ from stack.tcp import state
 from stack.tcp.connection import Connection
 from stack.tcp.events import ACCEPTABLE, CLOSED
 from stack.tcp.listener import Listener
+from stack.tcp.output import TS_TICK_US
+from stack.wire.seq import MASK
 
 PERIOD: Final = 1_048_573  # prime: no stream is moved by just that much
 _BLOCK: Final = Random("stack.sim.flows").randbytes(PERIOD)
@@ -46,7 +48,7 @@ class End:
     __slots__ = (
         "aborted", "closed", "closed_at_us", "closes", "conn", "ended", "ended_at_us", "error", "expected", "got",
         "host", "intact", "limit", "may_send", "now", "on_stall", "read_offset", "sent", "shut", "total",
-        "write_offset",
+        "urgent", "write_offset",
     )
     # fmt: on
 
@@ -59,6 +61,7 @@ class End:
         self.expected: int | None = None  # bytes to come; None: not known yet
         self.may_send: Callable[[End], int] = End.everything
         self.closes: Closes = "sent"
+        self.urgent = False
         self.sent = 0
         self.got = 0
         self.limit: int | None = None  # reads no further for now
@@ -141,7 +144,11 @@ class End:
             return
         room = conn.send_room()
         while (n := min(self.may_send(self) - self.sent, room, CHUNK)) > 0:
-            conn.send(pattern(self.write_offset + self.sent, n), self.now())
+            data = pattern(self.write_offset + self.sent, n)
+            if self.urgent:
+                conn.send_urgent(data, self.now())
+            else:
+                conn.send(data, self.now())
             self.sent += n
             room -= n
         if self.total is None or self.sent < self.total or conn.state == state.SYN_SENT:
@@ -154,39 +161,46 @@ class End:
 class FlowRun:
     """A flow in a network.  `now` reads the clock, `at` calls something at a later time."""
 
-    __slots__ = ("_at", "_listener", "_now", "client", "flow", "ghosts", "opened_at_us", "port", "refused", "server")
+    __slots__ = ("_at", "_dropped", "_now", "client", "flow", "ghosts", "opened_at_us", "port", "refused", "server")
 
     def __init__(
         self, flow: Flow, number: int, now: Callable[[], int], at: Callable[[int, Callable[[], None]], None]
     ) -> None:
         self.flow = flow
-        self.port = FIRST_PORT + number
+        self.port = FIRST_PORT + number if flow.port is None else flow.port
         self._now = now
         self._at = at
-        self._listener: Listener | None = None
+        self._dropped = flow.chunk  # bytes that the client may have written by now
         self.client: End | None = None
         self.server: End | None = None
         self.ghosts = 0  # connections that nobody opened
         self.opened_at_us = 0
         self.refused: StackError | None = None  # why the connection could not even be opened
 
-    def listen(self, host: Host, config: TcpConfig) -> None:
-        """The server's side, before the flow starts."""
-        self._listener = host.listen(0, self.port, 16, config, self._now())
-        self._listener.user = _Acceptor(self, host, self._listener)
+    def listen(self, host: Host, config: TcpConfig, acceptors: "dict[tuple[str, int], Acceptor]") -> None:
+        """The server's side, before the flow starts; `acceptors` are those of the network, by host and port."""
+        if self.flow.simultaneous:
+            return
+        where = (self.flow.to, self.port)
+        if where not in acceptors:
+            acceptors[where] = Acceptor(host, host.listen(0, self.port, self.flow.backlog, config, self._now()))
+        acceptors[where].flows.append(self)
 
     def open(self, host: Host, address: int, config: TcpConfig) -> None:
         """The client's side: connect to `address`."""
         flow, now = self.flow, self._now()
         self.opened_at_us = now
         try:
-            conn = host.connect(address, self.port, config=config, now=now)
+            conn = host.connect(address, self.port, lport=flow.local_port, config=config, now=now)
         except StackError as exc:
             self.refused = exc
             return
         if flow.iss is not None:
             conn.rebase(flow.iss)
+        if flow.ts_offset is not None:
+            conn.ts_offset = (flow.ts_offset - now // TS_TICK_US) & MASK
         end = self.client = End(host, conn, self._now, (self.port, self.port + PERIOD // 2))
+        end.urgent = flow.urgent
         requests = self._requests()
         end.total, end.expected = flow.bytes, flow.back
         if flow.kind == "echo":
@@ -194,17 +208,29 @@ class FlowRun:
         elif flow.kind == "rr":
             end.total, end.expected, end.closes = requests * flow.request, requests * flow.response, "got"
             end.may_send = lambda e: min(requests, e.got // flow.response + 1) * flow.request
+        elif flow.chunk:
+            end.may_send = self._trickle
+            self._at(now + flow.pause_us, self._drop)
         if flow.for_us is not None:
             self._at(now + flow.for_us, self._time_is_up)
         end.go_on()
 
-    def accept(self, host: Host, conn: Connection) -> None:
-        """The server's end of the connection."""
-        if self.server is not None:
-            self.ghosts += 1
-            conn.abort(self._now())
-            host.wake(conn)
+    def open_server(self, host: Host, address: int, config: TcpConfig) -> None:
+        """The server's side of a simultaneous open: it connects, too."""
+        conn = host.connect(address, self.flow.local_port, lport=self.port, config=config, now=self._now())
+        self._serve(host, conn)
+
+    def accept(self, host: Host, conn: Connection, *, replayed: bool) -> None:
+        """The server's end of the connection; `replayed`: it may be made from an old ACK with a cookie."""
+        if self.server is None:
+            self._serve(host, conn)
             return
+        # RFC 4987 §3.6: whoever brings a good cookie has a connection, an old duplicate of the last ACK as well
+        self.ghosts += not replayed
+        conn.abort(self._now())
+        host.wake(conn)
+
+    def _serve(self, host: Host, conn: Connection) -> None:
         flow, requests = self.flow, self._requests()
         end = self.server = End(host, conn, self._now, (self.port + PERIOD // 2, self.port))
         end.total, end.expected = flow.back, flow.bytes
@@ -231,14 +257,6 @@ class FlowRun:
         for end in (self.client, self.server):
             if end is not None:
                 end.conn.rcv.drop_out_of_order()
-
-    def unlisten(self) -> None:
-        """The server listens no more."""
-        if self._listener is not None:
-            acceptor = self._listener.user
-            assert isinstance(acceptor, _Acceptor)
-            acceptor.host.unlisten(self._listener, self._now())
-            self._listener = None
 
     @property
     def done(self) -> bool:
@@ -295,9 +313,30 @@ class FlowRun:
             finished_at_us=closed_at if self.done else 0,
             goodput=(there + back) * SECOND // duration,
             retransmits=0 if info is None else info.retransmits,
+            spurious=0 if info is None else info.spurious,
             srtt_us=0 if info is None else info.srtt_us,
             min_rtt_us=0 if info is None or info.min_rtt_us == NEVER else info.min_rtt_us,
         )
+
+    def is_of(self, conn: Connection) -> bool:
+        """Whether the client of this flow is the peer of `conn`."""
+        client = self.client
+        if client is None:
+            return False
+        return (client.conn.local_addr, client.conn.local_port) == (conn.remote_addr, conn.remote_port)
+
+    def _trickle(self, end: End) -> int:
+        """A rule of `may_send`: so much at a time."""
+        return min(end.everything(), self._dropped)
+
+    def _drop(self) -> None:
+        """The next piece may be written."""
+        client = self.client
+        if client is None or client.closed or client.shut:
+            return
+        self._dropped += self.flow.chunk
+        client.go_on()
+        self._at(self._now() + self.flow.pause_us, self._drop)
 
     def _requests(self) -> int:
         return max(1, (self.flow.bytes or 0) // self.flow.request)
@@ -322,18 +361,29 @@ class FlowRun:
         self._at(self._now() + self.flow.stall_for_us, again)
 
 
-class _Acceptor:
-    """The `user` of a flow's listener."""
+class Acceptor:
+    """The `user` of a listener: gives each connection to the flow whose client opened it."""
 
-    __slots__ = ("flow", "host", "listener")
+    __slots__ = ("flows", "host", "listener")
 
-    def __init__(self, flow: FlowRun, host: Host, listener: Listener) -> None:
-        self.flow = flow
+    def __init__(self, host: Host, listener: Listener) -> None:
+        self.flows: list[FlowRun] = []
         self.host = host
         self.listener = listener
+        listener.user = self
 
     def on_events(self, events: int) -> None:
         """Take what can be accepted."""
         if events & ACCEPTABLE:
             while (conn := self.listener.accept()) is not None:
-                self.flow.accept(self.host, conn)
+                self._give(conn)
+
+    def _give(self, conn: Connection) -> None:
+        opened = [flow for flow in self.flows if flow.is_of(conn)]
+        # a pair of ports may be used again and again: the last that was opened has it
+        owner = next((flow for flow in opened if flow.server is None), opened[-1] if opened else self.flows[-1])
+        owner.accept(self.host, conn, replayed=self.listener.cookies_until > 0)
+
+    def close(self, now: int) -> None:
+        """Listen no more."""
+        self.host.unlisten(self.listener, now)

@@ -15,11 +15,13 @@ contains (`_bound_us`): times without a way, transmission times, and for each of
 losses make likely, a backed-off timeout.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from itertools import pairwise
 from random import Random
 from typing import Any, Final, Literal, TypeVar
+
+from msgspec.structs import replace
 
 from stack.config import MINUTE, MS, SECOND, TcpConfig
 from stack.sim.scenario import BurstLoss, Event, Flow, HostSpec, Link, RouterSpec, Scenario, SwitchSpec, Way
@@ -29,6 +31,7 @@ from stack.tcp.congestion import registry
 T = TypeVar("T")
 Fate = Literal["complete", "cut", "outage", "aborted"]
 
+THEMES: Final = 0.3  # of the scenarios: those that set up something which would seldom come about by itself
 FAILING_SHARE: Final = 0.08  # of the scenarios: those in which a flow must not complete
 NEVER_GIVE_UP_US: Final = 24 * 60 * MINUTE
 GIVE_UP_US: Final = 30 * SECOND  # the user timeout where a flow shall fail
@@ -68,7 +71,7 @@ SETTINGS: Final[tuple[tuple[float, str, Sequence[object]], ...]] = (  # chance, 
     (0.2, "rto_min_us", (5 * MS, 50 * MS, SECOND)),
     (0.1, "msl_us", (SECOND, 120 * SECOND)),
     (0.2, "mtu_raise_us", (SECOND, 10 * SECOND)),
-    (0.1, "challenge_acks_per_s", (0, 1)),
+    (0.1, "challenge_acks_per_s", (1, 2)),
     (0.1, "max_time_wait", (1,)),
 )
 PACKETS_MAX: Final = 200  # of one flow and direction, about: small networks are many networks
@@ -107,6 +110,8 @@ def generate(seed: int) -> Scenario:
     _topology(draw)
     flows = _flows(draw)
     _events(draw, flows)
+    if draw.fate == "complete" and draw.chance(THEMES):
+        flows = draw.pick(_THEMES)(draw, flows)
     tcp: dict[str, Any] = {"user_timeout_us": NEVER_GIVE_UP_US, "syn_retries_us": NEVER_GIVE_UP_US}
     if draw.fate != "complete":
         # an end that only listens finds out by keep-alive
@@ -239,7 +244,7 @@ def _tcp(draw: _Draw) -> dict[str, Any]:
 
 
 def _machine(name: str) -> dict[str, Any]:
-    """One of the textbook machines, as settings; without probes of the path's size it is for paths without black holes."""
+    """One of the textbook machines, as settings; but they find black holes, as there may be some."""
     plain, machine = TcpConfig(), profiles.get(name)
     own = {f.name: getattr(machine, f.name) for f in fields(TcpConfig)}
     return {key: value for key, value in own.items() if value != getattr(plain, key) and key != "mtu_probing"}
@@ -281,6 +286,147 @@ def _events(draw: _Draw, flows: list[Flow]) -> None:
         draw.events.append(Event(at_us=at_us, link=hurt, mtu=mtu, silent=mtu >= 576 and draw.chance(0.3)))
 
 
+# -- themes: what would seldom come about by itself
+
+
+def _crowd(draw: _Draw, flows: list[Flow]) -> list[Flow]:
+    """Many connections at once to a listener that has room for one or two: SYN cookies.
+
+    A cookie is known by the ACK that takes up its number, and grows old in two minutes.  A later segment that arrives
+    first is of no connection, and is reset (RFC 4987 §3.6).  So the path keeps the order, loses and doubles nothing,
+    and one segment carries all that the client sends.
+    """
+    calm = {"loss": None, "burst_loss": None, "corrupt": None, "reorder": None, "duplicate": None}
+    calm |= {"queue": None, "discipline": None}
+    draw.links = [replace(link, **calm, forward=None, backward=None) for link in draw.links]
+    draw.events = []
+    draw.outage_us = 0
+    backlog, size = draw.pick((1, 2)), draw.pick((0, 1, 50))
+    server_tcp = _tcp(draw)
+    return [
+        Flow(name=f"f{i}", from_=flows[0].from_, to=flows[0].to, port=80, backlog=backlog, bytes=size,
+             back=draw.pick((0, 1, 4_000)), start_us=draw.pick((0, 0, MS, 50 * MS)), tcp=_tcp(draw),
+             server_tcp=server_tcp)
+        for i in range(draw.pick((3, 6, 10)))
+    ]  # fmt: skip
+
+
+def _again(draw: _Draw, flows: list[Flow]) -> list[Flow]:
+    """The same pair of ports again and again, while one end is still in TIME-WAIT."""
+    model = flows[0]
+    draw.events = [event for event in draw.events if event.flow is None]
+    small = {"bytes": min(model.bytes or 0, 2_000), "back": min(model.back, 2_000), "port": 80, "iss": None}
+    count = draw.pick((2, 4, 8))
+    return [
+        replace(model, name=f"f{i}", after=f"f{i - 1}" if i else None,
+                start_us=draw.pick((0, MS, 300 * MS, 3 * SECOND)), local_port=5_000, **small, **_no_stall())
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def _no_stall() -> dict[str, Any]:
+    return {"stall_at": None, "stall_for_us": 0}
+
+
+def _crossing(draw: _Draw, flows: list[Flow]) -> list[Flow]:
+    """SYNs that cross, and FINs: both ends open and close at the same time."""
+    return [
+        replace(flow, simultaneous=True, local_port=6_000 + i, iss=None,
+                back=draw.pick((flow.bytes or 0, flow.back)) if flow.kind == "bulk" else 0)
+        for i, flow in enumerate(flows)
+    ]  # fmt: skip
+
+
+def _trickles(draw: _Draw, flows: list[Flow]) -> list[Flow]:
+    """Small pieces with pauses between them, some of them urgent, alive by probes."""
+    settings = {"keepalive": True, "keepalive_idle_us": draw.pick((SECOND, 20 * SECOND)), "keepalive_probes": 10_000}
+    flows = [
+        replace(flow, urgent=draw.chance(0.4), tcp=flow.tcp | settings,
+                server_tcp=flow.server_tcp | (settings if draw.chance(0.5) else {}))
+        for flow in flows
+    ]  # fmt: skip
+    for i, flow in enumerate(flows):
+        if flow.kind == "bulk":
+            chunk, pause_us = draw.pick((1, 50, 700, 3_000)), draw.pick((2 * MS, 50 * MS, SECOND, 30 * SECOND))
+            flows[i] = replace(flow, chunk=chunk, pause_us=pause_us, bytes=min(flow.bytes or 0, 40 * chunk))
+    return flows
+
+
+def _marks(draw: _Draw, flows: list[Flow]) -> list[Flow]:
+    """A queue that marks what it would drop, and ends that answer to marks."""
+    rate = draw.pick((30_000, 125_000, 1_250_000))
+    codel = {"rate": rate, "discipline": "codel", "ecn": True, "queue": "100p", "target_us": draw.pick((500, 5 * MS))}
+    draw.links[draw.hurt] = replace(draw.links[draw.hurt], **codel, interval_us=draw.pick((5 * MS, 100 * MS)))
+    both = {"ecn": "request"}
+    return [
+        replace(flow, tcp=flow.tcp | both, server_tcp=flow.server_tcp | both,
+                bytes=_longer(draw, flow), **_no_stall()) for flow in flows
+    ]  # fmt: skip
+
+
+def _longer(draw: _Draw, flow: Flow) -> int:
+    """More of a bulk flow, so that there is time for something to happen."""
+    most = PACKETS_MAX * (min(link.mtu for link in draw.links) - 60)
+    return min(most, 160_000) if flow.kind == "bulk" else flow.bytes or 0
+
+
+def _shifting(draw: _Draw, flows: list[Flow]) -> list[Flow]:
+    """The size of segments changes while old ones are on their way: late, they overlap what was sent again."""
+    late = {"reorder": draw.pick((0.1, 0.3, 0.5)), "reorder_by_us": draw.pick((20 * MS, 300 * MS, SECOND))}
+    late |= {"rate": draw.pick((30_000, 125_000, 1_250_000)), "loss": draw.pick((0, 0.02, 0.1))}
+    draw.links[draw.hurt] = replace(draw.links[draw.hurt], **late, delay_us=draw.pick((MS, 20 * MS)), forward=None)
+    hurt = draw.links[draw.hurt].between
+    at_us = min(flow.start_us for flow in flows)
+    if not draw.switches:
+        for _ in range(draw.pick((4, 12, 30))):
+            at_us += draw.rng.randrange(1, 300 * MS)
+            draw.events.append(Event(at_us=at_us, link=hurt, mtu=draw.pick((1500, 1400, 1000, 700, 576))))
+    settings = {"mtu_raise_us": SECOND}
+    return [
+        replace(flow, bytes=_longer(draw, flow), tcp=_large(flow.tcp | settings), server_tcp=_large(flow.server_tcp),
+                **_no_stall())
+        for flow in flows
+    ]  # fmt: skip
+
+
+def _large(settings: dict[str, Any]) -> dict[str, Any]:
+    """Without limits that make every segment small."""
+    small = (
+        "mss_limit",
+        "recv_buffer",
+        "recv_buffer_initial",
+        "send_buffer",
+        "out_of_order_bytes",
+        "timestamps",
+        "notsent_lowat",
+    )
+    return {key: value for key, value in settings.items() if key not in small}
+
+
+def _poor(draw: _Draw, flows: list[Flow]) -> list[Flow]:
+    """A server with little memory whose applications read late."""
+    model = flows[0]
+    draw.links = [
+        replace(link, mtu=9000, forward=None, rate=None if link.rate is None else max(link.rate, 125_000))
+        for link in draw.links
+    ]
+    draw.events = [event for event in draw.events if event.mtu is None and event.set is None and event.flow is None]
+    draw.hosts = [replace(host, memory=1 << 20 if host.name == model.to else None) for host in draw.hosts]
+    count = draw.pick((2, 4, 5))
+    wide = {"recv_buffer_initial": draw.pick((64 << 10, 1 << 20)), "send_buffer_initial": 1 << 20}
+    return [
+        replace(model, name=f"f{i}", kind="bulk", bytes=draw.pick((50_000, 200_000, 400_000)), back=0,
+                stall_at=draw.pick((0, 1, 50_000)), stall_for_us=draw.pick((SECOND, 10 * SECOND)),
+                tcp=_large(model.tcp) | wide, server_tcp=_large(model.server_tcp) | wide)
+        for i in range(count)
+    ]  # fmt: skip
+
+
+_THEMES: Final[tuple[Callable[[_Draw, list[Flow]], list[Flow]], ...]] = (
+    _crowd, _again, _crossing, _trickles, _marks, _shifting, _shifting, _poor,
+)  # fmt: skip
+
+
 # -- the bound
 
 
@@ -295,8 +441,12 @@ def _bound_us(draw: _Draw, flows: list[Flow]) -> int:
     ways += [event.set for event in draw.events if event.set is not None]
     rate = min((way.rate for way in ways if way.rate), default=1 << 30)
     nbytes = sum((flow.bytes or 0) * 2 + flow.back for flow in flows)
-    fixed = draw.outage_us + sum(flow.start_us + flow.stall_for_us for flow in flows) + 20 * nbytes * SECOND // rate
+    waits = sum(flow.start_us + flow.stall_for_us for flow in flows)
+    waits += sum(flow.pause_us * ((flow.bytes or 0) // flow.chunk + 1) for flow in flows if flow.chunk)
+    fixed = draw.outage_us + waits + 20 * nbytes * SECOND // rate
+    limits = [settings for flow in flows for settings in (flow.tcp, flow.server_tcp)]
+    slow = any(not s.get("fast_retransmit", True) or s.get("out_of_order_bytes", MINUTE) < 3_000 for s in limits)
     harm = max((way.loss or 0.0) + (way.corrupt or 0.0) + 2 * (way.burst_loss is not None) for way in ways)
     if draw.fate != "complete":
         return fixed + 20 * MINUTE
-    return fixed + (480 * MINUTE if harm > 0.03 else 60 * MINUTE)
+    return fixed + (480 * MINUTE if slow or harm > 0.03 else 60 * MINUTE)

@@ -28,6 +28,7 @@ class FlowResult(msgspec.Struct, frozen=True, kw_only=True):
     finished_at_us: int
     goodput: int
     retransmits: int
+    spurious: int  # episodes of recovery that proved needless
     srtt_us: int
     min_rtt_us: int
 

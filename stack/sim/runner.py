@@ -13,6 +13,7 @@ question for these simulations.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
 
@@ -23,7 +24,7 @@ from stack.device.pcap import CaptureTrace
 from stack.device.virtual import FULL_OFFLOAD
 from stack.host.host import Host
 from stack.sim import routing
-from stack.sim.flows import FlowRun
+from stack.sim.flows import Acceptor, FlowRun
 from stack.sim.invariants import CheckedHost, Watch
 from stack.sim.link import Link, Port
 from stack.sim.network import Network
@@ -59,11 +60,13 @@ class Run:
     """
 
     __slots__ = (
+        "_acceptors",
         "_events",
         "_hosts",
         "_links",
         "_observers",
         "_targets",
+        "_waiting",
         "_ways",
         "flows",
         "network",
@@ -88,6 +91,8 @@ class Run:
         self._observers = list(observers)
         self._hosts: dict[str, Host] = {}
         self._links: list[Link] = []
+        self._acceptors: dict[tuple[str, int], Acceptor] = {}
+        self._waiting = [i for i, flow in enumerate(scenario.flows) if flow.after is not None]
         self._ways: list[list[Way]] = []  # what holds now for the two directions of each link
         self._build()
         self._targets = [self._target(index) for index in range(len(scenario.flows))]
@@ -108,6 +113,8 @@ class Run:
                 break
             network.step()
             self._events += 1
+            if self._waiting:
+                self._open_next()
             if progress is not None and self._events % PROGRESS_EVENTS == 0:
                 progress(network.clock.now, end)
         finished_at = network.clock.now
@@ -126,6 +133,8 @@ class Run:
             trace = CaptureTrace()
             ip = IpConfig(arp_tries=ARP_TRIES, arp_probe=False)
             config = HostConfig(tcp=tcp_config(scenario.tcp, spec.tcp), ip=ip)
+            if spec.memory is not None:
+                config = replace(config, memory_bytes=spec.memory)
             rng = network.rng(f"host/{spec.name}")
             host = Host(config, rng, 0, trace) if self.watch is None else CheckedHost(config, rng, 0, trace, self.watch)
             self._hosts[spec.name] = host
@@ -159,8 +168,9 @@ class Run:
         """Flows, events and samples at their times."""
         network, scenario = self.network, self.scenario
         for run, target in zip(self.flows, self._targets, strict=True):
-            run.listen(self._hosts[run.flow.to], scenario.server_config(run.flow))
-            network.at(run.flow.start_us, partial(self._open, run, target))
+            run.listen(self._hosts[run.flow.to], scenario.server_config(run.flow), self._acceptors)
+            if run.flow.after is None:
+                network.at(run.flow.start_us, partial(self._open, run, target))
         for event in scenario.events:
             network.at(event.at_us, partial(self._happen, event))
         for observer in self._observers:
@@ -178,6 +188,18 @@ class Run:
     def _open(self, run: FlowRun, target: Port) -> None:
         address, _ = routing.address_of(target)
         run.open(self._hosts[run.flow.from_], address, self.scenario.client_config(run.flow))
+        if run.flow.simultaneous and run.client is not None:
+            server = self._hosts[run.flow.to]
+            run.open_server(server, run.client.conn.local_addr, self.scenario.server_config(run.flow))
+
+    def _open_next(self) -> None:
+        """Flows that wait for another's end, when it has come."""
+        network, now = self.network, self.network.clock.now
+        over = {run.flow.name for run in self.flows if run.done}
+        for index in [i for i in self._waiting if self.flows[i].flow.after in over]:
+            run = self.flows[index]
+            self._waiting.remove(index)
+            network.at(now + run.flow.start_us, partial(self._open, run, self._targets[index]))
 
     # -- what happens on the way
 
@@ -235,8 +257,8 @@ class Run:
     def _drain(self) -> list[str]:
         """Let everything come to rest; what is left behind then."""
         network = self.network
-        for run in self.flows:
-            run.unlisten()
+        for acceptor in self._acceptors.values():
+            acceptor.close(network.clock.now)
         network.settle()
         end = network.clock.now + REST_US
         while self._left_behind() and network.next_deadline() <= end:

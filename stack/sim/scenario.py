@@ -39,6 +39,7 @@ from stack.tcp.congestion import registry
 
 MTU_MIN: Final = 68  # RFC 791 §3.2: every link carries a packet of 68 bytes
 MTU_MAX: Final = 65_535
+MEMORY_MIN: Final = 1 << 20  # as HostConfig
 DELAY_MAX: Final = 60 * MINUTE
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", re.ASCII)
 TEXT_MAX: Final = 400
@@ -121,11 +122,14 @@ class Link(Way, frozen=True, kw_only=True):
 
 
 class HostSpec(_Value, frozen=True, kw_only=True):
-    """A host.  `offload`: it hands super-segments to its interfaces, which cut them."""
+    """A host.  `offload`: it hands super-segments to its interfaces, which cut them.  `memory`: what its connections
+    may hold together, in bytes (HostConfig.memory_bytes).
+    """
 
     name: str
     tcp: dict[str, Any] = {}
     offload: bool = False
+    memory: int | None = None
 
 
 class RouterSpec(_Value, frozen=True, kw_only=True):
@@ -166,7 +170,12 @@ class Flow(_Value, frozen=True, kw_only=True):
     echo: the server returns every byte.  rr: requests of `request` bytes, one at a time, each answered by `response`
     bytes, until `bytes` of requests are through.
     `stall_at`/`stall_for`: the server's application stops reading there, for so long (its window closes).
-    `iss` is the client's initial sequence number, where it matters (near 2^32, say).
+    `chunk`, `pause`: the client writes so much at a time, and waits in between.  `urgent`: its writes are urgent data.
+    `iss` is the client's initial sequence number, `ts_offset` what its timestamps are ahead of the clock, where it
+    matters (near 2^32, say).
+    `port`: the server's; flows to one host with the same port share a listener, that of the first, which has room for
+    `backlog` connections that are not established.  `local_port`: the client's.  `after`: `start` counts from the end
+    of that flow.  `simultaneous`: both ends connect, at the same time, and nobody listens.
     `expect` is what the scenario promises (`Outcome` in result.py).
     """
 
@@ -182,7 +191,16 @@ class Flow(_Value, frozen=True, kw_only=True):
     response: int = 1000
     stall_at: int | None = None
     stall_for_us: int = field(default=0, name="stall_for")
+    chunk: int = 0
+    pause_us: int = field(default=0, name="pause")
+    urgent: bool = False
     iss: int | None = None
+    ts_offset: int | None = None
+    port: int | None = None
+    local_port: int = 0
+    backlog: int = 16
+    after: str | None = None
+    simultaneous: bool = False
     tcp: dict[str, Any] = {}
     server_tcp: dict[str, Any] = {}
     expect: Literal["complete", "failed", "aborted", "any"] = "complete"
@@ -232,6 +250,8 @@ class Scenario(_Value, frozen=True, kw_only=True):
                 raise ScenarioError((*path, "name"), f"{name} has no link")
         for index, flow in enumerate(self.flows):
             self._check_flow(flow, ("flow", index), nodes)
+            if flow.after is not None and flow.after not in {earlier.name for earlier in self.flows[:index]}:
+                raise ScenarioError(("flow", index, "after"), f"no flow {flow.after!r} stands before this one")
             if not self._reachable(flow.from_, flow.to):
                 raise ScenarioError(("flow", index, "to"), f"no route from {flow.from_} to {flow.to}")
         for index, event in enumerate(self.events):
@@ -308,8 +328,7 @@ class Scenario(_Value, frozen=True, kw_only=True):
             raise ScenarioError((*path, "back"), f"what comes back of {flow.kind} follows from its kind")
         if flow.start_us >= self.duration_us:
             raise ScenarioError((*path, "start"), "the simulation is over by then")
-        if flow.iss is not None and not 0 <= flow.iss < 1 << 32:
-            raise ScenarioError((*path, "iss"), "use a whole number of 32 bits")
+        _check_numbers(flow, path)
         if flow.kind == "rr" and not (0 < flow.request <= 1 << 20 and 0 < flow.response <= 1 << 20):
             raise ScenarioError((*path, "request"), "request and response have 1 byte to 1 MiB")
         check_tcp((self.tcp, self.host(flow.from_).tcp, flow.tcp), (*path, "tcp"))
@@ -361,6 +380,22 @@ def _check_link(link: Link, path: Path, nodes: dict[str, Path]) -> None:
         way = link.way(name)  # type: ignore[arg-type]
         if way.discipline == "codel" and way.rate is None:
             raise ScenarioError((*path, "discipline"), "without a rate nothing queues: codel needs one")
+
+
+def _check_numbers(flow: Flow, path: Path) -> None:
+    """Ports and numbers of a flow."""
+    for key, number in (("iss", flow.iss), ("ts_offset", flow.ts_offset)):
+        if number is not None and not 0 <= number < 1 << 32:
+            raise ScenarioError((*path, key), "use a whole number of 32 bits")
+    for key, port in (("port", flow.port), ("local_port", flow.local_port or None)):
+        if port is not None and not 0 < port < 1 << 16:
+            raise ScenarioError((*path, key), "use 1 to 65535")
+    if flow.backlog < 1:
+        raise ScenarioError((*path, "backlog"), "use at least 1")
+    if flow.chunk < 0 or (flow.pause_us > 0) != (flow.chunk > 0):
+        raise ScenarioError((*path, "chunk"), "give both 'chunk' and 'pause', as much as nothing or more")
+    if flow.simultaneous and not flow.local_port:
+        raise ScenarioError((*path, "local_port"), "the other end connects to it: give the port")
 
 
 def _check_mtu(mtu: int, path: Path) -> None:

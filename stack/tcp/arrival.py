@@ -144,7 +144,13 @@ def on_synchronised(conn: "Connection", seg: Segment, now: int) -> int:
     if seg.flags & RST:
         return _check_reset(conn, seg, now)
     if seg.flags & SYN:
-        return _check_syn(conn, now)
+        if conn.state != SYN_RECEIVED or seg.seq != conn.rcv.irs:
+            return _check_syn(conn, now)
+        # RFC 9293 §3.5 figure 8 (MUST-10): in a simultaneous open the peer's SYN comes again with its ACK.  The flag
+        # stays: the window of a SYN is not scaled (7323-2.2)
+        seg.seq = conn.rcv.rcv_nxt
+        conn.ack_now = True  # our own SYN-ACK may not have gone out yet, and now it never will
+        actions |= ACK_NOW
     conn.last_rx_at = now
     conn.keepalive_sent = 0
     answer = _check_ack(conn, seg, now)
@@ -205,10 +211,7 @@ def _check_sequence(conn: "Connection", seg: Segment, now: int) -> int:
             return dropped(DropReason.TCP_OUT_OF_WINDOW)
         if conn.state == SYN_RECEIVED and flags & SYN and seg.seq == rcv.irs:
             if flags & ACK and seg.ack == conn.snd.snd_nxt:
-                # RFC 9293 §3.5 figure 8 (MUST-10): in a simultaneous open the peer's SYN comes again with its ACK
-                seg.seq = rcv.rcv_nxt
-                seg.flags = flags & ~SYN
-                return 0
+                return 0  # of a simultaneous open; see on_synchronised
             ecn.withdraw(conn, flags)
             conn.syn_due = True  # (T-HS-2): the peer did not get our SYN-ACK
             return dropped(DropReason.TCP_DUPLICATE, OUTPUT)

@@ -25,11 +25,11 @@ from stack.tcp.segment import ACK, CWR, ECE, SYN, Segment
 from stack.tcp.state import SYN_RECEIVED
 from stack.tcp.timers import USER
 from stack.wire.seq import MASK
-from stack.wire.tcp import pack_syn_options, parse_syn
+from stack.wire.tcp import DEFAULT_MSS, MIN_MSS, pack_syn_options, parse_syn
 
 COOKIE_TICK_US: Final = 64 * SECOND
 COOKIE_AGE: Final = 2  # ticks that a cookie stays good
-MSS_CLASSES: Final = (536, 1220, 1300, 1360, 1400, 1440, 1460, 8960)
+MSS_CLASSES: Final = (MIN_MSS, 256, 536, 1220, 1360, 1440, 1460, 8960)
 # low bits of the timestamp in a cookie: window scale (4, 15 = none), SACK (1), ECN (1)
 TS_BITS: Final = 6
 TS_SACK: Final = 16
@@ -94,7 +94,7 @@ class Listener:
         self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, max_gso: int, now: int
     ) -> Connection | Cookie | None:
         """A SYN without a connection: a new connection in SYN-RECEIVED, a cookie to send, or None (dropped)."""
-        if len(self.accept_queue) >= self.backlog:
+        if self.is_full:
             return None
         if len(self.half_open) >= min(self.backlog, self.config.max_syn_backlog):
             if self.config.syn_cookies:
@@ -144,7 +144,7 @@ class Listener:
 
     def _cookie(self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, now: int) -> Cookie:
         options = parse_syn(seg.options)
-        peer = options.mss or MSS_CLASSES[0]
+        peer = options.mss or DEFAULT_MSS
         index = max((i for i, m in enumerate(MSS_CLASSES) if m <= peer), default=0)
         tick = now // COOKIE_TICK_US
         self.cookies_until = (tick + COOKIE_AGE) * COOKIE_TICK_US
@@ -175,22 +175,34 @@ class Listener:
         _, offset = initial_sequence(self.secret, laddr, self.local_port, raddr, rport, 0)
         return (now // TS_TICK_US + offset) & MASK
 
-    def on_ack(
-        self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, max_gso: int, now: int
-    ) -> Connection | None:
-        """An ACK without a connection: an ESTABLISHED connection when it brings a valid cookie back, else None."""
+    @property
+    def is_full(self) -> bool:
+        """Whether as many connections wait for `accept` as may."""
+        return len(self.accept_queue) >= self.backlog
+
+    def brings_cookie(self, seg: Segment, laddr: int, raddr: int, rport: int, now: int) -> bool:
+        """Whether an ACK without a connection acknowledges a valid cookie."""
         if now >= self.cookies_until:
-            return None  # none is out: 24 bits are soon guessed by one who may try at leisure
+            return False  # none is out: 24 bits are soon guessed by one who may try at leisure
         iss = (seg.ack - 1) & MASK
         irs = (seg.seq - 1) & MASK
         tick_now = now // COOKIE_TICK_US
         age = (tick_now - (iss >> 27)) & 0x1F
-        if age >= COOKIE_AGE or len(self.accept_queue) >= self.backlog:
-            return None
+        if age >= COOKIE_AGE:
+            return False
         tick = (tick_now - age) & MASK  # in the clock's first minute there is no tick before this one
-        mac = cookie_mac(self.secret, laddr, self.local_port, raddr, rport, irs, tick)
-        if mac != iss & 0xFFFFFF:
+        return cookie_mac(self.secret, laddr, self.local_port, raddr, rport, irs, tick) == iss & 0xFFFFFF
+
+    def on_ack(
+        self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, max_gso: int, now: int
+    ) -> Connection | None:
+        """An ACK without a connection: an ESTABLISHED connection when it brings a valid cookie back and there is room,
+        else None.
+        """
+        if self.is_full or not self.brings_cookie(seg, laddr, raddr, rport, now):
             return None
+        iss = (seg.ack - 1) & MASK
+        irs = (seg.seq - 1) & MASK
         _, ts_offset = initial_sequence(self.secret, laddr, self.local_port, raddr, rport, 0)
         conn = Connection(
             laddr, self.local_port, raddr, rport, self.config, iss, ts_offset, now, mss, max_gso, self.budget

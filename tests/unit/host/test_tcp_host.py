@@ -383,7 +383,7 @@ def test_connection_by_cookie(stamps):
     for rport in range(3000, 3010):
         net.tcp("S", sport=rport)
     assert net.host.stats.counts[Counter.TCP_SYN_COOKIES_SENT] == 8
-    options = [("MSS", 1300), ("WScale", 5), ("SAckOK", b"")]
+    options = [("MSS", 1220), ("WScale", 5), ("SAckOK", b"")]
     [syn_ack] = net.tcp("S", options=[*options, ("Timestamp", (777, 0))] if stamps else options)
     assert net.host.tcp.n_conns == 2
     given = dict(syn_ack.options)
@@ -393,9 +393,84 @@ def test_connection_by_cookie(stamps):
     assert conn.recv(10) == b"GET"
     info = conn.tcp_info()
     assert (info.timestamps, info.sack, info.snd_wscale) == ((True, True, 5) if stamps else (False, False, 0))
-    assert info.mss == 1300 - 12 * stamps
+    assert info.mss == 1220 - 12 * stamps
     assert ("WScale" in given) == stamps
     assert ("SAckOK" in given) == stamps
+
+
+@rfc("9293", "3.7.1", "MUST-16")
+@pytest.mark.parametrize("mss", [64, 256, 300, 536, 1300, 1460])
+def test_a_cookie_never_makes_segments_larger_than_the_peer_takes(mss):
+    net = Net()
+    listener = net.host.listen(0, PORT, backlog=1, now=net.now)
+    net.tcp("S", sport=7)
+    [syn_ack] = net.tcp("S", options=[("MSS", mss)])
+    net.tcp("A", seq=SEQ + 1, ack=syn_ack.seq + 1)
+    assert net.host.stats.counts[Counter.TCP_SYN_COOKIES_RECV] == 1
+    assert listener.accept().tcp_info().mss <= mss
+
+
+@rfc("4987", "3.6", "4987-1")
+def test_a_cookie_that_meets_a_full_queue_may_come_again():
+    """It is dropped, as the SYN would be: a reset would tell the client that nobody listens."""
+    net = Net()
+    listener = net.host.listen(0, PORT, backlog=1, now=net.now)
+    [first] = net.tcp("S", sport=7)
+    [cookie] = net.tcp("S")
+    net.tcp("A", sport=7, seq=SEQ + 1, ack=first.seq + 1)
+    assert net.tcp("A", seq=SEQ + 1, ack=cookie.seq + 1) == []
+    assert net.tcp("A", seq=SEQ + 4, ack=cookie.seq + 1) == []  # a later segment does not have its number
+    assert net.host.stats.drops[DropReason.TCP_LISTEN_OVERFLOW] == 2
+    assert listener.accept().remote_port == 7
+    net.tcp("PA", seq=SEQ + 1, ack=cookie.seq + 1, data=b"GET")
+    assert listener.accept().recv(10) == b"GET"
+    [reset] = net.tcp("A", sport=9, seq=1, ack=cookie.seq + 1)
+    assert "R" in reset.flags
+
+
+@rfc("4987", "3.6", "4987-1")
+def test_a_half_open_connection_gives_way_to_the_cookie_that_the_peer_has_heard():
+    """The SYN comes again when there is room: its SYN-ACK has another number than the cookie."""
+    net = Net()
+    listener = net.host.listen(0, PORT, backlog=1, now=net.now)
+    [first] = net.tcp("S", sport=7)
+    [cookie] = net.tcp("S")
+    net.tcp("A", sport=7, seq=SEQ + 1, ack=first.seq + 1)
+    listener.accept()
+    [second] = net.tcp("S")
+    assert second.seq != cookie.seq
+    net.tcp("PA", seq=SEQ + 1, ack=cookie.seq + 1, data=b"GET")
+    assert listener.accept().recv(10) == b"GET"
+    assert not listener.half_open
+    assert net.host.tcp.n_conns == 2
+    net.host.check_invariants()
+
+
+@rfc("9293", "3.10.7.4", "T-ACK-1")
+def test_a_half_open_connection_does_not_give_way_to_a_wrong_cookie():
+    """The control."""
+    net = Net()
+    listener = net.host.listen(0, PORT, backlog=1, now=net.now)
+    [first] = net.tcp("S", sport=7)
+    [cookie] = net.tcp("S")
+    net.tcp("A", sport=7, seq=SEQ + 1, ack=first.seq + 1)
+    listener.accept()
+    net.tcp("S")
+    [reset] = net.tcp("A", seq=SEQ + 1, ack=cookie.seq + 2)
+    assert "R" in reset.flags
+    assert len(listener.half_open) == 1
+
+
+@rfc("9293", "3.5", "MUST-10")
+def test_a_syn_and_a_syn_ack_in_one_burst_are_acknowledged():
+    """Simultaneous open: our own SYN-ACK has not gone out yet and never will; the peer must not wait for it."""
+    net = Net()
+    conn = net.host.connect(parse_addr(PEER_IP), RPORT, lport=PORT, now=net.now)
+    net.send()
+    net.take()
+    answers = net.burst(("S", SEQ, 0, b""), ("SA", SEQ, conn.iss + 1, b""))
+    assert conn.state == ESTABLISHED
+    assert [(str(s.flags), s.seq, s.ack) for s in answers] == [("A", conn.iss + 1, SEQ + 1)]
 
 
 @rfc("4987", "3.6", "4987-1")

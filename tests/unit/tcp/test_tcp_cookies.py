@@ -15,7 +15,10 @@ from tests.support.tcp_codec import encode_options
 
 NOW, LOCAL, REMOTE, RPORT, IRS = 1_000_000_000_123, 1, 2, 4000, 77
 # the peer's MSS and what is used of it: the class at or below, and never more than our path carries
-SIZES = ((None, 536), (536, 536), (1_219, 536), (1_300, 1_300), (1_448, 1_440), (1_460, 1_460), (9_000, 1_460))
+SIZES = (
+    *((None, 536), (256, 256), (300, 256), (536, 536), (1_219, 536)),
+    *((1_300, 1_220), (1_448, 1_440), (1_460, 1_460), (9_000, 1_460)),
+)
 
 
 def syn(mss, wscale, sack, ts, ecn):

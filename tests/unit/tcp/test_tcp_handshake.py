@@ -49,6 +49,22 @@ def test_simultaneous_open(tcp):
     assert t.peer.acked == 2
 
 
+@rfc("7323", "2.2", "7323-2.2")
+def test_the_window_of_a_syn_ack_in_a_simultaneous_open_is_not_scaled(tcp):
+    t = tcp().open()
+    t.peer.drain()
+    t.peer.sends(SYN, seq=0, mss=1460, wscale=7, wnd=100)
+    t.peer.expects(SYN | ACK, seq=0, ack=1)
+    t.peer.sends(SYN | ACK, seq=0, ack=1, mss=1460, wscale=7, wnd=100)
+    assert t.state == ESTABLISHED
+    t.send(bytes(1000))
+    t.peer.drain()
+    assert t.conn.snd.snd_wnd == 100
+    assert t.peer.acked <= 101
+    t.peer.sends(ACK, seq=1, ack=1, wnd=100)
+    assert t.conn.snd.snd_wnd == 100 << 7
+
+
 @rfc("9293", "3.5", "MUST-10")
 def test_simultaneous_open_ended_by_a_plain_ack(tcp):
     t = tcp().open()

@@ -44,3 +44,16 @@ def test_no_window_update_after_the_fin(tcp):
     t.peer.drain()
     t.recv()
     t.peer.expects_nothing()
+
+
+@rfc("7323", "2.3", "7323-2.3")
+def test_a_receive_buffer_smaller_than_the_unit_of_the_window_field_can_be_told(tcp):
+    """recv_buffer needs a shift of 7; a buffer that begins with less than 128 bytes would be a window of 0 for ever."""
+    t = tcp(recv_buffer=6 << 20, recv_buffer_initial=1).established(wscale=0)
+    t.peer.sends(ACK, seq=1, ack=1, data=b"x" * 100)
+    assert t.recv() == b"x" * 100
+    t.peer.drain()
+    assert t.conn.rcv.limit >= 1 << t.conn.rcv.rcv_wscale > 100
+    for i in range(5):
+        t.peer.sends(ACK, seq=101 + i, ack=1, data=b"y")
+        assert t.recv() == b"y"
