@@ -470,7 +470,8 @@ class CheckedHost(Host):
         begins = phase == rec.RECOVERY and was.phase == rec.OPEN
         # RFC 3168 §6.1.2: not twice in a window, whether for a mark or a loss
         if begins and controller.name in LOSS_BASED and not snd.recovery.in_cwr(snd.snd_una):
-            before = max(was.cwnd, was.in_flight)
+            # ACKs before it in the same burst may have opened the window
+            before = max(was.cwnd, was.in_flight) + ((snd.snd_una - was.snd_una) & MASK)
             assert controller.ssthresh < max(before, 3 * mss), f"a loss left ssthresh at {controller.ssthresh}"
         if snd.timeouts > was.timeouts and snd.snd_una == was.snd_una:
             if controller.name in LOSS_BASED and phase == rec.LOSS and snd.snd_wnd:

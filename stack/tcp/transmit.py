@@ -54,6 +54,9 @@ def next_range(snd: "Sender", now: int) -> bool:
         return _next_new(snd, controller.cwnd - in_flight, now)  # nothing is lost, nor looks like it
     by_prr = recovery.phase == rec.RECOVERY and controller.uses_prr
     budget = recovery.quota if by_prr else controller.cwnd - in_flight
+    if not in_flight and not by_prr:
+        # RFC 5681 §3.1: a window has at least one segment; one restored from before the segments grew may have less
+        budget = max(budget, snd.eff_snd_mss)
     if recovery.phase == rec.OPEN and recovery.dupacks and not snd.config.limited_transmit:
         budget -= board.sacked_bytes + recovery.dup_bytes
     if recovery.frto == rec.FRTO_NEW:
