@@ -303,9 +303,11 @@ def _crowd(draw: _Draw, flows: list[Flow]) -> list[Flow]:
     draw.outage_us = 0
     backlog, size = draw.pick((1, 2)), draw.pick((0, 1, 50))
     server_tcp = _tcp(draw)
+    # a SYN that is sent again needlessly has its second SYN-ACK challenged: that ACK may come first, too
+    patient = {"rto_initial_us": 3 * SECOND}
     return [
         Flow(name=f"f{i}", from_=flows[0].from_, to=flows[0].to, port=80, backlog=backlog, bytes=size,
-             back=draw.pick((0, 1, 4_000)), start_us=draw.pick((0, 0, MS, 50 * MS)), tcp=_tcp(draw),
+             back=draw.pick((0, 1, 4_000)), start_us=draw.pick((0, 0, MS, 50 * MS)), tcp=_tcp(draw) | patient,
              server_tcp=server_tcp)
         for i in range(draw.pick((3, 6, 10)))
     ]  # fmt: skip

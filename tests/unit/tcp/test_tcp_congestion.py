@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from stack.tcp.congestion.base import AckSample, Controller
+from stack.tcp.congestion.base import AckSample
 from stack.tcp.congestion.cubic import Cubic
 from tests.support.rfc import rfc
 from tests.support.tcp_dsl import ACK, MS, SECOND, SYN, signed_seq
@@ -592,27 +592,3 @@ def test_a_fixed_window_stays(tcp):
     for _ in range(3):
         t.peer.sends(ACK, ack=7001)
     assert t.info.cwnd == 7 * MSS
-
-
-class _Narrow(Controller):
-    """A window smaller than any segment."""
-
-    name = "narrow"
-
-    def on_ack(self, sample):
-        self.cwnd = 100
-
-    def on_mss(self, mss):
-        self.mss, self.cwnd = mss, 100
-
-
-@rfc("5681", "3.1")
-def test_a_window_below_one_segment_lets_one_out(tcp):
-    """As after an undo that restores a window of smaller segments; it would be silence for ever."""
-    t = tcp(congestion=_Narrow).established()
-    t.peer.drain()
-    t.conn.snd.set_mss(1460)
-    t.send(bytes(3000))
-    assert [len(s.data) for s in t.peer.drain()] == [1460]
-    t.peer.sends(ACK, ack=1461)
-    assert [len(s.data) for s in t.peer.drain()] == [1460]

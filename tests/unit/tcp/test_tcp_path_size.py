@@ -3,6 +3,7 @@
 import pytest
 
 from stack.tcp.state import ESTABLISHED
+from stack.tcp.congestion.base import Controller
 from tests.support.rfc import rfc
 from tests.support.tcp_dsl import ACK, MINUTE, MS, SECOND, SYN, signed_seq
 
@@ -233,3 +234,27 @@ def test_control_without_the_wait_an_attacker_shrinks_the_segments(tcp):
     t, una = established(tcp, 0)
     t.icmp(*MTU_KINDS, mtu=100, seq=una)
     assert t.info.mss == 60
+
+
+class _Narrow(Controller):
+    """A window smaller than any segment."""
+
+    name = "narrow"
+
+    def on_ack(self, sample):
+        self.cwnd = 100
+
+    def on_mss(self, mss):
+        self.mss, self.cwnd = mss, 100
+
+
+@rfc("5681", "3.1")
+def test_a_window_below_one_segment_lets_one_out(tcp):
+    """As after an undo that restores a window of smaller segments; it would be silence for ever."""
+    t = tcp(congestion=_Narrow).established()
+    t.peer.drain()
+    t.conn.snd.set_mss(1460)
+    t.send(bytes(3000))
+    assert [len(s.data) for s in t.peer.drain()] == [1460]
+    t.peer.sends(ACK, ack=1461)
+    assert [len(s.data) for s in t.peer.drain()] == [1460]
