@@ -54,9 +54,6 @@ def next_range(snd: "Sender", now: int) -> bool:
         return _next_new(snd, controller.cwnd - in_flight, now)  # nothing is lost, nor looks like it
     by_prr = recovery.phase == rec.RECOVERY and controller.uses_prr
     budget = recovery.quota if by_prr else controller.cwnd - in_flight
-    if not in_flight and not by_prr:
-        # RFC 5681 §3.1: a window has at least one segment; one restored from before the segments grew may have less
-        budget = max(budget, snd.eff_snd_mss)
     if recovery.phase == rec.OPEN and recovery.dupacks and not snd.config.limited_transmit:
         budget -= board.sacked_bytes + recovery.dup_bytes
     if recovery.frto == rec.FRTO_NEW:
@@ -136,7 +133,10 @@ def _next_new(snd: "Sender", budget: int, now: int) -> bool:
             persist.arm(snd, now)
         return False
     if budget < mss and budget < max(unsent, 1):
-        return False
+        if outstanding:
+            return False
+        # RFC 5681 §3.1: a window has at least one segment; one restored from before the segments grew may have less
+        budget = mss
     if snd.mtu_probe and _take_mtu_probe(snd, min(unsent, usable), budget, now):
         return True
     n = unsent

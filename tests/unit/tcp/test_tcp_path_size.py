@@ -2,8 +2,8 @@
 
 import pytest
 
-from stack.tcp.state import ESTABLISHED
 from stack.tcp.congestion.base import Controller
+from stack.tcp.state import ESTABLISHED
 from tests.support.rfc import rfc
 from tests.support.tcp_dsl import ACK, MINUTE, MS, SECOND, SYN, signed_seq
 
