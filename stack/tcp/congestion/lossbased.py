@@ -95,6 +95,12 @@ class LossBased(Controller):
         if self._validation is not None:
             self._validation.lost_total = sample.lost_total
 
+    def on_mss(self, mss: int) -> None:
+        super().on_mss(mss)
+        # bounds that were counted in smaller segments: else less than one of these would be let out some day
+        self._initial_window = max(self._initial_window, mss)
+        self.ssthresh = max(self.ssthresh, 2 * mss)
+
     # -- reduction
 
     def reduced(self, in_flight: int) -> int:

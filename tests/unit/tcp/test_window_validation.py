@@ -129,3 +129,16 @@ def test_rfc_5681_begins_with_the_initial_window_again():
     d.rounds(1, 99 * MSS)
     d.idle(200_001)
     assert (d.c.cwnd, d.c.ssthresh) == (INITIAL, 100 * MSS)
+
+
+def test_no_bound_stays_below_one_segment_when_the_segments_grow():
+    """A connection that began with small segments, and lost its SYN, has bounds smaller than one later segment."""
+    c = NewReno(256, 256)
+    c.configure(TcpConfig(window_validation="rfc7661"))
+    c.on_loss(0, 256)
+    assert c.ssthresh < 1448
+    c.on_mss(1448)
+    assert c.ssthresh == 2 * 1448
+    c.cwnd = 2 * 1448
+    c._expire(5)  # five periods of an application that hardly sends
+    assert c.cwnd == 1448
