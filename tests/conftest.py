@@ -8,12 +8,16 @@ The interpreted form of the TCP core is what is tested, in child processes too, 
 
 import fnmatch
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("TAPSTACK_FORM", "interpreted")  # before `stack` is imported
+
+# Who runs this in the background has SIGINT ignored, and what we start would inherit that: Ctrl-C is tested, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HERE = Path(__file__).parent
 CAPABLE = os.geteuid() == 0 and os.access("/dev/net/tun", os.R_OK | os.W_OK)

@@ -31,10 +31,21 @@ def sentences() -> Iterator[None]:
     except OSError as error:
         if error.errno == EPIPE:
             raise  # click ends quietly when nobody reads on
+        _abandon_output()
         where = f"{error.filename}: " if error.filename else ""
         fail(f"{where}{(error.strerror or str(error)).lower()}", 1)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _abandon_output() -> None:
+    """If standard output takes no more, let the interpreter's last flush go nowhere: it would say the same again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def open_standard_streams() -> None:

@@ -226,6 +226,7 @@ def test_output_that_cannot_be_written_is_one_sentence(short, tmp_path, argument
         done = subprocess.run(
             [sys.executable, "-m", "stack.cli", "sim", *arguments, *options],
             cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (1, "tapstack: no space left on device\n")
 
