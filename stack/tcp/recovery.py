@@ -335,7 +335,7 @@ class Recovery:
     def _look_back(self, snd: "Sender", acked: int, sacked: int, ts_rtt_us: int, now: int) -> None:
         """An ACK in an episode: it may prove that there was no loss."""
         undo = self.undo
-        if acked and undo is not None and undo.on_advance(ts_rtt_us, now):
+        if acked and undo is not None and undo.on_advance(snd.snd_una, ts_rtt_us, now):
             if not undo.by_timeout:
                 snd.board.reordered = True
             self.undo_episode(snd, now)

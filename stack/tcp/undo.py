@@ -23,12 +23,13 @@ MAX_RANGES: Final = 128
 class Undo:
     """The evidence about one episode."""
 
-    __slots__ = ("active", "asks_echo", "by_timeout", "first_at", "ranges")
+    __slots__ = ("active", "asks_echo", "by_timeout", "first_at", "first_seq", "ranges")
 
     def __init__(self) -> None:
         self.active = False  # the controller has reduced, and that could be undone
         self.by_timeout = False
         self.first_at = -1  # when the first retransmission went out
+        self.first_seq = 0  # and where it begins
         self.asks_echo = False  # no ACK has advanced yet
         self.ranges: list[tuple[int, int]] = []
 
@@ -47,7 +48,7 @@ class Undo:
     def on_retransmit(self, seq: int, end: int, now: int) -> None:
         """[seq, end) was sent again."""
         if self.first_at < 0:
-            self.first_at = now
+            self.first_at, self.first_seq = now, seq
         ranges = self.ranges
         if ranges and ranges[-1][1] == seq:
             ranges[-1] = ranges[-1][0], end
@@ -56,9 +57,13 @@ class Undo:
         else:
             self.active = False
 
-    def on_advance(self, ts_rtt_us: int, now: int) -> bool:
-        """RFC 3522 §3.2 (4015/3522-1): snd_una moved; whether that proves the episode spurious."""
-        if not self.asks_echo or self.first_at < 0:
+    def on_advance(self, snd_una: int, ts_rtt_us: int, now: int) -> bool:
+        """RFC 3522 §3.2 (4015/3522-1): snd_una moved; whether that proves the episode spurious.
+
+        Only an ACK of what was sent again tells: what lies before was repaired by the episode before this one, and its
+        echo is older than anything of this one.
+        """
+        if not self.asks_echo or self.first_at < 0 or not 0 < (snd_una - self.first_seq) & MASK < HALF:
             return False
         self.asks_echo = False
         return self.active and ts_rtt_us >= 0 and is_older_echo(ts_rtt_us, self.first_at, now)

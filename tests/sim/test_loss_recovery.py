@@ -7,6 +7,8 @@ import pytest
 
 from stack.config import MS, SECOND, HostConfig, TcpConfig
 from stack.device.fault import Faults
+from stack.sim import scenario_toml
+from stack.sim.runner import Run
 from tests.support.net import TestNet
 from tests.support.rfc import rfc
 
@@ -190,3 +192,34 @@ def test_a_flight_cut_short_by_the_peers_window_is_not_what_cubic_reduces(valida
         assert net.transfer(client, server, bytes(4_500_000), 60 * SECOND) == bytes(4_500_000)
         segments = client.tcp_info().ssthresh // client.tcp_info().mss
     assert segments > 500 if validation == "rfc7661" else segments < 350
+
+
+@rfc("3522", "3.2", "4015/3522-1")
+def test_a_repair_of_the_episode_before_proves_nothing():
+    """A queue that overflows, and losses, on a path that reorders nothing: an episode begins while repairs of the last
+    one are under way, and the echo of their ACKs is older than its own first retransmission.
+    """
+    text = """
+        name = "episodes"
+        seed = 1
+        duration = "30s"
+        [[host]]
+        name = "a"
+        [[host]]
+        name = "b"
+        [[link]]
+        between = ["a", "b"]
+        rate = "100Mbit/s"
+        delay = "50ms"
+        queue = 1250000
+        loss = 0.001
+        [[flow]]
+        name = "bulk"
+        from = "a"
+        to = "b"
+        for = "3s"
+        expect = "any"
+    """
+    [flow] = Run(scenario_toml.loads(text), invariants=False).run().flows
+    assert flow.retransmits > 700
+    assert flow.spurious == 0
