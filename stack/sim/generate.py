@@ -451,4 +451,4 @@ def _bound_us(draw: _Draw, flows: list[Flow]) -> int:
     harm = max((way.loss or 0.0) + (way.corrupt or 0.0) + 2 * (way.burst_loss is not None) for way in ways)
     if draw.fate != "complete":
         return fixed + 20 * MINUTE
-    return fixed + (24 * 60 * MINUTE if slow or harm > 0.03 else 120 * MINUTE)
+    return fixed + (16 * 60 * MINUTE if slow or harm > 0.03 else 120 * MINUTE)
