@@ -83,7 +83,7 @@ def test_nothing_stalls_at_any_rate(rate: int):
 
     flow = start(TcpConfig(congestion=Other), replace(PATH, loss=0.02), invariants=True)
     flow.run(SECOND // 2)
-    assert flow.sink.received > 0.25 * min(rate, WINDOW * SECOND // (2 * ONE_WAY_US))
+    assert flow.sink.received > 0.2 * min(rate, WINDOW * SECOND // (2 * ONE_WAY_US))
 
 
 def test_short_paths_are_not_paced():
