@@ -126,7 +126,6 @@ class IpConfig:
     arp_reachable_us: int = 30 * SECOND
     arp_retry_us: int = 1 * SECOND  # RFC 1122 §2.3.2.1: at most one request a second
     arp_tries: int = 3
-    arp_failed_us: int = 3 * SECOND
     pmtu_timeout_us: int = 10 * MINUTE  # RFC 1191 §6.3
     udp_recv_buffer: int = 1 << 20  # per endpoint
     udp_recv_datagrams: int = 1024
@@ -205,7 +204,6 @@ _IP_RANGES: Final[dict[str, tuple[int, int, str]]] = {
     "arp_reachable_us": _DURATION,
     "arp_retry_us": (SECOND, _LONGEST, "RFC 1122 §2.3.2.1"),
     "arp_tries": _COUNT,
-    "arp_failed_us": _DURATION,
     "pmtu_timeout_us": _DURATION,
     "udp_recv_buffer": _SIZE,
     "udp_recv_datagrams": _COUNT,

@@ -45,7 +45,6 @@ class Neighbor:
         "addr",
         "armed_at",
         "deadline",
-        "failed_again_at",
         "ifindex",
         "mac",
         "permanent",
@@ -68,7 +67,6 @@ class Neighbor:
         self.requested_at = -SECOND  # when it was last asked
         self.deadline = NEVER
         self.armed_at = NEVER  # the earliest entry of this neighbour in the heap
-        self.failed_again_at = 0
 
     def is_usable(self) -> bool:
         """Frames may be sent to `mac`."""
@@ -129,7 +127,7 @@ class NeighborTable:
         if entry.state == STALE:
             entry.state = DELAY
             self._arm(entry, now + DELAY_US)
-        elif entry.state == FAILED and now >= entry.failed_again_at:
+        elif entry.state == FAILED:
             entry.state = INCOMPLETE
             entry.tries = 0
             self._ask(entry, now)
@@ -246,7 +244,7 @@ class NeighborTable:
             if entry.tries < self._config.arp_tries:
                 self._ask(entry, now)
             else:
-                self._fail(entry, now)
+                self._fail(entry)
 
     def _ask(self, entry: Neighbor, now: int) -> None:
         """Request now, or when a second has passed since the last one.  RFC 1122 §2.3.2.1 (ARP-4)."""
@@ -260,14 +258,13 @@ class NeighborTable:
         self.requests.append((entry, entry.state == PROBE and entry.tries == 1))
         self._arm(entry, now + self._config.arp_retry_us)
 
-    def _fail(self, entry: Neighbor, now: int) -> None:
+    def _fail(self, entry: Neighbor) -> None:
         if entry.is_usable():
             self.generation += 1
         self._unproven[entry.ifindex, entry.addr] = None
         entry.state = FAILED
         entry.mac = MAC_ZERO
         entry.deadline = NEVER
-        entry.failed_again_at = now + self._config.arp_failed_us
         frames = [packet[0] for packet in entry.queue]
         entry.queue.clear()
         entry.queue_bytes = 0

@@ -11,7 +11,7 @@ import socket
 import time
 from dataclasses import dataclass, field
 
-from scapy.layers.inet import IP, TCP
+from scapy.layers.inet import ICMP, IP, TCP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
@@ -21,7 +21,9 @@ CE, ECT_0 = 3, 2  # RFC 3168 §5: in the lowest bits of the TOS octet
 QUIET_S = 0.2  # longer than a delayed acknowledgment, shorter than any retransmission
 NAMES = {"MSS": "mss", "SAckOK": "sack", "Timestamp": "ts", "WScale": "ws"}
 ALL_OPTIONS = (("MSS", 1460), ("SAckOK", b""), ("Timestamp", (1000, 0)), ("NOP", None), ("WScale", 7))
+STARVED_S = 20  # a loaded machine may keep a subject from running; longer than that it is gone
 _ports = itertools.count(20_000)
+_pings = itertools.count()
 
 
 @dataclass
@@ -79,6 +81,8 @@ class Wire:
 
     def __post_init__(self) -> None:
         self.sport = next(_ports)
+        # Nobody answered ARP since the last script, and a neighbour that does not is given up.
+        self.subject.meet()
 
     def send(
         self,
@@ -124,11 +128,32 @@ class Wire:
         self.trace.clear()
 
     def gather(self, seconds: float = QUIET_S) -> list[str]:
-        """Note what arrives until nothing has for `seconds`."""
-        while (packet := self.subject.next(seconds)) is not None:
-            if TCP in packet and packet[TCP].dport == self.sport:
-                self.note(packet)
+        """Note what arrives until nothing has for `seconds`, in which the subject did run."""
+        noted = True
+        while noted:
+            while (packet := self.subject.next(seconds)) is not None:
+                self.note_own(packet)
+            # What was due went out before the second answer, whether timers or frames come first.
+            noted = self.ping() | self.ping()
         return self.trace
+
+    def ping(self) -> bool:
+        """Wait for the answer to an echo request; True if the connection's segments came before it."""
+        number = next(_pings) % 65536
+        self.subject.send(IP(src=ADDRESS, dst=self.subject.address) / ICMP(id=9, seq=number))
+        noted = False
+        while (packet := self.subject.next(STARVED_S)) is not None:
+            if ICMP in packet and (packet[ICMP].type, packet[ICMP].seq) == (0, number):
+                return noted
+            noted |= self.note_own(packet)
+        raise TimeoutError(f"{self.subject.name} does not answer an echo request")
+
+    def note_own(self, packet: IP) -> bool:
+        """Note a segment of this connection; False for anything else."""
+        if TCP not in packet or packet[TCP].dport != self.sport:
+            return False
+        self.note(packet)
+        return True
 
     def note(self, packet: IP) -> None:
         tcp = packet[TCP]
