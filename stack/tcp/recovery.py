@@ -277,7 +277,7 @@ class Recovery:
         self.phase = RECOVERY
         self.recovery_point = snd_nxt
         self.prr_delivered = self.prr_out = 0
-        # RFC 9937 §6.2: what was in flight, less what SACK has reported before, with what this ACK delivers
+        # RFC 9937 §6.1: what was in flight, less what SACK has reported before, with what this ACK delivers
         self.recover_fs = max(1, in_flight)
         self.rescued = False
         self._hole_edge = -1
@@ -392,19 +392,24 @@ class Recovery:
 
     # -- proportional rate reduction
 
-    def update_quota(self, delivered: int, pipe: int, mss: int, progress: bool) -> None:
-        """RFC 9937 §6.2 (6937/9937-1): what may be sent for this ACK.  `progress` is SafeACK: snd_una advanced and
-        nothing more was found lost.
+    def update_quota(self, delivered: int, lost: int, pipe: int, mss: int, progress: bool) -> None:
+        """RFC 9937 §6.2 (6937/9937-1): what may be sent for this ACK.  `lost` was newly marked; `progress` is SafeACK:
+        snd_una advanced and nothing more was found lost.
         """
         target = self.prr_target
+        if not delivered and self.prr_out:
+            # nothing is computed anew: cwnd stays, of which what is lost has left some
+            self.quota = max(self.quota, min(self.quota + lost, target - pipe))
+            return
         self.prr_delivered += delivered
         if pipe > target:
             quota = -(-self.prr_delivered * target // self.recover_fs) - self.prr_out
+            quota += -quota % mss  # figure 1 counts segments: part of one is one
         else:
-            limit = max(self.prr_delivered - self.prr_out, delivered)
+            quota = max(self.prr_delivered - self.prr_out, delivered)
             if progress:
-                limit += mss
-            quota = min(target - pipe, limit)
+                quota += mss
+            quota = min(target - pipe, quota)
         if self.prr_out == 0:
             quota = max(quota, mss)  # the fast retransmission goes out at once
         self.quota = max(0, quota)

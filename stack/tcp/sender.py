@@ -311,7 +311,7 @@ class Sender:
         if acked or sacked:
             controller.on_ack(s)
         if recovery.phase == rec.RECOVERY:
-            recovery.update_quota(delivered, self.in_flight(), self.eff_snd_mss, acked > 0 and not lost)
+            recovery.update_quota(delivered, lost, self.in_flight(), self.eff_snd_mss, acked > 0 and not lost)
 
     def _watch(self) -> None:
         """Set the timer of what RACK waits for."""
@@ -342,7 +342,7 @@ class Sender:
             recovery.begin(self, prior, now)
         self._tell_lost(controller, now)
         if recovery.phase == rec.RECOVERY:
-            recovery.update_quota(0, self.in_flight(), self.eff_snd_mss, progress=False)
+            recovery.update_quota(0, lost, self.in_flight(), self.eff_snd_mss, progress=False)
         if lost:
             # RFC 8985 §8: both may be due at this instant, and the repair takes a round trip
             self.timers.arm(RETRANSMIT, now + self.rtt.timeout_us())
