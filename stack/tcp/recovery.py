@@ -32,6 +32,7 @@ PHASES: Final = ("open", "recovery", "loss")
 FRTO_OFF: Final = 0
 FRTO_PROBE: Final = 1
 FRTO_NEW: Final = 2
+FRTO_SEGS: Final = 2  # new segments that step 2b sends at most
 
 DUP_THRESH: Final = 3  # RFC 5681 §3.2, RFC 6675 §2
 MAX_STEPS: Final = 256  # records that one ACK may have IsLost() look at
@@ -349,7 +350,7 @@ class Recovery:
             board.original = False
             if acked:
                 # step 2b: send new data; without any, or when all is acknowledged, step 2a
-                self.frto, self.frto_quota = FRTO_NEW, 2 * snd.eff_snd_mss
+                self.frto, self.frto_quota = FRTO_NEW, FRTO_SEGS * snd.eff_snd_mss
             elif not self.sack:
                 self.frto = FRTO_OFF  # step 2a of §2.1: a duplicate; with SACK the wait goes on (§3.1)
         elif board.original:

@@ -61,7 +61,9 @@ def next_range(snd: "Sender", now: int) -> bool:
             return False
         if _next_new(snd, recovery.frto_quota, now):
             return True
-        recovery.frto = rec.FRTO_OFF  # RFC 5682 §2.1 step 2b: there is nothing new to send
+        if recovery.frto_quota < rec.FRTO_SEGS * snd.eff_snd_mss:
+            return False  # RFC 5682 §2.1 step 2b: "up to two", and what went out will tell
+        recovery.frto = rec.FRTO_OFF  # nothing new can be sent
     if board.lost_bytes > board.retrans_bytes:
         if _next_lost(snd, budget, in_flight, now):
             return True

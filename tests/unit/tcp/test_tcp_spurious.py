@@ -116,6 +116,30 @@ def test_without_new_data_the_repairs_go_on(tcp):
 
 
 @rfc("5682", "2.1", "5682-1")
+@pytest.mark.parametrize("spurious", [True, False])
+@pytest.mark.parametrize("new", [700, MSS])
+def test_one_new_segment_is_enough_to_tell(tcp, new, spurious):
+    """Step 2b sends up to two; repairs are for the case that there is none."""
+    t = flight(tcp, 5, tlp=False, nodelay=True)
+    t.send(new)
+    assert sent(t) == []  # cwnd is full
+    time_out(t)
+    t.clock.advance(ms=10)
+    t.peer.sends(ACK, ack=1001)
+    assert sent(t) == [5001]
+    t.clock.advance(ms=100)
+    if spurious:
+        t.peer.sends(ACK, ack=2001)
+        assert t.info.phase == "open"
+        t.peer.sends(ACK, ack=5001 + new)
+        assert t.info.retransmits == 1
+    else:
+        t.peer.sends(ACK, ack=1001, sack=[(5001, 5001 + new)])
+        assert 1001 in sent(t)
+    assert t.info.spurious == spurious
+
+
+@rfc("5682", "2.1", "5682-1")
 def test_after_a_second_timeout_it_is_tried_again(tcp):
     """Still only the first segment was sent again."""
     t = flight(tcp, 5, more=20_000, tlp=False, mtu_probing=False)
