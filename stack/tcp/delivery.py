@@ -66,6 +66,10 @@ class Delivery:
         if in_flight > self._round_max:
             self._round_max = in_flight
 
+    def peak(self) -> int:
+        """The most bytes in flight in this round and the last."""
+        return max(self._round_max, self._round_prev)
+
     def on_app_limited(self, in_flight: int) -> None:
         """Nothing waits to be sent, and the window has room."""
         self.app_limited_until = max(self.total + in_flight, 1)

@@ -35,9 +35,12 @@ class KarnEstimator(RttEstimator):
         else:
             self.srtt_us = max(1, (ALPHA_NUM * self.srtt_us + (ALPHA_DEN - ALPHA_NUM) * rtt_us) // ALPHA_DEN)
             self.min_rtt_us = min(self.min_rtt_us, rtt_us)
-        # RFC 793 §3.7: RTO = min[UBOUND, max[LBOUND, BETA SRTT]]
-        self.rto_us = min(self.rto_max_us, max(self.rto_min_us, BETA * self.srtt_us))
+        self.set_rto()
         self.backoff = 0
+
+    def set_rto(self) -> None:
+        """RFC 793 §3.7: RTO = min[UBOUND, max[LBOUND, BETA SRTT]]."""
+        self.rto_us = min(self.rto_max_us, max(self.rto_min_us, BETA * self.srtt_us))
 
 
 class OriginalEstimator(KarnEstimator):

@@ -21,7 +21,7 @@ MAX_MULT: Final = 255  # far past the bound of one SRTT
 
 
 class Rack:
-    """The variables of RFC 8985 §5.2; microseconds."""
+    """The variables of RFC 8985 §5.3; microseconds."""
 
     __slots__ = ("cursor", "due_at", "end_seq", "mult", "persist", "round_end", "rtt_us", "window_us", "xmit_at")
 

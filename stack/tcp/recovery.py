@@ -147,7 +147,7 @@ class Recovery:
 
     def on_echo(self, ack: int, snd_nxt: int) -> bool:
         """An ACK with ECE: whether to reduce, once per window of data (RFC 3168 §6.1.2, 3168-1)."""
-        self.end_undo()  # RFC 4015 §3.2: whatever the last episode was, the path is congested
+        self.end_undo()  # RFC 4015 §3.1 step 9: whatever the last episode was, the path is congested
         if self.phase != OPEN or self.in_cwr(ack):
             return False
         self.cwr_point = snd_nxt
@@ -384,7 +384,7 @@ class Recovery:
         self.spurious += 1
         if self.phase == OPEN:
             return
-        # RFC 4015 §3.2 (4015/3522-1): after a timeout the estimator follows the longer round trip
+        # RFC 4015 §3.1 (4015/3522-1): after a timeout the estimator follows the longer round trip
         self.spurious_rto = self.phase == LOSS
         snd.board.unmark_lost()
         if self.rack is not None:

@@ -58,13 +58,17 @@ class RttEstimator:
                 self.min_rtt_us = rtt_us
         self.srtt_us = srtt_us
         self.rttvar_us = rttvar_us
+        self.set_rto()
+        self.backoff = 0
+
+    def set_rto(self) -> None:
+        """RTO follows from SRTT and RTTVAR (RFC 6298 §2.3)."""
         # DEVIATES RFC 6298 §2.4: the lower bound is a setting, 200 ms by default as in all deployed stacks
-        spread = 4 * rttvar_us
-        rto = srtt_us + (spread if spread > GRANULARITY_US else GRANULARITY_US)
+        spread = 4 * self.rttvar_us
+        rto = self.srtt_us + (spread if spread > GRANULARITY_US else GRANULARITY_US)
         if rto < self.rto_min_us:
             rto = self.rto_min_us
         self.rto_us = rto if rto < self.rto_max_us else self.rto_max_us
-        self.backoff = 0
 
     def on_timeout(self) -> None:
         """RFC 6298 §5.5 (6298-5.4..5.6): the RTO doubles."""
@@ -78,10 +82,13 @@ class RttEstimator:
         return min(self.rto_us << self.backoff, self.rto_max_us)
 
     def after_spurious_timeout(self, rtt_us: int) -> None:
-        """RFC 4015 §3.2 step 5 (4015/3522-1): the path takes longer than was thought, so the RTO shall, too."""
-        self.srtt_us = max(self.srtt_us, rtt_us)
-        self.rttvar_us = max(self.rttvar_us, rtt_us // 2)
+        """RFC 4015 §3.1 step 11 (4015/3522-1): the path takes longer than was thought, so the RTO shall, too."""
+        srtt_us, rttvar_us = self.srtt_us + 2 * GRANULARITY_US, self.rttvar_us
         self.on_sample(rtt_us)
+        # what the smoothing has made of it does not count
+        self.srtt_us = max(srtt_us, rtt_us)
+        self.rttvar_us = max(rttvar_us, rtt_us // 2)
+        self.set_rto()
 
     def after_syn_loss(self) -> None:
         """RFC 6298 §5.7 (6298-5.7): the SYN timed out, so data starts with 3 s."""

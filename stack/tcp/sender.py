@@ -222,7 +222,7 @@ class Sender:
         bare = una == ack and same_window and not seg.length and not seg.flags & (SYN | FIN)
         duplicate = bare and self._is_duplicate()
         if self.tlp.end_seq >= 0:
-            tlp.on_ack(self, bare and not seg.options, prior, now)
+            tlp.on_ack(self, bare and not seg.options, now)
         if acked or sacked or duplicate:
             self._after_delivery(acked, fresh, sacked, prior, ts_rtt_us, now)
         elif self.probing and self.snd_wnd:

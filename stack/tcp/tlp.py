@@ -26,13 +26,14 @@ PTO_FLOOR_US: Final = 10 * MS
 class Tlp:
     """The variables of RFC 8985 §5.3."""
 
-    __slots__ = ("due", "enabled", "end_seq", "is_retrans", "probes", "reported", "sampled")
+    __slots__ = ("due", "enabled", "end_seq", "flight", "is_retrans", "probes", "reported", "sampled")
 
     def __init__(self) -> None:
         self.enabled = False
         self.due = False  # PROBE fired: send one
         self.end_seq = -1  # TLP.end_seq, -1: no probe is out
         self.is_retrans = False
+        self.flight = 0  # bytes in flight when what it repeats was sent
         self.reported = False  # a D-SACK says that it was a duplicate
         self.sampled = True  # a round-trip time was measured since the last probe
         self.probes = 0
@@ -121,14 +122,15 @@ def take_probe(snd: "Sender") -> bool:
         snd.out_len = length
         snd.out_fin = r.fin
         tlp.is_retrans = True
+        tlp.flight = snd.delivery.peak()
     tlp.probes += 1
     tlp.end_seq = (snd.out_seq + snd.out_len + snd.out_fin) & MASK
     tlp.sampled = tlp.reported = False
     return True
 
 
-def on_ack(snd: "Sender", bare: bool, prior: int, now: int) -> None:
-    """RFC 8985 §7.4 TLP_process_ack() (8985-4); `bare`: a duplicate ACK that carries no SACK option."""
+def on_ack(snd: "Sender", bare: bool, now: int) -> None:
+    """RFC 8985 §7.4.2 TLP_process_ack() (8985-4); `bare`: a duplicate ACK that carries no SACK option."""
     tlp = snd.tlp
     if (snd.snd_una - tlp.end_seq) & MASK >= HALF:
         return
@@ -141,7 +143,8 @@ def on_ack(snd: "Sender", bare: bool, prior: int, now: int) -> None:
         tlp.end_seq = -1
         if controller is not None and recovery.phase == rec.OPEN and not again:
             recovery.end_undo()
-            controller.on_loss(now, prior)
+            # what is in flight now, or was when the tail was all that was left, says nothing of the window that lost it
+            controller.on_loss(now, min(tlp.flight, controller.cwnd))
             controller.on_recovery_exit(now)
             snd.cwr_due = snd.ecn
     elif bare:

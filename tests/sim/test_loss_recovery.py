@@ -137,7 +137,7 @@ def stalled(**tcp: Any):
 
 
 @rfc("5682", "3.1", "5682-1")
-@rfc("4015", "3.2", "4015/3522-1")
+@rfc("4015", "3.1", "4015/3522-1")
 @pytest.mark.parametrize("timestamps", [True, False])
 def test_a_path_that_stalls_is_no_loss(timestamps):
     """With F-RTO or timestamps hardly anything is sent twice; without both (the control) whole windows are."""

@@ -129,6 +129,8 @@ class LossBased(Controller):
         self.cwnd = self.mss
 
     def on_spurious(self, now: int) -> None:
+        # DEVIATES RFC 4015 §3.1: cwnd is what it was, not what is in flight and an initial window; pacing spreads what
+        # that lets out at once
         self.cwnd = max(self.cwnd, self._undo_cwnd)
         self.ssthresh = max(self.ssthresh, self._undo_ssthresh)
 

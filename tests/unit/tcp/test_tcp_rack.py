@@ -290,6 +290,25 @@ def test_a_loss_that_the_probe_repaired_counts_as_congestion(tcp, report):
     assert t.info.phase == "open"
 
 
+@rfc("8985", "7.4.2", "8985-4")
+@pytest.mark.parametrize("congestion", ["newreno", "cubic"])
+def test_the_window_that_lost_it_is_reduced_and_not_what_was_left_of_it(tcp, congestion):
+    """Of 20 segments the last is lost; by the time that this is clear a single one is in flight."""
+    t = flight(tcp, 20, congestion=congestion, window_validation="rfc5681")
+    t.peer.sends(ACK, ack=19_001)
+    cwnd = t.info.cwnd
+    t.until_sent()
+    assert sent(t) == [19_001]
+    t.clock.advance(ms=100)
+    t.peer.sends(ACK, ack=20_001)
+    t.send(MSS)
+    t.clock.advance(ms=100)
+    t.peer.sends(ACK, ack=21_001)
+    left = {"newreno": 10, "cubic": 14}[congestion]
+    assert (t.info.ssthresh, t.info.cwnd) == (left * MSS, left * MSS)
+    assert cwnd > 20 * MSS  # the control: it is the flight that counts, not a window that was never used
+
+
 # -- what a capture says ---------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from stack.config import TcpConfig
+from stack.tcp.rtt import RttEstimator
 from tests.support.rfc import rfc
 from tests.support.tcp_dsl import ACK, MS, SECOND, SYN
 from tests.unit.tcp.test_tcp_rack import MSS, flight, sent
@@ -188,9 +190,9 @@ def test_the_timestamp_tells_whose_ack_it_is_after_a_timeout(tcp, original):
     assert t.info.spurious == original
 
 
-@rfc("4015", "3.2", "4015/3522-1")
+@rfc("4015", "3.1", "4015/3522-1")
 def test_after_a_spurious_timeout_the_rto_follows_the_longer_path(tcp):
-    """RFC 4015 §3.2: SRTT is at least the round trip that was too long, so that it does not happen again."""
+    """RFC 4015 §3.1: SRTT is at least the round trip that was too long, so that it does not happen again."""
     t = flight(tcp, 5, more=20_000, ts=True, tlp=False)
     old = t.peer.ts_recent
     t.until_sent()
@@ -201,6 +203,20 @@ def test_after_a_spurious_timeout_the_rto_follows_the_longer_path(tcp):
     t.peer.sends(ACK, ack=2001, ts=(t.peer.tsval, old))
     assert t.info.srtt_us >= took - 2 * MS
     assert t.info.rto_us > took
+
+
+@rfc("4015", "3.1", "4015/3522-1")
+@pytest.mark.parametrize("rtt_us", [10_000, 700_000])
+def test_the_sample_after_it_is_not_smoothed_away(rtt_us):
+    """Step 11: SRTT = max(SRTT_prev, sample), RTTVAR = max(RTTVAR_prev, sample / 2), SRTT_prev with two ticks more."""
+    rtt = RttEstimator(TcpConfig(rto_min_us=MS))
+    rtt.on_sample(40_000)
+    rtt.on_timeout()
+    rtt.after_spurious_timeout(rtt_us)
+    assert rtt.srtt_us == max(42_000, rtt_us)
+    assert rtt.rttvar_us == max(20_000, rtt_us // 2)
+    assert rtt.timeout_us() == rtt.srtt_us + 4 * rtt.rttvar_us
+    assert rtt.min_rtt_us == min(40_000, rtt_us)
 
 
 @rfc("3522", "3.2", "4015/3522-1")
