@@ -240,10 +240,11 @@ def _check_sequence(conn: "Connection", seg: Segment, now: int) -> int:
 
 
 def _note_duplicate(conn: "Connection", seg: Segment) -> None:
-    """RFC 2883 §4.1 (2883-1): a segment that lies before rcv_nxt altogether is reported as D-SACK."""
+    """RFC 2883 §4.1 (2883-1): a segment that lies before rcv_nxt altogether is reported as D-SACK, a FIN with it."""
     rcv = conn.rcv
-    if seg.length and conn.sack_ok and 0 < (rcv.rcv_nxt - seg.seq) & MASK < HALF:
-        rcv.dsack = (seg.seq, (seg.seq + seg.length) & MASK)
+    length = seg.length + (1 if seg.flags & FIN else 0)
+    if length and conn.sack_ok and 0 < (rcv.rcv_nxt - seg.seq) & MASK < HALF:
+        rcv.dsack = (seg.seq, (seg.seq + length) & MASK)
 
 
 def _old_segment_ack(conn: "Connection", seg: Segment, now: int) -> None:

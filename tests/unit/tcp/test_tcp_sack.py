@@ -113,6 +113,18 @@ def test_dsack_of_a_full_duplicate(tcp):
     t.peer.expects(ACK, ack=501, sack=[(201, 301)])
 
 
+@rfc("2883", "4.1", "2883-1")
+@pytest.mark.parametrize("data", [b"", b"bye"])
+def test_dsack_of_a_fin(tcp, data):
+    """It has a sequence number like data: without it the peer would never know that all it sent again was there."""
+    t = tcp().established(sack=True)
+    t.peer.sends(ACK | FIN, seq=1, data=data)
+    t.peer.drain()
+    t.peer.sends(ACK | FIN, seq=1, data=data)
+    end = 1 + len(data) + 1
+    t.peer.expects(ACK, ack=end, sack=[(1, end)])
+
+
 @rfc("2883", "4", "2883-1")
 def test_dsack_is_reported_once(tcp):
     t = tcp().established(sack=True)
