@@ -100,7 +100,7 @@ class Recovery:
                 delivered += self._on_duplicate(snd, now)
         if self.by_rack:
             self._rack().on_delivered(board, snd.rtt.min_rtt_us, ts_rtt_us if acked else -1, now)
-            lost += self.rack_detect(snd, now)
+            lost += self.rack_detect(snd, prior, now)
         elif self.sack and self.by_acks:
             lost += self.detect(board, mss)
         if self.phase == OPEN:
@@ -178,12 +178,19 @@ class Recovery:
             rack = self.rack = Rack()
         return rack
 
-    def rack_detect(self, snd: "Sender", now: int) -> int:
-        """Let RACK mark what is lost; returns the bytes newly marked."""
-        rack, board = self._rack(), snd.board
+    def rack_detect(self, snd: "Sender", prior: int, now: int) -> int:
+        """Let RACK mark what is lost; returns the bytes newly marked.  `prior`: in flight before that."""
+        rack, board, controller = self._rack(), snd.board, snd.controller
+        assert controller is not None
+        again = board.lost_retransmits
         # RFC 8985 §6.2 step 4: RACK.segs_sacked; our ranges are of many segments, so bytes and ACKs are counted
         many = board.sacked_bytes > (DUP_THRESH - 1) * snd.eff_snd_mss or self.dupacks >= DUP_THRESH
-        return rack.detect(board, rack.reo_wnd_us(board, snd.rtt, many or self.phase != OPEN), now)
+        lost = rack.detect(board, rack.reo_wnd_us(board, snd.rtt, many or self.phase != OPEN), now)
+        if self.phase == LOSS and board.lost_retransmits > again and controller.uses_prr and controller.fast_recovery:
+            # RFC 5681 §4.3, RFC 8985 §9.3: the loss of a retransmission is a second sign of congestion, which slow
+            # start would not answer; within RECOVERY it is PRR that slows down
+            self.begin(snd, prior, now)
+        return lost
 
     def detect(self, board: Scoreboard, mss: int) -> int:
         """Mark what RFC 6675 §4 IsLost() says is lost (6675-1); returns the bytes newly marked.
@@ -277,6 +284,8 @@ class Recovery:
         """RFC 6675 §5 step 4, RFC 5681 §3.2 (5681-3.2)."""
         self.phase = RECOVERY
         self.recovery_point = snd_nxt
+        self.forced = False
+        self.frto = FRTO_OFF
         self.prr_delivered = self.prr_out = 0
         # RFC 9937 §6.1: what was in flight, less what SACK has reported before, with what this ACK delivers
         self.recover_fs = max(1, in_flight)

@@ -337,7 +337,7 @@ class Sender:
         if not recovery.by_rack or controller is None or self.snd_una == self.snd_nxt:
             return
         prior = self.in_flight()
-        lost = recovery.rack_detect(self, now)
+        lost = recovery.rack_detect(self, prior, now)
         if lost and recovery.phase == rec.OPEN:
             recovery.begin(self, prior, now)
         self._tell_lost(controller, now)

@@ -119,6 +119,31 @@ def test_a_lost_retransmission_is_sent_again_without_a_timeout(tcp, settings):
         assert t.info.phase == "loss"
 
 
+@rfc("5681", "4.3")
+@rfc("8985", "9.3", "8985-1")
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_retransmission_lost_after_a_timeout_reduces_again(tcp, lost):
+    """A policer drops the repairs of a timeout, too: slow start would go on into it.  Control: they arrive."""
+    t = flight(tcp, tlp=False, frto=False)
+    t.until_sent()
+    assert sent(t) == [1]
+    t.clock.advance(ms=100)
+    t.peer.sends(ACK, ack=1001)
+    assert sent(t) == [1001, 2001]
+    assert t.info.ssthresh == 5 * MSS
+    t.clock.advance(ms=100)
+    if lost:
+        t.peer.sends(ACK, ack=1001, sack=[(2001, 3001)])
+        assert sent(t) == [1001]
+    else:
+        t.peer.sends(ACK, ack=3001)
+    assert t.info.phase == ("recovery" if lost else "loss")
+    assert t.info.ssthresh == (2 if lost else 5) * MSS
+    t.clock.advance(ms=100)
+    t.peer.sends(ACK, ack=10_001)
+    assert t.info.phase == "open"
+
+
 @rfc("8985", "8", "8985-1")
 def test_the_timeout_waits_for_the_reordering_timer(tcp):
     """A short RTO would strike first: it is put off until RACK has decided, which is a recovery and not a timeout."""
