@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.rfc import rfc
-from tests.support.wire_peer import ALL_OPTIONS, Subject, Wire
+from tests.support.wire_peer import ALL_OPTIONS, QUIET_S, Subject, Wire
 
 pytestmark = pytest.mark.netns
 ECHO, DISCARD, DAYTIME, CHARGEN, CLOSED = 7, 9, 13, 19, 81
@@ -118,6 +118,28 @@ def fast_retransmit(subject: Subject) -> list[str]:
     return again
 
 
+def tail_loss_probe(subject: Subject) -> list[str]:
+    """Nothing of a window is reported: the end of it comes again before any timeout.  That is reported: then the rest."""
+    wire = filled(subject)  # its handshake took 0.2 s: the probe is due after 0.4 s, the timeout after 0.6 s
+    wire.trace.clear()
+    lines: list[str] = []
+    while len(lines) == len(set(lines)):
+        wire.trace.clear()
+        packet = subject.next(5)
+        assert packet is not None, lines
+        wire.note_own(packet)
+        lines += wire.trace
+    last = int(lines[-1].split("seq=")[1].split()[0])
+    probe = ["the last" if last == max(int(line.split("seq=")[1].split()[0]) for line in lines) else lines[-1]]
+    wire.gather(2 * QUIET_S)  # sooner than a round trip, the report could only mean the first copy: it would prove nothing
+    wire.trace.clear()
+    edges = tuple(((wire.irs or 0) + edge) % 2**32 for edge in (last, last + int(lines[-1].split("len=")[1])))
+    wire.send("A", 1, 1, window=114, options=(("NOP", None), ("NOP", None), ("SAck", edges)))
+    again = wire.gather()[:1]  # after the reordering window, a quarter of the round trip
+    wire.send("R", 1)
+    return probe + again
+
+
 def timeouts(subject: Subject) -> list[str]:
     """An answer that is never acknowledged is sent again and again, each time after a longer pause."""
     wire = opened(subject, ECHO)
@@ -206,6 +228,7 @@ MARKS = {
     "5681-3.2": rfc("5681", "3.2", "5681-3.2"),
     "6298-5.4": rfc("6298", "5.4", "6298-5.4..5.6"),
     "3168-1": rfc("3168", "6.1", "3168-1"),
+    "8985-3": rfc("8985", "7.2", "8985-3"),
     "T-WND-1": rfc("9293", "3.10.7.4", "T-WND-1"),
 }
 ACK_1 = "A seq=1 ack=1"
@@ -336,6 +359,7 @@ SAME = [
     ("keep-alive-probe-is-answered", "MUST-36", segments(("A", 0, 1)), [ACK_1]),
     ("syn-twice", "MUST-14", syn_twice, ["SA seq=0 ack=1 mss sack ts ws"] * 2),
     ("fast-retransmit", "5681-3.2", fast_retransmit, ["A seq=1 ack=1 len=1460"]),
+    ("tail-loss-probe", "8985-3", tail_loss_probe, ["the last", "A seq=1 ack=1 len=1460"]),
     ("timeouts", "6298-5.4", timeouts, ["A seq=1 ack=11 len=10"] * 3),
     ("passive-close", "T-FIN-1", passive_close, ["FA seq=11 ack=12", "R seq=12"]),
     ("active-close", "T-FIN-3", active_close, ["FA", "A seq=end ack=2", "A seq=end ack=2"]),
