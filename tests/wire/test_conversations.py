@@ -119,7 +119,7 @@ def fast_retransmit(subject: Subject) -> list[str]:
 
 
 def tail_loss_probe(subject: Subject) -> list[str]:
-    """Nothing of a window is reported: the end of it comes again before any timeout.  That is reported: then the rest."""
+    """Nothing of a window is reported: the end of it comes again before any timeout.  Its report brings the rest."""
     wire = filled(subject)  # its handshake took 0.2 s: the probe is due after 0.4 s, the timeout after 0.6 s
     wire.trace.clear()
     lines: list[str] = []
@@ -131,7 +131,9 @@ def tail_loss_probe(subject: Subject) -> list[str]:
         lines += wire.trace
     last = int(lines[-1].split("seq=")[1].split()[0])
     probe = ["the last" if last == max(int(line.split("seq=")[1].split()[0]) for line in lines) else lines[-1]]
-    wire.gather(2 * QUIET_S)  # sooner than a round trip, the report could only mean the first copy: it would prove nothing
+    wire.gather(
+        2 * QUIET_S
+    )  # sooner than a round trip, the report could only mean the first copy: it would prove nothing
     wire.trace.clear()
     edges = tuple(((wire.irs or 0) + edge) % 2**32 for edge in (last, last + int(lines[-1].split("len=")[1])))
     wire.send("A", 1, 1, window=114, options=(("NOP", None), ("NOP", None), ("SAck", edges)))
