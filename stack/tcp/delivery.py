@@ -4,7 +4,9 @@ Theory of operation (draft-ietf-ccwg-bbr §4.1).  The connection's totals are wr
 sent, for the first time or again.  When it is delivered, what was delivered since then, over the longer of the time
 that it took to send it and the time that it took to acknowledge it, is a delivery rate; of all the records that one ACK
 delivers, the one sent last counts.  A sample over less than the smallest round trip is of an ACK for an earlier copy of
-a retransmitted range, and is no sample.
+a retransmitted range, and is no sample; nor is one of which that cannot be excluded (§4.1.3.5).  Without SACK, what
+arrived behind a hole is counted when a timeout has filled it: all at once, so that every rate across that moment
+(`unclear_until`) would be too high (§4.1.3.5.1).
 
 Where the application had nothing to send although cwnd had room, a bubble travels through the path: until all that was
 in flight then is delivered (`app_limited_until`), what is sent is marked, and its rate says nothing of the path.
@@ -28,7 +30,7 @@ class Delivery:
     # fmt: off
     __slots__ = (
         "_round_max", "_round_prev", "_round_seq", "app_limited_until", "at", "first_sent_at", "rate_bytes", "rate_us",
-        "rates", "rounds", "sample", "total",
+        "rates", "rounds", "sample", "total", "unclear_until",
     )
     # fmt: on
 
@@ -42,6 +44,7 @@ class Delivery:
         self.rate_us = 0  # 0: not known
         self.rates = False  # the controller wants rate samples
         self.app_limited_until = 0  # `total` past which the bubble is gone, 0: no bubble
+        self.unclear_until = 0  # `total` when something was counted long after it arrived
         self.rounds = 0
         self._round_seq = 0
         self._round_max = 0
@@ -84,8 +87,11 @@ class Delivery:
         lost_total: int,
         snd_una: int,
         snd_nxt: int,
+        ambiguous: bool,
     ) -> AckSample:
-        """The part of the sample for the Controller that comes from the totals."""
+        """The part of the sample for the Controller that comes from the totals.  `ambiguous`: nobody knows which
+        transmission of `newest` has arrived.
+        """
         s = self.sample
         if s is None:
             s = self.sample = AckSample()
@@ -110,7 +116,8 @@ class Delivery:
             sending = newest.sent_at - newest.first_sent_at
             if sending > interval:
                 interval = sending
-            self.rate_us = interval if interval >= rtt.min_rtt_us else 0
+            unclear = ambiguous or newest.delivered < self.unclear_until or interval < rtt.min_rtt_us
+            self.rate_us = 0 if unclear else interval
             self.rate_bytes = self.total - newest.delivered
         else:
             newest = None

@@ -118,8 +118,7 @@ class Recovery:
         if self.phase == OPEN:
             self.dupacks = self.dup_bytes = 0
         elif ((snd_una - self.recovery_point) & MASK) < HALF:
-            if self.phase == RECOVERY:
-                controller.on_recovery_exit(now)
+            self._tell_exit(controller, now)
             if self.rack is not None:
                 self.rack.on_recovery_exit()
             self.leave()
@@ -133,6 +132,13 @@ class Recovery:
             self.dup_bytes -= explained
             delivered = max(0, delivered - explained)
         return delivered
+
+    def _tell_exit(self, controller: Controller, now: int) -> None:
+        """The Controller may restore what it kept for the time after the episode."""
+        if self.phase == RECOVERY:
+            controller.on_recovery_exit(now)
+        else:
+            controller.on_rto_exit(now)
 
     # -- explicit congestion notification
 
@@ -167,8 +173,19 @@ class Recovery:
         if self.phase == LOSS:
             # all before the timeout is marked lost and not in the pipe any more: a duplicate can only be for newer data
             limit = min(limit, (snd.snd_nxt - self.recovery_point) & MASK)
-        self.dup_bytes = max(before, min(before + snd.eff_snd_mss, limit))
+        self.dup_bytes = max(before, min(before + self._next_duplicate(snd), limit))
         return self.dup_bytes - before
+
+    def _next_duplicate(self, snd: "Sender") -> int:
+        """Bytes of the segment that the next duplicate ACK stands for, as if they arrived in order behind the one that
+        is missing: not SMSS, since segments may be much smaller, and a window would be opened that the path never had.
+        """
+        board, mss = snd.board, snd.eff_snd_mss
+        records = board.records
+        missing = records[board.head]
+        start = snd.snd_una + min((missing.end - missing.seq) & MASK, mss)
+        i = board.find((start + self.dup_bytes) & MASK)
+        return min((records[i].end - start - self.dup_bytes) & MASK, mss) if i < len(records) else 0
 
     # -- detection
 
@@ -229,13 +246,21 @@ class Recovery:
         return marked
 
     def mark_first(self, board: Scoreboard, mss: int) -> int:
-        """The first segment outstanding is lost; returns its bytes."""
+        """The first segment outstanding is lost; returns its bytes.  Of small ones, as many as one segment holds: what
+        is behind the first is then at hand, too, if it is missing.
+        """
         r = board.first()
         if r is None or r.mark & (SACKED | LOST):
             return 0
         if (r.end - r.seq) & MASK > mss:
             board.split(board.head, (r.seq + mss) & MASK)
-        return board.mark_lost(r, WHY_FAST)
+        marked = board.mark_lost(r, WHY_FAST)
+        for i in range(board.head + 1, len(board.records)):
+            following = board.records[i]
+            if following.mark & (SACKED | LOST) or (following.end - r.seq) & MASK > mss:
+                break
+            marked += board.mark_lost(following, WHY_FAST)
+        return marked
 
     def first_hole(self, board: Scoreboard) -> Record | None:
         """The first range below the highest SACKed one that is neither SACKed nor marked lost."""
@@ -387,8 +412,11 @@ class Recovery:
     def undo_episode(self, snd: "Sender", now: int) -> None:
         """The last episode was for nothing: marks are what they were, and the window, unless a mark (ECN) came."""
         undo, controller = self.undo, snd.controller
-        if undo is not None and undo.active and controller is not None:
+        assert controller is not None
+        if undo is not None and undo.active:
             controller.on_spurious(now)
+        elif self.phase != OPEN:
+            self._tell_exit(controller, now)
         self.end_undo()
         self.spurious += 1
         if self.phase == OPEN:

@@ -260,6 +260,27 @@ class Scoreboard:
         self.records.insert(index + 1, tail)
         return tail
 
+    def join_lost(self, r: Record, limit: int) -> None:
+        """Take the ranges behind `r` that also wait to be sent again into it, as far as `limit` bytes hold them whole.
+
+        Whoever writes little at a time has small segments outstanding; sent again one by one, they would be many times
+        the segments that a window of so many bytes stands for.
+        """
+        records = self.records
+        first = self.index_of(r) + 1
+        i = first
+        while i < len(records):
+            self.steps += 1
+            following = records[i]
+            if following.mark & (WAITS | SACKED) != LOST or (following.end - r.seq) & MASK > limit:
+                break
+            following.mark |= GONE
+            i += 1
+        if i > first:
+            last = records[i - 1]
+            r.end, r.fin = last.end, last.fin
+            del records[first:i]
+
     def on_sack(self, left: int, right: int) -> int:
         """[left, right) arrived out of order (checked to lie in snd_una .. snd_nxt); returns the bytes
         that are news.

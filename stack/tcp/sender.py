@@ -288,16 +288,19 @@ class Sender:
             in_flight = (self.snd_nxt - self.snd_una) & MASK
         else:
             self._check_app_limited(controller)
+            late = recovery.phase == rec.LOSS and not recovery.sack
             lost, delivered = recovery.on_ack(self, acked, sacked, delivered, prior, ts_rtt_us, now)
             if board.lost_log:
                 self._tell_lost(controller, now)
             self._watch()
             in_flight = self.in_flight()
+            if late:
+                self.delivery.unclear_until = self.delivery.total + delivered
         delivery = self.delivery
         delivery.total += delivered
         delivery.at = now
         s = delivery.sample_for(
-            now, board.newest, self.rtt, controller, in_flight, board.lost_total, self.snd_una, self.snd_nxt
+            now, board.newest, self.rtt, controller, in_flight, board.lost_total, self.snd_una, self.snd_nxt, rtt_us < 0
         )
         s.acked = acked
         s.sacked = sacked
@@ -359,6 +362,8 @@ class Sender:
     def _check_app_limited(self, controller: Controller) -> None:
         """Before something is written or sent again: whether the path had to wait for the application."""
         board = self.board
+        if self.pacer.waiting:
+            return  # what there is waits for its time
         if self.delivery.rates and self.unsent() < self.eff_snd_mss and board.lost_bytes <= board.retrans_bytes:
             in_flight = self.in_flight()
             if in_flight < controller.cwnd:

@@ -103,9 +103,11 @@ def _next_lost(snd: "Sender", budget: int, in_flight: int, now: int) -> bool:
     # RFC 9293 §3.8.6 (MUST-34, SHLD-16): into a shrunken window only the first segment, as a probe
     if ((r.seq - snd.snd_una) & MASK) >= max(snd.snd_wnd, 1):
         return False
+    mss = snd.eff_snd_mss
+    if (r.end - r.seq) & MASK < mss:
+        board.join_lost(r, mss)
     length = (r.end - r.seq) & MASK
     limit = max_segment(snd)
-    mss = snd.eff_snd_mss
     room = max(budget, mss) if in_flight == 0 or snd.recovery.forced else budget
     if room < min(length, mss) or snd.pacer.held(snd.timers, now):
         return False

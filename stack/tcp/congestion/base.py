@@ -10,6 +10,7 @@ order and each only when it applies:
     on_range_lost       for each range marked lost (only with `wants_lost_ranges`)
     on_spurious         the last episode was for nothing
     on_recovery_exit    what was outstanding at the beginning of the episode is acknowledged
+    on_rto_exit         the same after a timeout
     on_ecn              the peer echoes congestion, at most once per window of data
     on_ack              last, once per ACK that delivered something
     after_idle          before it sends on a connection that was quiet for more than an RTO
@@ -136,6 +137,9 @@ class Controller:
 
     def on_recovery_exit(self, now: int) -> None:
         """Fast recovery is over."""
+
+    def on_rto_exit(self, now: int) -> None:
+        """What was outstanding when the timer fired, or a segment size changed, is acknowledged."""
 
     def on_spurious(self, now: int) -> None:
         """The last reduction was for nothing: undo it."""

@@ -9,7 +9,7 @@ since either number can only be measured by spoiling the other, a state machine 
     DRAIN         send slowly until the queue that this made has gone
     PROBE_BW      DOWN (a little slower, until there is room), CRUISE (at the rate), after 2-3 seconds REFILL (one round
                   at the rate, with the short-term bounds lifted) and UP (25 % faster, until it is full or loses)
-    PROBE_RTT     every ten seconds without a smaller round trip: half of the window for 200 ms
+    PROBE_RTT     every five seconds without a smaller round trip: half of the window for 200 ms
 
 Losses count by their share.  More than 2 % of what was in flight when probing sets `inflight_longterm`, which is what
 the path was seen to hold; in other phases a round with losses lowers the short-term bounds `bw_shortterm` and
@@ -37,7 +37,6 @@ from stack.tcp.congestion.bbr_model import (
     DRAIN,
     INFINITE,
     LOSS_THRESH,
-    MIN_PIPE_SEGS,
     NO_UNDO,
     PACING_GAINS,
     PROBE_RTT,
@@ -54,6 +53,7 @@ FULL_BW_ROUNDS: Final = 3
 STARTUP_FULL_LOSSES: Final = 6  # ranges lost in a round before STARTUP believes in a full pipe
 DRAIN_ROUNDS: Final = 3
 MIN_RTT_FILTER_US: Final = 10 * SECOND
+PROBE_RTT_INTERVAL_US: Final = 5 * SECOND
 PROBE_RTT_US: Final = 200_000
 PROBE_WAIT_US: Final = 2 * SECOND  # and up to a second more
 RENO_ROUNDS: Final = 63  # probe at least that often, as Reno of a small window would
@@ -74,9 +74,9 @@ class Bbr(BbrModel):
 
     def on_start(self, now: int, srtt_us: int, seed: int) -> None:
         self.seed = seed or 1
-        self.min_rtt_at = self.extra_acked_at = self.cycle_at = now
+        self.min_rtt_at = self.probe_rtt_min_at = self.extra_acked_at = self.cycle_at = now
         if srtt_us:
-            self.min_rtt_us = srtt_us
+            self.min_rtt_us = self.probe_rtt_min_us = srtt_us
         self.pacing_rate = self.cwnd * SECOND * PACING_GAINS[STARTUP] // (100 * (srtt_us or INITIAL_RTT_US))
 
     def on_sent(self, now: int, nbytes: int, in_flight: int, app_limited: bool) -> None:
@@ -94,10 +94,6 @@ class Bbr(BbrModel):
         # §5.2.3, in the order of the draft
         self.delivered = sample.delivered
         self.in_flight = sample.in_flight
-        if self.recover_at >= 0 and sample.delivered >= self.recover_at:
-            self.recover_at = -1
-            self.in_loss_recovery = False
-            self.restore_cwnd()
         self.update_latest(sample)
         self.update_round(sample)
         self.update_max_bw(sample)
@@ -129,15 +125,18 @@ class Bbr(BbrModel):
         self.recovery_rounds = 0
 
     def on_recovery_exit(self, now: int) -> None:
-        self.in_loss_recovery = False
-        self.recover_at = -1
-        self.restore_cwnd()
+        # §5.6.4.4: equally whichever kind of recovery is left
+        if self.in_loss_recovery:
+            self.in_loss_recovery = False
+            self.restore_cwnd()
+
+    def on_rto_exit(self, now: int) -> None:
+        self.on_recovery_exit(now)
 
     def on_rto(self, now: int, in_flight: int, first: bool) -> None:
         if first:
             self._save_state()
         self.in_loss_recovery = True
-        self.recover_at = self.delivered + in_flight
         self.cwnd = self.mss
 
     def on_ecn(self, now: int, in_flight: int) -> None:
@@ -158,7 +157,6 @@ class Bbr(BbrModel):
     def on_spurious(self, now: int) -> None:
         # §5.5.11.2
         self.in_loss_recovery = False
-        self.recover_at = -1
         self.restore_cwnd()
         self.is_loss_in_round = False
         self._reset_full_bw()
@@ -374,17 +372,18 @@ class Bbr(BbrModel):
     # -- PROBE_RTT
 
     def _update_min_rtt(self, sample: AckSample) -> None:
-        """§5.3.4.3."""
-        self.min_rtt_expired = sample.now > self.min_rtt_at + MIN_RTT_FILTER_US
-        if self.min_rtt_expired and self.state != PROBE_RTT:
-            # half of what fits by the estimate that is about to be replaced
-            self.probe_rtt_cwnd = max(self.bdp(50), MIN_PIPE_SEGS * self.mss)
-        if sample.rtt_us >= 0 and (sample.rtt_us < self.min_rtt_us or self.min_rtt_expired):
-            self.min_rtt_us = max(sample.rtt_us, 1)
-            self.min_rtt_at = sample.now
+        """§5.3.4.3: two filters, so that the estimate outlives the measurement that the next PROBE_RTT replaces."""
+        self.probe_rtt_expired = sample.now > self.probe_rtt_min_at + PROBE_RTT_INTERVAL_US
+        if sample.rtt_us >= 0 and (sample.rtt_us < self.probe_rtt_min_us or self.probe_rtt_expired):
+            self.probe_rtt_min_us = max(sample.rtt_us, 1)
+            self.probe_rtt_min_at = sample.now
+        min_rtt_expired = sample.now > self.min_rtt_at + MIN_RTT_FILTER_US
+        if self.probe_rtt_min_us < self.min_rtt_us or min_rtt_expired:
+            self.min_rtt_us = self.probe_rtt_min_us
+            self.min_rtt_at = self.probe_rtt_min_at
 
     def _check_probe_rtt(self, sample: AckSample) -> None:
-        if self.state != PROBE_RTT and self.min_rtt_expired and not self.idle_restart:
+        if self.state != PROBE_RTT and self.probe_rtt_expired and not self.idle_restart:
             self.save_cwnd()
             self._enter(PROBE_RTT)
             self.probe_rtt_done_at = -1
@@ -397,7 +396,7 @@ class Bbr(BbrModel):
     def _handle_probe_rtt(self, now: int) -> None:
         self.quiet_until = self.delivered + self.in_flight  # low rates are of our own making
         if self.probe_rtt_done_at < 0:
-            if self.in_flight <= self.probe_rtt_cwnd:
+            if self.in_flight <= self.probe_rtt_cwnd():
                 self.probe_rtt_done_at = now + PROBE_RTT_US
                 self.probe_rtt_round_done = False
                 self.start_round()
@@ -409,7 +408,7 @@ class Bbr(BbrModel):
     def _check_probe_rtt_done(self, now: int) -> None:
         if self.probe_rtt_done_at < 0 or now <= self.probe_rtt_done_at:
             return
-        self.min_rtt_at = now  # the next one is due from here
+        self.probe_rtt_min_at = now  # the next one is due from here
         self.restore_cwnd()
         # §5.3.4.4
         self.reset_short_term()

@@ -53,10 +53,10 @@ class BbrModel(Controller):
         "extra_acked_at", "extra_acked_delivered", "extra_acked_filter", "full_bw", "full_bw_count", "full_bw_now",
         "full_bw_reached", "idle_restart", "in_flight", "in_loss_recovery", "inflight_latest", "inflight_longterm",
         "inflight_shortterm", "is_bw_probe_sample", "is_loss_in_round", "limited", "loss_round_delivered",
-        "loss_round_start", "lost_ranges", "max_bw", "max_bw_now", "max_bw_previous", "min_rtt_at", "min_rtt_expired",
-        "min_rtt_us", "next_round_delivered", "prev_probe_precautionary", "prev_probe_too_high", "prior_cwnd",
-        "probe_rtt_cwnd", "probe_rtt_done_at", "probe_rtt_round_done", "probe_up_acked_per_inc", "quiet_until",
-        "recover_at", "recovery_rounds", "round_count", "round_start", "rounds_since_probe_up", "seed", "state",
+        "loss_round_start", "lost_ranges", "max_bw", "max_bw_now", "max_bw_previous", "min_rtt_at", "min_rtt_us",
+        "next_round_delivered", "prev_probe_precautionary", "prev_probe_too_high", "prior_cwnd", "probe_rtt_done_at",
+        "probe_rtt_expired", "probe_rtt_min_at", "probe_rtt_min_us", "probe_rtt_round_done", "probe_up_acked_per_inc",
+        "quiet_until", "recovery_rounds", "round_count", "round_start", "rounds_since_probe_up", "seed", "state",
         "undo_bw_shortterm", "undo_inflight_longterm", "undo_inflight_shortterm", "undo_state",
     )
     # fmt: on
@@ -72,15 +72,15 @@ class BbrModel(Controller):
         self.in_flight = 0
         self.limited = False  # the application held the sender back when the range was sent
         self.in_loss_recovery = False
-        self.recover_at = -1  # what will have been delivered when a timeout is repaired, -1: no timeout
         self.recovery_rounds = 0
         self.lost_ranges = 0  # in this round
         # bandwidth: the greatest of this probing cycle and of the one before
         self.max_bw = self.max_bw_now = self.max_bw_previous = 0
         self.bw = 0
-        self.min_rtt_us = INFINITE
-        self.min_rtt_at = 0
-        self.min_rtt_expired = False
+        # the smallest round trip of ten seconds, and the one that says when PROBE_RTT is due
+        self.min_rtt_us = self.probe_rtt_min_us = INFINITE
+        self.min_rtt_at = self.probe_rtt_min_at = 0
+        self.probe_rtt_expired = False
         # of one round
         self.bw_latest = 0
         self.inflight_latest = 0
@@ -97,7 +97,7 @@ class BbrModel(Controller):
         self.quiet_until = 0  # samples of what was sent before so much was delivered say nothing of the bandwidth
         self.prior_cwnd = 0
         self._start_aggregation()
-        self._start_states(initial_window)
+        self._start_states()
 
     def _start_aggregation(self) -> None:
         self.extra_acked = 0
@@ -105,7 +105,7 @@ class BbrModel(Controller):
         self.extra_acked_delivered = 0
         self.extra_acked_filter = WindowedMax()
 
-    def _start_states(self, initial_window: int) -> None:
+    def _start_states(self) -> None:
         self.full_bw = self.full_bw_count = 0
         self.full_bw_now = self.full_bw_reached = False
         self.drain_start_round = 0
@@ -119,7 +119,6 @@ class BbrModel(Controller):
         self.prev_probe_too_high = self.prev_probe_precautionary = False
         self.probe_rtt_done_at = -1
         self.probe_rtt_round_done = False
-        self.probe_rtt_cwnd = initial_window
         self.undo_state = NO_UNDO
         self.undo_bw_shortterm = self.undo_inflight_shortterm = self.undo_inflight_longterm = 0
 
@@ -143,6 +142,10 @@ class BbrModel(Controller):
     def inflight(self, gain: int) -> int:
         """What to have in flight for `gain` per cent of the bandwidth-delay product."""
         return self.quantised(self.bdp(gain))
+
+    def probe_rtt_cwnd(self) -> int:
+        """§5.6.4.5: what PROBE_RTT leaves in flight."""
+        return max(self.bdp(CWND_GAINS[PROBE_RTT]), MIN_PIPE_SEGS * self.mss)
 
     def target_inflight(self) -> int:
         """§5.3.3.8: the bandwidth-delay product, unless congestion cut the window."""
@@ -276,5 +279,5 @@ class BbrModel(Controller):
             cap = self.inflight_with_headroom()
         self.cwnd = max(self.cwnd, floor)
         if self.state == PROBE_RTT:
-            self.cwnd = min(self.cwnd, self.probe_rtt_cwnd)
+            self.cwnd = min(self.cwnd, self.probe_rtt_cwnd())
         self.cwnd = min(self.cwnd, max(min(cap, self.inflight_shortterm), floor))
