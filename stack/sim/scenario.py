@@ -104,6 +104,7 @@ class Way(_Value, frozen=True, kw_only=True):
 
 
 WAY_FIELDS: Final = Way.__struct_fields__
+WAYS: Final[tuple[Literal["forward", "backward"], ...]] = ("forward", "backward")
 
 
 class Link(Way, frozen=True, kw_only=True):
@@ -256,6 +257,7 @@ class Scenario(_Value, frozen=True, kw_only=True):
                 raise ScenarioError(("flow", index, "to"), f"no route from {flow.from_} to {flow.to}")
         for index, event in enumerate(self.events):
             self._check_event(event, ("event", index))
+        self._check_disciplines()
 
     def host(self, name: str) -> HostSpec:
         """The host of that name.  Raises KeyError."""
@@ -355,6 +357,18 @@ class Scenario(_Value, frozen=True, kw_only=True):
             if event.mtu is not None:
                 _check_mtu(event.mtu, (*path, "mtu"))
 
+    def _check_disciplines(self) -> None:
+        """What the events make of the links, one after the other."""
+        now = [[link.way(name) for name in WAYS] for link in self.links]
+        for index, event in sorted(enumerate(self.events), key=lambda one: one[1].at_us):
+            if event.link is None or event.set is None:
+                continue
+            ways = now[self.link_index(event.link)]
+            for number, name in enumerate(WAYS):
+                if event.way in {name, "both"}:
+                    ways[number] = changed(ways[number], event.set)
+                    _check_discipline(ways[number], ("event", index, "set"))
+
 
 W = TypeVar("W", bound=Way)
 
@@ -376,10 +390,13 @@ def _check_link(link: Link, path: Path, nodes: dict[str, Path]) -> None:
     for name, own in (("forward", link.forward), ("backward", link.backward)):
         if own is not None:
             _check_way(own, (*path, name))
-    for name in ("forward", "backward"):
-        way = link.way(name)  # type: ignore[arg-type]
-        if way.discipline == "codel" and way.rate is None:
-            raise ScenarioError((*path, "discipline"), "without a rate nothing queues: codel needs one")
+    for name in WAYS:
+        _check_discipline(link.way(name), path)
+
+
+def _check_discipline(way: Way, path: Path) -> None:
+    if way.discipline == "codel" and way.rate is None:
+        raise ScenarioError((*path, "discipline"), "without a rate nothing queues: codel needs one")
 
 
 def _check_numbers(flow: Flow, path: Path) -> None:

@@ -131,6 +131,30 @@ def test_an_error_names_file_line_and_key(old: str, new: str, line: int, key: st
     assert key in error.strerror
 
 
+CODEL = 'set = {discipline = "codel"}'
+
+
+@pytest.mark.parametrize(
+    ("rate", "set_", "wrong"),
+    [
+        ('rate = "100Mbit/s"', CODEL, False),
+        ("", CODEL, True),
+        ("", 'set = {discipline = "codel", rate = "1Mbit/s"}', False),
+        ("", f'way = "backward"\n{CODEL}', True),
+        ("", CODEL + '\n[[event]]\nat = "1s"\nlink = ["a","b"]\nset = {rate = "1Mbit/s"}', False),  # comes before
+        ("", CODEL + '\n[[event]]\nat = "3s"\nlink = ["a","b"]\nset = {rate = "1Mbit/s"}', True),
+    ],
+)
+def test_codel_without_a_rate_is_an_error_also_when_an_event_brings_it(rate: str, set_: str, *, wrong: bool) -> None:
+    text = TEXT.replace('rate = "100Mbit/s"', rate).replace("set = {loss = 0.5}", set_)
+    if not wrong:
+        loads(text)
+        return
+    line = text.splitlines().index(CODEL) + 1
+    with pytest.raises(ScenarioError, match=rf"file:{line}: event\[0\]\.set\.discipline: .*codel needs one"):
+        loads(text, "file")
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match=r"none\.toml: no such file"):
         load(tmp_path / "none.toml")
