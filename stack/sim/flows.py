@@ -32,6 +32,7 @@ _PATTERN: Final = _BLOCK + _BLOCK
 CHUNK: Final = 65_536
 FIRST_PORT: Final = 1000
 
+FourTuple = tuple[int, int, int, int]  # address and port of one end, then of the other
 Closes = Literal["sent", "eof", "got"]  # when an End closes its side: all sent; and all read; and all answered
 
 
@@ -318,12 +319,17 @@ class FlowRun:
             min_rtt_us=0 if info is None or info.min_rtt_us == NEVER else info.min_rtt_us,
         )
 
+    @property
+    def ends(self) -> FourTuple | None:
+        """Addresses and ports, the client's first; None before it has been opened."""
+        if self.client is None:
+            return None
+        conn = self.client.conn
+        return conn.local_addr, conn.local_port, conn.remote_addr, conn.remote_port
+
     def is_of(self, conn: Connection) -> bool:
         """Whether the client of this flow is the peer of `conn`."""
-        client = self.client
-        if client is None:
-            return False
-        return (client.conn.local_addr, client.conn.local_port) == (conn.remote_addr, conn.remote_port)
+        return self.ends == (conn.remote_addr, conn.remote_port, conn.local_addr, conn.local_port)
 
     def _trickle(self, end: End) -> int:
         """A rule of `may_send`: so much at a time."""

@@ -24,7 +24,7 @@ from stack.device.pcap import CaptureTrace
 from stack.device.virtual import FULL_OFFLOAD
 from stack.host.host import Host
 from stack.sim import routing
-from stack.sim.flows import Acceptor, FlowRun
+from stack.sim.flows import Acceptor, FlowRun, FourTuple
 from stack.sim.invariants import CheckedHost, Watch
 from stack.sim.link import Link, Port
 from stack.sim.network import Network
@@ -61,14 +61,15 @@ class Run:
 
     __slots__ = (
         "_acceptors",
-        "_events",
         "_hosts",
         "_links",
         "_observers",
         "_targets",
         "_waiting",
         "_ways",
+        "events",
         "flows",
+        "known",
         "network",
         "scenario",
         "watch",
@@ -87,12 +88,13 @@ class Run:
         self.scenario = scenario
         self.network = Network(scenario.seed, record_frames=record_frames, invariants=checked)
         self.watch = Watch(self.network.clock) if checked else None
-        self._events = 0
+        self.events = 0  # simulated so far
         self._observers = list(observers)
         self._hosts: dict[str, Host] = {}
         self._links: list[Link] = []
         self._acceptors: dict[tuple[str, int], Acceptor] = {}
         self._waiting = [i for i, flow in enumerate(scenario.flows) if flow.after is not None]
+        self.known: dict[FourTuple, FlowRun] = {}  # flows that were opened; of an address reused, the last
         self._ways: list[list[Way]] = []  # what holds now for the two directions of each link
         self._build()
         self._targets = [self._target(index) for index in range(len(scenario.flows))]
@@ -112,10 +114,10 @@ class Run:
             if network.next_deadline() > end:
                 break
             network.step()
-            self._events += 1
+            self.events += 1
             if self._waiting:
                 self._open_next()
-            if progress is not None and self._events % PROGRESS_EVENTS == 0:
+            if progress is not None and self.events % PROGRESS_EVENTS == 0:
                 progress(network.clock.now, end)
         finished_at = network.clock.now
         problems = self._problems()
@@ -181,13 +183,15 @@ class Run:
             for run in self.flows:
                 near = self.network.nearest_port(self.network.node(run.flow.to), self.network.node(run.flow.from_))
                 assert near is not None
-                tap = taps.setdefault(near, Tap(self._on_segment))
-                tap.flows[run.port] = run
+                tap = taps.setdefault(near, Tap(self._on_segment, self.known))
+                tap.flows.add(run)
                 near.tap = tap
 
     def _open(self, run: FlowRun, target: Port) -> None:
         address, _ = routing.address_of(target)
         run.open(self._hosts[run.flow.from_], address, self.scenario.client_config(run.flow))
+        if run.ends is not None:
+            self.known[run.ends] = run
         if run.flow.simultaneous and run.client is not None:
             server = self._hosts[run.flow.to]
             run.open_server(server, run.client.conn.local_addr, self.scenario.server_config(run.flow))
@@ -263,7 +267,7 @@ class Run:
         end = network.clock.now + REST_US
         while self._left_behind() and network.next_deadline() <= end:
             network.step()
-            self._events += 1
+            self.events += 1
         return self._left_behind()
 
     def _left_behind(self) -> list[str]:
@@ -291,7 +295,7 @@ class Run:
             name=self.scenario.name,
             seed=self.scenario.seed,
             time_us=time_us,
-            events=self._events,
+            events=self.events,
             segments=self.network.segments,
             flows=[run.result(time_us) for run in self.flows],
             links=links,

@@ -6,7 +6,8 @@
     plot.write_all(scope, ...)  # scope.flows, scope.queues
 
 Theory of operation.  The scope puts a tap on every port: the port that a flow's client uses gives the segments, that of
-its server what its receiver had already, and all of them tell, with their links, what was lost.  Samples are taken on a
+its server what its receiver had already, and all of them tell, with their links, what was lost.  The flow of a frame
+is found by the addresses and ports of both ends.  Samples are taken on a
 grid of virtual time that begins fine (`SAMPLE_US`); once there are `MAX_SAMPLES`, every other one is dropped and the
 grid becomes twice as coarse, so memory is bounded and a run of any length has enough points.  Looking changes nothing:
 the run has the same digest without a scope.
@@ -31,22 +32,21 @@ MAX_SAMPLES: Final = 4_000
 class Scope:
     """`flows` by name; `queues` by "a > b" for each direction of each link that has a rate."""
 
-    __slots__ = ("_by_port", "_interval_us", "_models", "_run", "flows", "queues")
+    __slots__ = ("_interval_us", "_models", "_run", "flows", "queues")
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._interval_us = SAMPLE_US
-        self._by_port = {one.port: FlowTrace(one.flow.name) for one in run.flows}
-        self.flows = {trace.name: trace for trace in self._by_port.values()}
+        self.flows = {one.flow.name: FlowTrace(one.flow.name) for one in run.flows}
         self.queues: dict[str, QueueSamples] = {}
         self._models: list[tuple[QueueSamples, FaultModel]] = []
-        clients = {one.port: self._port(one.flow.to, one.flow.from_) for one in run.flows}
-        servers = {one.port: self._port(one.flow.from_, one.flow.to) for one in run.flows}
+        clients = {one: self._port(one.flow.to, one.flow.from_) for one in run.flows}
+        servers = {one: self._port(one.flow.from_, one.flow.to) for one in run.flows}
         for link in run.network.links:
             for near, far in ((link.a, link.b), (link.b, link.a)):
                 name = f"{near.node.name} > {far.node.name}"
-                opened = {number for number, port in clients.items() if port is near}
-                served = {one.port: one for one in run.flows if servers[one.port] is near}
+                opened = {one for one, port in clients.items() if port is near}
+                served = {one for one, port in servers.items() if port is near}
                 near.tap = partial(self._on_frame, opened, served)
                 model = near.channel.model
                 model.on_drop = self._on_drop
@@ -68,27 +68,32 @@ class Scope:
     def _on_drop(self, frame: bytes) -> None:
         """A link lost a frame that was on its way."""
         header = header_of(frame)
-        if header is not None and header.dport in self._by_port:
-            self._by_port[header.dport].on_lost(self._run.network.clock.now, header)
+        one = None if header is None else self._run.known.get(header.ends)
+        if header is not None and one is not None:
+            self.flows[one.flow.name].on_lost(self._run.network.clock.now, header)
 
     def _on_frame(
-        self, clients: set[int], servers: dict[int, FlowRun], now: int, direction: int, data: bytes, on_its_way: bool
+        self, clients: set[FlowRun], servers: set[FlowRun], now: int, direction: int, data: bytes, on_its_way: bool
     ) -> None:
         """A frame at a port; `clients` and `servers`: the flows that begin and that end there."""
         header = header_of(data)
         if header is None:
             return
-        trace = self._by_port.get(header.dport)
-        if trace is not None:
+        known = self._run.known
+        one = known.get(header.ends)
+        if one is not None:
+            trace = self.flows[one.flow.name]
             if direction == OUTBOUND:
-                if header.dport in clients:
+                if one in clients:
                     trace.on_sent(now, header)
                 if not on_its_way:
                     trace.on_lost(now, header)
-            elif header.dport in servers:
-                trace.on_reached(header, had=_had(servers[header.dport], header))
-        elif direction != OUTBOUND and header.sport in clients:
-            self._by_port[header.sport].on_arrived(now, header)
+            elif one in servers:
+                trace.on_reached(header, had=_had(one, header))
+        elif direction != OUTBOUND:
+            one = known.get(header.ends[2:] + header.ends[:2])
+            if one in clients and one is not None:
+                self.flows[one.flow.name].on_arrived(now, header)
 
     def _sample(self) -> None:
         run = self._run
@@ -96,7 +101,7 @@ class Scope:
         for one in run.flows:
             if one.client is not None and not one.client.closed:
                 info = one.client.conn.tcp_info()
-                trace = self._by_port[one.port]
+                trace = self.flows[one.flow.name]
                 trace.congestion = info.congestion
                 samples = trace.samples
                 samples.at.append(now)

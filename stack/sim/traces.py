@@ -15,6 +15,7 @@ from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field, fields
 
+from stack.sim.flows import FourTuple
 from stack.wire import tcp as codec
 from stack.wire.accel import checksum
 
@@ -70,10 +71,11 @@ class QueueSamples:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The TCP header of a frame: ports, raw sequence numbers, flags, window as on the wire, length of the text."""
+    """The TCP header of a frame: addresses and ports of the two ends, sender first (`FourTuple`), raw sequence
+    numbers, flags, window as on the wire, length of the text.
+    """
 
-    sport: int
-    dport: int
+    ends: FourTuple
     seq: int
     ack: int
     flags: int
@@ -97,9 +99,9 @@ def header_of(frame: bytes) -> Header | None:
         return None
     sport, dport, seq, ack, offset_flags, window, _, _ = codec.HEADER.unpack_from(frame, start)
     text = start + (offset_flags >> 12) * 4
-    return Header(
-        sport, dport, seq, ack, offset_flags & 0xFF, window, max(0, end - text), frame[start + codec.HEADER_LEN : text]
-    )
+    src, dst = (int.from_bytes(frame[_ETH + at : _ETH + at + 4], "big") for at in (12, 16))
+    options = frame[start + codec.HEADER_LEN : text]
+    return Header((src, sport, dst, dport), seq, ack, offset_flags & 0xFF, window, max(0, end - text), options)
 
 
 Segment = tuple[int, int, int]  # time, first byte, byte behind the last one

@@ -171,6 +171,23 @@ def test_observers_see_samples_and_segments_and_change_nothing() -> None:
     assert max(s[5] for s in back) == 200_002
 
 
+def test_observers_tell_flows_apart_that_share_a_port_of_the_server() -> None:
+    one, other = Look(), Look()
+    flows = "".join(
+        f'[[flow]]\nname = "{name}"\nfrom = "{name}"\nto = "{to}"\nport = 80\nbytes = {size}\n'
+        for name, to, size in (("a", "b", 5_000), ("b", "a", 7_000))
+    )
+    flows += '[[flow]]\nname = "c"\nfrom = "a"\nto = "b"\nport = 80\nbytes = 9_000\n'
+    assert run(TEXT + flows, observers=[one, other]).ok
+    assert one.segments == other.segments
+    for name, size in (("a", 5_000), ("b", 7_000), ("c", 9_000)):
+        seen = [s for s in one.segments if s[1] == name]
+        assert [s[3] for s in seen if s[6] & SYN] == [0] * len([s for s in seen if s[6] & SYN])
+        assert max(s[3] + s[4] for s in seen if s[2] == "there") == size + 2
+        assert max(s[5] for s in seen if s[2] == "back" and s[7] == "arrived") == size + 2
+        assert max(s[3] + s[4] for s in seen if s[2] == "back") == 2
+
+
 def test_what_cannot_be_built_is_an_error_before_the_run() -> None:
     with pytest.raises(ScenarioError, match="no route"):
         loads((TEXT + FLOW + "bytes = 1").replace('between = ["r", "s"]', 'between = ["r", "a"]'))

@@ -95,6 +95,26 @@ def test_what_the_receiver_threw_away_was_needed_again() -> None:
     assert fates.needless == []
 
 
+def test_flows_that_share_a_port_of_the_server_are_told_apart() -> None:
+    """Two at once, and a third from the port of the first, when that one is over."""
+    ends = {"from": "a", "to": "b", "port": 80}
+    sizes = {"bulk": 1_000_000, "small": 30_000, "again": 50_000}
+    flows: list[dict[str, Any]] = [ends | {"name": name, "bytes": size} for name, size in sizes.items()]
+    flows[1]["local_port"] = flows[2]["local_port"] = 5000
+    flows[2]["after"] = "small"
+    hosts, link = [{"name": "a"}, {"name": "b"}], {"between": ["a", "b"], "rate": "10Mbit/s", "delay": "5ms"}
+    data = {"host": hosts, "link": [link], "flow": flows}
+    run = Run(from_dict(data), invariants=False)
+    scope = Scope(run)
+    assert run.run().ok
+    for name, size in sizes.items():
+        trace = scope.flows[name]
+        assert sum(right - left for _, left, right in trace.sent) == size
+        assert trace.acks[-1][1] >= size
+        assert (trace.resent, trace.lost) == ([], [])
+        assert trace.samples.at
+
+
 @pytest.mark.parametrize("at", [20, 30, 40, 50, 55])
 def test_a_damaged_frame_has_no_header(at: int) -> None:
     frame = bytearray(tcp_frame(A, B, "A", 1, data=b"text"))
