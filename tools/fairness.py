@@ -3,8 +3,8 @@
 
 tools/fairness.py [--seconds 120] [--seed 1] [ALGORITHM+ALGORITHM ...]
 
-Prints what each flow received in the second half of the run, and Jain's index (sum x)^2 / (n sum x^2).  The second flow
-starts five seconds after the first.
+Prints what each flow received in the second half of the run, and Jain's index.  The second flow starts five seconds
+after the first.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from stack.config import MS, SECOND, HostConfig, TcpConfig
 from stack.device.fault import Faults
 from stack.host.host import Host
 from stack.sim.network import HostNode, Network
+from stack.sim.result import jain
 from stack.sim.routing import address_of
 from stack.tcp.connection import Connection
 
@@ -59,10 +60,6 @@ class Shares:
 
     rates: tuple[float, ...]
     retransmits: tuple[int, ...]
-
-    def jain(self) -> float:
-        """Jain's fairness index: 1 when all are equal, 1/n when one has everything."""
-        return sum(self.rates) ** 2 / (len(self.rates) * sum(x * x for x in self.rates))
 
 
 def host(node: HostNode) -> Host:
@@ -112,7 +109,7 @@ def main() -> None:
         shares = share(pair.split("+"), args.seconds, args.seed)
         rates = " ".join(f"{rate / 1e6:6.2f}" for rate in shares.rates)
         again = " ".join(f"{n:>6}" for n in shares.retransmits)
-        print(f"{pair:<20} {rates:<18} {again:<16} {shares.jain():.3f}", flush=True)
+        print(f"{pair:<20} {rates:<18} {again:<16} {jain(shares.rates):.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,17 @@
 """What came of a simulation: values only, the same for the same scenario and seed."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 Outcome = Literal["complete", "failed", "aborted", "unfinished"]
+
+
+def jain(rates: Sequence[float]) -> float:
+    """Jain's fairness index (sum x)^2 / (n sum x^2): 1 when all are equal, 1/n when one has everything."""
+    squares = sum(rate * rate for rate in rates)
+    return sum(rates) ** 2 / (len(rates) * squares) if squares else 0.0
 
 
 class FlowResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,7 +28,7 @@ import msgspec
 from stack.errors import ConfigError
 from stack.sim import overrides
 from stack.sim.processes import interrupts_held
-from stack.sim.result import Result
+from stack.sim.result import Result, jain
 from stack.sim.runner import Run
 from stack.sim.scenario_toml import from_dict
 
@@ -137,7 +137,6 @@ def _row(task: Task) -> Row:
 def _measured(result: Result) -> Row:
     flows = result.flows
     rates = [flow.goodput for flow in flows]
-    squares = sum(rate * rate for rate in rates)
     return {
         "status": "ok" if result.ok else "failed",
         "error": "; ".join(result.problems),
@@ -145,7 +144,7 @@ def _measured(result: Result) -> Row:
         "finished_us": max((flow.finished_at_us for flow in flows), default=0),
         "segments": result.segments,
         "goodput": float(sum(rates)),
-        "fairness": sum(rates) ** 2 / (len(rates) * squares) if squares else 0.0,  # Jain's index
+        "fairness": jain(rates),
         "retransmits": sum(flow.retransmits for flow in flows),
         "srtt_us": statistics.fmean(flow.srtt_us for flow in flows) if flows else 0.0,
         "drops": sum(link.counts["overflowed"] + link.counts["dropped"] for link in result.links),
