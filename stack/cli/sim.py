@@ -13,6 +13,16 @@ from stack.errors import ConfigError
 _OUT = Path("out/sim")
 
 
+class Folder(click.Path):
+    """A folder for output; an empty name would be the current one, which nobody means by it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The Path."""
+        if value == "":
+            self.fail("the name of the folder is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class DefaultGroup(click.Group):
     """`tapstack sim FILE` is `tapstack sim run FILE`."""
 
@@ -42,7 +52,7 @@ def sim() -> None:
 @click.option("--compare", metavar="KEY=A,B,...", help="Run once with each value; a TCP setting, or any key.")
 @click.option("--set", "changes", metavar="KEY=VALUE", multiple=True, help="Change a key, e.g. link.loss=0.01.")
 @click.option("--seed", type=click.IntRange(min=0), help="Another seed than the scenario's.")
-@click.option("--out", type=click.Path(path_type=Path), help="Where files go.  [default: out/sim/NAME]")
+@click.option("--out", type=Folder(path_type=Path), help="Where files go.  [default: out/sim/NAME]")
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draw PNG and SVG pictures.")
 @click.option(
     "--capture",
@@ -80,7 +90,7 @@ def run(scenario: Path | None, **options: Any) -> None:
 @click.option("--set", "changes", metavar="KEY=VALUE", multiple=True, help="Change a key in every run.")
 @click.option("--seeds", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="Runs of each point.")
 @click.option("--seed", type=click.IntRange(min=0), help="The first of the seeds.  [default: the scenario's]")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of results.parquet.  [default: out/sweep/NAME]")
+@click.option("--out", type=Folder(path_type=Path), help="Folder of results.parquet.  [default: out/sweep/NAME]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: all cores]")
 @click.option("--cluster", metavar="ADDRESS", help="A Dask scheduler, such as tcp://10.1.2.3:8786, instead of --jobs.")
 @click.option("--invariants/--no-invariants", default=None, help="Check after every event.  [default: the scenario's]")
@@ -102,7 +112,7 @@ def sweep(scenario: Path, **options: Any) -> None:
 @click.option("--fixed", type=click.IntRange(0, 100_000_000), help="Fixed seeds before them.  [default: 200]")
 @click.option("--seed", type=click.IntRange(0, 1 << 62), help="The first fresh seed.  [default: drawn, and printed]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: all cores]")
-@click.option("--out", type=click.Path(path_type=Path), default=_OUT, show_default=True, help="Where failures go.")
+@click.option("--out", type=Folder(path_type=Path), default=_OUT, show_default=True, help="Where failures go.")
 def campaign(**options: Any) -> None:
     """Random hostile networks; failures are shrunk and written as scenario and capture."""
     open_standard_streams()

@@ -3,7 +3,8 @@
 Theory of operation.  The fixed seeds are the same for everybody, the fresh ones follow a base seed that is printed.
 Worker processes generate and judge scenarios; one in `TWICE` is run twice and must have one history.  A failure is
 shrunk in the process that found it and written as TOML and pcapng.  The report gives throughput and the shares of what
-the networks contained; the exit status says whether all were sound.
+the networks contained, as most of them must be such that every flow completes (`FAILING_MAX`); the exit status says
+whether all was sound.
 """
 
 import argparse
@@ -20,7 +21,8 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stack.sim.generate import generate
+from stack.config import SECOND
+from stack.sim.generate import generate, generate_with_theme
 from stack.sim.judge import Verdict, judge
 from stack.sim.processes import interrupts_held
 from stack.sim.scenario import Scenario
@@ -30,18 +32,29 @@ FIXED: Final = 200  # seeds 0 to 199, in every campaign
 TWICE: Final = 20
 SHRUNK_MAX: Final = 5  # failures of a campaign that are made smaller; of all others the seed tells everything
 CHUNK: Final = 8
+FAILING_MAX: Final = 0.1  # of the networks: those in which a flow is promised not to complete
+ENOUGH: Final = 500  # networks for a share to mean something
 
 
 class Report:
     """What a campaign found."""
 
-    __slots__ = ("failures", "runs", "seconds", "segments", "shares", "slowest", "twice")
+    # fmt: off
+    __slots__ = (
+        "events", "failing", "failures", "runs", "seconds", "segments", "shares", "slowest", "themes", "time_us",
+        "twice",
+    )
+    # fmt: on
 
     def __init__(self) -> None:
         self.runs = 0
         self.segments = 0
+        self.events = 0
+        self.time_us = 0  # simulated, in sound runs
         self.seconds = 0.0
         self.twice = 0
+        self.failing = 0  # runs in which a flow must not complete
+        self.themes: Counter[str] = Counter()
         self.shares: Counter[str] = Counter()
         self.slowest = 0.0  # largest share of its bound that a sound run took
         self.failures: list[Verdict] = []
@@ -50,13 +63,27 @@ class Report:
         """One more run."""
         self.runs += 1
         self.segments += verdict.segments
+        self.events += verdict.events
+        self.time_us += verdict.time_us
         self.twice += is_twice(verdict.seed)
-        for trait in traits(generate(verdict.seed)):
-            self.shares[trait] += 1
+        self.failing += verdict.failing
+        scenario, theme = generate_with_theme(verdict.seed)
+        self.themes[theme] += 1
+        self.shares.update(traits(scenario))
         if verdict.problem is not None:
             self.failures.append(verdict)
         elif not verdict.failing:
             self.slowest = max(self.slowest, verdict.time_us / verdict.bound_us)
+
+    @property
+    def too_many_fail(self) -> bool:
+        """The generator has broken its promise that most networks let every flow complete."""
+        return self.runs >= ENOUGH and self.failing > FAILING_MAX * self.runs
+
+    @property
+    def sound(self) -> bool:
+        """Nothing was wrong."""
+        return not self.failures and not self.too_many_fail
 
     def lines(self) -> Iterator[str]:
         """The report, in words."""
@@ -65,6 +92,15 @@ class Report:
             f"{self.runs} networks in {self.seconds:.1f} s: {self.runs * 60 / seconds:.0f} a minute, "
             f"{self.segments / seconds:.0f} segments a second; {self.twice} were run twice"
         )
+        yield (
+            f"simulated: {self.time_us / SECOND / 3600:.1f} hours, {self.events:,} events, {self.segments:,} segments"
+        )
+        verdict = ": too many" if self.too_many_fail else ""
+        yield (
+            f"failing kind (a flow is promised not to complete): {self.failing * 100 / runs:.1f} %, "
+            f"at most {FAILING_MAX * 100:.0f} % may be{verdict}"
+        )
+        yield "themes: " + ", ".join(f"{theme} {n} ({n * 100 / runs:.1f} %)" for theme, n in self.themes.most_common())
         yield "shares: " + ", ".join(f"{trait} {n * 100 / runs:.1f} %" for trait, n in self.shares.most_common())
         yield f"of their bound of simulated time, those that must complete took at most {self.slowest * 100:.0f} %"
         yield f"failures: {len(self.failures)}"
@@ -79,22 +115,22 @@ def traits(scenario: Scenario) -> set[str]:
     """What a scenario contains, for the shares of a report."""
     ways = [link.way(name) for link in scenario.links for name in ("forward", "backward")]
     found = {f"{len(scenario.hosts)} hosts", "with routers" if scenario.routers else "without routers"}
-    for name in ("jitter_us", "loss", "burst_loss", "reorder", "duplicate", "corrupt"):
+    for name in ("jitter_us", "loss", "burst_loss", "reorder", "duplicate", "corrupt", "queue"):
         if any(getattr(way, name) for way in ways):
-            found.add(name.removesuffix("_us"))
-    if any((way.loss or 0) >= 0.2 for way in ways):
-        found.add("loss of 20 % or more")
-    for event in scenario.events:
-        changes = {
-            "partition": event.down,
-            "black hole": event.silent,
-            "MTU change": event.mtu,
-            "other change": event.set,
-            "reneging": event.renege,
-        }
-        found |= {what for what, there in changes.items() if there}
-    expected = {flow.expect for flow in scenario.flows} - {"complete"}
-    return found | {f"must end {what}" for what in expected} | ({"failing kind"} if expected else set())
+            found.add(name.removesuffix("_us").replace("_", " "))
+    there = {
+        "loss of 20 % or more": any((way.loss or 0) >= 0.2 for way in ways),
+        "CoDel": any(way.discipline == "codel" for way in ways),
+        "MTU below 1500": any(link.mtu < 1500 for link in scenario.links),
+        "MTU above 1500": any(link.mtu > 1500 for link in scenario.links),
+        "partition": any(event.down for event in scenario.events),
+        "MTU change": any(event.mtu is not None for event in scenario.events),
+        "black hole": any(event.silent for event in scenario.events),
+        "other change": any(event.set is not None for event in scenario.events),
+        "reneging": any(event.renege for event in scenario.events),
+    }
+    found |= {what for what, is_there in there.items() if is_there}
+    return found | {f"must end {flow.expect}" for flow in scenario.flows if flow.expect != "complete"}
 
 
 def judge_seed(seed: int) -> Verdict:
@@ -141,6 +177,12 @@ def explain(seed: int, directory: Path) -> Iterator[str]:
     yield verdict.report
 
 
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the folder is empty")
+    return Path(text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m stack.sim.campaign", description="Random hostile networks.")
@@ -149,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="the first fresh seed (default: drawn and printed)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     parser.add_argument("--stop", action="store_true", help="end with the first failure, and do not shrink it")
-    parser.add_argument("--out", type=Path, default=Path("out/sim"), help="where failures are written")
+    parser.add_argument("--out", type=_folder, default=Path("out/sim"), help="where failures are written")
     options = parser.parse_args(arguments)
     base = options.seed if options.seed is not None else SystemRandom().randrange(1 << 40)
     console = Console(highlight=False, soft_wrap=True)
@@ -163,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for verdict in sorted(report.failures, key=lambda v: v.segments)[: 0 if options.stop else SHRUNK_MAX]:
         for line in explain(verdict.seed, options.out):
             console.print(line, markup=False)
-    return 1 if report.failures else 0
+    return 0 if report.sound else 1
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ T = TypeVar("T")
 Fate = Literal["complete", "cut", "outage", "aborted"]
 
 THEMES: Final = 0.3  # of the scenarios: those that set up something which would seldom come about by itself
-FAILING_SHARE: Final = 0.08  # of the scenarios: those in which a flow must not complete
+FAILING_SHARE: Final = 0.07  # of the scenarios: those in which a flow must not complete
 NEVER_GIVE_UP_US: Final = 24 * 60 * MINUTE
 GIVE_UP_US: Final = 30 * SECOND  # the user timeout where a flow shall fail
 LOSSES: Final = (0, 0, 0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
@@ -104,20 +104,27 @@ class _Draw:
 
 def generate(seed: int) -> Scenario:
     """The scenario of a seed."""
+    return generate_with_theme(seed)[0]
+
+
+def generate_with_theme(seed: int) -> tuple[Scenario, str]:
+    """The scenario of a seed, and the name of what it sets up; "none" for most."""
     draw = _Draw(seed)
     if draw.chance(FAILING_SHARE):
         draw.fate = draw.pick(("cut", "outage", "aborted"))
     _topology(draw)
     flows = _flows(draw)
     _events(draw, flows)
+    theme = "none"
     if draw.fate == "complete" and draw.chance(THEMES):
-        flows = draw.pick(_THEMES)(draw, flows)
+        theme = draw.pick(THEME_NAMES)
+        flows = _THEMES[theme](draw, flows)
     tcp: dict[str, Any] = {"user_timeout_us": NEVER_GIVE_UP_US, "syn_retries_us": NEVER_GIVE_UP_US}
     if draw.fate != "complete":
         # an end that only listens finds out by keep-alive
         tcp = {"keepalive": True, "keepalive_idle_us": 20 * SECOND, "keepalive_interval_us": 5 * SECOND}
         tcp |= {"keepalive_probes": 5, "user_timeout_us": GIVE_UP_US, "syn_retries_us": GIVE_UP_US}
-    return Scenario(
+    scenario = Scenario(
         name=f"seed-{seed}",
         seed=seed,
         duration_us=_bound_us(draw, flows),
@@ -129,6 +136,7 @@ def generate(seed: int) -> Scenario:
         events=sorted(draw.events, key=lambda event: event.at_us),
         flows=flows,
     )
+    return scenario, theme
 
 
 # -- nodes and links
@@ -171,6 +179,8 @@ def _way(draw: _Draw, *, worst: bool) -> Way:
     pick, chance = draw.pick, draw.chance
     rate = pick((None, None, 8_000, 125_000, 1_250_000, 12_500_000)) if worst else pick((None, 1_250_000))
     delay_us = pick((0, 100, MS, 5 * MS, 20 * MS, 100 * MS)) if worst else pick((0, 50, 2 * MS))
+    if rate is None:
+        delay_us = max(delay_us, 1)  # a window of a byte on a path that takes no time at all: no end at one instant
     if not worst or draw.fate != "complete":
         if draw.fate != "complete":
             rate = 30_000  # its flows write without end
@@ -391,6 +401,35 @@ def _shifting(draw: _Draw, flows: list[Flow]) -> list[Flow]:
     ]  # fmt: skip
 
 
+def _recut(draw: _Draw, flows: list[Flow]) -> list[Flow]:
+    """Large segments come late, when some of the small ones that were sent in their place are there already.
+
+    Half of a window of jumbo segments is on a detour while the MTU falls; what is taken for lost goes again in pieces,
+    of which some are late or lost themselves.  So what comes at last overlaps the front, and runs with gaps between.
+    """
+    late: dict[str, Any] = {"reorder": draw.pick((0.3, 0.5))}
+    late |= {"reorder_by_us": draw.pick((500 * MS, SECOND, 3 * SECOND))}
+    late |= {"rate": draw.pick((None, 1_250_000)), "loss": draw.pick((0.02, 0.1)), "delay_us": draw.pick((MS, 20 * MS))}
+    late |= {"queue": None, "discipline": None, "jitter_us": None}
+    draw.links = [replace(link, mtu=9000, forward=None, backward=None) for link in draw.links]
+    draw.links[draw.hurt] = replace(draw.links[draw.hurt], **late)
+    draw.events = [event for event in draw.events if event.mtu is None and event.set is None]
+    hurt = draw.links[draw.hurt].between
+    at_us = min(flow.start_us for flow in flows)
+    if not draw.switches:
+        for _ in range(draw.pick((1, 3, 10))):
+            at_us += draw.rng.randrange(10 * MS, 500 * MS)
+            draw.events.append(Event(at_us=at_us, link=hurt, mtu=draw.pick((1000, 576, 296))))
+            at_us += draw.rng.randrange(SECOND, 4 * SECOND)
+            draw.events.append(Event(at_us=at_us, link=hurt, mtu=9000))
+    settings = {"mtu_raise_us": SECOND, "initial_window_segs": draw.pick((10, 20)), "nodelay": True}
+    return [
+        replace(flow, bytes=_longer(draw, flow), tcp=_large(flow.tcp) | settings, server_tcp=_large(flow.server_tcp),
+                **_no_stall())
+        for flow in flows
+    ]  # fmt: skip
+
+
 def _large(settings: dict[str, Any]) -> dict[str, Any]:
     """Without limits that make every segment small."""
     small = (
@@ -424,9 +463,17 @@ def _poor(draw: _Draw, flows: list[Flow]) -> list[Flow]:
     ]  # fmt: skip
 
 
-_THEMES: Final[tuple[Callable[[_Draw, list[Flow]], list[Flow]], ...]] = (
-    _crowd, _again, _crossing, _trickles, _marks, _shifting, _shifting, _poor,
-)  # fmt: skip
+_THEMES: Final[dict[str, Callable[[_Draw, list[Flow]], list[Flow]]]] = {
+    "crowd": _crowd,
+    "again": _again,
+    "crossing": _crossing,
+    "trickles": _trickles,
+    "marks": _marks,
+    "shifting": _shifting,
+    "recut": _recut,
+    "poor": _poor,
+}
+THEME_NAMES: Final = tuple(_THEMES)
 
 
 # -- the bound

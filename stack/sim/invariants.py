@@ -421,6 +421,8 @@ class CheckedHost(Host):
             self._compare_window(conn, was)
             self._compare_gaps(conn, was)
             self._compare_flight(conn, was, now)
+        else:
+            was.mss = snd.eff_snd_mss  # an MTU that shrank during the handshake is noticed by the first timeout
         self._check_rest(conn)
         was.state = state
         was.snd_una, was.snd_max, was.snd_wnd = snd.snd_una, snd.snd_max, snd.snd_wnd

@@ -29,6 +29,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     failing: bool  # a flow of it must not complete
     segments: int
+    events: int
     time_us: int
     bound_us: int
     digest: str
@@ -59,7 +60,7 @@ def _alarm(seconds: float) -> Iterator[None]:
 def judge(scenario: Scenario, *, twice: bool = False, wall_s: float = WALL_S) -> Verdict:
     """Run a scenario with all invariants until the hosts are at rest.  `twice`: compare two histories of it."""
     run = Run(scenario, invariants=True, record_frames=200)
-    problem, report, digest, segments, time_us = None, "", "", 0, 0
+    problem, report, digest, time_us = None, "", "", 0
     try:
         with _alarm(wall_s):
             result = run.run(drain=True)
@@ -73,11 +74,11 @@ def judge(scenario: Scenario, *, twice: bool = False, wall_s: float = WALL_S) ->
     except Exception as exc:  # noqa: BLE001 - a campaign reports and goes on
         problem = f"{type(exc).__name__}: {exc}"
         report = "\n".join(getattr(exc, "__notes__", ())) or run.network.report()
-    segments = run.network.segments
     return Verdict(
         seed=scenario.seed,
         failing=any(flow.expect != "complete" for flow in scenario.flows),
-        segments=segments,
+        segments=run.network.segments,
+        events=run.events,
         time_us=time_us,
         bound_us=scenario.duration_us,
         digest=digest,

@@ -16,6 +16,7 @@ from stack.cli import sim_names, sim_run
 from stack.cli.main import main
 from stack.config import _TCP_CHOICES
 from stack.sim import cluster
+from stack.sim.campaign import main as campaign_main
 from stack.sim.runner import Run
 from stack.sim.scenario_toml import load
 from stack.tcp import profiles
@@ -339,3 +340,19 @@ def test_a_campaign_that_could_not_write_its_failures_does_not_begin(tmp_path):
     result = sim("campaign", "--runs", 1, "--fixed", 0, "--out", tmp_path / "file")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == f"tapstack: --out {tmp_path / 'file'}: file exists\n"
+
+
+@pytest.mark.parametrize("command", [["SHORT"], ["sweep", "SHORT"], ["campaign", "--runs", "1", "--fixed", "0"]])
+def test_an_output_folder_without_a_name_is_refused(short, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    result = sim(*(short if word == "SHORT" else word for word in command), "--out", "")
+    assert result.exit_code == 2
+    assert "'--out': the name of the folder is empty" in result.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_campaign_as_a_module_refuses_it_too(capsys):
+    with pytest.raises(SystemExit):
+        campaign_main(["--runs", "1", "--out", ""])
+    assert "--out: the name of the folder is empty" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 
 from stack.device.pcapng import read_pcapng
 from stack.sim import campaign, shrink
-from stack.sim.generate import generate
+from stack.sim.generate import THEME_NAMES, generate
 from stack.sim.judge import Verdict, judge
 from stack.sim.runner import Run
 from stack.sim.scenario import Scenario
@@ -94,11 +94,12 @@ def test_the_budget_bounds_the_runs() -> None:
     assert len(calls) <= 12
 
 
-def judge_of(scenario: Scenario, problem: str | None) -> Verdict:
+def judge_of(scenario: Scenario, problem: str | None, *, failing: bool = False) -> Verdict:
     return Verdict(
         seed=scenario.seed,
-        failing=False,
+        failing=failing,
         segments=1,
+        events=2,
         time_us=1,
         bound_us=10,
         digest="",
@@ -157,6 +158,48 @@ def test_a_campaign_reports_and_its_status_tells(
     assert "seed 1001: flow x" in out
     assert (tmp_path / "seed-1001.toml").exists()
     assert (tmp_path / "seed-1001.pcapng").exists()
+
+
+def test_a_report_tells_what_the_networks_contained() -> None:
+    report = campaign.Report()
+    for seed in range(300):
+        report.add(judge_of(generate(seed), None))
+    told = "\n".join(report.lines())
+    assert "600 events, 300 segments" in told
+    for theme in THEME_NAMES:
+        assert f"{theme} " in told
+    for trait in (
+        "loss",
+        "reorder",
+        "duplicate",
+        "corrupt",
+        "MTU change",
+        "MTU below 1500",
+        "partition",
+        "with routers",
+    ):
+        assert f"{trait} " in told.partition("shares: ")[2]
+
+
+@pytest.mark.parametrize(("runs", "failing", "sound"), [(500, 50, True), (500, 51, False), (499, 51, True)])
+def test_more_than_a_tenth_of_networks_that_must_fail_are_too_many(runs: int, failing: int, sound: bool) -> None:
+    report, scenario = campaign.Report(), generate(1)
+    for number in range(runs):
+        report.add(judge_of(scenario, None, failing=number < failing))
+    assert report.sound == sound
+    assert any(line.endswith("too many") for line in report.lines()) != sound
+
+
+def test_the_exit_status_tells_of_too_many_that_must_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(campaign, "ENOUGH", 5)
+    monkeypatch.setattr(campaign, "judge_seed", lambda seed: judge_of(generate(seed), None, failing=seed == 0))
+    assert campaign.main(["--runs", "5", "--fixed", "0", "--seed", "0", "--jobs", "1"]) == 1
+    assert "failing kind (a flow is promised not to complete): 20.0 %, at most 10 % may be: too many" in (
+        capsys.readouterr().out
+    )
+    assert campaign.main(["--runs", "5", "--fixed", "0", "--seed", "1", "--jobs", "1"]) == 0
 
 
 def test_processes_share_the_seeds() -> None:
