@@ -57,7 +57,7 @@ docs: setup-test  ## write the generated pages: RFC conformance and the TCP stat
 sim: setup-test  ## random hostile networks: fixed seeds, then runs=1000 fresh ones; args="--seed N" for the same again
 	@$(PY) -m stack.sim.campaign --runs $(or $(runs),1000) $(args)
 
-mutants: setup-test  ## planted bugs, and after how many networks the campaign finds each; runs=10000 at most
+mutants: setup-test  ## planted bugs, and when the campaign finds each; runs=10000 at most, args=--write for the docs
 	@$(PY) -m tools.mutants --runs $(or $(runs),10000) $(args)
 
 docs-plots: setup-test  ## draw the pictures in docs/img from the example scenarios

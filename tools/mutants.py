@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Planted bugs, and how soon the campaign of random networks finds each of them.
 
-    python -m tools.mutants [--runs 10000] [--jobs 2] [name ...]
+    python -m tools.mutants [--runs 10000] [--jobs 2] [--write] [name ...]
 
 A mutant is one small change of the source, made in a copy of the package; the copy's own campaign then runs over
 the seeds 0, 1, 2 ... until it fails.  Every mutant must be found within `--runs`; the table says after how many
 networks each was, and by what.  The text to be changed must stand in the source exactly once, so that a mutant cannot
-rot unseen.  Prints a table; the exit status is 1 when one survived.
+rot unseen.  Prints a line as soon as a mutant is decided; `--write` puts the table into docs/simulator-findings.md, in
+the order of the list here.  The exit status is 1 when one survived.
 """
 
 import argparse
@@ -17,13 +18,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOUND = re.compile(r"^seed (\d+): (.*)$", re.MULTILINE)
+PAGE = ROOT / "docs" / "simulator-findings.md"
+BEGIN, END = "<!-- planted bugs: written by `make mutants args=--write` -->\n", "<!-- end of planted bugs -->\n"
+WORDS = 90  # characters of a problem in the table
 NETWORKS = re.compile(r"^(\d+) networks in", re.MULTILINE)
+
+Found = tuple[int, str]  # after how many networks (0: never), and by what
 
 
 class Rotten(Exception):
@@ -207,7 +213,7 @@ MUTANTS = (
 )
 
 
-def hunt(mutant: Mutant, runs: int) -> tuple[int, str]:
+def hunt(mutant: Mutant, runs: int) -> Found:
     """How many networks it took to find a mutant, and by what; (0, "") if it survived.  Raises Rotten."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         root = Path(name)
@@ -224,20 +230,55 @@ def hunt(mutant: Mutant, runs: int) -> tuple[int, str]:
     return (int(networks[1]), found[2]) if found is not None else (0, "")
 
 
+def table(found: dict[str, Found], runs: int) -> str:
+    """The outcome in Markdown."""
+    count = sum(networks > 0 for networks, _ in found.values())
+    lines = [f"{count} of {len(found)} are found within {runs} networks.", ""]
+    lines += ["| planted bug | networks | what shows it first |", "|---|---:|---|"]
+    for name, (networks, problem) in found.items():
+        told = problem.partition(";")[0].removeprefix("AssertionError: ")[:WORDS].replace("|", "\\|")
+        lines.append(f"| {name} | {networks or 'not found'} | {told} |")
+    return "\n".join(lines) + "\n"
+
+
+def put(page: str, text: str) -> str:
+    """The page with `text` between its markers.  Raises ValueError when they are not there."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError("the markers of the table are missing")
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+
+
+def search(chosen: Sequence[Mutant], runs: int, jobs: int) -> dict[str, Found]:
+    """Hunt for all of `chosen`, `jobs` at a time, telling of each as soon as it is decided."""
+    found: dict[str, Found] = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        hunts = {pool.submit(hunt, mutant, runs): mutant for mutant in chosen}
+        for number, done in enumerate(as_completed(hunts), 1):
+            name = hunts[done].name
+            count, problem = found[name] = done.result()
+            shown = f"{count:6}" if count else "     -"
+            print(f"{number:2}/{len(chosen)}  {name:34} {shown}  {problem[:WORDS] or 'SURVIVED'}", flush=True)
+    return {mutant.name: found[mutant.name] for mutant in chosen}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.mutants", description="Planted bugs, and the campaign.")
     parser.add_argument("--runs", type=int, default=10_000, help="networks that a mutant may survive (default 10000)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants at a time")
+    parser.add_argument("--write", action="store_true", help=f"write the table into docs/{PAGE.name}")
     parser.add_argument("names", nargs="*", help="only mutants whose names contain one of these")
     options = parser.parse_args(arguments)
+    if options.write and options.names:
+        parser.error("--write is for all mutants, not for some")
     chosen = [m for m in MUTANTS if not options.names or any(name in m.name for name in options.names)]
-    survived = 0
-    with ThreadPoolExecutor(options.jobs) as pool:
-        for mutant, (count, problem) in zip(chosen, pool.map(lambda m: hunt(m, options.runs), chosen), strict=True):
-            survived += not count
-            print(f"{mutant.name:34} {f'{count:6}' if count else '     -'}  {problem[:110] or 'SURVIVED'}", flush=True)
+    found = search(chosen, options.runs, options.jobs)
+    survived = sum(not count for count, _ in found.values())
     print(f"{len(chosen) - survived} of {len(chosen)} planted bugs found within {options.runs} networks")
+    if options.write:
+        PAGE.write_text(put(PAGE.read_text(encoding="utf-8"), table(found, options.runs)), encoding="utf-8")
     return 1 if survived else 0
 
 

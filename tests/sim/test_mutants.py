@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.mutants import MUTANTS, ROOT, Mutant, Rotten, hunt
+from tools.mutants import MUTANTS, PAGE, ROOT, Mutant, Rotten, hunt, put, table
 
 QUICK = ("no retransmission timer", "SACK block one too long", "TIME-WAIT for ever")
 
@@ -42,6 +42,18 @@ def test_a_few_are_found_at_once(name: str) -> None:
     count, problem = hunt(mutant, 50)
     assert 0 < count <= 50
     assert problem
+
+
+def test_the_table_of_the_page_is_of_these_mutants() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    for mutant in MUTANTS:
+        assert f"| {mutant.name} | " in page
+    told = table({"a": (7, "AssertionError: x | y; more"), "b": (0, "")}, 50)
+    assert "1 of 2 are found within 50 networks" in told
+    assert "| a | 7 | x \\| y |\n| b | not found |  |\n" in told
+    assert put(put(page, told), told).count("| a | 7 |") == 1
+    with pytest.raises(ValueError, match="markers"):
+        put("no markers", told)
 
 
 @pytest.mark.slow
