@@ -558,6 +558,8 @@ class Sender:
         assert (self.snd_max - self.snd_nxt) & MASK < HALF
         self.board.check_invariants(self.snd_una, self.snd_nxt)
         assert self.unsent() >= 0
+        if self.controller is not None:
+            self.controller.check_invariants()
         recovery = self.recovery
         if recovery.phase == rec.OPEN:
             assert not self.board.lost_bytes, "something is lost, and no episode began"

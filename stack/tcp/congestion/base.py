@@ -148,9 +148,16 @@ class Controller:
         """Nothing was sent for more than an RTO."""
 
     def on_mss(self, mss: int) -> None:
-        """The segment size changed (path MTU); a window below one segment would let nothing out."""
+        """The segment size changed (path MTU); a window below one segment would let nothing out, and a threshold below
+        two is less than any loss leaves (RFC 5681 §3.1).
+        """
         self.mss = mss
         self.cwnd = max(self.cwnd, mss)
+        self.ssthresh = max(self.ssthresh, 2 * mss)
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError when the windows are too small to go on with."""
+        assert self.cwnd >= self.mss, f"a congestion window of {self.cwnd}, less than a segment of {self.mss}"
 
     def describe(self) -> dict[str, int | str]:
         """What is worth seeing of the algorithm's own state in `tcp_info`, by name."""

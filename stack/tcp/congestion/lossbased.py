@@ -67,7 +67,7 @@ class LossBased(Controller):
                 # RFC 9406 §4.2: congestion avoidance begins without a loss
                 self._hystarts = False
                 self._hystart = None
-                self.ssthresh = self.cwnd
+                self.ssthresh = max(self.cwnd, 2 * self.mss)
                 return grow
         room = self.ssthresh - self.cwnd
         if grow <= room:
@@ -97,9 +97,14 @@ class LossBased(Controller):
 
     def on_mss(self, mss: int) -> None:
         super().on_mss(mss)
-        # bounds that were counted in smaller segments: else less than one of these would be let out some day
+        # a bound that was counted in smaller segments: else less than one of these would be let out some day
         self._initial_window = max(self._initial_window, mss)
-        self.ssthresh = max(self.ssthresh, 2 * mss)
+
+    def check_invariants(self) -> None:
+        super().check_invariants()
+        # RFC 5681 §3.1 equation 4 (5681-3.1c)
+        assert self.ssthresh >= 2 * self.mss, f"ssthresh is {self.ssthresh}, less than two segments of {self.mss}"
+        assert self._initial_window >= self.mss, f"falls back to {self._initial_window}, less than {self.mss}"
 
     # -- reduction
 
