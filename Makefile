@@ -66,7 +66,7 @@ docs-plots: setup-test  ## draw the pictures in docs/img from the example scenar
 bench: setup-test setup-compiled  ## benchmarks against kernel sockets; only="bulk_rx tcp_rr" for a part
 	@$(PY) -m tools.bench.run $(foreach m,$(only),--only $(m)) $(args)
 
-goodput: setup-test setup-compiled  ## our sender and the kernel's over a bad network; writes docs/goodput.md (an hour)
+goodput: setup-test setup-compiled  ## our sender and the kernel's over a bad network; writes docs/goodput.md (50 min; the same again goes on)
 	@$(PY) -m tools.bench.goodput --write $(args)
 
 soak: setup-test setup-compiled  ## mixed load on the daemon, and what it leaves behind; minutes=10

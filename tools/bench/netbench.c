@@ -28,6 +28,8 @@
 enum { WARM_UP = 100, REQUEST = 16, CHUNK = 1 << 18, MAX_ROUNDS = 10000000, MAX_CONCURRENT = 1024 };
 static const int64_t LIMIT_NS = 20000000000; /* for ping-pong */
 static const int64_t PATIENCE_NS = 3000000000; /* for one exchange */
+static const int64_t CONNECT_NS = 15000000000; /* for the handshake of a stream: three SYNs may get lost */
+static const int64_t STALL_NS = 100000000;     /* a stream that stands still looks at the clock that often */
 
 static struct sockaddr_in server;
 static const char *congestion;
@@ -45,15 +47,21 @@ static void fail(const char *what)
     exit(1);
 }
 
+static void set_patience(int fd, int64_t ns)
+{
+    const struct timeval patience = {ns / 1000000000, ns % 1000000000 / 1000};
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+}
+
 static int make_socket(int type)
 {
-    const struct timeval patience = {PATIENCE_NS / 1000000000, 0};
     int one = 1;
     int fd = socket(AF_INET, type, 0);
     if (fd < 0)
         fail("socket");
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    set_patience(fd, PATIENCE_NS);
     if ((type & 0xf) == SOCK_STREAM) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         if (congestion && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, strlen(congestion)))
@@ -77,11 +85,20 @@ static void stream(int sending, double seconds)
     struct tcp_info info = {0};
     socklen_t info_size = sizeof info, name_size = 16;
     char name[17] = "";
-    int unsent = 0, fd = connected_socket(SOCK_STREAM);
+    const struct linger abort = {1, 0}; /* what is unsent must not meet the next run */
+    int unsent = 0, fd = make_socket(SOCK_STREAM);
+
+    set_patience(fd, CONNECT_NS);
+    if (connect(fd, (struct sockaddr *)&server, sizeof server))
+        fail("connect");
+    set_patience(fd, STALL_NS);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
     int64_t total = 0, start = now_ns(), end = start + (int64_t)(seconds * 1e9), done;
 
     while ((done = now_ns()) < end) {
         ssize_t n = sending ? send(fd, chunk, CHUNK, MSG_NOSIGNAL) : recv(fd, chunk, CHUNK, 0);
+        if (n < 0 && errno == EAGAIN)
+            continue;
         if (n <= 0)
             fail(n ? (sending ? "send" : "recv") : "closed by the server");
         total += n;
