@@ -187,6 +187,25 @@ def test_timestamps_give_a_sample_of_a_retransmission(tcp):
     assert t.until_sent() <= 500 * MS
 
 
+@rfc("7323", "4.2", "6298-3")
+@pytest.mark.parametrize("rtt_us", [300, 1100])
+def test_a_sample_by_timestamps_is_no_shorter_than_the_round_trip(tcp, rtt_us):
+    """They tick in milliseconds: on a short path the echo of a retransmission looks as if it had taken no time."""
+    t = tcp(mtu_probing=False).open()
+    t.clock.advance(us=rtt_us)
+    t.peer.drain()
+    t.peer.sends(SYN | ACK, seq=0, mss=1000, ts=True)
+    for part in (0, 150, 850):  # of the tick that the retransmission falls into
+        t.clock.advance(us=part)
+        t.send(900)
+        t.peer.drain()
+        t.until_sent()
+        assert t.peer.drain()[0].note is not None
+        t.clock.advance(us=rtt_us)
+        t.peer.sends(ACK)
+        assert t.info.min_rtt_us == rtt_us
+
+
 @rfc("7323", "4.1", "7323-G")
 def test_timestamp_echo_that_makes_no_sense_gives_no_sample(tcp):
     t = _with_rtt(tcp, 100, ts=True)
