@@ -75,7 +75,11 @@ class Rack:
             self.mult = 1
 
     def reo_wnd_us(self, board: Scoreboard, rtt: RttEstimator, eager: bool) -> int:
-        """RFC 8985 §6.2 step 4 (8985-1): `eager` in recovery, or with DupThresh segments SACKed."""
+        """RFC 8985 §6.2 step 4 (8985-1): `eager` in recovery, or with DupThresh segments SACKed.
+
+        DEVIATES RFC 8985 §6.2: RACK.min_RTT is the smallest of the connection, not of the last minutes.  On a path that
+        has become longer the window begins too small, and D-SACKs widen it.
+        """
         if eager and not board.reordered:
             self.window_us = 0
         else:

@@ -388,7 +388,9 @@ class Recovery:
             elif not self.sack:
                 self.frto = FRTO_OFF  # step 2a of §2.1: a duplicate; with SACK the wait goes on (§3.1)
         elif board.original:
-            self.undo_episode(snd, now)  # step 3b
+            # step 3b.  DEVIATES RFC 5682 §3.1: as in deployed stacks also when the ACK reports new data besides; that
+            # something sent once and not reported before has arrived is the proof in any case
+            self.undo_episode(snd, now)
         elif sacked or not acked:
             self.frto = FRTO_OFF  # step 3a: something is missing
 

@@ -109,7 +109,11 @@ class LossBased(Controller):
     # -- reduction
 
     def reduced(self, in_flight: int) -> int:
-        """The new ssthresh after a loss: RFC 5681 §3.1 equation 4 (5681-3.1c)."""
+        """The new ssthresh after a loss: RFC 5681 §3.1 equation 4 (5681-3.1c).
+
+        DEVIATES RFC 9438 §4.6: nor does a mark lower cwnd below two segments, let alone make each of them wait for a
+        timeout (RFC 3168 §6.1.2), as in deployed stacks: a single one would wait for the peer's delayed ACK.
+        """
         return max(in_flight // 2, 2 * self.mss)
 
     def on_loss(self, now: int, in_flight: int) -> None:
@@ -147,6 +151,7 @@ class LossBased(Controller):
                 self._expire(self._validation.periods(now))
         elif self._window_validation == "rfc2861":
             # RFC 2861 §3.1 (2861-1): ssthresh remembers, cwnd halves once per RTO
+            # DEVIATES RFC 2861 §3.1: not below the initial window, which RFC 5681 §4.1 allows after any pause
             # OMITS RFC 2861 §3.2: no decay while the application limits; the window does not grow meanwhile
             halvings = idle_us // self._rto_us if self._rto_us else 1
             self.ssthresh = max(self.ssthresh, self.cwnd * 3 // 4)
