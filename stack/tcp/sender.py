@@ -282,11 +282,14 @@ class Sender:
         rtt_us = self._take_rtt(ts_rtt_us, now)
         controller = self.controller
         assert controller is not None
-        lost = 0
+        lost = stale = 0
         if recovery.phase == rec.OPEN and acked and not sacked and not recovery.dupacks and not board.sacked_bytes:
             # in order with nothing missing needs no look at losses: all that is outstanding is in flight
             in_flight = (self.snd_nxt - self.snd_una) & MASK
         else:
+            if recovery.phase == rec.LOSS:
+                # RFC 3465 §2.3: this ACK is for far more than what a repair has let through
+                stale = acked - (fresh if recovery.sack else min(acked, self.eff_snd_mss))
             self._check_app_limited(controller)
             late = recovery.phase == rec.LOSS and not recovery.sack
             lost, delivered = recovery.on_ack(self, acked, sacked, delivered, prior, ts_rtt_us, now)
@@ -303,6 +306,7 @@ class Sender:
             now, board.newest, self.rtt, controller, in_flight, board.lost_total, self.snd_una, self.snd_nxt, rtt_us < 0
         )
         s.acked = acked
+        s.stale = stale
         s.sacked = sacked
         s.newly_delivered = delivered
         s.lost = lost

@@ -51,13 +51,14 @@ class AckSample:
         "acked", "app_limited", "delivered", "delivery_rate", "in_flight", "in_recovery", "interval_us", "lost",
         "lost_since", "lost_total", "min_rtt_us", "newly_delivered", "now", "paced", "prior_delivered",
         "prior_in_flight", "rate_app_limited", "round_count", "round_start", "rto_us", "rtt_us", "sacked", "srtt_us",
-        "tx_in_flight",
+        "stale", "tx_in_flight",
     )
     # fmt: on
 
     def __init__(self) -> None:
         self.now = 0
         self.acked = 0  # newly acknowledged cumulatively, what SACK had reported before included
+        self.stale = 0  # of `acked`, what may have arrived before a timeout that this is the recovery of
         self.sacked = 0  # newly acknowledged selectively
         self.newly_delivered = 0  # what this ACK says has arrived and no ACK before it said
         self.lost = 0  # newly marked lost

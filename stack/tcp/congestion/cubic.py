@@ -147,7 +147,7 @@ class Cubic(LossBased):
         if sample.in_recovery or sample.app_limited or self._left_recovery:
             self.held(sample)
             return
-        acked = sample.acked
+        acked = sample.acked - sample.stale
         if self.cwnd < self.ssthresh:
             acked = self.slow_start(sample)
             if not acked:

@@ -52,8 +52,9 @@ class LossBased(Controller):
     # -- growth
 
     def slow_start(self, sample: AckSample) -> int:
-        """Grow by RFC 5681 §3.1 (5681-3.1a), RFC 3465 §2.1 (3465-1); returns the acked bytes left past ssthresh."""
-        grow = sample.acked
+        """Grow by RFC 5681 §3.1 (5681-3.1a), RFC 3465 §2.2 (3465-1); returns the acked bytes left past ssthresh."""
+        # DEVIATES RFC 3465 §2.3: after a timeout L is not 1 SMSS where SACK tells what has left the network lately
+        grow = sample.acked - sample.stale
         # RFC 9406 §4.3: L is infinite for a sender that paces
         limit = self.slow_start_limit_segs * self.mss
         if grow > limit and not (sample.paced and self.may_hystart):

@@ -281,7 +281,7 @@ def test_part_of_a_retransmission_is_not_all_of_it(tcp):
 # -- misbehaving receivers (Savage et al., "TCP congestion control with a misbehaving receiver") -------------------
 
 
-@rfc("3465", "2.1", "3465-1")
+@rfc("3465", "2.2", "3465-1")
 def test_ack_division_gains_nothing(tcp):
     """A thousand ACKs of a byte each open the window by what one ACK of a thousand bytes does."""
     grown = []
