@@ -381,8 +381,8 @@ class Sender:
         if newest.transmissions == 1 or self.rtt.takes_ambiguous:
             rtt_us = now - newest.sent_at
         elif 0 <= ts_rtt_us <= now - newest.sent_at + TS_TICK_US:
-            # RFC 6298 §3 (6298-3): the echo is of the last transmission, not of an earlier one.  It tells no less than a
-            # tick: a smallest round trip of nothing would leave RACK no window
+            # RFC 6298 §3 (6298-3): the echo is of the last transmission, not of an earlier one.  It tells no less than
+            # a tick: a smallest round trip of nothing would leave RACK no window
             rtt_us = max(ts_rtt_us, now - newest.sent_at, TS_TICK_US)
         else:
             return -1

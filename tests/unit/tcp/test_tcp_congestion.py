@@ -107,41 +107,6 @@ def test_one_ack_for_everything_is_limited(tcp):
     assert before < t.info.cwnd <= before + 10 * MSS
 
 
-@rfc("3465", "2.3", "3465-1")
-@BOTH
-@pytest.mark.parametrize("sack", [False, True])
-def test_what_had_arrived_before_a_timeout_does_not_open_the_window(tcp, congestion, sack):
-    """The ACK of the repair is for everything behind it, too, but a single segment has left the network."""
-    t = _open(tcp, congestion=congestion, sack=sack, tlp=False, frto=False)
-    t.send(200_000)
-    flight = _in_flight(t)
-    assert flight >= 10 * MSS
-    t.peer.drain()
-    if sack:
-        t.clock.advance(ms=100)
-        t.peer.sends(ACK, ack=1, sack=[(1001, flight + 1)])
-        t.peer.drain()
-    t.until_sent()
-    assert t.info.phase == "loss"
-    t.clock.advance(ms=100)
-    t.peer.sends(ACK, ack=flight + 1)
-    assert t.info.cwnd == 2 * MSS
-
-
-@rfc("3465", "2.3", "3465-1")
-def test_with_sack_it_is_known_what_has_arrived_since(tcp):
-    """Control: nothing of the flight was there, and one ACK for eight repairs is as good as eight."""
-    t = _open(tcp, sack=True, tlp=False, frto=False)
-    t.send(200_000)
-    t.peer.drain()
-    t.until_sent()
-    for window in (1, 2, 4):
-        assert t.info.cwnd == window * MSS
-        t.clock.advance(ms=100)
-        t.peer.drain()
-        t.peer.sends(ACK, ack=(2 * window - 1) * MSS + 1)
-
-
 @rfc("5681", "3.1", "5681-3.1e")
 @BOTH
 def test_no_growth_when_the_application_limits(tcp, congestion):
