@@ -21,7 +21,11 @@ SINGLE = {  # scenario: pictures to keep
     "fairness": ("flows",),
     "black-hole-mtu": ("upload-sizes",),
 }
-COMPARED = {"controllers-compare": ("congestion", ("cubic", "newreno", "bbr"))}
+COMPARED = {
+    "controllers-compare": ("congestion", ("cubic", "newreno", "bbr")),
+    "reordering": ("loss_detection", ("rack", "rfc6675")),
+    "bufferbloat": ("congestion", ("cubic", "bbr")),
+}
 
 
 def scoped(data: dict[str, object]) -> Scope:

@@ -1,4 +1,4 @@
-"""The numbers of the textbooks come out of the engine: ACKs are the clock, pacing is off."""
+"""The numbers of the textbooks come out of the engine: ACKs are the clock, pacing is off.  `pytest -s` prints them."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -25,6 +25,7 @@ def test_stop_and_wait_carries_120_kbit_per_second():
     before = flow.received
     net.run_for(20 * SECOND)
     packets = (flow.received - before) / 1460
+    print(f"stop-and-wait: {packets * 1500 * 8 / 20:.0f} bit/s")
     assert packets * 1500 * 8 / 20 == pytest.approx(120_000, rel=0.01)
     assert flow.conn.tcp_info().retransmits == 0
 
@@ -38,7 +39,9 @@ def throughput(segments: int, seconds: int = 3) -> float:
     net.run_for(SECOND)
     before = flow.received
     net.run_for(seconds * SECOND)
-    return (flow.received - before) / 1460 * FRAME / seconds
+    measured = (flow.received - before) / 1460 * FRAME / seconds
+    print(f"window of {segments}: {measured * 8e-6:.2f} Mbit/s")
+    return measured
 
 
 def test_the_window_that_fills_a_link_is_bandwidth_times_delay():
@@ -83,6 +86,8 @@ class SawTooth:
         net.run_for(seconds * SECOND)
         self.load = (flow.received - before) / 1460 * FRAME / seconds / LINK
         self.info = flow.conn.tcp_info()
+        mean = sum(self.windows) / len(self.windows)
+        print(f"{congestion}: {min(self.windows):.1f} to {max(self.windows):.1f}, {mean:.1f}; load {self.load:.1%}")
 
 
 @rfc("5681", "3.1", "5681-3.1b")
