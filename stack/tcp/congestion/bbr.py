@@ -19,7 +19,8 @@ proportional rate reduction: the window and the pacing rate hold in recovery, to
 The waits that should be random come from the connection's `seed`, so a run repeats exactly.
 
 ECN: the draft specifies no response of its own but that marks are congestion; a mark counts as a round with losses.
-OMITS draft-ietf-ccwg-bbr §5.3.1.3: without SACK a single loss ends probing; here the share decides, as with SACK.
+OMITS draft-ietf-ccwg-bbr §5.3.1.3, §5.5.10.2: without SACK a single loss ends probing; here the share decides, as with
+SACK.
 """
 
 from typing import ClassVar, Final

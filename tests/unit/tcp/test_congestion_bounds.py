@@ -115,10 +115,16 @@ def test_no_order_of_events_leaves_less_than_a_segment(name: str) -> None:
     run(ALGORITHMS[name], range(60), 150)
 
 
-class _Stale(NewReno):
+class _Stale(LossBased):
     """The bounds stay what they were in smaller segments."""
 
     name = "stale"
+
+    def on_ack(self, sample: AckSample) -> None:
+        if sample.round_start:
+            self.on_round(sample)
+        if self.cwnd < self.ssthresh:
+            self.slow_start(sample)
 
     def on_mss(self, mss: int) -> None:
         self.mss = mss
