@@ -73,9 +73,8 @@ def awake() -> Iterator[None]:
     A virtual processor takes 15 us longer to wake up from a halt, which the relay would pay for in time and precision.
     """
     loop = f"import os\nwhile os.getppid() == {os.getpid()}:\n for _ in range(100_000): pass"
-    process = subprocess.Popen(
-        ["taskset", "-c", CLIENT_CORE, "chrt", "--idle", "0", sys.executable, "-c", loop], text=True
-    )
+    command = ["taskset", "-c", CLIENT_CORE, "chrt", "--idle", "0", sys.executable, "-c", loop]
+    process = subprocess.Popen(command, text=True, start_new_session=True)  # Ctrl-C is not for it
     try:
         yield
     finally:
@@ -260,6 +259,21 @@ def session() -> dict[str, Any]:
     }
 
 
+def complete(path: Path, pairs: list[Pair], options: argparse.Namespace, console: Console) -> Results:
+    """Measure what is missing."""
+    results = Results(path, setting(options.seconds), session(), fresh=options.fresh)
+    for _ in range(PASSES):
+        missing = results.missing(pairs)
+        if not missing:
+            break
+        runs = len(missing) * len(SUBJECTS)
+        minutes = runs * (options.seconds + OVERHEAD_S) / 60
+        there = (len(pairs) - len(missing)) * len(SUBJECTS)
+        console.print(f"{runs} runs of {options.seconds:g} s: {minutes:.0f} min ({there} are there already)")
+        measure(missing, results, options.seconds, console)
+    return results
+
+
 def page(results: Results, cells: list[Cell]) -> str:
     """docs/goodput.md."""
     about = str(__doc__).partition("\n\n")[2].strip()
@@ -318,24 +332,19 @@ def main() -> int:
     ]
     pairs = list(itertools.product(cells, list(SEEDS)[: options.seeds]))
     path = OUT / f"goodput-{options.seconds:g}s.json"
-    with exclusive(), awake():
-        results = Results(path, setting(options.seconds), session(), fresh=options.fresh)
-        for _ in range(PASSES):
-            missing = results.missing(pairs)
-            if not missing:
-                break
-            runs = len(missing) * len(SUBJECTS)
-            minutes = runs * (options.seconds + OVERHEAD_S) / 60
-            there = (len(pairs) - len(missing)) * len(SUBJECTS)
-            console.print(f"{runs} runs of {options.seconds:g} s: {minutes:.0f} min ({there} are there already)")
-            measure(missing, results, options.seconds, console)
+    try:
+        with exclusive(), awake():
+            results = complete(path, pairs, options, console)
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on where it was")
+        return 130
     rows, missing = list(results.rows(cells)), results.missing(pairs)
-    print(table(rows))  # not wrapped, whatever the terminal
     short = sum(row.is_short() for row in rows)
-    console.print(f"{short} cells below their aim, {len(missing)} of {len(pairs)} pairs missing; our TCP core "
-                  f"{results.setting['form']}; runs: {path.relative_to(ROOT)}")  # fmt: skip
+    print(table(rows))  # and what follows: not wrapped, whatever the terminal
+    print(f"{short} cells below their aim, {len(missing)} of {len(pairs)} pairs missing")
+    print(f"our TCP core {results.setting['form']}; runs: {path.relative_to(ROOT)}")
     if missing:
-        console.print("the same command measures those that are missing")
+        print("the same command measures those that are missing")
     elif options.write:
         (ROOT / "docs/goodput.md").write_text(page(results, cells))
     return 1 if short or missing else 0
