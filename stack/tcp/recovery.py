@@ -43,9 +43,9 @@ class Recovery:
 
     # fmt: off
     __slots__ = (
-        "_dup_edge", "_dup_edge_at", "_edge", "_hole_edge", "by_acks", "by_rack", "cwr_point", "dsacks", "dup_bytes",
-        "dupacks", "forced", "frto", "frto_quota", "phase", "prr_delivered", "prr_out", "prr_target", "quota", "rack",
-        "recover_fs", "recovery_point", "rescued", "sack", "spurious", "spurious_rto", "undo",
+        "_dup_edge", "_dup_edge_at", "_edge", "_hole_edge", "by_acks", "by_rack", "cwr_point", "dsack_at", "dsacks",
+        "dup_bytes", "dupacks", "forced", "frto", "frto_quota", "phase", "prr_delivered", "prr_out", "prr_target",
+        "quota", "rack", "recover_fs", "recovery_point", "rescued", "sack", "spurious", "spurious_rto", "undo",
     )
     # fmt: on
 
@@ -74,6 +74,7 @@ class Recovery:
         self.frto = FRTO_OFF
         self.frto_quota = 0
         self.dsacks = 0
+        self.dsack_at = -1  # when the last one came
         self.spurious = 0  # episodes undone
         self.spurious_rto = False  # the next RTT sample is the first after a spurious timeout
 
@@ -370,7 +371,10 @@ class Recovery:
     def _look_back(self, snd: "Sender", acked: int, sacked: int, ts_rtt_us: int, now: int) -> None:
         """An ACK in an episode: it may prove that there was no loss."""
         undo = self.undo
-        if acked and undo is not None and undo.on_advance(snd.snd_una, ts_rtt_us, now):
+        # RFC 3522 §3.2 step 5: a duplicate is acknowledged with an old echo, too.  When every ACK of the flight was lost
+        # the timeout was right, and so is a smaller window on the way back
+        of_duplicate = self.dsack_at == now or (not self.dsacks and snd.snd_una == snd.snd_nxt)
+        if acked and undo is not None and undo.on_advance(snd.snd_una, -1 if of_duplicate else ts_rtt_us, now):
             if not undo.by_timeout:
                 snd.board.reordered = True
             self.undo_episode(snd, now)
@@ -397,6 +401,7 @@ class Recovery:
     def on_dsack(self, snd: "Sender", left: int, right: int, now: int) -> None:
         """The peer reports [left, right) as received twice (2883-1)."""
         self.dsacks += 1
+        self.dsack_at = now
         tlp, undo = snd.tlp, self.undo
         if tlp.end_seq >= 0 and tlp.is_retrans and right == tlp.end_seq:
             tlp.reported = True

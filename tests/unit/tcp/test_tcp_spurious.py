@@ -205,6 +205,21 @@ def test_after_a_spurious_timeout_the_rto_follows_the_longer_path(tcp):
     assert t.info.rto_us > took
 
 
+@rfc("3522", "3.2", "4015/3522-1")
+@pytest.mark.parametrize("sack", [True, False])
+@pytest.mark.parametrize("lost_acks", [True, False])
+def test_an_ack_of_everything_is_no_proof_unless_the_peer_reports_duplicates(tcp, lost_acks, sack):
+    """Step 5: all arrived and every ACK was lost, so that the repair is a duplicate and its ACK echoes the last segment
+    before it.  Control: an ACK of a part was sent before the repair arrived.
+    """
+    t = (flight if sack else plain)(tcp, 5, ts=True, tlp=False, frto=False)
+    old, (cwnd, _) = t.peer.ts_recent, time_out(t)
+    t.clock.advance(ms=100)
+    t.peer.sends(ACK, ack=5001 if lost_acks else 1001, ts=(t.peer.tsval, old))
+    assert t.info.spurious == (not lost_acks)
+    assert (t.info.cwnd < cwnd) == lost_acks
+
+
 @rfc("4015", "3.1", "4015/3522-1")
 @pytest.mark.parametrize("rtt_us", [10_000, 700_000])
 def test_the_sample_after_it_is_not_smoothed_away(rtt_us):
