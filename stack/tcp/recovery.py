@@ -371,8 +371,8 @@ class Recovery:
     def _look_back(self, snd: "Sender", acked: int, sacked: int, ts_rtt_us: int, now: int) -> None:
         """An ACK in an episode: it may prove that there was no loss."""
         undo = self.undo
-        # RFC 3522 §3.2 step 5: a duplicate is acknowledged with an old echo, too.  When every ACK of the flight was lost
-        # the timeout was right, and so is a smaller window on the way back
+        # RFC 3522 §3.2 step 5: a duplicate is acknowledged with an old echo, too.  When every ACK of the flight was
+        # lost, the timeout was right, and so is a smaller window
         of_duplicate = self.dsack_at == now or (not self.dsacks and snd.snd_una == snd.snd_nxt)
         if acked and undo is not None and undo.on_advance(snd.snd_una, -1 if of_duplicate else ts_rtt_us, now):
             if not undo.by_timeout:
