@@ -89,7 +89,9 @@ class Results:
                 self.rows = {row["key"]: row for row in rows}
             except (pa.ArrowException, KeyError) as error:
                 self._journal.close()
-                raise ConfigError(f"{self.path} is not a file of results: {error}") from None
+                raise ConfigError(
+                    f"{self.path} is not a file of results (move it away, or use another --out): {error}"
+                ) from None
         self._journal.seek(0)
         for line in self._journal.read().split(b"\n"):
             try:

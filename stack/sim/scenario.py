@@ -346,6 +346,12 @@ class Scenario(_Value, frozen=True, kw_only=True):
             raise ScenarioError(path, "an event does one of down, up, set, mtu, abort, renege")
         if (event.abort or event.renege) == (event.flow is None):
             raise ScenarioError(path, "a flow is aborted or reneges; a link goes down or up, or is set, or gets an mtu")
+        if event.way != "both" and event.set is None:
+            raise ScenarioError((*path, "way"), "only 'set' has a direction; down, up and mtu are of the whole link")
+        if event.silent and event.mtu is None:
+            raise ScenarioError((*path, "silent"), "it says how an 'mtu' comes")
+        if event.set == Way():
+            raise ScenarioError((*path, "set"), "say what changes, such as { loss = 0.1 }")
         if event.flow is not None and event.flow not in {flow.name for flow in self.flows}:
             raise ScenarioError((*path, "flow"), f"there is no flow {event.flow!r}")
         if event.link is not None:
@@ -411,6 +417,8 @@ def _check_numbers(flow: Flow, path: Path) -> None:
         raise ScenarioError((*path, "backlog"), "use at least 1")
     if flow.chunk < 0 or (flow.pause_us > 0) != (flow.chunk > 0):
         raise ScenarioError((*path, "chunk"), "give both 'chunk' and 'pause', as much as nothing or more")
+    if (flow.stall_for_us > 0) != (flow.stall_at is not None):
+        raise ScenarioError((*path, "stall_at"), "give both 'stall_at' and 'stall_for'")
     if flow.simultaneous and not flow.local_port:
         raise ScenarioError((*path, "local_port"), "the other end connects to it: give the port")
 

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -84,20 +84,25 @@ _IN_TOML: Final = {
     "array": "a list",
     "object": "a table",
 }
+LONGEST: Final = 4 << 20  # characters of a file
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
 _WHERE: Final = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
 _STEP: Final = re.compile(r"\.([A-Za-z0-9_]+)|\[([0-9]+)\]|\[\.\.\.\]")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `([^`]*)`")
+_CHOICE: Final = re.compile(r"Invalid enum value ('.*')\Z", re.DOTALL)
 
 
 def load(path: FilePath) -> Scenario:
     """The scenario in a file, checked.  Raises ScenarioError, also when the file cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
+        with path.open(encoding="utf-8-sig") as file:  # some editors put a mark in front
+            text = file.read(LONGEST + 1)  # a device may have no end
     except OSError as exc:
         raise ScenarioError((), (exc.strerror or str(exc)).lower(), str(path)) from exc
     except UnicodeDecodeError:
         raise ScenarioError((), "not a text in UTF-8", str(path)) from None
+    if len(text) > LONGEST:
+        raise ScenarioError((), f"not a scenario: longer than {LONGEST >> 20} MiB", str(path))
     return loads(text, str(path))
 
 
@@ -215,6 +220,8 @@ def _told(text: str) -> ScenarioError:
     if unknown := _UNKNOWN.match(text):
         text = f"there is no key {unknown[1]!r} here{_similar(unknown[1], path)}"
         path.append(unknown[1])
+    if wrong := _CHOICE.match(text):
+        text = f"{wrong[1]}: use one of {', '.join(_choices(path))}"
     if len(path) == 1 and path[0] in _KEYS and text.endswith("got `object`"):
         text = f"write [[{path[0]}]], with two brackets: there can be several"
     for theirs, ours in _IN_TOML.items():
@@ -224,11 +231,23 @@ def _told(text: str) -> ScenarioError:
 
 def _similar(key: str, path: list[str | int]) -> str:
     """What may have been meant by an unknown key in the table at `path`."""
-    kind = next((str(name) for name in reversed(path) if name in _KEYS or name in _WAYS), "")
-    known = _KEYS.get(kind, Way) if kind else Scenario
-    names = [one.encode_name for one in msgspec.structs.fields(known)]
+    names = [one.encode_name for one in _fields(path)]
     close = difflib.get_close_matches(key, names, 1)
     return f"; is {close[0]!r} meant?" if close else ""
+
+
+def _choices(path: list[str | int]) -> list[str]:
+    """The texts that the key at `path` may have."""
+    kinds = [one.type for one in _fields(path) if one.encode_name == path[-1]]
+    while kinds and not isinstance(kinds[0], str):  # Literal[...], or that with None
+        kinds = [inner for kind in kinds for inner in get_args(kind)]
+    return kinds
+
+
+def _fields(path: list[str | int]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The keys of the table at `path`, or that a key at `path` is in."""
+    kind = next((str(name) for name in reversed(path) if name in _KEYS or name in _WAYS), "")
+    return msgspec.structs.fields(_KEYS.get(kind, Way) if kind else Scenario)
 
 
 # -- places

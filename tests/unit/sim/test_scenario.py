@@ -163,6 +163,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load(tmp_path / "latin.toml")
     with pytest.raises(ScenarioError, match="hosts"):
         loads("")
+    with pytest.raises(ScenarioError, match=r"/dev/zero: .* longer than 4 MiB"):
+        load(Path("/dev/zero"))
 
 
 @pytest.mark.parametrize(
@@ -250,6 +252,14 @@ def test_an_unknown_profile_is_an_error_that_names_all(old: str, new: str, line:
         ('name = "two"', 'name = "../two"', "file:1: name: '../two': use up to 64 letters"),
         ('name = "two"', 'name = ""', "file:1: name: '': use up to 64 letters"),
         ('queue="64KiB"', "queue=0", "link[0].queue: a queue of 0 holds nothing"),
+        ('rate = "100Mbit/s"', 'discipline = "pie"', "link[0].discipline: 'pie': use one of droptail, codel"),
+        ("set = {loss = 0.5}", 'set = {discipline = "pie"}', "'pie': use one of droptail, codel"),
+        ("set = {loss = 0.5}", "set = {}", "file:23: event[0].set: say what changes, such as { loss = 0.1 }"),
+        ("set = {loss = 0.5}", 'down = true\nway = "forward"', "file:24: event[0].way: only 'set' has a direction"),
+        ("set = {loss = 0.5}", "down = true\nsilent = true", "file:24: event[0].silent: it says how an 'mtu' comes"),
+        ('to="b"', 'to="b"\nkind="rrr"', "file:28: flow[0].kind: 'rrr': use one of bulk, echo, rr"),
+        ('to="b"', 'to="b"\nstall_at=3', "file:28: flow[0].stall_at: give both 'stall_at' and 'stall_for'"),
+        ('to="b"', 'to="b"\nstall_for="3s"', "flow[0].stall_at: give both 'stall_at' and 'stall_for'"),
         ("seed = 7", "seed = " + "[" * 5000, "file: not a scenario: "),
         ("seed = 7", "seed = " + "7" * 5000, "file: not a scenario: "),
     ],

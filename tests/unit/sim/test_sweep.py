@@ -93,5 +93,5 @@ def test_only_one_process_writes(tmp_path: Path):
 
 def test_a_file_that_is_something_else_is_refused(tmp_path: Path):
     (tmp_path / "results.parquet").write_text("no")
-    with pytest.raises(StackError, match="not a file of results"):
+    with pytest.raises(StackError, match=r"not a file of results .move it away"):
         Results(tmp_path)
