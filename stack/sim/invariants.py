@@ -20,6 +20,7 @@ from typing import Final
 
 from stack.config import NEVER, HostConfig, Rng
 from stack.host.host import Host
+from stack.tcp import path_size
 from stack.tcp import recovery as rec
 from stack.tcp.connection import Connection
 from stack.tcp.segment import ACK, FIN, RST, SYN
@@ -470,8 +471,9 @@ class CheckedHost(Host):
             probed = snd.tlp.end_seq >= 0  # RFC 8985 §7.3: a tail loss probe goes out whatever cwnd says
             assert in_flight <= limit or probed, f"{in_flight} bytes in flight, the congestion window is {cwnd}"
         begins = phase == rec.RECOVERY and was.phase == rec.OPEN
-        # RFC 3168 §6.1.2: not twice in a window, whether for a mark or a loss
-        if begins and controller.name in LOSS_BASED and not snd.recovery.in_cwr(snd.snd_una):
+        # RFC 3168 §6.1.2: not twice in a window, whether for a mark or a loss; RFC 4821 §7.5: nor for a lost probe
+        excused = snd.recovery.in_cwr(snd.snd_una) or path_size.is_lost_alone(snd)
+        if begins and controller.name in LOSS_BASED and not excused:
             # ACKs before it in the same burst may have opened the window
             before = max(was.cwnd, was.in_flight) + ((snd.snd_una - was.snd_una) & MASK)
             assert controller.ssthresh < max(before, 3 * mss), f"a loss left ssthresh at {controller.ssthresh}"
