@@ -1,4 +1,4 @@
-"""Two senders share one bottleneck; the table is in docs/congestion-control.md."""
+"""Two senders share one bottleneck; the table is in docs/numbers.md."""
 
 import pytest
 
