@@ -77,13 +77,22 @@ def tasks(
         raise ConfigError(f"--seeds {seeds}: the last seed would be over 2^63-1; begin with a smaller --seed")
     for point in points:
         overrides.scenario_with(data, point)
-    return [_task(data, point, seed, invariants) for seed in range(first_seed, first_seed + seeds) for point in points]
-
-
-def _task(data: dict[str, Any], changes: tuple[overrides.Change, ...], seed: int, invariants: bool | None) -> Task:
     scenario = {key: value for key, value in data.items() if key != "seed"}
-    told = json.dumps([scenario, sorted(changes), seed, invariants, code_version()], sort_keys=True)
-    return Task(hashlib.sha256(told.encode()).hexdigest()[:32], data, changes, seed, invariants)
+    hashes = []
+    for point in points:  # the long part once for a point: there may be a million seeds
+        told = json.dumps([scenario, sorted(point), invariants, code_version()], sort_keys=True)
+        hashes.append((point, hashlib.sha256(told.encode())))
+    return [
+        Task(_key(start, seed), data, point, seed, invariants)
+        for seed in range(first_seed, first_seed + seeds)
+        for point, start in hashes
+    ]
+
+
+def _key(start: "hashlib._Hash", seed: int) -> str:
+    whole = start.copy()
+    whole.update(f" {seed}".encode())
+    return whole.hexdigest()[:32]
 
 
 def run_task(task: Task) -> Row:
