@@ -34,6 +34,7 @@ SHRUNK_MAX: Final = 5  # failures of a campaign that are made smaller; of all ot
 CHUNK: Final = 8
 FAILING_MAX: Final = 0.1  # of the networks: those in which a flow is promised not to complete
 ENOUGH: Final = 500  # networks for a share to mean something
+INTERRUPTED: Final = 130  # the exit status after Ctrl-C
 
 
 class Report:
@@ -138,20 +139,31 @@ def judge_seed(seed: int) -> Verdict:
     return judge(generate(seed), twice=is_twice(seed))
 
 
-def campaign(seeds: Sequence[int], jobs: int, progress: Progress | None = None, stop_at: int = 0) -> Report:
-    """Judge the scenarios of all seeds in `jobs` processes; `stop_at` failures end it early (0: never)."""
-    report = Report()
+def campaign(
+    seeds: Sequence[int],
+    jobs: int,
+    progress: Progress | None = None,
+    stop_at: int = 0,
+    report: Report | None = None,
+) -> Report:
+    """Judge the scenarios of all seeds in `jobs` processes; `stop_at` failures end it early (0: never).
+
+    A `report` of the caller's has what was judged also when Ctrl-C ends it, by KeyboardInterrupt.
+    """
+    report = Report() if report is None else report
     began = time.monotonic()
     task = progress.add_task("networks", total=len(seeds)) if progress is not None else None
-    for verdict in _verdicts(seeds, jobs):
-        report.add(verdict)
-        if progress is not None and task is not None:
-            if verdict.problem is not None:
-                progress.console.print(f"seed {verdict.seed}: {verdict.problem}", markup=False)
-            progress.update(task, advance=1, description=f"networks ({len(report.failures)} failed)")
-        if stop_at and len(report.failures) >= stop_at:
-            break
-    report.seconds = time.monotonic() - began
+    try:
+        for verdict in _verdicts(seeds, jobs):
+            report.add(verdict)
+            if progress is not None and task is not None:
+                if verdict.problem is not None:
+                    progress.console.print(f"seed {verdict.seed}: {verdict.problem}", markup=False)
+                progress.update(task, advance=1, description=f"networks ({len(report.failures)} failed)")
+            if stop_at and len(report.failures) >= stop_at:
+                break
+    finally:
+        report.seconds = time.monotonic() - began
     return report
 
 
@@ -198,8 +210,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fresh = range(base, base + options.runs)
     console.print(f"{options.fixed} fixed seeds, {options.runs} fresh ones from {base} (again: --seed {base})")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        report = campaign([*range(options.fixed), *fresh], options.jobs, progress, stop_at=int(options.stop))
+    seeds = [*range(options.fixed), *fresh]
+    report = Report()
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            campaign(seeds, options.jobs, progress, int(options.stop), report)
+    except KeyboardInterrupt:
+        told = f"{report.runs} of {len(seeds)} networks were judged, {len(report.failures)} failed"
+        sys.stderr.write(f"tapstack: interrupted; {told}; again: --seed {base}\n")
+        return INTERRUPTED
     for line in report.lines():
         console.print(line, markup=False)
     for verdict in sorted(report.failures, key=lambda v: v.segments)[: 0 if options.stop else SHRUNK_MAX]:

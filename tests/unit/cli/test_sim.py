@@ -16,6 +16,7 @@ from stack.cli import sim_names, sim_run
 from stack.cli.main import main
 from stack.config import _TCP_CHOICES
 from stack.sim import cluster
+from stack.sim.campaign import judge_seed
 from stack.sim.campaign import main as campaign_main
 from stack.sim.runner import Run
 from stack.sim.scenario_toml import load
@@ -246,6 +247,18 @@ def test_workers_say_nothing_about_an_interrupt(short, tmp_path, arguments):
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert all(line.startswith("tapstack: interrupted") for line in errors.splitlines()), errors
+
+
+def test_a_campaign_that_is_interrupted_says_how_far_it_came(monkeypatch, tmp_path, capsys):
+    def judge(seed):
+        if seed == 11:
+            raise KeyboardInterrupt
+        return judge_seed(seed)
+
+    monkeypatch.setattr("stack.sim.campaign.judge_seed", judge)
+    arguments = ["--runs", "9", "--fixed", "1", "--seed", "10", "--jobs", "1", "--out", str(tmp_path)]
+    assert campaign_main(arguments) == 130
+    assert "interrupted; 2 of 10 networks were judged, 0 failed; again: --seed 10\n" in capsys.readouterr().err
 
 
 # -- sweeps
