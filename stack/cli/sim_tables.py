@@ -58,7 +58,8 @@ def run_tables(screen: Console, name: str, scenario: Scenario, result: Result, n
 def comparison(screen: Console, compare: str, results: dict[str, Result], needless: dict[str, dict[str, int]]) -> None:
     """The flows of several runs side by side."""
     key = compare.partition("=")[0]
-    table = _table(f"by {key}", (key, "flow", "outcome"), ("goodput", "resent", "extra", "RTT", "finished"))
+    column = key.rpartition(".")[2]  # the title has all of it, which would be broken in 80 columns
+    table = _table(f"by {key}", (column, "flow", "outcome"), ("goodput", "resent", "extra", "RTT", "finished"))
     for value, result in results.items():
         for flow in result.flows:
             name, outcome, _, goodput, resent, rtt, _, finished = _flow_cells(flow)

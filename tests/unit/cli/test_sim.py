@@ -92,6 +92,14 @@ def test_looking_on_changes_nothing(short, tmp_path):
         assert Run(load(short), invariants=False).run().digest == summary["digest"]
 
 
+def test_the_columns_of_a_comparison_by_a_long_key_stay_whole(short, tmp_path):
+    options = ("--no-plots", "--capture", "none", "--out", tmp_path)
+    result = sim(short, "--compare", "link.a-b.backward.discipline=droptail", *options)
+    title, _, heads, *_ = result.stdout.splitlines()
+    assert title.strip() == "by link.a-b.backward.discipline"
+    assert heads.split() == ["discipline", "flow", "outcome", "goodput", "resent", "extra", "RTT", "finished"]
+
+
 def test_a_comparison_has_a_folder_for_each_value_and_one_picture(short, tmp_path):
     out = tmp_path / "out"
     result = sim(short, "--compare", "congestion=cubic,reno", "--out", out, "--capture", "none")
