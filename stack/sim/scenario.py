@@ -31,7 +31,7 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import field
 
-from stack.config import MINUTE, SECOND, TcpConfig
+from stack.config import MINUTE, SECOND, HostConfig, TcpConfig
 from stack.errors import ConfigError
 from stack.sim import units
 from stack.tcp import profiles
@@ -235,6 +235,7 @@ class Scenario(_Value, frozen=True, kw_only=True):
         check_tcp((self.tcp,), ("tcp",))
         for index, host in enumerate(self.hosts):
             check_tcp((self.tcp, host.tcp), ("host", index, "tcp"))
+            _check_memory(host.memory, ("host", index, "memory"))
         nodes = self._check_names()
         joined = {spec.name: spec.name for spec in self.switches}
         for index, link in enumerate(self.links):
@@ -403,6 +404,15 @@ def _check_link(link: Link, path: Path, nodes: dict[str, Path]) -> None:
 def _check_discipline(way: Way, path: Path) -> None:
     if way.discipline == "codel" and way.rate is None:
         raise ScenarioError((*path, "discipline"), "without a rate nothing queues: codel needs one")
+
+
+def _check_memory(memory: int | None, path: Path) -> None:
+    if memory is None:
+        return
+    try:
+        HostConfig(memory_bytes=memory).validate()
+    except ConfigError as error:
+        raise ScenarioError(path, (error.strerror or "").removeprefix("memory_bytes ")) from None
 
 
 def _check_numbers(flow: Flow, path: Path) -> None:

@@ -258,6 +258,11 @@ def test_an_unknown_profile_is_an_error_that_names_all(old: str, new: str, line:
         ("set = {loss = 0.5}", 'down = true\nway = "forward"', "file:24: event[0].way: only 'set' has a direction"),
         ("set = {loss = 0.5}", "down = true\nsilent = true", "file:24: event[0].silent: it says how an 'mtu' comes"),
         ('to="b"', 'to="b"\nkind="rrr"', "file:28: flow[0].kind: 'rrr': use one of bulk, echo, rr"),
+        (
+            'name = "b"',
+            'name = "b"\nmemory = "256KiB"',
+            "file:10: host[1].memory: 262144: use a whole number from 1048576",
+        ),
         ('to="b"', 'to="b"\nstall_at=3', "file:28: flow[0].stall_at: give both 'stall_at' and 'stall_for'"),
         ('to="b"', 'to="b"\nstall_for="3s"', "flow[0].stall_at: give both 'stall_at' and 'stall_for'"),
         ("seed = 7", "seed = " + "[" * 5000, "file: not a scenario: "),
