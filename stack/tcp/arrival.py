@@ -243,8 +243,10 @@ def _note_duplicate(conn: "Connection", seg: Segment) -> None:
     """RFC 2883 §4.1 (2883-1): a segment that lies before rcv_nxt altogether is reported as D-SACK, a FIN with it."""
     rcv = conn.rcv
     length = seg.length + (1 if seg.flags & FIN else 0)
-    if length and conn.sack_ok and 0 < (rcv.rcv_nxt - seg.seq) & MASK < HALF:
-        rcv.dsack = (seg.seq, (seg.seq + length) & MASK)
+    if length and 0 < (rcv.rcv_nxt - seg.seq) & MASK < HALF:
+        rcv.prompt()
+        if conn.sack_ok:
+            rcv.dsack = (seg.seq, (seg.seq + length) & MASK)
 
 
 def _old_segment_ack(conn: "Connection", seg: Segment, now: int) -> None:

@@ -291,6 +291,7 @@ class Receiver:
         old = (nxt - seq) & MASK
         if 0 < old < HALF:
             # the front is known already
+            self.prompt()
             if old >= length:
                 self.dsack = (seq, (seq + length) & MASK)
                 return ACK_NOW
@@ -306,7 +307,17 @@ class Receiver:
         answer = self.on_next(data)
         return ACK_NOW if old and answer != REFUSED else answer
 
+    def prompt(self) -> None:
+        """The peer repairs losses: its window may soon be a single segment, whose ACK must not be delayed.
+
+        RFC 5681 §4.2 asks for ACKs at once only until the gap is filled; deployed stacks go on for a few segments.
+        """
+        quick = self.config.quick_acks
+        if self.quick < quick:
+            self.quick = quick
+
     def _on_out_of_order(self, seq: int, data: bytes) -> int:
+        self.prompt()
         budget = self.budget
         if budget.used + len(data) + PIECE_BYTES + RUN_BYTES > budget.reserve_at:
             budget.refused += 1

@@ -463,10 +463,12 @@ class Sender:
         timers, recovery = self.timers, self.recovery
         record = self.out_record
         again = record is not None
+        lone = False  # PROBE, if it runs, allows for a delayed acknowledgment
         if record is not None:
             self._on_resent(record, now)
         else:
             nxt = self.snd_nxt
+            lone = (nxt - self.snd_una) & MASK <= self.eff_snd_mss
             end = (nxt + length) & MASK
             if self.snd_una == self.snd_nxt:
                 timers.arm(USER, now + self.user_timeout_us)
@@ -499,7 +501,7 @@ class Sender:
         at = timers.at
         if at[RETRANSMIT] == NEVER:
             timers.arm(RETRANSMIT, now + self.rtt.timeout_us())  # RFC 6298 §5.1
-        if at[PROBE] == NEVER and self.tlp.enabled:
+        if (lone or at[PROBE] == NEVER) and self.tlp.enabled:
             tlp.schedule(self, now)
 
     def _on_resent(self, record: Record, now: int) -> None:

@@ -5,7 +5,8 @@ RETRANSMIT (which stands behind it in the timer table, so that a probe goes firs
 segment, new or else the last one again, past the window if need be: its ACK shows RACK what is missing.  `end_seq` is
 outstanding until it is known what became of the probe; there is one at a time.
 
-Sending new data does not touch the timer; when it fires it looks at when something was sent last.
+Sending new data behind more than one segment does not touch the timer; when it fires it looks at when something was
+sent last.  Behind a single one it starts the timer anew: it no longer has to allow for a delayed acknowledgment.
 """
 
 from typing import TYPE_CHECKING, Final

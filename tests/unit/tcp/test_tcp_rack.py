@@ -263,6 +263,21 @@ def test_a_single_segment_leaves_time_for_a_delayed_ack(tcp):
     assert t.info.timers["probe"] == t.info.timers["retransmit"] < t.clock.now + 2 * t.info.srtt_us + 200 * MS
 
 
+@rfc("8985", "7.2", "8985-3")
+def test_a_second_segment_needs_no_time_for_a_delayed_ack(tcp):
+    """Segments go out one by one when they are paced: the timer of the first is not that of both.
+
+    With a window of two or three segments, a lost tail cost a timeout each time: half of the throughput at 5 % loss.
+    """
+    t = flight(tcp, 1, initial_window_segs=10, rto_min_us=5 * SECOND)
+    assert t.info.timers["probe"] == t.clock.now + t.info.srtt_us + 200 * MS
+    t.send(1000)
+    assert t.info.timers["probe"] == t.clock.now + 2 * t.info.srtt_us < t.info.timers["retransmit"]
+    t.peer.drain()
+    assert t.until_sent() == 2 * t.info.srtt_us
+    assert sent(t) == [1001]
+
+
 @rfc("8985", "7.3", "8985-3")
 def test_one_probe_a_tail_and_then_the_timeout(tcp):
     t = flight(tcp, 5)

@@ -1,5 +1,7 @@
 """The window that we offer: rounding of the field (RFC 7323 §2), super-segments, the end of the stream."""
 
+import pytest
+
 from tests.support.rfc import rfc
 from tests.support.tcp_dsl import ACK, FIN
 
@@ -35,6 +37,35 @@ def test_a_super_segment_does_not_make_acks_rare(tcp):
     for _ in range(2):
         t.peer.sends(ACK, data=bytes(1460))
     t.peer.expects(ACK, ack=29_201 + 2920)
+
+
+@rfc("5681", "4.2")
+@pytest.mark.parametrize("again", [False, True], ids=["gap", "duplicate"])
+def test_after_a_loss_the_next_segments_are_acknowledged_at_once(tcp, again):
+    """A sender that repairs has a small window: the delayed ACK of a lone segment would be all that it waits for."""
+    t = tcp(quick_acks=4).established()
+    at = 1
+    for _ in range(5):
+        t.peer.sends(ACK, seq=at, data=bytes(100))
+        at += 100
+    t.clock.advance(ms=100)  # the delayed ACK of the last
+    t.peer.drain()
+    t.peer.sends(ACK, seq=at, data=bytes(100))
+    t.peer.expects_nothing()
+    if again:
+        t.peer.sends(ACK, seq=at, data=bytes(100))
+        at += 100
+    else:
+        t.peer.sends(ACK, seq=at + 200, data=bytes(100))
+        t.peer.sends(ACK, seq=at + 100, data=bytes(100))
+        at += 300
+    t.peer.drain()
+    for _ in range(4):
+        t.peer.sends(ACK, seq=at, data=bytes(100))
+        at += 100
+        t.peer.expects(ACK, ack=at)
+    t.peer.sends(ACK, seq=at, data=bytes(100))
+    t.peer.expects_nothing()
 
 
 def test_no_window_update_after_the_fin(tcp):
