@@ -10,6 +10,7 @@ a few segments leave together.
 The rate is the controller's own where it has one (BBR), else of the kind of RFC 9002 §7.7: a little more than a window
 per round trip, so that the window still governs.  Paths of up to PACED_RTT_US are too short to gain anything, and what
 they would queue is our own; their smallest round trip tells, since a queue that we filled ourselves must not count.
+Nor is a window of a few segments a burst: spread over the round trip, the ACK of its last would come that much later.
 
 Pure acknowledgements are never paced, nor are the first `initial_window` bytes of a connection (RFC 6928 wants them out
 at once; a limit set by the application covers them, too).
@@ -27,6 +28,7 @@ from stack.tcp.timers import PACING, TimerTable
 PACED_RTT_US: Final = 1_000
 COALESCE_US: Final = 100
 CREDIT_US: Final = 1_000
+UNPACED_SEGS: Final = 4  # what two delayed ACKs let go
 QUANTUM_US: Final = 1_000  # a super-segment is at most what is paced in this time
 # RFC 9002 §7.7: N > 1, so that the window is used in spite of variations of the round-trip time; in slow start as much
 # as the window may grow in it
@@ -87,6 +89,7 @@ class Pacer:
             return
         rate = self.rate = self._rate(controller, rtt)
         if not rate:
+            self.stop()
             return
         if self._free > 0:
             self._free -= nbytes
@@ -104,7 +107,7 @@ class Pacer:
         self.waiting = False
 
     def stop(self) -> None:
-        """The path has become too short to be paced."""
+        """The path, or the window, has become too short to be paced."""
         self.rate = self.next_at = 0
         self.waiting = self._behind = False
 
@@ -114,9 +117,12 @@ class Pacer:
 
     def _rate(self, controller: Controller, rtt: RttEstimator) -> int:
         rate = controller.pacing_rate
-        if not rate and rtt.srtt_us and rtt.min_rtt_us > self.from_rtt_us:
+        few = UNPACED_SEGS * controller.mss
+        if not rate and rtt.srtt_us and rtt.min_rtt_us > self.from_rtt_us and controller.cwnd > few:
             gain = SLOW_START_GAIN if controller.cwnd < controller.ssthresh else GAIN
-            rate = max(controller.cwnd * gain * 10_000 // rtt.srtt_us, 1)
+            # a delayed ACK can be many round trips long, and SRTT keeps it for a while: the window should not
+            rtt_us = rtt.latest_us if 0 < rtt.latest_us < rtt.srtt_us else rtt.srtt_us
+            rate = max(controller.cwnd * gain * 10_000 // rtt_us, 1)
         limit = self._limit
         if limit and not 0 < rate < limit:
             return limit

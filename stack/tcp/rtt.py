@@ -25,10 +25,11 @@ class RttEstimator:
 
     takes_ambiguous: ClassVar[bool] = False  # True: samples of ranges sent more than once count, whatever they mean
 
-    __slots__ = ("backoff", "min_rtt_us", "rto_max_us", "rto_min_us", "rto_us", "rttvar_us", "srtt_us")
+    __slots__ = ("backoff", "latest_us", "min_rtt_us", "rto_max_us", "rto_min_us", "rto_us", "rttvar_us", "srtt_us")
 
     def __init__(self, config: TcpConfig) -> None:
         self.srtt_us = 0
+        self.latest_us = 0  # the last sample
         self.rttvar_us = 0
         self.min_rtt_us = 0
         self.rto_min_us = config.rto_min_us
@@ -41,6 +42,7 @@ class RttEstimator:
         """One measurement; also ends the backoff."""
         if rtt_us < 1:
             rtt_us = 1
+        self.latest_us = rtt_us
         srtt_us = self.srtt_us
         if not srtt_us:
             # RFC 6298 §2.2 (6298-2.2/2.3)

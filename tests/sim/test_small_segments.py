@@ -76,7 +76,7 @@ def test_small_segments_do_not_flood_a_short_queue(congestion: str, detection: s
     storm = Storm(settings(congestion, detection), mtu=JUMBO)
     storm.run(2 * SECOND)
     sent, arrived = storm.run(4 * SECOND)
-    assert sent < 2.1
+    assert sent < 2.3
     assert arrived > 0.5
 
 

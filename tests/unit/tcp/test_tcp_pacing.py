@@ -144,3 +144,28 @@ def test_a_limit_without_pacing_is_refused():
         TcpConfig(pacing="off", max_pacing_rate=1).validate()
     with pytest.raises(ConfigError, match="pacing 'fast'"):
         TcpConfig(pacing="fast").validate()
+
+
+def test_a_window_of_a_few_segments_is_no_burst():
+    """Its last segment would leave most of a round trip late, and so would all that its ACK lets go."""
+    bench = Bench(rate=0)
+    bench.controller.cwnd = 4 * MSS
+    bench.pacer.on_sent(bench.now, MSS, bench.controller, bench.rtt)
+    assert not bench.pacer.held(bench.timers, bench.now)
+    bench.controller.cwnd = 5 * MSS
+    bench.pacer.on_sent(bench.now, MSS, bench.controller, bench.rtt)
+    assert bench.pacer.held(bench.timers, bench.now)
+    bench.controller.cwnd = 4 * MSS
+    bench.pacer.on_sent(bench.now, MSS, bench.controller, bench.rtt)
+    assert not bench.pacer.held(bench.timers, bench.now)
+
+
+def test_an_ack_that_was_delayed_once_does_not_slow_the_next_windows():
+    bench = Bench(rate=0, rtt_us=2 * MS)
+    bench.pacer.on_sent(bench.now, MSS, bench.controller, bench.rtt)
+    rate = bench.pacer.rate
+    bench.rtt.on_sample(42 * MS)
+    bench.rtt.on_sample(2 * MS)
+    assert bench.rtt.srtt_us > 6 * MS
+    bench.pacer.on_sent(bench.now, MSS, bench.controller, bench.rtt)
+    assert bench.pacer.rate == rate
