@@ -20,9 +20,9 @@ from typing import Final
 
 from stack.config import NEVER, HostConfig, Rng
 from stack.host.host import Host
-from stack.tcp import path_size
 from stack.tcp import recovery as rec
 from stack.tcp.connection import Connection
+from stack.tcp.scoreboard import LOST, Scoreboard
 from stack.tcp.segment import ACK, FIN, RST, SYN
 from stack.tcp.state import CLOSE_WAIT, ESTABLISHED, FIN_WAIT_1, LAST_ACK, NAMES, TIME_WAIT
 from stack.tcp.timers import DELAYED_ACK, PACING, PERSIST, RETRANSMIT
@@ -50,6 +50,16 @@ Key = tuple[int, int, int, int]  # addresses and ports, from the side's point of
 def _before(a: int, b: int) -> bool:
     """A < b modulo 2^32."""
     return 0 < (b - a) & MASK < HALF
+
+
+def _is_all_in(board: Scoreboard, probe: tuple[int, int] | None) -> bool:
+    """Whether what is marked lost, and perhaps was cut and sent again by now, lies in the probe."""
+    if probe is None:
+        return False
+    begin, end = probe
+    size = (end - begin) & MASK
+    lost = [r for r in board.records[board.head :] if r.mark & LOST]
+    return bool(lost) and all((r.seq - begin) & MASK < size and (r.end - begin) & MASK <= size for r in lost)
 
 
 def _keep(edges: dict[int, None], edge: int) -> None:
@@ -340,8 +350,8 @@ class History:
     """What a connection was when last looked at."""
 
     # fmt: off
-    __slots__ = ("cwnd", "held", "high_sacked", "in_flight", "mss", "phase", "rcv_adv", "rcv_nxt", "sent", "snd_max",
-                 "snd_una", "snd_wnd", "state", "timeouts")
+    __slots__ = ("cwnd", "held", "high_sacked", "in_flight", "mss", "phase", "probe", "rcv_adv", "rcv_nxt", "sent",
+                 "snd_max", "snd_una", "snd_wnd", "state", "timeouts")
     # fmt: on
 
     def __init__(self, conn: Connection) -> None:
@@ -359,6 +369,7 @@ class History:
         self.in_flight = 0
         self.mss = 0
         self.phase = rec.OPEN
+        self.probe: tuple[int, int] | None = None  # begin and end of a probe of the path's MTU
 
 
 class CheckedHost(Host):
@@ -472,7 +483,7 @@ class CheckedHost(Host):
             assert in_flight <= limit or probed, f"{in_flight} bytes in flight, the congestion window is {cwnd}"
         begins = phase == rec.RECOVERY and was.phase == rec.OPEN
         # RFC 3168 §6.1.2: not twice in a window, whether for a mark or a loss; RFC 4821 §7.5: nor for a lost probe
-        excused = snd.recovery.in_cwr(snd.snd_una) or path_size.is_lost_alone(snd)
+        excused = snd.recovery.in_cwr(snd.snd_una) or _is_all_in(board, was.probe)
         if begins and controller.name in LOSS_BASED and not excused:
             # ACKs before it in the same burst may have opened the window
             before = max(was.cwnd, was.in_flight) + ((snd.snd_una - was.snd_una) & MASK)
@@ -487,6 +498,8 @@ class CheckedHost(Host):
             if snd.snd_wnd:
                 assert delay >= least, f"RFC 6298 §5.5: timeout {snd.timeouts} is followed by one in {delay} us"
         was.cwnd, was.in_flight, was.mss, was.phase, was.timeouts = cwnd, in_flight, mss, phase, snd.timeouts
+        probe = snd.mtu_record
+        was.probe = None if probe is None else (probe.seq, probe.end)
 
     @staticmethod
     def _check_rest(conn: Connection) -> None:
