@@ -78,6 +78,7 @@ class Wire:
     irs: int | None = None
     tsval: int = 1000
     tsecr: int = 0
+    rtt_s: float = 0.0  # what the handshake told the subject
 
     def __post_init__(self) -> None:
         self.sport = next(_ports)

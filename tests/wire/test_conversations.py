@@ -4,6 +4,7 @@ Each script takes a subject and returns the trace of what it sent.  The trace is
 that a change shows in both; where we differ from Linux on purpose, both traces and the reason are.
 """
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -96,13 +97,15 @@ def syn_twice(subject: Subject) -> list[str]:
     return wire.gather()
 
 
-def filled(subject: Subject) -> Wire:
-    """CHARGEN has sent a window of ten segments, of which none is acknowledged yet."""
+def filled(subject: Subject, pause: float = QUIET_S) -> Wire:
+    """CHARGEN has sent a window of ten segments, of which none is acknowledged yet; the handshake took `pause`."""
     wire = Wire(subject, CHARGEN, NO_TS)
+    began = time.monotonic()
     wire.send("S", options=NO_TS, window=14600)
-    wire.gather()
+    wire.gather(pause)
     wire.trace.clear()
     wire.send("A", 1, 1, window=114)
+    wire.rtt_s = time.monotonic() - began
     return wire
 
 
@@ -120,7 +123,7 @@ def fast_retransmit(subject: Subject) -> list[str]:
 
 def tail_loss_probe(subject: Subject) -> list[str]:
     """Nothing of a window is reported: the end of it comes again before any timeout.  Its report brings the rest."""
-    wire = filled(subject)  # its handshake took 0.2 s: the probe is due after 0.4 s, the timeout after 0.6 s
+    wire = filled(subject, 0.6)  # the probe is due after two round trips, the timeout after three more
     wire.trace.clear()
     lines: list[str] = []
     while len(lines) == len(set(lines)):
@@ -131,9 +134,7 @@ def tail_loss_probe(subject: Subject) -> list[str]:
         lines += wire.trace
     last = int(lines[-1].split("seq=")[1].split()[0])
     probe = ["the last" if last == max(int(line.split("seq=")[1].split()[0]) for line in lines) else lines[-1]]
-    wire.gather(
-        2 * QUIET_S
-    )  # sooner than a round trip, the report could only mean the first copy: it would prove nothing
+    wire.gather(wire.rtt_s + QUIET_S)  # sooner than a round trip, the report could only mean the first copy
     wire.trace.clear()
     edges = tuple(((wire.irs or 0) + edge) % 2**32 for edge in (last, last + int(lines[-1].split("len=")[1])))
     wire.send("A", 1, 1, window=114, options=(("NOP", None), ("NOP", None), ("SAck", edges)))
