@@ -132,8 +132,10 @@ class Wire:
         """Note what arrives until nothing has for `seconds`, in which the subject did run."""
         noted = True
         while noted:
-            while (packet := self.subject.next(seconds)) is not None:
-                self.note_own(packet)
+            end = time.monotonic() + seconds
+            while (packet := self.subject.next(end - time.monotonic())) is not None:
+                if self.note_own(packet):  # another connection may still send something again
+                    end = time.monotonic() + seconds
             # What was due went out before the second answer, whether timers or frames come first.
             noted = self.ping() | self.ping()
         return self.trace
