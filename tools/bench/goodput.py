@@ -5,8 +5,8 @@
 
 One relay process stands in both paths (tools/bench/relay.c), offloads are off on all TAP devices, both sides use the
 same congestion control and a minimum RTO of 200 ms.  Runs of the two are interleaved; every pair meets the same
-sequence of losses.  The server has a core, client and relay have the other.  A run counts only if the relay used at
-most 60 % of it and other programs at most 10 % of one.
+sequence of losses.  The server has a core, client and relay have the other; neither core is let sleep.  A run counts
+only if the relay used at most 60 % of its core and other programs at most 10 % of one.
 """
 
 import argparse
@@ -68,17 +68,19 @@ def wire(cell: Cell, seed: int) -> list[str]:
 
 @contextmanager
 def awake() -> Iterator[None]:
-    """The relay's core does not halt meanwhile: a loop runs there that gives way to everything.
+    """Neither core halts meanwhile: a loop runs there that gives way to everything.
 
-    A virtual processor takes 15 us longer to wake up from a halt, which the relay would pay for in time and precision.
+    A virtual processor takes 15 us longer to wake up from a halt, 150 us where it is itself inside another. The relay
+    would pay for that in time and precision, and a server that sleeps for every ACK in goodput; the kernel's, which
+    answers on the core where the frame came from, would not.
     """
     loop = f"import os\nwhile os.getppid() == {os.getpid()}:\n for _ in range(100_000): pass"
-    command = ["taskset", "-c", CLIENT_CORE, "chrt", "--idle", "0", sys.executable, "-c", loop]
-    process = subprocess.Popen(command, text=True, start_new_session=True)  # Ctrl-C is not for it
-    try:
+    with ExitStack() as stack:
+        for core in (CLIENT_CORE, SERVER_CORE):
+            command = ["taskset", "-c", core, "chrt", "--idle", "0", sys.executable, "-c", loop]
+            process = subprocess.Popen(command, text=True, start_new_session=True)  # Ctrl-C is not for it
+            stack.callback(stop, process, signal.SIGKILL)
         yield
-    finally:
-        stop(process, signal.SIGKILL)
 
 
 def foreign_cpu_s(me: int) -> float:

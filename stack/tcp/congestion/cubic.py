@@ -144,12 +144,12 @@ class Cubic(LossBased):
         if sample.round_start:
             self.on_round(sample)
         # RFC 5681 §3.1 (5681-3.1e), RFC 9438 §5.8: no growth while the application limits
-        if sample.in_recovery or sample.app_limited or self._left_recovery:
+        if sample.in_recovery or sample.app_limited:
             self.held(sample)
             return
-        acked = sample.acked - sample.stale
+        acked = self.counted(sample)
         if self.cwnd < self.ssthresh:
-            acked = self.slow_start(sample)
+            acked = self.slow_start(sample, acked)
             if not acked:
                 return
         now, cwnd = sample.now, self.cwnd

@@ -16,7 +16,8 @@ MAX_HALVINGS: Final = 40  # more leave nothing of any window
 class LossBased(Controller):
     """Slow start, halving, restart after idle; congestion avoidance is the subclass's.
 
-    A subclass calls `on_round` when `sample.round_start` is set and `slow_start` while cwnd is below ssthresh.
+    A subclass calls `on_round` when `sample.round_start` is set, `counted` of an ACK that may let the window grow, and
+    `slow_start` while cwnd is below ssthresh.
     """
 
     # fmt: off
@@ -51,10 +52,13 @@ class LossBased(Controller):
 
     # -- growth
 
-    def slow_start(self, sample: AckSample) -> int:
-        """Grow by RFC 5681 §3.1 (5681-3.1a), RFC 3465 §2.2 (3465-1); returns the acked bytes left past ssthresh."""
+    def slow_start(self, sample: AckSample, acked: int) -> int:
+        """Grow by RFC 5681 §3.1 (5681-3.1a), RFC 3465 §2.2 (3465-1) for what `counted` says of the ACK.
+
+        Returns the bytes of it that are left past ssthresh.
+        """
         # DEVIATES RFC 3465 §2.3: after a timeout L is not 1 SMSS where SACK tells what has left the network lately
-        grow = sample.acked - sample.stale
+        grow = acked
         # RFC 9406 §4.3: L is infinite for a sender that paces
         limit = self.slow_start_limit_segs * self.mss
         if grow > limit and not (sample.paced and self.may_hystart):
@@ -90,8 +94,19 @@ class LossBased(Controller):
             self._validation = Validation()
             self._validation.on_round(sample, self.cwnd)
 
+    def counted(self, sample: AckSample) -> int:
+        """Bytes of an ACK that let the window grow.
+
+        Of the one that ends a recovery only what arrived just now, as in deployed stacks: most was delivered before.
+        """
+        acked = sample.acked - sample.stale
+        if self._left_recovery:
+            self._left_recovery = False
+            acked = min(acked, sample.newly_delivered)
+        return acked
+
     def held(self, sample: AckSample) -> None:
-        """An ACK in recovery, the one that ends it, or of a sender that did not use its window: nothing grows."""
+        """An ACK in recovery, or of a sender that did not use its window: nothing grows."""
         self._left_recovery = False
         if self._validation is not None:
             self._validation.lost_total = sample.lost_total

@@ -21,12 +21,12 @@ class NewReno(LossBased):
         if sample.round_start:
             self.on_round(sample)
         # RFC 5681 §3.1 (5681-3.1e), RFC 7661 §4: no growth when cwnd is not what limits
-        if sample.in_recovery or sample.app_limited or self._left_recovery:
+        if sample.in_recovery or sample.app_limited:
             self.held(sample)
             return
-        acked = sample.acked - sample.stale
+        acked = self.counted(sample)
         if self.cwnd < self.ssthresh:
-            acked = self.slow_start(sample)
+            acked = self.slow_start(sample, acked)
             if not acked:
                 return
         # RFC 5681 §3.1 (5681-3.1b): one SMSS per window of acknowledged data, by byte counting

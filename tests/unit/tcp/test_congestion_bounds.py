@@ -11,6 +11,8 @@ from stack.tcp.congestion.newreno import NewReno
 from stack.tcp.congestion.registry import ALGORITHMS
 from tests.support.rfc import rfc
 
+MSS = 1000
+
 SIZES = (28, 216, 500, 536, 1012, 1448, 8948)
 IDLE = (0, 1, 50 * MS, SECOND, 6 * MINUTE, 60 * MINUTE)
 
@@ -124,7 +126,7 @@ class _Stale(LossBased):
         if sample.round_start:
             self.on_round(sample)
         if self.cwnd < self.ssthresh:
-            self.slow_start(sample)
+            self.slow_start(sample, self.counted(sample))
 
     def on_mss(self, mss: int) -> None:
         self.mss = mss
@@ -161,3 +163,26 @@ def test_the_end_of_a_gentle_slow_start_is_no_less_than_a_loss_would_leave() -> 
         assert s.round_count < 50
     assert c.cwnd < 2000
     assert c.ssthresh == 2000
+
+
+@pytest.mark.parametrize("name", ["newreno", "cubic"])
+def test_the_ack_that_ends_recovery_counts_by_what_it_delivers(name: str) -> None:
+    """Nine tenths of what it acknowledges were reported before, and slowed the window down already."""
+    grown = []
+    for ended, delivered in ((False, 20), (True, 20), (True, 2), (True, 0)):
+        c = ALGORITHMS[name](MSS, 10 * MSS)
+        c.on_loss(0, 40 * MSS)
+        if ended:
+            c.on_recovery_exit(0)
+        sample = AckSample()
+        sample.srtt_us = 1000
+        sample.acked, sample.newly_delivered = 20 * MSS, delivered * MSS
+        before = c.cwnd
+        for now in (1000, 2000, 3000):  # the second and the third count whole
+            sample.now = now
+            c.on_ack(sample)
+            sample.newly_delivered = 0
+        grown.append(c.cwnd - before)
+    whole, the_same, tenth, nothing = grown
+    assert whole == the_same >= tenth >= nothing > 0
+    assert whole > nothing
