@@ -351,7 +351,7 @@ class History:
 
     # fmt: off
     __slots__ = ("cwnd", "held", "high_sacked", "in_flight", "mss", "phase", "probe", "rcv_adv", "rcv_nxt", "sent",
-                 "snd_max", "snd_una", "snd_wnd", "state", "timeouts")
+                 "snd_max", "snd_una", "snd_wnd", "spurious", "state", "timeouts")
     # fmt: on
 
     def __init__(self, conn: Connection) -> None:
@@ -362,6 +362,7 @@ class History:
         self.snd_wnd = -1
         self.rcv_nxt = rcv.rcv_nxt
         self.rcv_adv = rcv.rcv_adv
+        self.spurious = 0
         self.timeouts = 0
         self.cwnd = 1 << 62
         self.held = self.sent = 0
@@ -483,7 +484,9 @@ class CheckedHost(Host):
             assert in_flight <= limit or probed, f"{in_flight} bytes in flight, the congestion window is {cwnd}"
         begins = phase == rec.RECOVERY and was.phase == rec.OPEN
         # RFC 3168 §6.1.2: not twice in a window, whether for a mark or a loss; RFC 4821 §7.5: nor for a lost probe
-        excused = snd.recovery.in_cwr(snd.snd_una) or _is_all_in(board, was.probe)
+        # an ACK that undoes the episode before it gives back a window that only the reduction saw (seed 380836431091)
+        undone = snd.recovery.spurious > was.spurious
+        excused = undone or snd.recovery.in_cwr(snd.snd_una) or _is_all_in(board, was.probe)
         if begins and controller.name in LOSS_BASED and not excused:
             # ACKs before it in the same burst may have opened the window
             before = max(was.cwnd, was.in_flight) + ((snd.snd_una - was.snd_una) & MASK)
@@ -498,6 +501,7 @@ class CheckedHost(Host):
             if snd.snd_wnd:
                 assert delay >= least, f"RFC 6298 §5.5: timeout {snd.timeouts} is followed by one in {delay} us"
         was.cwnd, was.in_flight, was.mss, was.phase, was.timeouts = cwnd, in_flight, mss, phase, snd.timeouts
+        was.spurious = snd.recovery.spurious
         probe = snd.mtu_record
         was.probe = None if probe is None else (probe.seq, probe.end)
 
