@@ -20,6 +20,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -278,7 +279,7 @@ def complete(path: Path, pairs: list[Pair], options: argparse.Namespace, console
 
 def page(results: Results, cells: list[Cell]) -> str:
     """docs/goodput.md."""
-    about = str(__doc__).partition("\n\n")[2].strip()
+    about = textwrap.dedent(str(__doc__).partition("\n\n")[2]).strip("\n")
     seeds = len({sample["seed"] for sample in results.runs})
     state, seconds = results.sessions[-1], results.setting["seconds"]
     return (
