@@ -188,7 +188,7 @@ def test_time_of_others_does_not_hold_our_own():
         assert 0.25 < after - before < 1  # others go on, but here only between two looks
 
 
-def test_the_core_is_kept_awake_by_a_process_that_gives_way_and_ends_with_the_measurement():
+def test_both_cores_are_kept_awake_by_processes_that_give_way_and_end_with_the_measurement():
     def loops():
         return [
             path.parent.name
@@ -202,7 +202,11 @@ def test_the_core_is_kept_awake_by_a_process_that_gives_way_and_ends_with_the_me
         except OSError:
             return ""
 
+    def give_way():
+        return [pid for pid in map(int, loops()) if os.sched_getscheduler(pid) == os.SCHED_IDLE]
+
     with goodput.awake():
-        wait_until(lambda: any(os.sched_getscheduler(int(pid)) == os.SCHED_IDLE for pid in loops()), "it gives way")
-        assert len(loops()) == 1
+        wait_until(lambda: len(give_way()) == 2, "both give way")
+        cores = [os.sched_getaffinity(pid) for pid in give_way()]
+        assert sorted(cores, key=min) == [{int(goodput.CLIENT_CORE)}, {int(goodput.SERVER_CORE)}]
     assert loops() == []
