@@ -8,6 +8,7 @@ from tools.fairness import share
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # two minutes of two full flows, interpreted
 @rfc("9438", "5.1")
 @pytest.mark.parametrize(("algorithms", "least"), [(["cubic", "cubic"], 0.95), (["cubic", "reno"], 0.9)])
 def test_shares_are_fair(algorithms, least):
