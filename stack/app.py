@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, BinaryIO, TypeVar
 
-from stack.aio.driver import Driver
+from stack.aio.device_driver import monotonic_us
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig
 from stack.daemon import hostside
@@ -64,7 +64,7 @@ def wrap_device(
     `trace`, if the host has it too, puts the host's remarks on received frames into the capture.
     """
     if faults is not None:
-        device = FaultDevice(device, random.Random(seed), Driver.clock, inbound=faults, outbound=faults)
+        device = FaultDevice(device, random.Random(seed), monotonic_us, inbound=faults, outbound=faults)
     if capture is not None:
         writer = PcapngWriter(capture, on_error=_capture_stopped)
         device = CaptureDevice(device, writer, _time_of_day, trace=trace)

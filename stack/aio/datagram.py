@@ -31,7 +31,7 @@ class StackDatagramTransport(asyncio.DatagramTransport):
         self._closing = False
         self._lost = False
         self._error: Exception | None = None
-        driver.handlers.add(self)
+        driver.admit(self)
         endpoint.user = self
 
     def on_events(self, events: int) -> None:

@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
 from stack.aio.datagram import StackDatagramTransport
-from stack.aio.driver import DEFAULT_SPIN, Driver
+from stack.aio.device_driver import DEFAULT_SPIN, DeviceDriver, monotonic_us
+from stack.aio.driver import Driver
 from stack.aio.ping import Ping
 from stack.aio.server import StackServer
 from stack.aio.sockets import Address
@@ -50,7 +51,7 @@ class Resolver(Protocol):
 
 
 class AsyncHost:
-    """A TCP/IP host on the running event loop.
+    """A TCP/IP host on the running event loop, or on `loop`, which need not run yet.
 
     `config` is checked here (ConfigError).  `spin` is the number of empty device reads after a burst
     before control returns to the loop, 0 for none.  `resolver`, if given, is asked about names; without
@@ -65,13 +66,27 @@ class AsyncHost:
         *,
         rng: Rng | None = None,
         trace: Trace | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
         spin: int = DEFAULT_SPIN,
         resolver: Resolver | None = None,
     ) -> None:
         config = config or HostConfig()
         config.validate()
-        self.host = Host(config, rng or random.SystemRandom(), Driver.clock(), trace)
-        self.driver = Driver(self.host, asyncio.get_running_loop(), spin=spin)
+        if loop is None:
+            loop = asyncio.get_running_loop()
+        host = Host(config, rng or random.SystemRandom(), monotonic_us(), trace)
+        self._begin(DeviceDriver(host, loop, spin=spin), resolver)
+
+    @classmethod
+    def over(cls, driver: Driver, *, resolver: Resolver | None = None) -> Self:
+        """The face of a host that has a driver already."""
+        made = cls.__new__(cls)
+        made._begin(driver, resolver)  # noqa: SLF001  (it is our own)
+        return made
+
+    def _begin(self, driver: Driver, resolver: Resolver | None) -> None:
+        self.host = driver.host
+        self.driver = driver
         self.resolver = resolver
         self._closing = False
 
@@ -93,17 +108,21 @@ class AsyncHost:
     def add_device(self, device: Device, *addresses: str, gateway: str | None = None) -> int:
         """Give the host an interface with addresses like "198.18.0.2/24" and, if given, a default route.
 
-        Returns the interface index.  Raises InvalidAddress.
+        Returns the interface index.  Raises InvalidAddress, HostClosed, and TypeError for a host that was made with
+        `over` and whose driver takes no devices.
         """
+        driver = self._open_driver()
+        if not isinstance(driver, DeviceDriver):
+            raise TypeError(f"{type(driver).__name__} takes no devices: this host is connected by who made it")
         parsed = [parse_cidr(address) for address in addresses]
         via = parse_addr(gateway) if gateway is not None else None
-        ifindex = self.driver.attach(device)
-        now = self.driver.time()
+        ifindex = driver.attach(device)
+        now = driver.time()
         for addr, prefix_len in parsed:
             self.host.add_address(ifindex, addr, prefix_len, now)
         if via is not None:
             self.host.add_route(0, 0, via, ifindex)
-        self.driver.schedule()
+        driver.schedule()
         return ifindex
 
     async def aclose(self, timeout: float = DRAIN_S) -> None:  # noqa: ASYNC109  (no deadline for the caller: what is left is reset)
@@ -130,9 +149,11 @@ class AsyncHost:
 
     def _open_driver(self) -> Driver:
         """The driver, while it drives.  Raises HostClosed."""
-        if self._closing or not self.driver.is_open:
-            raise HostClosed("this AsyncHost was closed; make a new one")
-        return self.driver
+        driver = self.driver
+        driver.check_open()
+        if self._closing:
+            raise HostClosed("this AsyncHost is being closed; make a new one")
+        return driver
 
     # -- connections
 

@@ -19,7 +19,7 @@ class Ping:
         self._endpoint = driver.host.icmp_open()
         self._endpoint.user = self
         self.answer: asyncio.Future[EchoReply] = driver.loop.create_future()
-        driver.handlers.add(self)
+        driver.admit(self)
 
     def send(self, addr: int, seq: int, data: bytes, ttl: int) -> None:
         """Send the request; `ttl` 0 is the host's default.  Raises NetworkUnreachable, AddressNotAvailable."""

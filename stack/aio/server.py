@@ -28,7 +28,7 @@ class StackServer(asyncio.AbstractServer):
         self._listen = listen
         self._accept = accept
         self._listener: Listener | None = None
-        self._connections: set[StackTransport] = set()
+        self._connections: dict[StackTransport, None] = {}  # in the order in which they came
         self._closed = False
         self._waiters: list[asyncio.Future[None]] = []
         self._serving: asyncio.Future[None] | None = None
@@ -48,7 +48,7 @@ class StackServer(asyncio.AbstractServer):
                 conn.abort(self._driver.time())
                 self._driver.wake(conn)
                 continue
-            self._connections.add(transport)
+            self._connections[transport] = None
             self._driver.start(transport)
 
     def on_callback_error(self, exc: Exception) -> None:
@@ -62,7 +62,7 @@ class StackServer(asyncio.AbstractServer):
 
     def detach(self, transport: StackTransport) -> None:
         """`transport` has called connection_lost."""
-        self._connections.discard(transport)
+        self._connections.pop(transport, None)
         if self._closed and not self._connections:
             self._wake_waiters()
 
@@ -95,7 +95,7 @@ class StackServer(asyncio.AbstractServer):
         if self._listener is None:
             self._listener = self._listen()
             self._listener.user = self
-            self._driver.handlers.add(self)
+            self._driver.admit(self)
 
     async def start_serving(self) -> None:
         """Begin to accept connections; nothing if it did.  Raises AddressInUse, AddressNotAvailable."""

@@ -96,7 +96,7 @@ class StackTransport(asyncio.Transport):
         self._high = HIGH_WATER
         self._low = HIGH_WATER // 4
         self.set_protocol(protocol)
-        driver.handlers.add(self)
+        driver.admit(self)
         conn.user = self
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import uvloop
 
-from stack.aio.driver import DEFAULT_SPIN
+from stack.aio.device_driver import DEFAULT_SPIN
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig, IpConfig, TcpConfig
 from stack.device.tap import TapDevice

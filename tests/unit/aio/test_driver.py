@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from stack.aio.driver import MAX_BURSTS, Driver
+from stack.aio.device_driver import MAX_BURSTS, DeviceDriver, monotonic_us
 from stack.errors import DeviceGone
 from stack.tcp.events import READABLE
 from tests.support.aio_fakes import FakeConnection, FakeDevice, FakeHost
@@ -61,7 +61,7 @@ async def settle(rounds=5):
 
 async def started(device=None, **kwargs):
     host = FakeHost()
-    driver = Driver(host, asyncio.get_running_loop(), **kwargs)
+    driver = DeviceDriver(host, asyncio.get_running_loop(), **kwargs)
     device = device or FakeDevice()
     driver.attach(device)
     await settle()
@@ -194,11 +194,11 @@ def test_the_timer_fires_at_the_deadline_and_not_before(run):
         host, driver, _ = await started()
         fired = asyncio.Event()
         host.on_due = fired.set
-        begin = driver.clock()
+        begin = monotonic_us()
         host.deadline = begin + 3_000
         driver.schedule()  # whatever moves a deadline runs in a pass
         await fired.wait()  # FakeHost.on_timer asserts that it is not early
-        assert driver.clock() - begin >= 3_000
+        assert monotonic_us() - begin >= 3_000
         driver.close()
 
     run(main())
@@ -209,10 +209,10 @@ def test_the_timer_follows_a_deadline_that_moves_earlier_and_one_that_moves_late
         host, driver, _ = await started()
         fired = asyncio.Event()
         host.on_due = fired.set
-        host.deadline = driver.clock() + 20_000_000
+        host.deadline = monotonic_us() + 20_000_000
         driver.schedule()
         await settle(2)
-        host.deadline = driver.clock() + 2_000
+        host.deadline = monotonic_us() + 2_000
         driver.schedule()
         await settle(2)
         host.deadline += 4_000  # the timer fires for nothing once
@@ -238,7 +238,7 @@ def test_a_deadline_in_the_past_is_served_at_once(run):
 def test_a_device_with_a_deadline_is_called_and_then_read(run):
     async def main():
         host, driver, device = await started()
-        device.deadline = driver.clock() + 1_000
+        device.deadline = monotonic_us() + 1_000
         device.bursts = 1  # falls due with the deadline
         driver.schedule()
         await asyncio.sleep(0.02)
@@ -275,7 +275,7 @@ def test_when_the_device_goes_every_handler_and_the_daemon_are_told(run):
     async def main():
         _, driver, device = await started()
         handler = Handler()
-        driver.handlers.add(handler)
+        driver.admit(handler)
         device.gone = True
         device.arrive()
         reason = await driver.closed
@@ -308,7 +308,8 @@ def test_drained_waits_for_the_last_handler(run):
         _, driver, _ = await started()
         await driver.drained()
         first, second = Handler(), Handler()
-        driver.handlers.update((first, second))
+        driver.admit(first)
+        driver.admit(second)
         waiter = asyncio.ensure_future(driver.drained())
         await settle()
         driver.release(first)
@@ -316,6 +317,65 @@ def test_drained_waits_for_the_last_handler(run):
         assert not waiter.done()
         driver.release(second)
         await waiter
+        driver.close()
+
+    run(main())
+
+
+def raised_in_child(act):
+    """What `act` raises in a forked child, in words."""
+    out, into = os.pipe()
+    child = os.fork()
+    if not child:
+        text = "nothing"
+        try:
+            act()
+        except BaseException as exc:  # noqa: BLE001  (whatever it is, the parent hears of it)
+            text = f"{type(exc).__name__}: {exc}"
+        finally:
+            os.write(into, text.encode())
+            os._exit(0)
+    os.close(into)
+    with os.fdopen(out) as pipe:
+        text = pipe.read()
+    os.waitpid(child, 0)
+    return text
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda driver: driver.check_open(),
+        lambda driver: driver.wake(object()),
+        lambda driver: driver.post(Handler(), READABLE),
+        lambda driver: driver._run_pass(),
+        lambda driver: driver.loop.create_future(),
+    ],
+    ids=["check_open", "wake", "post", "pass", "loop"],
+)
+def test_a_forked_child_is_told_to_make_a_host_of_its_own(run, act):
+    async def main():
+        host, driver, device = await started()
+        driver.schedule()  # as it may be in the moment of the fork
+        text = raised_in_child(lambda: act(driver))
+        assert text.startswith("RuntimeError: this host was made before os.fork()")
+        assert text.endswith("make a new AsyncHost in the child")
+        device.arrive()
+        await settle()
+        assert "receive" in host.log
+        driver.close()
+
+    run(main())
+
+
+def test_closing_in_a_forked_child_takes_nothing_from_the_parent(run):
+    async def main():
+        device = FdDevice()
+        host, driver, _ = await started(device)
+        assert raised_in_child(driver.close) == "nothing"
+        device.arrive()
+        await asyncio.sleep(0.02)
+        assert "receive" in host.log
         driver.close()
 
     run(main())

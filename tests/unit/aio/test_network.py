@@ -7,15 +7,16 @@ import ssl
 import subprocess
 
 import pytest
+import uvloop
 
-from stack.aio.driver import Driver
+from stack.aio.device_driver import monotonic_us
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig, IpConfig, TcpConfig
 from stack.device.fault_device import FaultDevice
 from stack.device.fault_settings import Faults
-from stack.device.virtual import Switch
+from stack.device.virtual import Switch, link
 from stack.device.wrapper import NO_OFFLOAD
-from stack.errors import DeviceGone, InvalidAddress
+from stack.errors import DeviceGone, HostClosed, InvalidAddress
 from tests.support.aio_nets import CONFIG, SERVER_IP, StackNet
 
 MB = 1 << 20
@@ -355,7 +356,7 @@ def test_three_hosts_on_a_switch(run):
 def test_a_bad_link_delays_and_loses_nothing(run):
     def faulty(device):
         faults = Faults(loss=0.01, delay_us=1000, jitter_us=500, duplication=0.01)
-        return FaultDevice(device, random.Random(7), Driver.clock, inbound=faults, outbound=faults)
+        return FaultDevice(device, random.Random(7), monotonic_us, inbound=faults, outbound=faults)
 
     async def main():
         async with StackNet(caps=NO_OFFLOAD, wrap=faulty) as net:
@@ -475,5 +476,32 @@ def test_ping(run):
             with pytest.raises(OSError, match="oute"):
                 await net.client.ping("192.0.2.1")
             assert_empty(net.client)
+
+    run(main())
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_host_is_made_before_its_loop_runs(factory):
+    async def talk(host):
+        assert host.loop is asyncio.get_running_loop()
+        await host.start_server(echo, port=7)
+        reader, writer = await host.open_connection(SERVER_IP, 7)
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        await host.aclose()
+        assert_empty(host)
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        host = AsyncHost(CONFIG, loop=runner.get_loop())
+        host.add_device(link(b"\x02\0\0\0\0\1", b"\x02\0\0\0\0\2")[0], SERVER_IP + "/24")
+        runner.run(talk(host))
+
+
+def test_a_closed_host_takes_no_device(run):
+    async def main():
+        host = AsyncHost(CONFIG)
+        await host.aclose()
+        with pytest.raises(HostClosed, match="make a new one"):
+            host.add_device(link(b"\x02\0\0\0\0\1", b"\x02\0\0\0\0\2")[0])
 
     run(main())

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from stack.aio.driver import Driver
+from stack.aio.device_driver import DeviceDriver
 from stack.aio.transports import StackTransport
 from stack.errors import BrokenPipe, ConnectionReset, DeviceGone
 from tests.support.aio_fakes import FakeConnection, FakeDevice, FakeHost
@@ -42,7 +42,7 @@ class Bench:
 
     def __init__(self, protocol=None, send_buffer=1 << 20):
         self.host = FakeHost()
-        self.driver = Driver(self.host, asyncio.get_running_loop())
+        self.driver = DeviceDriver(self.host, asyncio.get_running_loop())
         self.device = FakeDevice()
         self.driver.attach(self.device)
         self.conn = FakeConnection(self.host, send_buffer)

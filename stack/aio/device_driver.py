@@ -1,0 +1,301 @@
+"""Runs one sans-I/O Host on an asyncio event loop, with devices.
+
+Theory of operation.  The driver owns the Host's contact with the outside: the device descriptors, the
+clock and one timer.  Everything happens in *passes*:
+
+    burst in -> host.receive -> events to their handlers -> host.poll_transmit -> device.flush -> timer
+
+A pass begins because a device is readable, because the timer fired, or because application code
+outside a pass did something (`wake`, `post`: one `call_soon` however many calls).  What protocols do
+inside a pass is sent at its end, so that a request is answered without going back to the loop.
+
+After a burst that brought something the driver reads a few more times before it returns to the loop
+(`spin`): the answer to what was just sent is often closer than a trip through epoll.  When that stops
+paying off it is left out for a while.
+
+A forked child has the descriptors too, and the parent's loop: whatever it did with them would be done to the parent.
+So in the child a driver has stopped, and what is asked of it raises RuntimeError.
+"""
+
+import asyncio
+import os
+import time
+from typing import Final, NoReturn, cast
+from weakref import WeakSet
+
+from stack.aio.driver import Driver
+from stack.config import NEVER
+from stack.device.base import Device
+from stack.device.timer import MonotonicTimer
+from stack.errors import DeviceGone
+from stack.host.host import Host
+from stack.wire.burst import Burst
+
+DEFAULT_SPIN: Final = 20  # empty reads
+MAX_BURSTS: Final = 16  # bursts handled before the loop gets its turn
+_SPIN_PATIENCE: Final = 16  # fruitless spins in a row before a rest
+_SPIN_REST: Final = 64  # readable callbacks without a spin
+
+_FORKED: Final = (
+    "this host was made before os.fork() and belongs to the parent process: make a new AsyncHost in the child"
+)
+
+_open_drivers: "WeakSet[DeviceDriver]" = WeakSet()
+
+
+def monotonic_us() -> int:
+    """CLOCK_MONOTONIC in microseconds."""
+    return time.monotonic_ns() // 1000
+
+
+class _Port:
+    """A device as the driver sees it."""
+
+    __slots__ = ("device", "driver", "fd", "flush", "ifindex", "rest", "rx_burst", "scheduled", "spins_lost")
+
+    def __init__(self, driver: "DeviceDriver", device: Device, ifindex: int) -> None:
+        self.driver = driver
+        self.device = device
+        self.ifindex = ifindex
+        self.fd = device.fileno()
+        self.rx_burst = device.rx_burst
+        self.flush = device.flush
+        self.scheduled = False
+        self.spins_lost = 0
+        self.rest = 0
+
+    def on_frames(self) -> None:
+        """The device has frames: have them read in the loop's next round."""
+        if not self.scheduled:
+            self.scheduled = True
+            self.driver.loop.call_soon(self.read)
+
+    def read(self) -> None:
+        self.scheduled = False
+        self.driver.read(self)
+
+
+class _ForkedLoop:
+    """The loop of a driver in a forked child: whatever is asked of it raises."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise RuntimeError(_FORKED)
+
+
+class DeviceDriver(Driver):
+    """Drives `host` on `loop`, which need not run yet.  All methods are called from the loop's thread."""
+
+    __slots__ = (
+        "__weakref__",
+        "_burst",
+        "_flush_scheduled",
+        "_more",
+        "_ports",
+        "_timer",
+        "_timer_at",
+        "spin",
+    )
+
+    def __init__(self, host: Host, loop: asyncio.AbstractEventLoop, *, spin: int = DEFAULT_SPIN) -> None:
+        super().__init__(host, loop, monotonic_us())
+        self.spin = spin
+        self._burst = Burst()
+        self._ports: list[_Port] = []
+        self._flush_scheduled = False
+        self._more = False  # the host wants another pass
+        self._timer = MonotonicTimer()
+        self._timer_at = NEVER
+        loop.add_reader(self._timer.fd, self._on_timer)
+        _open_drivers.add(self)
+
+    # -- devices
+
+    def attach(self, device: Device) -> int:
+        """Give the host an interface on `device`; returns its ifindex."""
+        ifindex = self.host.add_interface(device.name, device, device.mac, device.mtu, self.time())
+        port = _Port(self, device, ifindex)
+        self._ports.append(port)
+        if port.fd >= 0:
+            self.loop.add_reader(port.fd, port.read)
+        else:
+            device.on_readable = port.on_frames
+            port.on_frames()
+        self.schedule()
+        return ifindex
+
+    # -- application side
+
+    def time(self) -> int:
+        """Now, in microseconds; inside a pass the time of the pass."""
+        return self.now if self.in_pass else time.monotonic_ns() // 1000
+
+    def wake(self, endpoint: object) -> None:
+        """Application code did something with `endpoint`: see what it has to send."""
+        self.host.wake(endpoint)
+        if not self.in_pass and not self._flush_scheduled:
+            self._flush_scheduled = True
+            self.loop.call_soon(self._flush)
+
+    def schedule(self) -> None:
+        """Have a pass run soon, unless one is running."""
+        if not self.in_pass and not self._flush_scheduled:
+            self._flush_scheduled = True
+            self.loop.call_soon(self._flush)
+
+    def check_open(self) -> None:
+        """Raises HostClosed, and RuntimeError in a child of the process that the driver belongs to."""
+        self._check_process()
+        super().check_open()
+
+    def _check_process(self) -> None:
+        if isinstance(self.loop, _ForkedLoop):
+            raise RuntimeError(_FORKED)  # noqa: TRY004  (the process is wrong, not the type)
+
+    def close(self) -> None:
+        """Stop: nothing is read or sent any more.  Devices are closed."""
+        self._shut_down(None)
+
+    # -- passes
+
+    def read(self, port: _Port) -> None:
+        """Handle what `port` has received, until it has no more; spin a little for what comes next."""
+        if not self.is_open:
+            self._check_process()
+            return
+        host, burst, rx_burst, ifindex = self.host, self._burst, port.rx_burst, port.ifindex
+        spin = self._spin_for(port)
+        empty = bursts = 0
+        self.in_pass = True
+        try:
+            while True:
+                if not rx_burst(burst):
+                    if empty >= spin or self._more:
+                        break
+                    empty += 1
+                    continue
+                now = self.now = time.monotonic_ns() // 1000
+                host.receive(ifindex, burst, now)
+                self._finish_pass(now)
+                bursts += 1
+                if empty:
+                    empty = 0
+                    port.spins_lost = -1
+                if not self._ports:  # closed by a callback
+                    return
+                if bursts >= MAX_BURSTS:
+                    port.on_frames()
+                    break
+        except DeviceGone as exc:
+            self._shut_down(exc)
+            return
+        finally:
+            self.in_pass = False
+        port.spins_lost += 1
+        self._arm()
+
+    def _spin_for(self, port: _Port) -> int:
+        """How many empty reads this callback may make."""
+        if port.fd < 0:
+            return 0
+        if port.rest:
+            port.rest -= 1
+            return 0
+        if port.spins_lost >= _SPIN_PATIENCE:
+            port.spins_lost = _SPIN_PATIENCE - 1
+            port.rest = _SPIN_REST
+            return 0
+        return self.spin
+
+    def _on_timer(self) -> None:
+        """The timer fired; it is set anew or disarmed, which also makes it unreadable."""
+        self._timer_at = NEVER
+        now = monotonic_us()
+        for port in tuple(self._ports):
+            if port.device.deadline <= now and self.is_open:
+                port.device.on_timer(now)
+                self.read(port)
+        self._run_pass()
+        if self._timer_at == NEVER:
+            self._timer.disarm()
+
+    def _flush(self) -> None:
+        """Application code asked for a pass."""
+        self._flush_scheduled = False
+        self._run_pass()
+
+    def _run_pass(self) -> None:
+        """A pass without a burst."""
+        if not self.is_open:
+            self._check_process()
+            return
+        now = self.now = time.monotonic_ns() // 1000
+        self.in_pass = True
+        try:
+            self._finish_pass(now)
+        except DeviceGone as exc:
+            self._shut_down(exc)
+            return
+        finally:
+            self.in_pass = False
+        self._arm()
+
+    def _finish_pass(self, now: int) -> None:
+        host = self.host
+        if host.deadline <= now:
+            host.on_timer(now)
+        endpoints = host.poll_events()
+        if endpoints or self._posted:
+            self._dispatch(endpoints)
+        self._more = host.poll_transmit(now)
+        for port in self._ports:
+            port.flush()
+
+    def _arm(self) -> None:
+        """Set the timer when something is due earlier than it would fire; schedule what is left over."""
+        deadline = self.host.deadline
+        for port in self._ports:
+            deadline = min(deadline, port.device.deadline)
+        if deadline < self._timer_at:
+            self._timer_at = deadline
+            self._timer.arm(deadline)
+        if self._posted or self._more:
+            self.schedule()
+
+    # -- the end
+
+    def _shut_down(self, reason: DeviceGone | None) -> None:
+        if not self.is_open:
+            return
+        self.is_open = False
+        _open_drivers.discard(self)
+        self.loop.remove_reader(self._timer.fd)
+        self._timer.close()
+        self._timer_at = 0  # never armed again
+        for port in self._ports:
+            if port.fd >= 0:
+                self.loop.remove_reader(port.fd)
+            else:
+                port.device.on_readable = None
+            port.device.close()
+        self._ports.clear()
+        self._end(reason)
+
+    def on_forked(self) -> None:
+        """We are in a child of the process that this driver belongs to, and leave everything that it shares alone.
+
+        Not even its epoll may be told to forget a descriptor: it is the parent's.
+        """
+        self.is_open = self.in_pass = self._flush_scheduled = False
+        self._ports.clear()
+        self.loop = cast("asyncio.AbstractEventLoop", _ForkedLoop())
+
+
+def _after_fork() -> None:
+    for driver in list(_open_drivers):
+        driver.on_forked()
+    _open_drivers.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
