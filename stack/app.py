@@ -3,6 +3,8 @@
     async with stack.open_tap("tapstack0", "198.18.0.2/24", host_address="198.18.0.1") as host:
         reader, writer = await host.open_connection("198.18.0.1", 8000)
 
+    uvicorn --loop stack.aio:factory --host 198.18.0.2 app:app
+
 The daemon is built from the same functions.
 """
 
@@ -10,15 +12,18 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, BinaryIO, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any, BinaryIO, Final, TypeVar
 
 from stack.aio.device_driver import monotonic_us
+from stack.aio.loop import UvLoop, Wildcard, new_event_loop
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig
 from stack.daemon import hostside
+from stack.daemon.settings import Settings, load
 from stack.device.base import Device
 from stack.device.fault_device import FaultDevice
 from stack.device.fault_settings import Faults
@@ -42,8 +47,8 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run(main)` on the fastest loop there is."""
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    """`asyncio.run(main)` on a StackLoop: hosts that `main` makes serve any asyncio program by their addresses."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(main)
 
 
@@ -124,3 +129,82 @@ async def open_tap(
             yield host
     finally:
         device.close()
+
+
+# what of the settings the environment may say, too
+_VARIABLES: Final = {"dev": "TAPSTACK_DEV", "address": "TAPSTACK_ADDRESS", "host_address": "TAPSTACK_HOST_ADDRESS"}
+# settings that take more than a loop: privileges to give up, rules to take back, files to look after
+_OF_THE_DAEMON: Final = ("user", "uplink", "control", "capture")
+
+
+def factory() -> UvLoop:
+    """An event loop with a host on a TAP of its own: `uvicorn --loop stack.aio:factory --host 198.18.0.2 app:app`.
+
+    What it is made from, each with the default of `tapstack up`:
+
+    - TAPSTACK_CONFIG names a TOML file of the daemon's format; `user`, `uplink`, `control` and `capture` take the
+      daemon and are refused, what it logs and how much it lets upload is of no meaning here
+    - TAPSTACK_DEV, TAPSTACK_ADDRESS ("198.18.0.2/24"), TAPSTACK_HOST_ADDRESS ("198.18.0.1"), TAPSTACK_MTU, which
+      go before the file
+    - TAPSTACK_WILDCARD: where a server without an address listens, "kernel" (the default), "stack" or "both"
+
+    The device is opened and the kernel's end configured in here, which needs root (CAP_NET_ADMIN); both end when the
+    loop is closed, after what was written had `drain_s` seconds to arrive.  Raises ConfigError, DeviceError,
+    AddressInUse with a sentence that says what to do.
+    """
+    settings, wildcard = _from_environment(os.environ)
+    return _TapLoop(settings, wildcard)
+
+
+def _from_environment(environment: Mapping[str, str]) -> tuple[Settings, Wildcard]:
+    options: dict[str, Any] = {name: environment.get(variable) for name, variable in _VARIABLES.items()}
+    if mtu := environment.get("TAPSTACK_MTU"):
+        if not (mtu.isascii() and mtu.isdigit()):
+            raise ConfigError(f"TAPSTACK_MTU is {mtu!r}: use a number of bytes, like 1500")
+        options["mtu"] = int(mtu)
+    settings = load(environment.get("TAPSTACK_CONFIG") or None, options)
+    for name in _OF_THE_DAEMON:
+        if getattr(settings, name):
+            raise ConfigError(f"{name} is set, and only the daemon (tapstack up) can do that: leave it out for a loop")
+    wildcard: Any = environment.get("TAPSTACK_WILDCARD", "kernel")
+    return settings, wildcard  # which the loop checks
+
+
+class _TapLoop(UvLoop):
+    """The loop of `factory`: its host begins and ends with it."""
+
+    def __init__(self, settings: Settings, wildcard: Wildcard) -> None:
+        self._host: AsyncHost | None = None
+        self._drain_s = settings.drain_s
+        super().__init__(wildcard=wildcard)
+        try:
+            self._host = _tap_host(self, settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let what was written arrive, take the device away, close the loop."""
+        if self._host is not None and not self.is_running():
+            host, self._host = self._host, None
+            self.run_until_complete(host.aclose(self._drain_s))
+        super().close()
+
+
+def _tap_host(loop: asyncio.AbstractEventLoop, settings: Settings) -> AsyncHost:
+    """A host on a new TAP, on a loop that does not run yet."""
+    hostside.check_free(settings.dev, settings.interface.network)
+    device: Device = open_device(settings.dev, mtu=settings.mtu, offload=settings.offload)
+    try:
+        hostside.configure(settings.dev, settings.host_interface, settings.mtu)
+        device = wrap_device(device, settings.faults(), seed=settings.fault.seed)
+        host = AsyncHost(settings.host_config(), loop=loop)
+        try:
+            host.add_device(device, settings.address, gateway=str(settings.host_interface.ip))
+        except BaseException:
+            host.driver.close()
+            raise
+    except BaseException:
+        device.close()
+        raise
+    return host

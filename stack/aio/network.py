@@ -11,22 +11,27 @@ side on one loop.
 
 import asyncio
 import random
-import ssl as ssl_module
-from asyncio import sslproto
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
+from ssl import SSLContext
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
+from stack.aio import tls
+from stack.aio.active import activate
+from stack.aio.attempt import Attempt
 from stack.aio.datagram import StackDatagramTransport
 from stack.aio.device_driver import DEFAULT_SPIN, DeviceDriver, monotonic_us
 from stack.aio.driver import Driver
+from stack.aio.loop import Capture, StackLoop
+from stack.aio.names import Resolver
 from stack.aio.ping import Ping
 from stack.aio.server import StackServer
 from stack.aio.sockets import Address
 from stack.aio.transports import StackTransport
 from stack.config import HostConfig, Rng, TcpConfig
 from stack.device.base import Device
-from stack.errors import HostClosed, InvalidAddress, NetworkUnreachable
+from stack.errors import ConfigError, HostClosed, InvalidAddress, NetworkUnreachable
 from stack.host.host import Host
 from stack.host.icmp_layer import EchoReply
 from stack.tcp.connection import Connection
@@ -35,19 +40,11 @@ from stack.wire.addr import ANY, parse_addr, parse_cidr
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 D = TypeVar("D", bound=asyncio.DatagramProtocol)
-TlsOption = ssl_module.SSLContext | bool | None
 ClientConnected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
 
 BACKLOG: Final = 100  # as asyncio
 STREAM_LIMIT: Final = 64 << 10  # as asyncio
 DRAIN_S: Final = 5.0
-
-
-class Resolver(Protocol):
-    """Turns names into addresses; the stack works without one."""
-
-    async def resolve(self, name: str) -> list[str]:
-        """Dotted quads, best first.  Raises OSError when there are none."""
 
 
 class AsyncHost:
@@ -56,6 +53,9 @@ class AsyncHost:
     `config` is checked here (ConfigError).  `spin` is the number of empty device reads after a burst
     before control returns to the loop, 0 for none.  `resolver`, if given, is asked about names; without
     one, only dotted quads are taken.
+
+    On a StackLoop any asyncio program uses the host: for its own addresses and for `prefixes` (None: its subnets), with
+    `capture="all"` also for what is in no other prefix; see `StackLoop.add_host`.
     """
 
     __slots__ = ("_closing", "driver", "host", "resolver")
@@ -69,26 +69,48 @@ class AsyncHost:
         loop: asyncio.AbstractEventLoop | None = None,
         spin: int = DEFAULT_SPIN,
         resolver: Resolver | None = None,
+        prefixes: Sequence[str] | None = None,
+        capture: Capture = "own",
     ) -> None:
         config = config or HostConfig()
         config.validate()
         if loop is None:
             loop = asyncio.get_running_loop()
         host = Host(config, rng or random.SystemRandom(), monotonic_us(), trace)
-        self._begin(DeviceDriver(host, loop, spin=spin), resolver)
+        driver = DeviceDriver(host, loop, spin=spin)
+        try:
+            self._begin(driver, resolver, prefixes, capture)
+        except BaseException:
+            driver.close()
+            raise
 
     @classmethod
-    def over(cls, driver: Driver, *, resolver: Resolver | None = None) -> Self:
-        """The face of a host that has a driver already."""
+    def over(
+        cls,
+        driver: Driver,
+        *,
+        resolver: Resolver | None = None,
+        prefixes: Sequence[str] | None = None,
+        capture: Capture = "own",
+    ) -> Self:
+        """The face of a host that has a driver already, which is not closed when this raises."""
         made = cls.__new__(cls)
-        made._begin(driver, resolver)  # noqa: SLF001  (it is our own)
+        made._begin(driver, resolver, prefixes, capture)  # noqa: SLF001  (it is our own)
         return made
 
-    def _begin(self, driver: Driver, resolver: Resolver | None) -> None:
+    def _begin(
+        self, driver: Driver, resolver: Resolver | None, prefixes: Sequence[str] | None, capture: Capture
+    ) -> None:
         self.host = driver.host
         self.driver = driver
         self.resolver = resolver
         self._closing = False
+        loop = driver.loop
+        if isinstance(loop, StackLoop):
+            loop.add_host(self, prefixes=prefixes, capture=capture)
+            driver.closed.add_done_callback(lambda _: loop.remove_host(self))
+        elif prefixes is not None or capture != "own":
+            raise ConfigError("prefixes and capture are for a StackLoop; make the loop with stack.aio.new_event_loop")
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,25 +127,41 @@ class AsyncHost:
         """The loop the host runs on."""
         return self.driver.loop
 
+    def active(self) -> AbstractContextManager[None]:
+        """Within the block the running StackLoop makes connections and endpoints as this host; blocks nest."""
+        return activate(self)
+
+    def addresses(self) -> list[tuple[int, int]]:
+        """Its addresses as ints, each with the length of its prefix."""
+        return [pair for interface in self.host.ip.interfaces.values() for pair in interface.addrs]
+
     def add_device(self, device: Device, *addresses: str, gateway: str | None = None) -> int:
         """Give the host an interface with addresses like "198.18.0.2/24" and, if given, a default route.
 
-        Returns the interface index.  Raises InvalidAddress, HostClosed, and TypeError for a host that was made with
-        `over` and whose driver takes no devices.
+        Returns the interface index.  Raises InvalidAddress, AddressInUse when another host of the loop has an address,
+        HostClosed, and TypeError for a host that was made with `over` and whose driver takes no devices.
         """
-        driver = self._open_driver()
+        driver = self.open_driver()
         if not isinstance(driver, DeviceDriver):
             raise TypeError(f"{type(driver).__name__} takes no devices: this host is connected by who made it")
         parsed = [parse_cidr(address) for address in addresses]
         via = parse_addr(gateway) if gateway is not None else None
+        if isinstance(self.loop, StackLoop):
+            self.loop.ownership.check(self, parsed)
         ifindex = driver.attach(device)
         now = driver.time()
         for addr, prefix_len in parsed:
             self.host.add_address(ifindex, addr, prefix_len, now)
         if via is not None:
             self.host.add_route(0, 0, via, ifindex)
+        self.addresses_changed()
         driver.schedule()
         return ifindex
+
+    def addresses_changed(self) -> None:
+        """Have the loop see addresses that were given to `host` directly.  Raises AddressInUse."""
+        if isinstance(self.loop, StackLoop):
+            self.loop.ownership.refresh(self)
 
     async def aclose(self, timeout: float = DRAIN_S) -> None:  # noqa: ASYNC109  (no deadline for the caller: what is left is reset)
         """Stop listening, close every connection and give them `timeout` seconds to drain; then reset what is left.
@@ -146,8 +184,10 @@ class AsyncHost:
                     driver.wake(conn)
                 await asyncio.sleep(0)  # the pass that sends the resets
         driver.close()
+        if isinstance(self.loop, StackLoop):
+            self.loop.remove_host(self)
 
-    def _open_driver(self) -> Driver:
+    def open_driver(self) -> Driver:
         """The driver, while it drives.  Raises HostClosed."""
         driver = self.driver
         driver.check_open()
@@ -164,10 +204,10 @@ class AsyncHost:
         port: int,
         *,
         local_addr: Address | None = None,
-        ssl: TlsOption = None,
+        ssl: tls.TlsOption = None,
         server_hostname: str | None = None,
-        ssl_handshake_timeout: int | None = None,
-        ssl_shutdown_timeout: int | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
         config: TcpConfig | None = None,
     ) -> tuple[asyncio.Transport, P]:
         """Connect; returns (transport, protocol), as `loop.create_connection` does.
@@ -176,52 +216,18 @@ class AsyncHost:
         (ConnectionRefusedError, TimeoutError, ENETUNREACH ...), InvalidAddress for what is not an address.
         Cancelling it aborts the attempt.
         """
-        context = _client_context(ssl, server_hostname)
+        secure = tls.client(ssl, host, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
         local, local_port = await self._local(local_addr)
-        remote = await self._resolve(host)
-        protocol = protocol_factory()
-        if context is None:
-            transport = await self._connect(protocol, remote, port, local, local_port, config)
-            return transport, protocol
-        ready = self.loop.create_future()
-        tls = sslproto.SSLProtocol(
-            self.loop,
-            protocol,
-            context,
-            ready,
-            server_side=False,
-            server_hostname=server_hostname or host,
-            ssl_handshake_timeout=ssl_handshake_timeout,
-            ssl_shutdown_timeout=ssl_shutdown_timeout,
-        )
-        transport = await self._connect(tls, remote, port, local, local_port, config)
-        try:
-            await ready
-        except BaseException:
-            transport.abort()
-            raise
-        return tls._app_transport, protocol  # noqa: SLF001  (as asyncio.base_events does)
+        attempt = Attempt(*self.dial(await self._resolve(host), port, local, local_port, config))
+        await attempt.connected()
+        return await attempt.attach(protocol_factory, secure)
 
-    async def _connect(
-        self,
-        protocol: asyncio.BaseProtocol,
-        remote: int,
-        port: int,
-        local: int,
-        local_port: int,
-        config: TcpConfig | None,
-    ) -> StackTransport:
-        driver = self._open_driver()
-        conn = self.host.connect(remote, port, local, local_port, config, driver.time())
-        ready = self.loop.create_future()
-        transport = StackTransport(driver, conn, protocol, waiter=ready)
-        driver.wake(conn)
-        try:
-            await ready
-        except BaseException:
-            transport.abort()
-            raise
-        return transport
+    def dial(
+        self, remote: int, port: int, local: int = ANY, local_port: int = 0, config: TcpConfig | None = None
+    ) -> tuple[Driver, Connection]:
+        """Begin to open a connection; an Attempt is to be made of the result.  Raises as `Host.connect`, HostClosed."""
+        driver = self.open_driver()
+        return driver, self.host.connect(remote, port, local, local_port, config, driver.time())
 
     async def create_server(
         self,
@@ -230,9 +236,9 @@ class AsyncHost:
         port: int = 0,
         *,
         backlog: int = BACKLOG,
-        ssl: ssl_module.SSLContext | None = None,
-        ssl_handshake_timeout: int | None = None,
-        ssl_shutdown_timeout: int | None = None,
+        ssl: SSLContext | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
         config: TcpConfig | None = None,
     ) -> StackServer:
@@ -240,21 +246,14 @@ class AsyncHost:
 
         Raises AddressInUse, AddressNotAvailable, InvalidAddress.
         """
+        secure = tls.server(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         addr, _ = await self._local((host or "", port))
-        driver = self._open_driver()
+        driver = self.open_driver()
 
         def accept(conn: Connection, server: StackServer) -> StackTransport:
             protocol = protocol_factory()
-            if ssl is not None:
-                protocol = sslproto.SSLProtocol(
-                    driver.loop,
-                    protocol,
-                    ssl,
-                    None,  # type: ignore[arg-type]  # nobody waits
-                    server_side=True,
-                    ssl_handshake_timeout=ssl_handshake_timeout,
-                    ssl_shutdown_timeout=ssl_shutdown_timeout,
-                )
+            if secure is not None:
+                protocol = secure.wrap(driver.loop, protocol)
             return StackTransport(driver, conn, protocol, server=server)
 
         server = StackServer(driver, lambda: self.host.listen(addr, port, backlog, config, driver.time()), accept)
@@ -266,36 +265,24 @@ class AsyncHost:
         self,
         transport: asyncio.Transport,
         protocol: asyncio.BaseProtocol,
-        sslcontext: ssl_module.SSLContext,
+        sslcontext: SSLContext,
         *,
         server_side: bool = False,
         server_hostname: str | None = None,
-        ssl_handshake_timeout: int | None = None,
-        ssl_shutdown_timeout: int | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
     ) -> asyncio.Transport:
         """Upgrade a connection to TLS, as `loop.start_tls` does (uvloop's takes no foreign transports)."""
-        ready = self.loop.create_future()
-        tls = sslproto.SSLProtocol(
+        return await tls.start_tls(
             self.loop,
+            transport,
             protocol,
             sslcontext,
-            ready,
-            server_side,
-            server_hostname,
-            call_connection_made=False,
+            server_side=server_side,
+            server_hostname=server_hostname,
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
-        transport.pause_reading()
-        transport.set_protocol(tls)
-        self.loop.call_soon(tls.connection_made, transport)
-        self.loop.call_soon(transport.resume_reading)
-        try:
-            await ready
-        except BaseException:
-            transport.abort()
-            raise
-        return tls._app_transport  # noqa: SLF001  (as asyncio.base_events does)
 
     # -- datagrams
 
@@ -312,7 +299,7 @@ class AsyncHost:
 
         Raises AddressInUse, AddressNotAvailable, InvalidAddress.
         """
-        driver = self._open_driver()
+        driver = self.open_driver()
         local, local_port = await self._local(local_addr)
         peer = (await self._resolve(remote_addr[0]), remote_addr[1]) if remote_addr else None
         protocol = protocol_factory()
@@ -362,7 +349,7 @@ class AsyncHost:
 
         Raises TimeoutError, and HostUnreachable or its like when an ICMP error or ARP says so.
         """
-        request = Ping(self._open_driver())
+        request = Ping(self.open_driver())
         try:
             request.send(await self._resolve(host), seq, bytes(size), ttl)
             async with asyncio.timeout(timeout):
@@ -387,11 +374,3 @@ class AsyncHost:
             if self.resolver is None:
                 raise InvalidAddress(f"{name!r} is no IPv4 address, and this host has no resolver for names") from None
             return parse_addr((await self.resolver.resolve(name))[0])
-
-
-def _client_context(ssl: TlsOption, server_hostname: str | None) -> ssl_module.SSLContext | None:
-    if not ssl:
-        if server_hostname is not None:
-            raise ValueError("server_hostname is only meaningful with ssl")
-        return None
-    return ssl_module.create_default_context() if ssl is True else ssl

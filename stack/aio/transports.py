@@ -5,7 +5,7 @@ from its passes and nothing else calls into the protocol, except `pause_writing`
 within `write` as in asyncio.  What the protocol must be told later (`connection_lost`, data
 that was held back) is posted to the driver.
 
-    connecting -> open -> closing -> lost -> forgotten
+    open -> closing -> lost -> forgotten
 
 * The connection's send buffer takes the place of the kernel's: the transport's own "write buffer" is
   what exceeds `TcpConfig.send_buffer`.  So `connection_lost` follows `close` as soon as the rest fits
@@ -23,9 +23,9 @@ from typing import Any, Final, Protocol
 
 from stack.aio.driver import Driver
 from stack.aio.sockets import TcpSocket, sockaddr
-from stack.errors import ConnectionAborted, DeviceGone, StackError
+from stack.errors import DeviceGone, StackError
 from stack.tcp.connection import Connection
-from stack.tcp.events import CLOSED, CONNECTED, EOF, READABLE, WRITABLE
+from stack.tcp.events import CLOSED, EOF, READABLE, WRITABLE
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,6 @@ class StackTransport(asyncio.Transport):
         "_protocol",
         "_server",
         "_socket",
-        "_waiter",
         "_writes_ignored",
         "_writing_paused",
     )
@@ -75,14 +74,13 @@ class StackTransport(asyncio.Transport):
         conn: Connection,
         protocol: asyncio.BaseProtocol,
         *,
-        waiter: "asyncio.Future[None] | None" = None,
         server: Owner | None = None,
+        face: TcpSocket | None = None,
     ) -> None:
         self._driver = driver
         self._conn = conn
         self._server = server
-        self._waiter = waiter  # set while connecting
-        self._socket: TcpSocket | None = None
+        self._socket = face
         self._paused = False
         self._closing = False
         self._dropped = False  # connection_lost is on its way
@@ -107,7 +105,7 @@ class StackTransport(asyncio.Transport):
     # -- events
 
     def start(self) -> None:
-        """An accepted connection: make it known to the protocol, then deliver what came already."""
+        """Make the connection known to the protocol, then deliver what came already."""
         self._protocol.connection_made(self)
         self.on_events(self._conn.take_events())
 
@@ -122,8 +120,6 @@ class StackTransport(asyncio.Transport):
             if events & CLOSED:
                 self._driver.release(self)
             return
-        if events & CONNECTED and self._waiter is not None and not self._closing:
-            self._connected()
         if events & EOF:
             self._eof_seen = True
         if events & (READABLE | EOF) and not self._lost:
@@ -135,22 +131,10 @@ class StackTransport(asyncio.Transport):
         if events & _LOST:
             self._connection_lost()
 
-    def _connected(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        self._protocol.connection_made(self)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
     def _on_closed(self) -> None:
         """The connection has ended."""
         error = self._conn.error
-        if self._waiter is not None:
-            if not self._waiter.done():
-                self._waiter.set_exception(error if error is not None else ConnectionAborted("closed while connecting"))
-            self._waiter = None
-            self._closing = self._lost = True
-            self._driver.release(self)
-        elif error is not None or self._closing or self._eof_done:
+        if error is not None or self._closing or self._eof_done:
             self._force_close(error)
         # else what the peer sent has not been read yet: eof_received comes first, then close
 
@@ -161,12 +145,7 @@ class StackTransport(asyncio.Transport):
     def on_device_gone(self, exc: DeviceGone) -> None:
         """The link is lost for good."""
         self._conn.user = None
-        if self._waiter is not None:
-            if not self._waiter.done():
-                self._waiter.set_exception(exc)
-            self._waiter = None
-            self._closing = self._lost = True
-        elif not self._lost:
+        if not self._lost:
             self._closing = self._dropped = True
             self._error = exc
             self._connection_lost()

@@ -1,11 +1,14 @@
 """Every test here runs on plain asyncio and on uvloop."""
 
 import asyncio
+import ssl
+import subprocess
 import warnings
 
 import pytest
 import uvloop
 
+from stack.aio.loop import SelectorLoop, UvLoop
 from tests.support.aio_nets import KernelNet, StackNet
 
 
@@ -15,12 +18,10 @@ def net(request):
     return request.param()
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request):
+def runner_on(factory):
     """`run(coroutine)`; fails when the loop was told of an exception that the test did not collect."""
 
     def run_main(main, *, expect_errors=False):
-        factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
         errors = []
 
         async def guarded():
@@ -45,3 +46,32 @@ def run(request):
         return result
 
     return run_main
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request):
+    """On the loops as they are."""
+    return runner_on(uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop)
+
+
+@pytest.fixture(params=[SelectorLoop, UvLoop])
+def on_loop(request):
+    """On ours."""
+    return runner_on(request.param)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A self-signed certificate for "stack.example": (server context, client context)."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=a"
+    subprocess.run(
+        [*command.split(), "-addext", "subjectAltName=DNS:stack.example", "-keyout", key, "-out", cert],
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(cert, key)
+    return server, ssl.create_default_context(cafile=cert)

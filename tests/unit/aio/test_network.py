@@ -4,11 +4,11 @@ import asyncio
 import errno
 import random
 import ssl
-import subprocess
 
 import pytest
 import uvloop
 
+from stack.aio.attempt import Attempt
 from stack.aio.device_driver import monotonic_us
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig, IpConfig, TcpConfig
@@ -94,7 +94,7 @@ def test_a_connect_that_succeeds_while_it_is_cancelled_is_reset(run):
             task = asyncio.ensure_future(net.client.create_connection(Silent, SERVER_IP, 80))
             await eventually(net.client.host.connections)
             (conn,) = net.client.host.connections()
-            await eventually(lambda: conn.user is None or conn.user._waiter is None)
+            await eventually(lambda: not isinstance(conn.user, Attempt) or conn.user._connected.done())
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             if not task.cancelled():  # it was through before
@@ -370,41 +370,6 @@ def test_a_bad_link_delays_and_loses_nothing(run):
             await writer.wait_closed()
 
     run(main())
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A self-signed certificate for "stack.example": (server context, client context)."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=stack.example",
-            "-addext",
-            "subjectAltName=DNS:stack.example",
-            "-keyout",
-            key,
-            "-out",
-            cert,
-        ],
-        check=True,
-        capture_output=True,
-        timeout=30,
-    )
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(cert, key)
-    return server, ssl.create_default_context(cafile=cert)
 
 
 def test_tls(run, certificate):

@@ -75,39 +75,6 @@ def test_all_chunks_of_a_burst_come_as_one(run):
     run(main())
 
 
-def test_a_waiting_connect_is_answered_after_connection_made(run):
-    async def main():
-        with Bench() as b:
-            conn, protocol = FakeConnection(b.host), Recorder()
-            waiter = asyncio.get_running_loop().create_future()
-            waiter.add_done_callback(lambda _: protocol.events.append("waiter"))
-            StackTransport(b.driver, conn, protocol, waiter=waiter)
-            conn.connected()
-            conn.feed(b"hello")
-            await b.step()
-            assert protocol.events == ["made", b"hello", "waiter"]
-
-    run(main())
-
-
-def test_a_connect_that_fails_raises_in_the_waiter_and_never_reaches_the_protocol(run):
-    async def main():
-        with Bench() as b:
-            conn, protocol = FakeConnection(b.host), Recorder()
-            waiter = asyncio.get_running_loop().create_future()
-            transport = StackTransport(b.driver, conn, protocol, waiter=waiter)
-            conn.end(ConnectionReset("no"))
-            await b.step()
-            with pytest.raises(ConnectionResetError):
-                await waiter
-            assert protocol.events == []
-            assert transport.is_closing()
-            assert conn.user is None
-            assert transport not in b.driver.handlers
-
-    run(main())
-
-
 def test_data_stays_in_the_connection_while_reading_is_paused(run):
     async def main():
         with Bench() as b:

@@ -1,0 +1,125 @@
+"""Names and addresses: what `loop.getaddrinfo` and `loop.getnameinfo` do on a StackLoop.
+
+An address in figures needs no looking up: it is answered at once, without a thread, by the C library itself, so that
+families, flags, service names and errors are those of the kernel's programs.  A name is asked of the Resolver that the
+loop was given; without one it is the base loop's business (the C library in a thread).  `localhost` is never asked of
+anybody outside (RFC 6761 §6.3).
+"""
+
+import functools
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from stack.errors import InvalidAddress
+from stack.wire.addr import parse_addr
+
+AddrInfo = tuple[int, int, int, str, tuple[Any, ...]]  # family, type, proto, canonical name, sockaddr
+Base = Callable[..., Awaitable[Any]]
+
+
+class Resolver(Protocol):
+    """Turns names into addresses; the stack works without one."""
+
+    async def resolve(self, name: str) -> list[str]:
+        """Addresses in figures, best first.  Raises OSError when there are none, TimeoutError when nobody answered."""
+
+
+@functools.lru_cache(maxsize=4096)
+def _figures(text: str) -> int | None:
+    try:
+        return parse_addr(text)
+    except InvalidAddress:
+        return None
+
+
+def address_of(host: object) -> int | None:
+    """The int of an IPv4 address in figures, None for all else."""
+    return _figures(host) if isinstance(host, str) else None
+
+
+def is_numeric(host: str | bytes) -> bool:
+    """An IPv4 or IPv6 address in figures, without a scope."""
+    text = host.decode("latin-1") if isinstance(host, bytes) else host
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, text)
+        except (OSError, ValueError):  # ValueError: a NUL within
+            continue
+        return True
+    return False
+
+
+async def getaddrinfo(
+    resolver: Resolver | None,
+    base: Base,
+    host: Any,
+    port: str | bytes | int | None,
+    *,
+    family: int = 0,
+    type: int = 0,  # noqa: A002  (the name of socket.getaddrinfo)
+    proto: int = 0,
+    flags: int = 0,
+) -> list[AddrInfo]:
+    """As `socket.getaddrinfo`; `base` is what the loop would do without us.  Raises socket.gaierror."""
+    if host is None or (isinstance(host, str | bytes) and is_numeric(host)):
+        return _by_figures(host, port, family, type, proto, flags)
+    if resolver is None or not host or not isinstance(host, str | bytes) or _is_local(host):
+        return await base(host, port, family=family, type=type, proto=proto, flags=flags)  # type: ignore[no-any-return]
+    name = _ascii(host)
+    if flags & socket.AI_NUMERICHOST:
+        raise socket.gaierror(socket.EAI_NONAME, f"{name} is no address in figures, and AI_NUMERICHOST asks for one")
+    infos: list[AddrInfo] = []
+    for text in await _ask(resolver, name):
+        if not family or (family == socket.AF_INET6) == (":" in text):
+            infos += _by_figures(text, port, family, type, proto, flags & ~socket.AI_CANONNAME)
+    if not infos:
+        raise socket.gaierror(socket.EAI_NONAME, f"{name} has no address of the family asked for")
+    if flags & socket.AI_CANONNAME:
+        infos[0] = (*infos[0][:3], name, infos[0][4])
+    return infos
+
+
+def _by_figures(
+    host: str | bytes | None, port: str | bytes | int | None, family: int, kind: int, proto: int, flags: int
+) -> list[AddrInfo]:
+    # AI_NUMERICHOST: no name service can be asked.  Names of services are in a file.
+    infos: list[Any] = socket.getaddrinfo(host, port, family, kind, proto, flags | socket.AI_NUMERICHOST)
+    return infos
+
+
+def _is_local(host: str | bytes) -> bool:
+    name = (host.decode("latin-1") if isinstance(host, bytes) else host).rstrip(".").lower()
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def _ascii(host: str | bytes) -> str:
+    """The name as it is looked up.  Raises UnicodeError for what cannot be a name, as the socket module does."""
+    return (host if isinstance(host, bytes) else host.encode("idna")).decode("ascii")
+
+
+async def _ask(resolver: Resolver, name: str) -> list[str]:
+    try:
+        return await resolver.resolve(name)
+    except socket.gaierror:
+        raise
+    except TimeoutError as exc:
+        raise socket.gaierror(socket.EAI_AGAIN, f"{name}: the resolver had no answer in time") from exc
+    except OSError as exc:
+        raise socket.gaierror(socket.EAI_NONAME, f"{name}: {exc.strerror or exc}") from exc
+
+
+async def getnameinfo(
+    resolver: Resolver | None, base: Base, sockaddr: tuple[Any, ...], flags: int = 0
+) -> tuple[str, str]:
+    """As `socket.getnameinfo`; a Resolver knows no way back to names, so with one they stay figures.
+
+    Raises socket.gaierror.
+    """
+    if resolver is not None and not flags & socket.NI_NAMEREQD:
+        flags |= socket.NI_NUMERICHOST
+    if flags & socket.NI_NUMERICHOST:
+        return socket.getnameinfo(sockaddr, flags)
+    if resolver is not None:
+        raise socket.gaierror(socket.EAI_NONAME, f"the loop's resolver has no name for {sockaddr[0]}")
+    return await base(sockaddr, flags)  # type: ignore[no-any-return]

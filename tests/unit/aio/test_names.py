@@ -1,0 +1,155 @@
+"""Names and addresses on a StackLoop, compared with the C library where that has an answer."""
+
+import asyncio
+import socket
+
+import pytest
+
+from stack.aio.names import address_of
+
+
+class Book:
+    """A resolver out of a dict; an exception as an entry is raised."""
+
+    def __init__(self, **entries):
+        self.entries = entries
+        self.asked = []
+
+    async def resolve(self, name):
+        self.asked.append(name)
+        found = self.entries.get(name.replace(".", "_"), OSError("no such name"))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+@pytest.fixture
+def no_threads(monkeypatch):
+    """Looking up in a thread fails: asyncio's goes through run_in_executor, uvloop's through libuv, for names only."""
+
+    def refuse(*args):
+        raise AssertionError("a thread was asked")
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "run_in_executor", refuse)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "options"),
+    [
+        ("10.0.0.2", 80, {}),
+        ("10.0.0.2", "http", {"type": socket.SOCK_STREAM}),
+        (b"10.0.0.2", b"80", {"type": socket.SOCK_DGRAM}),
+        ("10.0.0.2", None, {"family": socket.AF_INET}),
+        ("::1", 80, {"type": socket.SOCK_STREAM, "flags": socket.AI_PASSIVE}),
+        (None, 80, {"type": socket.SOCK_STREAM, "flags": socket.AI_PASSIVE}),
+        (None, 80, {"type": socket.SOCK_STREAM, "family": socket.AF_INET}),
+    ],
+)
+def test_figures_are_answered_at_once_as_by_the_c_library(on_loop, no_threads, host, port, options):
+    async def main():
+        assert await asyncio.get_running_loop().getaddrinfo(host, port, **options) == socket.getaddrinfo(
+            host, port, **options
+        )
+
+    on_loop(main())
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "options"),
+    [
+        ("10.0.0.2", 80, {"family": socket.AF_INET6}),
+        ("10.0.0.2", "no-such-service", {"type": socket.SOCK_STREAM}),
+    ],
+)
+def test_what_does_not_go_together_is_a_gaierror(on_loop, host, port, options):
+    async def main():
+        with pytest.raises(socket.gaierror) as theirs:
+            socket.getaddrinfo(host, port, **options)
+        with pytest.raises(socket.gaierror) as ours:
+            await asyncio.get_running_loop().getaddrinfo(host, port, **options)
+        assert ours.value.errno in (theirs.value.errno, socket.EAI_NONAME)
+
+    on_loop(main())
+
+
+def test_names_without_a_resolver_are_the_base_loops(on_loop):
+    async def main():
+        infos = await asyncio.get_running_loop().getaddrinfo(
+            "localhost", 80, family=socket.AF_INET, type=socket.SOCK_STREAM
+        )
+        assert infos[0][4] == ("127.0.0.1", 80)
+
+    on_loop(main())
+
+
+def test_names_go_to_the_resolver(on_loop, no_threads):
+    async def main():
+        loop = asyncio.get_running_loop()
+        book = loop.resolver = Book(www_example=["10.0.0.2", "2001:db8::1", "10.0.0.3"])
+        infos = await loop.getaddrinfo("www.example", 80, type=socket.SOCK_STREAM)
+        assert [info[4][:2] for info in infos] == [("10.0.0.2", 80), ("2001:db8::1", 80), ("10.0.0.3", 80)]
+        infos = await loop.getaddrinfo("www.example", 80, type=socket.SOCK_STREAM, family=socket.AF_INET6)
+        assert [info[4][0] for info in infos] == ["2001:db8::1"]
+        infos = await loop.getaddrinfo(
+            b"www.example", "http", type=socket.SOCK_STREAM, family=socket.AF_INET, flags=socket.AI_CANONNAME
+        )
+        assert [(info[3], info[4]) for info in infos] == [("www.example", ("10.0.0.2", 80)), ("", ("10.0.0.3", 80))]
+        assert book.asked == ["www.example"] * 3
+        book.entries["xn--bcher-kva_example"] = ["10.0.0.4"]
+        infos = await loop.getaddrinfo("b\u00fccher.example", 80, type=socket.SOCK_STREAM)
+        assert infos[0][4] == ("10.0.0.4", 80)
+
+    on_loop(main())
+
+
+@pytest.mark.parametrize(
+    ("entry", "options", "code"),
+    [
+        (OSError("no such name"), {}, socket.EAI_NONAME),
+        (TimeoutError(), {}, socket.EAI_AGAIN),
+        (socket.gaierror(socket.EAI_FAIL, "broken"), {}, socket.EAI_FAIL),
+        ([], {}, socket.EAI_NONAME),
+        (["10.0.0.2"], {"family": socket.AF_INET6}, socket.EAI_NONAME),
+        (["10.0.0.2"], {"flags": socket.AI_NUMERICHOST}, socket.EAI_NONAME),
+    ],
+)
+def test_what_the_resolver_cannot_say_is_a_gaierror(on_loop, entry, options, code):
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.resolver = Book(www_example=entry)
+        with pytest.raises(socket.gaierror) as info:
+            await loop.getaddrinfo("www.example", 80, **options)
+        assert info.value.errno == code
+
+    on_loop(main())
+
+
+def test_localhost_is_asked_of_nobody_outside(on_loop):
+    async def main():
+        loop = asyncio.get_running_loop()
+        book = loop.resolver = Book()
+        for name in ("localhost", "LocalHost"):
+            infos = await loop.getaddrinfo(name, 80, family=socket.AF_INET, type=socket.SOCK_STREAM)
+            assert infos[0][4] == ("127.0.0.1", 80)
+        assert book.asked == []
+
+    on_loop(main())
+
+
+def test_getnameinfo(on_loop):
+    async def main():
+        loop = asyncio.get_running_loop()
+        numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+        assert await loop.getnameinfo(("10.0.0.2", 80), numeric) == ("10.0.0.2", "80")
+        assert (await loop.getnameinfo(("127.0.0.1", 80)))[1] == "http"
+        loop.resolver = Book()
+        assert await loop.getnameinfo(("10.0.0.2", 80)) == ("10.0.0.2", "http")
+        with pytest.raises(socket.gaierror):
+            await loop.getnameinfo(("10.0.0.2", 80), socket.NI_NAMEREQD)
+
+    on_loop(main())
+
+
+def test_address_of():
+    assert address_of("10.0.0.1") == 0x0A000001
+    assert [address_of(host) for host in ("::1", "a.example", "010.0.0.1", "", b"10.0.0.1", None)] == [None] * 6

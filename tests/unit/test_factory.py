@@ -1,0 +1,72 @@
+"""What `stack.aio:factory` reads from the environment, and what it says when that cannot be."""
+
+import pytest
+
+from stack import app
+from stack.errors import ConfigError, DeviceError
+
+
+def test_without_a_word_it_is_what_the_daemon_would_have():
+    settings, wildcard = app._from_environment({})
+    assert (settings.dev, settings.address, settings.host_address) == ("tapstack0", "198.18.0.2/24", "198.18.0.1")
+    assert (settings.mtu, wildcard) == (1500, "kernel")
+
+
+def test_the_environment_goes_before_the_file(tmp_path):
+    file = tmp_path / "stack.toml"
+    file.write_text(
+        """
+        dev = "tap7"
+        address = "10.7.0.2/24"
+        host_address = "10.7.0.1"
+        mtu = 9000
+        [tcp]
+        sack = false
+        """
+    )
+    environment = {
+        "TAPSTACK_CONFIG": str(file),
+        "TAPSTACK_DEV": "tap8",
+        "TAPSTACK_MTU": "1400",
+        "TAPSTACK_WILDCARD": "both",
+    }
+    settings, wildcard = app._from_environment(environment)
+    assert (settings.dev, settings.address, settings.mtu, wildcard) == ("tap8", "10.7.0.2/24", 1400, "both")
+    assert settings.host_config().tcp.sack is False
+
+
+@pytest.mark.parametrize(
+    ("environment", "toml", "what"),
+    [
+        ({"TAPSTACK_MTU": "many"}, None, "TAPSTACK_MTU is 'many'"),
+        ({"TAPSTACK_ADDRESS": "10.0.0.2"}, None, "prefix length"),
+        ({"TAPSTACK_DEV": "a/b"}, None, "cannot name a device"),
+        ({"TAPSTACK_WILDCARD": "all"}, None, "wildcard"),
+        ({"TAPSTACK_CONFIG": "/no/such/file"}, None, "no such file"),
+        ({}, "uplink = true", "uplink is set"),
+        ({}, 'user = "nobody"', "user is set"),
+        ({}, "colour = 1", "colour is not a setting"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_sentence(monkeypatch, tmp_path, environment, toml, what):
+    for name in ("TAPSTACK_CONFIG", "TAPSTACK_DEV", "TAPSTACK_ADDRESS", "TAPSTACK_HOST_ADDRESS", "TAPSTACK_MTU"):
+        monkeypatch.delenv(name, raising=False)
+    if toml is not None:
+        file = tmp_path / "stack.toml"
+        file.write_text(toml)
+        monkeypatch.setenv("TAPSTACK_CONFIG", str(file))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=what) as info:
+        app.factory()
+    assert "\n" not in str(info.value)
+
+
+def test_a_device_that_cannot_be_opened_leaves_no_loop_open(monkeypatch):
+    def refuse(*args, **options):
+        raise DeviceError("no permission to open TAP")
+
+    monkeypatch.setattr(app, "open_device", refuse)
+    monkeypatch.setattr(app.hostside, "check_free", lambda *args: None)
+    with pytest.raises(DeviceError, match="no permission"):
+        app.factory()  # a loop left open would be a ResourceWarning, which is an error here
