@@ -7,6 +7,7 @@ socket that is connected to nothing, so reading or writing past the loop is refu
 
     connected -> claimed by create_connection, or dropped: closed, detached or collected, which resets the peer
 
+A socket cannot be bound to a stack address beforehand, which the kernel refuses; a port of any address can be chosen.
 A CarrierSocket is not shared between loops; only its collection may happen in another thread.
 """
 

@@ -32,6 +32,7 @@ from stack.wire.seq import HALF, MASK
 from stack.wire.tcp import DEFAULT_MSS, HEADER, HEADER_LEN, MAX_WSCALE, MIN_MSS, TS_PREFIX
 
 EDGES_KEPT: Final = 4096  # of those that a side has offered
+SIDES_KEPT: Final = 8192  # two for each connection; of those that began first nothing more is known
 TABLES_EVERY: Final = 64  # events of a host, between two looks at its tables as a whole
 SHORT: Final = 48  # records: longer lists are gone through less often, so that an event has a bounded price
 SLACK_SEGS: Final = 3  # in flight beyond cwnd: limited transmit (RFC 3042) and rounding to whole segments
@@ -172,6 +173,18 @@ class Watch:
         side = self._sides.get((conn.local_addr, conn.local_port, conn.remote_addr, conn.remote_port))
         return 0 if side is None else side.count
 
+    def _begin(self, key: Key) -> Side:
+        """A side begins, perhaps on ports that were used before.  When there are too many, the connection that began
+        first is forgotten: both sides, so that what is left is never compared with half of it.
+        """
+        self._sides.pop(key, None)  # it is the youngest now
+        side = self._sides[key] = Side()
+        if len(self._sides) > SIDES_KEPT:
+            oldest = next(iter(self._sides))
+            del self._sides[oldest]
+            self._sides.pop((oldest[2], oldest[3], oldest[0], oldest[1]), None)
+        return side
+
     def on_frame(self, host: "CheckedHost", frame: TxFrame) -> None:
         """A host hands a frame to an interface."""
         header, start = frame.header, frame.start
@@ -227,7 +240,7 @@ class Watch:
             before = self._sides.get(other)
             if not flags & ACK:
                 if before is None or before.last_ack >= 0:  # else it has sent a SYN, too: they cross
-                    self._sides[other] = Side()
+                    self._begin(other)
             elif us is not None and us.iss >= 0:
                 # a second number: an old duplicate of a SYN is answered, or one that a cookie has answered before.
                 # Nobody on the wire knows which of them counts
@@ -235,7 +248,7 @@ class Watch:
                 if before is not None:
                     before.doubtful = True
             if us is None or not us.doubtful or not flags & ACK:
-                us = self._sides[key] = Side()
+                us = self._begin(key)
                 us.iss = us.snd_max = seq
         us.count += 1
         if us.iss < 0 or us.doubtful:
@@ -462,7 +475,8 @@ class CheckedHost(Host):
         rcv = conn.rcv
         held = rcv.ofo.size if rcv.ofo is not None else 0
         sent = self.watch.sent_by(conn)
-        if held > was.held and not conn.host_queued and rcv.rcv_nxt == was.rcv_nxt:
+        known = sent >= was.sent  # else the Watch has forgotten this connection, or others have its ports now
+        if known and held > was.held and not conn.host_queued and rcv.rcv_nxt == was.rcv_nxt:
             assert sent > was.sent, f"{held - was.held} bytes out of order brought no duplicate ACK"
         was.held, was.sent = held, sent
 

@@ -52,8 +52,8 @@ class Network:
     """
 
     # fmt: off
-    __slots__ = ("_at_once", "_explained", "_joined", "_names", "_world", "checks", "clock", "hosts", "links", "nodes",
-                 "seed")
+    __slots__ = ("_at_once", "_explained", "_instant", "_joined", "_names", "_world", "checks", "clock", "hosts",
+                 "links", "nodes", "seed")
     # fmt: on
 
     def __init__(
@@ -74,6 +74,7 @@ class Network:
         self._world = World(self.clock, Recorder(record_frames, hashing=hashing), invariants=invariants)
         self._names: dict[str, Node] = {}
         self._joined = routing.Joined()
+        self._instant = 0  # of the event before
         self._at_once = 0  # events at this instant
         self._explained: BaseException | None = None
 
@@ -198,7 +199,7 @@ class Network:
             at = next_at()
             if at > end:
                 why = "nothing is left to do" if at >= NEVER else f"not reached in {limit_us} us"
-                raise self._explain(SimulationError(f"{why}, at {self.clock.now} us (seed {self.seed})"))
+                raise self.explain(SimulationError(f"{why}, at {self.clock.now} us (seed {self.seed})"))
             fire(at)
 
     def run_for(self, duration_us: int) -> None:
@@ -224,17 +225,19 @@ class Network:
         clock = self.clock
         if at > clock.now:
             clock.now = at
+        if clock.now != self._instant:
+            self._instant = clock.now
             self._at_once = 0
         else:
             self._at_once += 1
             if self._at_once > MAX_ROUNDS:
-                raise self._explain(SimulationError(f"no end of events at {clock.now} us (seed {self.seed})"))
+                raise self.explain(SimulationError(f"no end of events at {clock.now} us (seed {self.seed})"))
         try:
             self._world.events.take().fire(clock.now)
             for check in self.checks:
                 check()
         except Exception as error:
-            self._explain(error)
+            self.explain(error)
             raise
 
     # -- what happened
@@ -256,6 +259,10 @@ class Network:
         """The last frames, timers and actions in words, one line each."""
         return self._world.recorder.latest(count, self._port_names())
 
+    def remark(self, text: str) -> None:
+        """Something happened, to be told among the last events."""
+        self._world.recorder.event(self.clock.now, text)
+
     def report(self) -> str:
         """Seed, time, and the last events."""
         return "\n".join((f"seed {self.seed}, at {self.clock.now} us; the last events:", *self.last_events()))
@@ -263,7 +270,7 @@ class Network:
     def _port_names(self) -> list[str]:
         return [port.name for link in self.links for port in (link.a, link.b)]
 
-    def _explain(self, error: Exception) -> Exception:
+    def explain(self, error: Exception) -> Exception:
         """Add the report to an exception, once."""
         if error is not self._explained:
             self._explained = error

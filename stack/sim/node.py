@@ -153,15 +153,15 @@ class HostNode(Node):
 
     def work(self, now: int) -> None:
         """Let the applications and the host act on what has happened."""
-        host = self.host
         self._busy = True
         more = True
         while more:
+            host = self.host
             for endpoint in cast("Sequence[Endpoint]", host.poll_events()):
                 user = endpoint.user
                 if user is not None:
                     user.on_events(endpoint.take_events())
-            more = host.poll_transmit(now)
+            more = host.poll_transmit(now) or self.host is not host  # an application has put another in its place
         self._busy = self._woken = False
         world = self._world
         world.events.schedule(self, host.deadline)
@@ -172,6 +172,25 @@ class HostNode(Node):
         """When the host's next timer is due; at once when the application has used it."""
         return 0 if self._woken else self.host.deadline
 
+    def replace(self, host: SimHost) -> None:
+        """Put another host at the ports of the one that was here."""
+        self.host = host
+        host.on_wake = self.wake
+        now = self._world.clock.now
+        for port in self.ports:
+            assert port.link is not None
+            port.ifindex = host.add_interface(port.name, port, port.mac, port.link.mtu, now)
+        self.wake()
+
+    def halt(self) -> None:
+        """The host has stopped: what it sent and is still on its links is lost."""
+        self._world.recorder.event(self._world.clock.now, f"{self.name} crashed")
+        for port in self.ports:
+            model = port.channel.model
+            if not model.down:
+                model.cut(down=True)
+                model.cut(down=False)
+
     def wake(self) -> None:
         """The application used an endpoint of the host."""
         if not self._busy and not self._woken:
@@ -180,8 +199,10 @@ class HostNode(Node):
 
     def fire(self, now: int) -> None:
         """A timer of the host is due, or the application acted."""
-        if self.host.deadline <= now:
-            self._world.recorder.event(now, f"{self.name} timer")
+        deadline = self.host.deadline
+        if deadline <= now:
+            if deadline:  # else it wants to be called at once
+                self._world.recorder.event(now, f"{self.name} timer")
             self.host.on_timer(now)
         self.work(now)
 
@@ -194,16 +215,18 @@ class Switch(Node):
     """A learning switch.  Its table holds `max_macs` addresses; the one heard of longest ago makes room.
 
     An address is learnt from the source of each frame (IEEE 802.1D-2004 §7.8); a frame to an unknown or group address
-    goes to all other ports, and one whose place is the port it came from goes nowhere (§7.7).
+    goes to all other ports, and one whose place is the port it came from goes nowhere (§7.7).  Between two ports that
+    are `barred`, in that order, nothing passes: a partition of the network.
     """
 
-    __slots__ = ("_clock", "filtered", "flooded", "forwarded", "max_macs", "table")
+    __slots__ = ("_clock", "barred", "filtered", "flooded", "forwarded", "max_macs", "table")
 
     def __init__(self, world: World, name: str, *, max_macs: int = MAX_MACS) -> None:
         super().__init__(name)
         self._clock = world.clock
         self.max_macs = max_macs
         self.table: dict[bytes, Port] = {}
+        self.barred: set[tuple[Port, Port]] = set()
         self.forwarded = 0
         self.flooded = 0
         self.filtered = 0
@@ -217,6 +240,7 @@ class Switch(Node):
 
     def deliver(self, port: "Port", frames: list[bytes], now: int) -> None:
         """Pass frames on."""
+        barred = self.barred
         for frame in frames:
             port.record_arrival(frame, now)
             if len(frame) < ETH_HLEN:
@@ -227,9 +251,9 @@ class Switch(Node):
             if known is None:
                 self.flooded += 1
                 for other in self.ports:
-                    if other is not port:
+                    if other is not port and not (barred and (port, other) in barred):
                         other.put(frame, now, "")
-            elif known is port:
+            elif known is port or (barred and (port, known) in barred):
                 self.filtered += 1
             else:
                 self.forwarded += 1

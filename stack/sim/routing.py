@@ -57,8 +57,11 @@ class Joined:
 
 
 def host_of(node: Node) -> Host | None:
-    """The Host at a node, if it is one."""
-    return node.host if isinstance(node, HostNode) and isinstance(node.host, Host) else None
+    """The Host at a node, if it is one, or that which a driver there drives."""
+    if not isinstance(node, HostNode):
+        return None
+    host = getattr(node.host, "host", node.host)
+    return host if isinstance(host, Host) else None
 
 
 def address_of(port: Port) -> tuple[int, int]:

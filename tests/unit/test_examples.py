@@ -1,9 +1,12 @@
 """The examples run, and say what they promise."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,3 +50,22 @@ def test_an_algorithm_of_ones_own_keeps_the_delay_low():
     assert list(rates) == ["cubic", "newreno", "reno", "tahoe", "delay"]
     assert rates["delay"] > 8
     assert 40 <= delays["delay"] < min(delays[name] for name in delays if name != "delay") - 5
+
+
+def programs_of(page: str) -> list[tuple[str, str]]:
+    """The programs in a page, each with what the page says that it prints."""
+    text = (ROOT / "docs" / page).read_text()
+    return re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_programs_of_the_page_on_virtual_time_print_what_it_says(number, tmp_path):
+    programs = programs_of("virtual-time.md")
+    assert len(programs) == 3
+    source, output = programs[number]
+    script = tmp_path / "program.py"
+    script.write_text(source)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == output
