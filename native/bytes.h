@@ -7,6 +7,8 @@
 #include "wire.h"
 
 #define ETH_HLEN 14
+#define ETHERTYPE_IPV4 0x0800
+#define ETHERTYPE_IPV6 0x86dd
 #define IP_HLEN 20
 #define UDP_HLEN 8
 #define TCP_HLEN 20

@@ -1,4 +1,4 @@
-/* The TAP device and the timer: the system calls of the data path.  No state but what the caller holds. */
+/* The TAP or TUN device and the timer: the system calls of the data path.  No state but what the caller holds. */
 #include <errno.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
@@ -19,12 +19,25 @@ typedef struct {
 } vnet_hdr;
 _Static_assert(sizeof(vnet_hdr) == VNET_HLEN, "virtio_net_hdr without mergeable buffers");
 
-/* What was read to `frame` (behind its virtio header, if any) becomes a meta row. */
-static void note_frame(ts_meta *meta, const uint8_t *frame, uint32_t off, uint32_t len, uint32_t vnet)
+/* A bare IP packet gets the link header that a frame for us would have. */
+static void put_link_header(const ts_tap *tap, uint8_t *frame, uint32_t len)
+{
+    memcpy(frame, tap->mac, 6);
+    memset(frame + 6, 0, 6);
+    put16(frame + 12, len > ETH_HLEN && frame[ETH_HLEN] >> 4 == 6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
+}
+
+/* What was read to `at` (virtio header, if any, and packet) becomes a meta row; `frame` is where the frame begins. */
+static void note_frame(const ts_tap *tap, ts_meta *meta, const uint8_t *at, uint8_t *frame, uint32_t off, uint32_t len)
 {
     vnet_hdr header = {0};
-    if (vnet)
-        memcpy(&header, frame - VNET_HLEN, VNET_HLEN);
+    if (tap->vnet)
+        memcpy(&header, at, VNET_HLEN);
+    if (tap->bare) {
+        put_link_header(tap, frame, len); /* in the place of the virtio header */
+        if (header.flags & TS_VNET_NEEDS_CSUM)
+            header.csum_start = (uint16_t)(header.csum_start + ETH_HLEN);
+    }
     *meta = (ts_meta){.off = off, .len = len, .vnet_flags = header.flags, .gso_type = header.gso_type,
                       .gso_size = header.gso_size, .csum_start = header.csum_start,
                       .csum_offset = header.csum_offset};
@@ -32,10 +45,10 @@ static void note_frame(ts_meta *meta, const uint8_t *frame, uint32_t off, uint32
 
 int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta *meta, ts_row *rows, uint32_t max)
 {
-    uint32_t head = tap->vnet ? VNET_HLEN : 0, at = 0, n = 0;
+    uint32_t head = tap->vnet ? VNET_HLEN : 0, link = tap->bare ? ETH_HLEN : 0, at = 0, n = 0;
     int err = 0;
     while (n < max && pool_len - at >= READ_ROOM) {
-        ssize_t got = read(tap->fd, pool + at, READ_ROOM);
+        ssize_t got = read(tap->fd, pool + at + link, READ_ROOM - link);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
@@ -44,8 +57,8 @@ int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta
         }
         if (got < (ssize_t)head)
             break;
-        note_frame(&meta[n], pool + at + head, at + head, (uint32_t)got - head, tap->vnet);
-        at += ((uint32_t)got + ALIGN - 1) / ALIGN * ALIGN;
+        note_frame(tap, &meta[n], pool + at + link, pool + at + head, at + head, link + (uint32_t)got - head);
+        at += (link + (uint32_t)got + ALIGN - 1) / ALIGN * ALIGN;
         n++;
     }
     /* Frames first: an error that lasts is met again by the next call. */
@@ -57,18 +70,23 @@ int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta
 
 static int write_frame(const ts_tap *tap, const ts_tx *tx, uint32_t how)
 {
+    /* The link header that stays here may lie in the payload: a finished frame has no header of its own. */
+    uint32_t link = tap->bare ? ETH_HLEN : 0, from_header = link < tx->header_len ? link : tx->header_len;
+    uint32_t from_payload = link - from_header;
+    if (from_payload > tx->payload_len)
+        return -EINVAL;
     vnet_hdr header = {.flags = (uint8_t)how, .gso_type = (uint8_t)(how >> 8)};
     if (header.flags) {
-        header.csum_start = (uint16_t)tx->csum_start;
+        header.csum_start = (uint16_t)(tx->csum_start - link);
         header.csum_offset = (uint16_t)tx->csum_offset;
     }
     if (header.gso_type) {
-        header.hdr_len = (uint16_t)tx->header_len;
+        header.hdr_len = (uint16_t)(tx->header_len - link);
         header.gso_size = (uint16_t)tx->gso_size;
     }
     struct iovec parts[3] = {{&header, VNET_HLEN},
-                             {tx->header, tx->header_len},
-                             {(void *)tx->payload, tx->payload_len}};
+                             {tx->header + from_header, tx->header_len - from_header},
+                             {(void *)(tx->payload + from_payload), tx->payload_len - from_payload}};
     int skip = tap->vnet ? 0 : 1;
     while (writev(tap->fd, parts + skip, 3 - skip) < 0)
         if (errno != EINTR)

@@ -1,12 +1,13 @@
-/* System calls of the TAP device (module _io); part of the cffi cdef, after wire.h.
+/* System calls of the TAP and TUN devices (module _io); part of the cffi cdef, after wire.h.
  *
  * Only what is called for every burst or frame is here; opening and configuring is done by ioctl from Python
  * (stack/device/tap.py).  A function that can fail returns a negative errno.  The GIL is released meanwhile. */
 
-/* An open TAP: what does not change from call to call. */
+/* An open TAP or TUN: what does not change from call to call. */
 typedef struct {
     int32_t fd;
     uint32_t vnet;        /* each frame is preceded by a virtio-net header of 10 bytes */
+    uint32_t bare;        /* a TUN: IP packets pass; link headers are put on and taken off here */
     uint32_t gro;         /* merge what a burst has in order: for a device without offloads */
     uint32_t caps;        /* TS_CAP_*, of what is written */
     uint32_t max_gso;     /* most payload of one super-segment written */

@@ -3,9 +3,7 @@
 #include "bytes.h"
 
 #define ETHERTYPE_FIRST 0x0600 /* below: an 802.3 length */
-#define ETHERTYPE_IPV4 0x0800
 #define ETHERTYPE_ARP 0x0806
-#define ETHERTYPE_IPV6 0x86dd
 #define ARP_LEN 28 /* Ethernet and IPv4 */
 
 #define OPT_EOL 0

@@ -13,11 +13,21 @@ from stack import _form
 
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
-    from stack.app import open_device, open_tap, run
+    from stack.app import open_device, open_tap, open_tun, run
     from stack.config import HostConfig, IpConfig, TcpConfig
     from stack.errors import StackError
 
-__all__ = ["AsyncHost", "HostConfig", "IpConfig", "StackError", "TcpConfig", "open_device", "open_tap", "run"]
+__all__ = [
+    "AsyncHost",
+    "HostConfig",
+    "IpConfig",
+    "StackError",
+    "TcpConfig",
+    "open_device",
+    "open_tap",
+    "open_tun",
+    "run",
+]
 
 _form.choose()
 
@@ -29,6 +39,7 @@ _HOME = {
     "TcpConfig": "stack.config",
     "open_device": "stack.app",
     "open_tap": "stack.app",
+    "open_tun": "stack.app",
     "run": "stack.app",
 }
 

@@ -30,6 +30,7 @@ from stack.device.fault_settings import Faults
 from stack.device.pcap import CaptureDevice, CaptureTrace
 from stack.device.pcapng import PcapngWriter
 from stack.device.tap import TapDevice
+from stack.device.tun import TunDevice
 from stack.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -120,12 +121,45 @@ async def open_tap(
     """
     interface, gateway = _addresses(address, host_address)
     device = open_device(name, mtu=mtu, offload=offload)
+    async with _host_on(device, interface, gateway, config) as host:
+        host.add_device(device, address, gateway=host_address)
+        yield host
+
+
+@contextlib.asynccontextmanager
+async def open_tun(
+    name: str = "tapstack0",
+    address: str = "198.18.0.2/24",
+    *,
+    host_address: str | None = "198.18.0.1",
+    mtu: int = 1500,
+    offload: bool = True,
+    config: HostConfig | None = None,
+) -> AsyncIterator[AsyncHost]:
+    """As `open_tap`, on a TUN device: IP packets pass, there is no Ethernet and no ARP.
+
+    Everything that is not the host's own goes to the kernel.
+    """
+    interface, gateway = _addresses(address, host_address)
+    device = TunDevice(name, mtu=mtu, offload=offload)
+    async with _host_on(device, interface, gateway, config) as host:
+        host.add_device(device, address, routes=["0.0.0.0/0"])
+        yield host
+
+
+@contextlib.asynccontextmanager
+async def _host_on(
+    device: TapDevice,
+    interface: ipaddress.IPv4Interface,
+    gateway: ipaddress.IPv4Interface | None,
+    config: HostConfig | None,
+) -> AsyncIterator[AsyncHost]:
+    """A host for `device`, whose other end the kernel has been given."""
     try:
         if gateway is not None:
-            hostside.check_free(name, interface.network)
-            hostside.configure(name, gateway, mtu)
+            hostside.check_free(device.name, interface.network)
+            hostside.configure(device.name, gateway, device.mtu)
         async with AsyncHost(config) as host:
-            host.add_device(device, address, gateway=host_address)
             yield host
     finally:
         device.close()

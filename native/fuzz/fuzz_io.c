@@ -19,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ts_meta meta[8];
     ts_row rows[8];
     memcpy(header, in.frame, end);
-    ts_tap tap = {.fd = pair[0], .vnet = vnet, .caps = in.caps, .max_gso = in.c, .header = header, .header_room = end};
+    ts_tap tap = {.fd = pair[0], .vnet = vnet, .bare = in.mend >> 6 & 1, .caps = in.caps, .max_gso = in.c,
+                  .header = header, .header_room = end};
     memcpy(tap.mac, OURS, 6);
     /* raw bytes, as a kernel might write them */
     REQUIRE(send(pair[0], data, size, 0) == (ssize_t)size);

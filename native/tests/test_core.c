@@ -177,7 +177,56 @@ static void test_tx_refuses_nonsense(void)
     CHECK(ts_tx_complete(header, 0, len, &byte, 0, 1, both, 0, 0, 34, 16, 0, 0) == 0);
 }
 
-/* A pair of datagram sockets is as good as a TAP for reading and writing. */
+/* A pair of datagram sockets is as good as a TUN for reading and writing: IP packets pass. */
+static void test_bare_io(void)
+{
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair) == 0);
+    uint8_t header[144], payload[3000];
+    uint32_t len = make_header(header, 0), pool_len = 3 * 65600;
+    memset(payload, 'p', sizeof payload);
+    uint8_t *pool = malloc(pool_len);
+    ts_meta meta[2];
+    ts_row rows[2];
+    for (uint32_t vnet = 0; vnet < 2; vnet++) {
+        uint32_t head = vnet ? 10 : 0;
+        ts_tap tx = {.fd = pair[0], .vnet = vnet, .bare = 1, .caps = vnet ? 7 : 0, .max_gso = 65000,
+                     .header = header, .header_room = len};
+        ts_tap rx = {.fd = pair[1], .vnet = vnet, .bare = 1};
+        memcpy(rx.mac, OURS, 6);
+        uint32_t flags = TS_TX_FILL_IP | TS_TX_NEEDS_CSUM;
+        CHECK(ts_tx_send(&tx, 0, len, payload, 3000, 0, 3000, flags, TS_GSO_TCPV4, 1448, 34, 16) == (vnet ? 1 : 3));
+        CHECK(recv(pair[1], pool, pool_len, 0) == (ssize_t)(head + len - 14 + (vnet ? 3000 : 1448)));
+        CHECK(pool[head] == 0x45); /* no link header */
+        if (vnet) {
+            uint16_t hdr_len, csum_start;
+            memcpy(&hdr_len, pool + 2, 2);
+            memcpy(&csum_start, pool + 6, 2);
+            CHECK(hdr_len == len - 14 && csum_start == 20);
+        }
+        while (recv(pair[1], pool, pool_len, 0) >= 0)
+            ;
+        CHECK(ts_tx_send(&tx, 0, len, payload, 3000, 0, 3000, flags, TS_GSO_TCPV4, 1448, 34, 16) == (vnet ? 1 : 3));
+        CHECK(ts_rx_burst(&rx, pool, pool_len, meta, rows, 2) == (vnet ? 1 : 2));
+        CHECK(rows[0].kind == TS_KIND_TCP && rows[0].pay_len == (vnet ? 3000 : 1448) && !(rows[0].flags & TS_ROW_BAD_CSUM));
+        CHECK(meta[0].csum_start == (vnet ? 34 : 0) && memcmp(pool + meta[0].off, OURS, 6) == 0);
+        while (recv(pair[1], pool, pool_len, 0) >= 0)
+            ;
+        /* a finished frame, all of it payload; then one that is shorter than a link header */
+        uint8_t frame[80] = {0};
+        memcpy(frame, header, len);
+        frame[14] = 0x60;
+        CHECK(ts_tx_send(&tx, len, len, frame, len, 0, len, 0, 0, 0, 0, 0) == 1);
+        CHECK(ts_rx_burst(&rx, pool, pool_len, meta, rows, 2) == 1);
+        CHECK(rows[0].kind == TS_KIND_DROP && rows[0].aux == TS_DROP_ETH_IPV6 && meta[0].len == len);
+        CHECK(ts_tx_send(&tx, len, len, frame, len, 0, 13, 0, 0, 0, 0, 0) == -EINVAL);
+    }
+    close(pair[0]);
+    close(pair[1]);
+    free(pool);
+}
+
+/* A pair of datagram sockets is as good as a TAP, too. */
 static void test_io(void)
 {
     int pair[2];
@@ -248,6 +297,7 @@ int main(void)
     test_options();
     test_segmentation();
     test_tx_refuses_nonsense();
+    test_bare_io();
     test_io();
     test_timer();
     puts("native core: all tests passed");

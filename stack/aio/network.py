@@ -11,7 +11,7 @@ side on one loop.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from ssl import SSLContext
 from types import TracebackType
@@ -135,8 +135,13 @@ class AsyncHost:
         """Its addresses as ints, each with the length of its prefix."""
         return [pair for interface in self.host.ip.interfaces.values() for pair in interface.addrs]
 
-    def add_device(self, device: Device, *addresses: str, gateway: str | None = None) -> int:
+    def add_device(
+        self, device: Device, *addresses: str, gateway: str | None = None, routes: Iterable[str] = ()
+    ) -> int:
         """Give the host an interface with addresses like "198.18.0.2/24" and, if given, a default route.
+
+        `routes` are networks like "10.0.0.0/8" that are reached by this interface directly: on a link without a link
+        layer (TUN, CallbackDevice) there is no gateway to name, and "0.0.0.0/0" is the default route.
 
         Returns the interface index.  Raises InvalidAddress, AddressInUse when another host of the loop has an address,
         HostClosed, and TypeError for a host that was made with `over` and whose driver takes no devices.
@@ -145,6 +150,7 @@ class AsyncHost:
         if not isinstance(driver, DeviceDriver):
             raise TypeError(f"{type(driver).__name__} takes no devices: this host is connected by who made it")
         parsed = [parse_cidr(address) for address in addresses]
+        direct = [parse_cidr(network) for network in routes]
         via = parse_addr(gateway) if gateway is not None else None
         if isinstance(self.loop, StackLoop):
             self.loop.ownership.check(self, parsed)
@@ -152,6 +158,8 @@ class AsyncHost:
         now = driver.time()
         for addr, prefix_len in parsed:
             self.host.add_address(ifindex, addr, prefix_len, now)
+        for prefix, prefix_len in direct:
+            self.host.add_route(prefix, prefix_len, ifindex=ifindex)
         if via is not None:
             self.host.add_route(0, 0, via, ifindex)
         self.addresses_changed()

@@ -28,7 +28,7 @@ def as_text(status: dict[str, Any]) -> str:
         [
             (
                 one["name"],
-                one["mac"],
+                one["mac"] or "-",
                 one["mtu"],
                 " ".join(f"{a} ({_claim(status, a)})" if _claim(status, a) else a for a in one["addrs"]),
             )

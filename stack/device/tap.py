@@ -19,7 +19,7 @@ import os
 import socket
 import struct
 from pathlib import Path
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from stack.device.base import Device
 from stack.device.tap_plain import PlainTap
@@ -98,12 +98,16 @@ class TapDevice(Device):
         "tx_errors",
     )
 
+    KIND: ClassVar = "TAP"  # in messages
+    IFF: ClassVar = IFF_TAP
+    BARE_IP: ClassVar = False
+
     def __init__(self, name: str, mac: bytes | None = None, *, mtu: int = 0, offload: bool = True) -> None:
         mac = derived_mac(name) if mac is None else mac
         _validate(name, mac, mtu)
-        self._fd, self._closes = _open(name, IFF_TAP | IFF_NO_PI | (IFF_VNET_HDR if offload else 0))
+        self._fd, self._closes = _open(name, self.KIND, self.IFF | IFF_NO_PI | (IFF_VNET_HDR if offload else 0))
         try:
-            caps = _negotiate(self._fd, name, offload)
+            caps = _negotiate(self._fd, name, offload=offload, bare_ip=self.BARE_IP)
             if mtu:
                 _if_ioctl(name, SIOCSIFMTU, mtu, f"cannot set mtu {mtu} of {name}")
             mtu = _if_ioctl(name, SIOCGIFMTU, 0, f"cannot read the mtu of {name}")
@@ -123,6 +127,7 @@ class TapDevice(Device):
                     "fd": self._fd,
                     "mac": mac,
                     "vnet": int(offload),
+                    "bare": int(caps.bare_ip),
                     "gro": int(not caps.tso4),
                     "caps": caps.bits,
                     "max_gso": caps.max_gso,
@@ -244,7 +249,7 @@ def _validate(name: str, mac: bytes, mtu: int) -> None:
         raise ConfigError(f"mtu {mtu}: use {_MTU_RANGE[0]} to {_MTU_RANGE[-1]}")
 
 
-def _open(name: str, flags: int) -> tuple[int, _Closes]:
+def _open(name: str, kind: str, flags: int) -> tuple[int, _Closes]:
     """A non-blocking descriptor attached to the interface, and the object that closes it."""
     try:
         if pytun is not None:
@@ -258,27 +263,27 @@ def _open(name: str, flags: int) -> tuple[int, _Closes]:
                 device.close()
                 raise
     except OSError as exc:
-        raise _open_error(name, exc) from exc
+        raise _open_error(name, kind, exc) from exc
     os.set_blocking(device.fileno(), False)
     return device.fileno(), device
 
 
-def _open_error(name: str, exc: OSError) -> DeviceError:
+def _open_error(name: str, kind: str, exc: OSError) -> DeviceError:
     match exc.errno:
         case errno.ENOENT | errno.ENODEV | errno.ENXIO:
             text = "there is no /dev/net/tun here: load the kernel module `tun`, or give the container that device"
         case errno.EACCES | errno.EPERM:
-            text = f"no permission to open TAP {name}: run as root or with CAP_NET_ADMIN"
+            text = f"no permission to open {kind} {name}: run as root or with CAP_NET_ADMIN"
         case errno.EBUSY:
-            text = f"TAP {name} is in use by another process"
+            text = f"{kind} {name} is in use by another process"
         case errno.EINVAL:
-            text = f"{name} exists and is no TAP device that can be shared with its maker"
+            text = f"{name} exists and is no {kind} device that can be shared with its maker"
         case code:
-            text = f"cannot open TAP {name}: {os.strerror(code or 0)}"
+            text = f"cannot open {kind} {name}: {os.strerror(code or 0)}"
     return DeviceError(text, exc.errno)
 
 
-def _negotiate(fd: int, name: str, offload: bool) -> Caps:
+def _negotiate(fd: int, name: str, *, offload: bool, bare_ip: bool) -> Caps:
     """Tell the kernel what it may send us; what we may send follows from what it knows."""
     try:
         if offload:
@@ -287,11 +292,13 @@ def _negotiate(fd: int, name: str, offload: bool) -> Caps:
             for bits in (tcp | TUN_F_USO4 | TUN_F_USO6, tcp):
                 with contextlib.suppress(OSError):
                     fcntl.ioctl(fd, TUNSETOFFLOAD, bits)
-                    return Caps(csum=True, tso4=True, uso=bool(bits & TUN_F_USO4), max_gso=_MAX_GSO)
+                    uso = bool(bits & TUN_F_USO4)
+                    return Caps(csum=True, tso4=True, uso=uso, max_gso=_MAX_GSO, bare_ip=bare_ip)
         fcntl.ioctl(fd, TUNSETOFFLOAD, 0)
     except OSError as exc:
         raise DeviceError(f"cannot set the offloads of {name}: {exc.strerror}", exc.errno) from exc
-    return Caps(max_gso=_MAX_GSO)  # super-segments are welcome all the same: they are cut here, in C
+    # super-segments are welcome all the same: they are cut here, in C
+    return Caps(max_gso=_MAX_GSO, bare_ip=bare_ip)
 
 
 def _if_ioctl(name: str, request: int, value: int, what: str) -> int:

@@ -1,4 +1,4 @@
-"""Reading and writing a TAP descriptor in Python: what TapDevice does where the C core is not built.
+"""Reading and writing a TAP or TUN descriptor in Python: what the devices do where the C core is not built.
 
 Same frames, same bursts; each frame costs a system call and some tens of microseconds of Python.
 """
@@ -7,9 +7,10 @@ import os
 from struct import Struct
 from typing import Final
 
+from stack.device.bare_ip import to_frame
 from stack.wire import accel
 from stack.wire.burst import MAX_FRAME, META, Burst
-from stack.wire.frame import GSO_ECN, Caps, TxFrame
+from stack.wire.frame import ETH_HLEN, GSO_ECN, VNET_NEEDS_CSUM, Caps, TxFrame
 
 # struct virtio_net_hdr: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset; in the host's byte order
 _VNET: Final = Struct("=BBHHHH")
@@ -18,12 +19,13 @@ _VNET: Final = Struct("=BBHHHH")
 class PlainTap:
     """The descriptor `fd`, which belongs to the caller."""
 
-    __slots__ = ("_caps", "_mac", "_vnet", "fd")
+    __slots__ = ("_caps", "_link", "_mac", "_vnet", "fd")
 
     def __init__(self, fd: int, mac: bytes, caps: Caps, *, vnet: bool) -> None:
         self.fd = fd
         self._mac = mac
         self._caps = caps
+        self._link = ETH_HLEN if caps.bare_ip else 0  # bytes of a frame that stay here
         self._vnet = vnet
 
     def rx_burst(self, burst: Burst) -> int:
@@ -47,19 +49,26 @@ class PlainTap:
         return burst.count if self._caps.tso4 else accel.merge_burst(burst)
 
     def _raw(self, data: bytes) -> accel.Raw:
-        if not self._vnet or len(data) < _VNET.size:
-            return (data, 0, 0, 0, 0, 0)
-        flags, gso_type, _, gso_size, csum_start, csum_offset = _VNET.unpack_from(data)
-        return (data[_VNET.size :], flags, gso_type, gso_size, csum_start, csum_offset)
+        flags = gso_type = gso_size = csum_start = csum_offset = 0
+        if self._vnet and len(data) >= _VNET.size:
+            flags, gso_type, _, gso_size, csum_start, csum_offset = _VNET.unpack_from(data)
+            data = data[_VNET.size :]
+        if self._link:
+            data = to_frame(data)
+            if flags & VNET_NEEDS_CSUM:
+                csum_start = csum_start + self._link & 0xFFFF
+        return (data, flags, gso_type, gso_size, csum_start, csum_offset)
 
     def send(self, frame: TxFrame) -> int:
         """Write `frame`; returns the wire frames that it was, or a negative errno."""
+        link = self._link
         count = 0
         for data, flags, gso_type, gso_size, csum_start, csum_offset in accel.finish(frame, self._caps):
-            parts = [data]
+            parts: list[bytes | memoryview] = [memoryview(data)[link:] if link else data]
             if self._vnet:
-                head = frame.header_end - frame.start if gso_type & ~GSO_ECN else 0
-                parts.insert(0, _VNET.pack(flags, gso_type, head, gso_size, csum_start, csum_offset))
+                head = frame.header_end - frame.start - link if gso_type & ~GSO_ECN else 0
+                start = csum_start - link & 0xFFFF if flags else 0
+                parts.insert(0, _VNET.pack(flags, gso_type, head, gso_size, start, csum_offset))
             try:
                 os.writev(self.fd, parts)
             except OSError as exc:

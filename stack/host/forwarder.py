@@ -63,7 +63,7 @@ class Forwarder:
                 return
         total = burst.pool[packet_at + 2] << 8 | burst.pool[packet_at + 3]
         data = burst.pool[off : packet_at + total]
-        if hop.ifindex == came_by.index and ip.config.send_redirects:
+        if hop.ifindex == came_by.index and ip.config.send_redirects and not came_by.bare_ip:
             self._redirect(came_by, hop, row[0] >> 32, data[l3_off:], now)
         headers = self._load(data, meta, hop)
         frame = self._frame

@@ -5,9 +5,12 @@ from stack.wire.frame import FrameSink
 
 
 class Interface:
-    """`addrs` holds (address, prefix length) in the order they were added; `mtu` counts IP bytes."""
+    """`addrs` holds (address, prefix length) in the order they were added; `mtu` counts IP bytes.
 
-    __slots__ = ("addrs", "broadcasts", "groups", "index", "mac", "mtu", "name", "sink")
+    `bare_ip`: the link has no link layer (`Caps`), hence no ARP, no claims of addresses and no broadcast.
+    """
+
+    __slots__ = ("addrs", "bare_ip", "broadcasts", "groups", "index", "mac", "mtu", "name", "sink")
 
     def __init__(self, index: int, name: str, sink: FrameSink, mac: bytes, mtu: int) -> None:
         self.index = index
@@ -15,6 +18,7 @@ class Interface:
         self.sink = sink
         self.mac = mac
         self.mtu = mtu
+        self.bare_ip = sink.caps.bare_ip
         self.addrs: list[tuple[int, int]] = []
         self.broadcasts: frozenset[int] = frozenset()  # directed broadcast addresses of the subnets
         # OMITS RFC 3376: membership is not reported to routers, so groups work on the link only.
@@ -30,7 +34,7 @@ class Interface:
         return {
             "ifindex": self.index,
             "name": self.name,
-            "mac": format_mac(self.mac),
+            "mac": None if self.bare_ip else format_mac(self.mac),
             "mtu": self.mtu,
             "addrs": [format_cidr(a, n) for a, n in self.addrs],
             "groups": [format_addr(g) for g in sorted(self.groups)],

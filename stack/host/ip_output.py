@@ -118,6 +118,8 @@ class IpOutput:
             raise ConfigError(f"there is an interface {name} already")
         ifindex = max(self.interfaces, default=0) + 1
         self.interfaces[ifindex] = Interface(ifindex, name, sink, mac, mtu)
+        if sink.caps.bare_ip:
+            self.neighbors.add_direct(ifindex)
         self._loops[ifindex] = LoopSink(ifindex, mac, self.reinjected)
         self._changed()
         return ifindex
@@ -142,7 +144,8 @@ class IpOutput:
         self._changed()
 
     def add_address(self, ifindex: int, addr: int, prefix_len: int, now: int) -> None:
-        """Give an interface an address and the route to its subnet; starts RFC 5227 probing.
+        """Give an interface an address and the route to its subnet; starts RFC 5227 probing, if the link
+        has a link layer.
 
         Raises InvalidAddress, AddressInUse.
         """
@@ -154,10 +157,11 @@ class IpOutput:
             raise AddressInUse(f"{format_addr(addr)} is an address of this host already")
         interface.set_addrs([*interface.addrs, (addr, prefix_len)])
         self.routes.add(Route(addr, prefix_len, ifindex, src=addr))
-        self.arp.claim(interface, addr, prefix_len, now)
+        if not interface.bare_ip:
+            self.arp.claim(interface, addr, prefix_len, now)
         # DEVIATES RFC 5227 §2.1: by default the address is used while it is being probed, as RFC 4429 does for
         # IPv6: a host on a TAP is up at once; a conflict found by the probes still takes the address away.
-        if self.config.arp_optimistic or not self.config.arp_probe:
+        if interface.bare_ip or self.config.arp_optimistic or not self.config.arp_probe:
             self.local_addrs[addr] = ifindex
         self._changed()
 
@@ -290,6 +294,8 @@ class IpOutput:
             interface = self.interfaces.get(route.ifindex) if route is not None else None
         if interface is None:
             raise NetworkUnreachable(f"no route to {format_addr(dst)}")
+        if interface.bare_ip and (dst == LIMITED_BROADCAST or dst in interface.broadcasts):
+            raise NetworkUnreachable(f"{format_addr(dst)}: {interface.name} carries IP packets only, no broadcasts")
         if not src:
             usable = [(a, n) for a, n in interface.addrs if a in self.local_addrs]
             preferred = route.src if route is not None and route.src in self.local_addrs else 0

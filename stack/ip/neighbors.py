@@ -1,6 +1,7 @@
 """Neighbours on the links and their link addresses (RFC 826, RFC 1122 §2.3.2, RFC 4861 §7.3).
 
-Theory of operation.  One table for all interfaces.  An entry moves through the states of RFC 4861 §7.3.2:
+Theory of operation.  One table for all interfaces; an interface on a link without a link layer has
+one neighbour only (`add_direct`) and nothing to resolve.  An entry moves through the states of RFC 4861 §7.3.2:
 
     INCOMPLETE  asked by broadcast, frames wait          -> REACHABLE on a reply, FAILED after `tries`
     REACHABLE   confirmed lately                         -> STALE after `reachable_us`
@@ -78,6 +79,7 @@ class NeighborTable:
 
     __slots__ = (
         "_config",
+        "_direct",
         "_entries",
         "_heap",
         "_pushes",
@@ -93,6 +95,7 @@ class NeighborTable:
     def __init__(self, config: IpConfig, stats: Stats) -> None:
         self._config = config
         self._stats = stats
+        self._direct: dict[int, Neighbor] = {}  # by ifindex: whom everything on a link without a link layer goes to
         self._entries: OrderedDict[tuple[int, int], Neighbor] = OrderedDict()
         self._unproven: dict[tuple[int, int], None] = {}  # keys of entries that are not known to be reachable
         self._heap: list[tuple[int, int, Neighbor]] = []
@@ -112,11 +115,20 @@ class NeighborTable:
 
     # --- use -------------------------------------------------------------------------------------------------------
 
+    def add_direct(self, ifindex: int) -> None:
+        """Nothing is resolved on this interface: one neighbour, always reachable, stands for every next hop."""
+        entry = self._direct[ifindex] = Neighbor(ifindex, 0)
+        entry.permanent = True
+        entry.state = REACHABLE
+
     def use(self, ifindex: int, addr: int, now: int) -> Neighbor:
         """The entry for a next hop about to be sent to; starts resolution or a check if one is due.
 
         The caller sends if `is_usable`, else hands the frame to `enqueue`.
         """
+        direct = self._direct.get(ifindex)
+        if direct is not None:
+            return direct
         key = (ifindex, addr)
         entry = self._entries.get(key)
         if entry is None:
@@ -210,6 +222,7 @@ class NeighborTable:
 
     def forget_interface(self, ifindex: int) -> None:
         """The interface went away."""
+        self._direct.pop(ifindex, None)
         for key in [k for k in self._entries if k[0] == ifindex]:
             self._remove(key)
 

@@ -93,11 +93,22 @@ class Caps:
 
     `max_gso` is the most payload of one super-segment that `send` takes, 0 for none.  Without `tso4` or `uso`
     the device cuts it itself, which is still cheaper than to send its pieces one by one.
+    `bare_ip`: the link has no link layer: IP packets pass, all to whoever is at the other end.  Frames keep their
+    Ethernet header inside the stack; the device takes it off and puts one on.
     """
 
-    __slots__ = ("bits", "csum", "max_gso", "tso4", "uso")
+    __slots__ = ("bare_ip", "bits", "csum", "max_gso", "tso4", "uso")
 
-    def __init__(self, *, csum: bool = False, tso4: bool = False, uso: bool = False, max_gso: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        csum: bool = False,
+        tso4: bool = False,
+        uso: bool = False,
+        max_gso: int = 0,
+        bare_ip: bool = False,
+    ) -> None:
+        self.bare_ip = bare_ip
         self.csum = csum
         self.tso4 = tso4
         self.uso = uso

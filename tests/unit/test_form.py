@@ -18,6 +18,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source tree of its own, in which nothing is compiled."""
     tree = tmp_path_factory.mktemp("tree")
     shutil.copytree(ROOT / "stack", tree / "stack", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in tree.rglob("*.py"):
+        path.touch()  # as in a fresh checkout: no source is older than others
     return tree
 
 

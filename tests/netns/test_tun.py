@@ -1,0 +1,61 @@
+"""`stack.open_tun` in a namespace: ping and curl towards us, our client towards the kernel's server."""
+
+import sys
+
+import pytest
+
+from tests.support.netns import HOST, STACK, Namespace, need, wait_until
+
+pytestmark = pytest.mark.netns
+
+SERVER = """
+import asyncio, sys
+import stack
+
+async def answer(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    body = b"tun" * 400_000
+    writer.write(b"HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body) + body)
+    writer.close()
+
+async def main():
+    async with stack.open_tun("tun7", offload=sys.argv[1] == "offload") as host:
+        await host.start_server(answer, port=80)
+        print("ready", flush=True)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            reader, writer = await host.open_connection("198.18.0.1", int(line))
+            writer.write(b"GET / HTTP/1.0\\r\\n\\r\\n")
+            print((await reader.readline()).decode().strip(), len(await reader.read()), flush=True)
+            writer.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(params=["offload", "plain"])
+def host(request, namespace):
+    need("ping", "curl")
+    process = namespace.start(sys.executable, "-c", SERVER, request.param, stdin=-1)
+    assert process.stdout.readline() == "ready\n"
+    yield process
+    process.stdin.close()
+
+
+def test_ping_and_curl(namespace: Namespace, host):
+    pinged = namespace.run("ping", "-c", "3", "-i", "0.2", "-s", "1400", STACK).stdout
+    assert "3 received, 0% packet loss" in pinged
+    size = namespace.run("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{size_download}", f"http://{STACK}/")
+    assert size.stdout == "200 1200000"
+    neighbours = namespace.run("ip", "neighbour", "show", "dev", "tun7").stdout
+    assert neighbours == ""
+
+
+def test_our_client_reaches_the_kernels_server(namespace: Namespace, host, tmp_path):
+    (tmp_path / "index.html").write_bytes(b"x" * 700_000)
+    namespace.start(sys.executable, "-m", "http.server", "8000", "--bind", HOST, "--directory", str(tmp_path))
+    wait_until(lambda: namespace.run("nc", "-z", HOST, "8000", check=False).returncode == 0, "the server answers")
+    host.stdin.write("8000\n")
+    host.stdin.flush()
+    status, *rest = host.stdout.readline().rsplit(" ", 1)
+    assert status.startswith("HTTP/1.0 200")
+    assert int(rest[0]) > 700_000
