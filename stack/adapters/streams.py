@@ -19,7 +19,7 @@ from collections import deque
 from typing import Final
 
 from stack.aio.network import BACKLOG, AsyncHost
-from stack.aio.sockets import Address, StackSocket, sockaddr
+from stack.aio.sockets import Address, ListenSocket, StackSocket
 from stack.aio.transports import StackTransport
 from stack.errors import DeviceGone, InvalidAddress
 from stack.tcp.listener import Listener
@@ -294,7 +294,7 @@ class Acceptor:
     @property
     def socket(self) -> StackSocket:
         """A socket-like object with the address."""
-        return StackSocket(sockaddr(self._listener.local_addr, self._listener.local_port))
+        return ListenSocket(self._listener, self._driver)
 
     async def accept(self) -> ByteStream:
         """The next connection.  Raises OSError(EBADF) when this was closed, DeviceGone when the host has ended."""

@@ -2,45 +2,117 @@
 
 Datagrams go to the device at once and never wait in the transport: its write buffer is always empty
 and `pause_writing` is never called.  What cannot be sent is reported by `error_received`, like ICMP
-errors, which reach endpoints with a fixed peer (RFC 1122 §4.1.3.3).
+errors, which reach endpoints with a fixed peer (RFC 1122 §4.1.3.3).  As in asyncio an error in a callback of the
+protocol is told of, and the endpoint stays open.
 """
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from stack.aio.driver import Driver
-from stack.aio.sockets import Address, UdpSocket, from_sockaddr, sockaddr
+from stack.aio.sockets import UdpSocket
+from stack.aio.sockopt import from_sockaddr, sockaddr
+from stack.aio.transports import HIGH_WATER, water_marks
 from stack.errors import DeviceGone
 from stack.udp.endpoint import UdpEndpoint
 
-_LOST = 1 << 16  # our own event bit: call connection_lost
+D = TypeVar("D", bound=asyncio.DatagramProtocol)
+
+_LOST: Final = 1 << 16  # our own event bit: call connection_lost
+
+
+def open_udp(
+    driver: Driver,
+    local: tuple[int, int],
+    peer: tuple[int, int] | None = None,
+    *,
+    reuse: bool = False,
+    broadcast: bool = False,
+) -> UdpEndpoint:
+    """An endpoint on `local` (address, port), connected to `peer`.  Raises AddressInUse, AddressNotAvailable,
+    InvalidAddress.
+    """
+    host = driver.host
+    endpoint = host.udp_open(*local, driver.time(), reuse=reuse, broadcast=broadcast)
+    if peer is not None:
+        try:
+            host.udp_connect(endpoint, *peer)
+        except BaseException:
+            host.udp_close(endpoint)
+            raise
+    return endpoint
 
 
 class StackDatagramTransport(asyncio.DatagramTransport):
-    """A datagram transport.  Made by AsyncHost.create_datagram_endpoint."""
+    """A datagram transport; `peer` is where datagrams without an address go, and the only one that may be named."""
 
-    __slots__ = ("_closing", "_driver", "_endpoint", "_error", "_lost", "_peer", "_protocol")
+    __slots__ = (
+        "_closing",
+        "_driver",
+        "_endpoint",
+        "_error",
+        "_high",
+        "_lost",
+        "_low",
+        "_peer",
+        "_protocol",
+        "_socket",
+    )
 
     def __init__(
         self, driver: Driver, endpoint: UdpEndpoint, protocol: asyncio.DatagramProtocol, peer: tuple[int, int] | None
     ) -> None:
         self._driver = driver
         self._endpoint = endpoint
-        self._protocol = protocol
+        self._protocol: Any = protocol
         self._peer = peer
+        self._socket = UdpSocket(endpoint, peer, driver)
         self._closing = False
         self._lost = False
         self._error: Exception | None = None
+        self._low, self._high = HIGH_WATER // 4, HIGH_WATER
         driver.admit(self)
         endpoint.user = self
 
+    def __repr__(self) -> str:
+        state = "closed" if self._lost else "closing" if self._closing else "open"
+        return f"<{type(self).__name__} {state} {self._socket!r}>"
+
+    def start(self) -> None:
+        """Make the endpoint known to its protocol, and deliver what came already with the next pass."""
+        try:
+            self._protocol.connection_made(self)
+        except Exception as exc:  # noqa: BLE001  (application code may raise anything)
+            self._report("connection_made", exc)
+        if self._endpoint.events:
+            self._driver.post(self, self._endpoint.take_events())
+
+    def _report(self, callback: str, exc: Exception) -> None:
+        self._driver.loop.call_exception_handler(
+            {
+                "message": f"protocol.{callback}() failed",
+                "exception": exc,
+                "transport": self,
+                "protocol": self._protocol,
+            }
+        )
+
+    # -- the driver's calls
+
     def on_events(self, events: int) -> None:
-        """The driver's call, inside a pass."""
-        endpoint, protocol = self._endpoint, self._protocol
+        """Inside a pass."""
+        endpoint = self._endpoint
         while not self._closing and (datagram := endpoint.recv()) is not None:
-            protocol.datagram_received(datagram[0], sockaddr(datagram[1], datagram[2]))
+            try:
+                self._protocol.datagram_received(datagram[0], sockaddr(datagram[1], datagram[2]))
+            except Exception as exc:  # noqa: BLE001  (application code may raise anything)
+                self._report("datagram_received", exc)
         while not self._closing and (error := endpoint.take_error()) is not None:
-            protocol.error_received(error)
+            try:
+                self._protocol.error_received(error)
+            except Exception as exc:  # noqa: BLE001  (application code may raise anything)
+                self._report("error_received", exc)
         if events & _LOST:
             self._connection_lost()
 
@@ -51,8 +123,7 @@ class StackDatagramTransport(asyncio.DatagramTransport):
             self._protocol.connection_lost(self._error)
 
     def on_callback_error(self, exc: Exception) -> None:
-        """A callback of the protocol raised."""
-        self._shut(exc)
+        """`connection_lost` raised: there is nothing left to end."""
 
     def on_device_gone(self, exc: DeviceGone) -> None:
         """The link is lost for good."""
@@ -60,22 +131,21 @@ class StackDatagramTransport(asyncio.DatagramTransport):
         self._error = exc
         self._connection_lost()
 
-    def sendto(self, data: Any, addr: Address | None = None) -> None:  # type: ignore[override]
-        """Send one datagram (any bytes-like object), to `addr` or to the fixed peer."""
+    # -- sending
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        """Send one datagram (any bytes-like object), to `addr` or to the fixed peer; after `close` nothing."""
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-        if self._peer is not None:
-            if addr is not None and from_sockaddr(addr) != self._peer:
-                raise ValueError(f"Invalid address: must be None or {sockaddr(*self._peer)}")
-            target, port = self._peer
-        elif addr is None:
+        if self._peer is not None and addr is not None and tuple(addr) != sockaddr(*self._peer):
+            raise ValueError(f"Invalid address: must be None or {sockaddr(*self._peer)}")
+        if self._peer is None and addr is None:
             raise ValueError("an address is needed: the endpoint has no fixed peer")
-        else:
-            target, port = from_sockaddr(addr)
         if self._closing:
             return
         driver = self._driver
         try:
+            target, port = self._peer if self._peer is not None else from_sockaddr(addr)
             driver.host.udp_send(self._endpoint, bytes(data), target, port, driver.time())
         except OSError as exc:
             self._protocol.error_received(exc)
@@ -87,11 +157,14 @@ class StackDatagramTransport(asyncio.DatagramTransport):
         return 0
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """(low, high); nothing is ever buffered."""
-        return (0, 0)
+        """(low, high), as set; nothing is ever buffered."""
+        return (self._low, self._high)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Nothing is ever buffered."""
+        """Nothing is ever buffered: no limit is reached.  Raises ValueError as asyncio does."""
+        self._low, self._high = water_marks(high, low)
+
+    # -- closing
 
     def is_closing(self) -> bool:
         """Whether close or abort was called."""
@@ -99,29 +172,26 @@ class StackDatagramTransport(asyncio.DatagramTransport):
 
     def close(self) -> None:
         """Free the port; `connection_lost` follows."""
-        self._shut(None)
-
-    def abort(self) -> None:
-        """The same as close: nothing is ever buffered."""
-        self._shut(None)
-
-    def _shut(self, exc: Exception | None) -> None:
         if self._closing:
             return
         self._closing = True
-        self._error = exc
         self._endpoint.user = None
         self._driver.host.udp_close(self._endpoint)
         self._driver.post(self, _LOST)
 
+    def abort(self) -> None:
+        """The same as close: nothing is ever buffered."""
+        self.close()
+
+    # -- looking in
+
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """From now on `protocol` is called."""
-        assert isinstance(protocol, asyncio.DatagramProtocol)
         self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """The protocol that is called."""
-        return self._protocol
+        return self._protocol  # type: ignore[no-any-return]
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """sockname, peername (with a fixed peer), socket; and our own: endpoint."""
@@ -131,7 +201,21 @@ class StackDatagramTransport(asyncio.DatagramTransport):
         if name == "peername" and self._peer is not None:
             return sockaddr(*self._peer)
         if name == "socket":
-            return UdpSocket(sockaddr(endpoint.local_addr, endpoint.local_port), self._peer and sockaddr(*self._peer))
+            return self._socket
         if name == "endpoint":
             return endpoint
         return default
+
+
+def attach(
+    driver: Driver, endpoint: UdpEndpoint, factory: Callable[[], D], peer: tuple[int, int] | None
+) -> tuple[StackDatagramTransport, D]:
+    """A transport over `endpoint` and a protocol that was told of it; when `factory` raises, the port is free again."""
+    try:
+        protocol = factory()
+    except BaseException:
+        driver.host.udp_close(endpoint)
+        raise
+    transport = StackDatagramTransport(driver, endpoint, protocol, peer)
+    transport.start()
+    return transport, protocol

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import uvloop
 
-from stack.aio import carrier, connecting, names, tls
+from stack.aio import carrier, connecting, endpoints, names, sending, serving, tls
 from stack.aio.active import ACTIVE
 from stack.aio.ownership import Ownership
 from stack.aio.transports import StackTransport
@@ -136,6 +136,29 @@ class StackLoop(asyncio.AbstractEventLoop):
         if isinstance(transport, _OURS):
             return await tls.start_tls(self, transport, protocol, sslcontext, **options)
         return await super().start_tls(transport, protocol, sslcontext, **options)
+
+    # -- servers, datagrams, files
+
+    async def create_server(
+        self, protocol_factory: Callable[[], asyncio.BaseProtocol], host: Any = None, port: Any = None, **options: Any
+    ) -> Any:
+        """See `stack.aio.serving`."""
+        return await serving.create_server(self, super().create_server, protocol_factory, host, port, **options)
+
+    async def create_datagram_endpoint(
+        self, protocol_factory: Callable[[], P], local_addr: Any = None, remote_addr: Any = None, **options: Any
+    ) -> tuple[Any, P]:
+        """See `stack.aio.endpoints`."""
+        base = super().create_datagram_endpoint
+        return await endpoints.create_datagram_endpoint(
+            self, base, protocol_factory, local_addr, remote_addr, **options
+        )
+
+    async def sendfile(
+        self, transport: Any, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool = True
+    ) -> int:
+        """See `stack.aio.sending`."""
+        return await sending.sendfile(self, super().sendfile, transport, file, offset, count, fallback=fallback)
 
     # -- socket objects
 

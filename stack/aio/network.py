@@ -20,15 +20,14 @@ from typing import Any, Final, Self, TypeVar
 from stack.aio import tls
 from stack.aio.active import activate
 from stack.aio.attempt import Attempt
-from stack.aio.datagram import StackDatagramTransport
+from stack.aio.datagram import StackDatagramTransport, attach, open_udp
 from stack.aio.device_driver import DEFAULT_SPIN, DeviceDriver, monotonic_us
 from stack.aio.driver import Driver
 from stack.aio.loop import Capture, StackLoop
 from stack.aio.names import Resolver
 from stack.aio.ping import Ping
-from stack.aio.server import StackServer
+from stack.aio.server import Listening, StackServer, acceptor
 from stack.aio.sockets import Address
-from stack.aio.transports import StackTransport
 from stack.config import HostConfig, Rng, TcpConfig
 from stack.device.base import Device
 from stack.errors import ConfigError, HostClosed, InvalidAddress, NetworkUnreachable
@@ -257,16 +256,10 @@ class AsyncHost:
         secure = tls.server(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         addr, _ = await self._local((host or "", port))
         driver = self.open_driver()
-
-        def accept(conn: Connection, server: StackServer) -> StackTransport:
-            protocol = protocol_factory()
-            if secure is not None:
-                protocol = secure.wrap(driver.loop, protocol)
-            return StackTransport(driver, conn, protocol, server=server)
-
-        server = StackServer(driver, lambda: self.host.listen(addr, port, backlog, config, driver.time()), accept)
+        listener = self.host.listen(addr, port, backlog, config, driver.time(), accepting=False)
+        server = StackServer(driver.loop, [Listening(driver, listener, acceptor(driver, protocol_factory, secure))])
         if start_serving:
-            server.listen()
+            await server.start_serving()
         return server
 
     async def start_tls(
@@ -310,17 +303,8 @@ class AsyncHost:
         driver = self.open_driver()
         local, local_port = await self._local(local_addr)
         peer = (await self._resolve(remote_addr[0]), remote_addr[1]) if remote_addr else None
-        protocol = protocol_factory()
-        endpoint = self.host.udp_open(local, local_port, driver.time(), reuse=reuse_port, broadcast=allow_broadcast)
-        if peer is not None:
-            try:
-                self.host.udp_connect(endpoint, *peer)
-            except BaseException:
-                self.host.udp_close(endpoint)
-                raise
-        transport = StackDatagramTransport(driver, endpoint, protocol, peer)
-        protocol.connection_made(transport)
-        return transport, protocol
+        endpoint = open_udp(driver, (local, local_port), peer, reuse=reuse_port, broadcast=allow_broadcast)
+        return attach(driver, endpoint, protocol_factory, peer)
 
     # -- streams
 

@@ -22,8 +22,9 @@ from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 from stack.aio.driver import Driver
-from stack.aio.sockets import TcpSocket, sockaddr
-from stack.errors import DeviceGone, StackError
+from stack.aio.sockets import TcpSocket
+from stack.aio.sockopt import sockaddr
+from stack.errors import BrokenPipe, DeviceGone, StackError
 from stack.tcp.connection import Connection
 from stack.tcp.events import CLOSED, EOF, READABLE, WRITABLE
 
@@ -32,6 +33,17 @@ logger = logging.getLogger(__name__)
 HIGH_WATER: Final = 64 << 10
 IGNORED_WRITES: Final = 5  # writes to a lost connection before a warning
 _LOST: Final = 1 << 16  # our own event bit: call connection_lost
+
+
+def water_marks(high: int | None, low: int | None) -> tuple[int, int]:
+    """(low, high) of what `set_write_buffer_limits` was given.  Raises ValueError as asyncio does."""
+    if high is None:
+        high = HIGH_WATER if low is None else 4 * low
+    if low is None:
+        low = high // 4
+    if not high >= low >= 0:
+        raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+    return low, high
 
 
 class Owner(Protocol):
@@ -45,6 +57,7 @@ class StackTransport(asyncio.Transport):
     """A stream transport.  Made by AsyncHost; all methods as documented for asyncio.Transport."""
 
     __slots__ = (
+        "_barred",
         "_buffered",
         "_closing",
         "_conn",
@@ -59,10 +72,10 @@ class StackTransport(asyncio.Transport):
         "_low",
         "_paused",
         "_protocol",
+        "_protocol_paused",
         "_server",
         "_socket",
         "_writes_ignored",
-        "_writing_paused",
     )
 
     # asyncio.sslproto and loop.start_tls ask for this
@@ -81,6 +94,7 @@ class StackTransport(asyncio.Transport):
         self._conn = conn
         self._server = server
         self._socket = face
+        self._barred = ""  # why `write` may not be called: the text of its RuntimeError
         self._paused = False
         self._closing = False
         self._dropped = False  # connection_lost is on its way
@@ -88,7 +102,7 @@ class StackTransport(asyncio.Transport):
         self._eof_seen = False
         self._eof_done = False
         self._eof_written = False
-        self._writing_paused = False
+        self._protocol_paused = False
         self._writes_ignored = 0
         self._error: BaseException | None = None
         self._high = HIGH_WATER
@@ -96,6 +110,7 @@ class StackTransport(asyncio.Transport):
         self.set_protocol(protocol)
         driver.admit(self)
         conn.user = self
+        conn.set_nodelay(True)  # as asyncio does: what is written together leaves together anyway
 
     def __repr__(self) -> str:
         state = "closed" if self._lost else "closing" if self._closing else "open"
@@ -106,7 +121,7 @@ class StackTransport(asyncio.Transport):
 
     def start(self) -> None:
         """Make the connection known to the protocol, then deliver what came already."""
-        self._protocol.connection_made(self)
+        self._make()
         self.on_events(self._conn.take_events())
 
     def on_events(self, events: int) -> None:
@@ -130,6 +145,23 @@ class StackTransport(asyncio.Transport):
             self._on_closed()
         if events & _LOST:
             self._connection_lost()
+
+    def _make(self) -> None:
+        """An error in `connection_made` is told of, and the connection goes on, as in asyncio."""
+        try:
+            self._protocol.connection_made(self)
+        except Exception as exc:  # noqa: BLE001  (application code may raise anything)
+            self._report("connection_made", exc)
+
+    def _report(self, callback: str, exc: Exception) -> None:
+        self._driver.loop.call_exception_handler(
+            {
+                "message": f"protocol.{callback}() failed",
+                "exception": exc,
+                "transport": self,
+                "protocol": self._protocol,
+            }
+        )
 
     def _on_closed(self) -> None:
         """The connection has ended."""
@@ -155,9 +187,7 @@ class StackTransport(asyncio.Transport):
     def _read(self) -> None:
         if self._paused or self._closing:
             return
-        if self._buffered:
-            self._read_into()
-        else:
+        if not self._buffered or self._read_into():
             conn = self._conn
             chunks = conn.recv_chunks()
             if conn.ack_pending:  # reading has opened the window
@@ -169,19 +199,24 @@ class StackTransport(asyncio.Transport):
             if not self._protocol.eof_received():
                 self.close()
 
-    def _read_into(self) -> None:
-        protocol, conn = self._protocol, self._conn
+    def _read_into(self) -> bool:
+        """Deliver to a BufferedProtocol; whether there is more to deliver, to one of the other kind that took over."""
+        conn = self._conn
         while not (self._paused or self._closing):
+            protocol = self._protocol
+            if not self._buffered:
+                return True
             buffer = memoryview(protocol.get_buffer(-1)).cast("B")
             if not buffer.nbytes:
                 raise RuntimeError("get_buffer() returned an empty buffer")
             data = conn.recv(buffer.nbytes)
             if not data:
-                return
+                return False
             buffer[: len(data)] = data
             if conn.ack_pending:
                 self._driver.wake(conn)
             protocol.buffer_updated(len(data))
+        return False
 
     def is_reading(self) -> bool:
         """Whether data is delivered as it comes."""
@@ -207,8 +242,8 @@ class StackTransport(asyncio.Transport):
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
             data = bytes(data)
-        if self._eof_written:
-            raise RuntimeError("Cannot call write() after write_eof()")
+        if self._barred:
+            raise RuntimeError(self._barred)
         if self._closing:
             self._ignore_write()
             return
@@ -217,11 +252,14 @@ class StackTransport(asyncio.Transport):
         driver, conn = self._driver, self._conn
         try:
             conn.send(data, driver.time())
+        except BrokenPipe as exc:  # the application shut the socket down for writing
+            self._force_close(exc)
+            return
         except StackError:  # it has ended in this very pass; connection_lost is about to come
             self._ignore_write()
             return
         driver.wake(conn)
-        if conn.want_writable and not self._writing_paused and -conn.send_room() > self._high:
+        if conn.want_writable and not self._protocol_paused and -conn.send_room() > self._high:
             self._pause_writing()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
@@ -238,6 +276,7 @@ class StackTransport(asyncio.Transport):
         if self._closing or self._eof_written:
             return
         self._eof_written = True
+        self._barred = "Cannot call write() after write_eof()"
         self._conn.close(self._driver.time())
         self._driver.wake(self._conn)
 
@@ -247,15 +286,8 @@ class StackTransport(asyncio.Transport):
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """When to call pause_writing and resume_writing, in bytes beyond the connection's send buffer."""
-        if high is None:
-            high = HIGH_WATER if low is None else 4 * low
-        if low is None:
-            low = high // 4
-        if not high >= low >= 0:
-            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self._high = high
-        self._low = low
-        if not self._writing_paused and self.get_write_buffer_size() > high:
+        self._low, self._high = water_marks(high, low)
+        if not self._protocol_paused and self.get_write_buffer_size() > self._high:
             self._pause_writing()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
@@ -267,27 +299,32 @@ class StackTransport(asyncio.Transport):
         return 0 if self._lost else max(0, -self._conn.send_room())
 
     def _pause_writing(self) -> None:
-        self._writing_paused = True
+        self._protocol_paused = True
         try:
             self._protocol.pause_writing()
         except Exception as exc:  # noqa: BLE001  (application code may raise anything)
-            self._driver.loop.call_exception_handler(
-                {
-                    "message": "protocol.pause_writing() failed",
-                    "exception": exc,
-                    "transport": self,
-                    "protocol": self._protocol,
-                }
-            )
+            self._report("pause_writing", exc)
 
     def _drained(self) -> None:
         """The connection's send buffer has room again."""
         size = self.get_write_buffer_size()
-        if self._writing_paused and size <= self._low:
-            self._writing_paused = False
-            self._protocol.resume_writing()
-        if self._closing and not size:
+        if self._protocol_paused and size <= self._low:
+            self._protocol_paused = False
+            try:
+                self._protocol.resume_writing()
+            except Exception as exc:  # noqa: BLE001  (application code may raise anything)
+                self._report("resume_writing", exc)
+        if self._closing and not self.get_write_buffer_size():
             self._connection_lost()
+
+    @property
+    def writing_paused(self) -> bool:
+        """Whether the protocol was told to pause writing."""
+        return self._protocol_paused
+
+    def bar_writing(self, why: str) -> None:
+        """Have `write` raise RuntimeError(`why`); "": no more."""
+        self._barred = why or ("Cannot call write() after write_eof()" if self._eof_written else "")
 
     # -- closing
 
@@ -301,15 +338,21 @@ class StackTransport(asyncio.Transport):
             return
         self._closing = True
         if self._conn.user is self:
-            if not self._eof_written:
+            if not (self._eof_written or self._resets_at_end()):
                 self._conn.close(self._driver.time())
             self._driver.wake(self._conn)
         if not self.get_write_buffer_size():
             self._driver.post(self, _LOST)
 
+    def _resets_at_end(self) -> bool:
+        """SO_LINGER with a time of 0: as of a kernel socket, the end is a reset."""
+        return self._socket is not None and self._socket.linger == (1, 0)
+
     def abort(self) -> None:
-        """Send RST; what is queued is lost.  Nothing after connection_lost: the connection is no longer ours."""
-        if not self._lost:
+        """Send RST; what is queued is lost.  Nothing once the protocol is about to be told that the connection is lost,
+        or was: what `close` has left to the connection is still sent, as by a kernel.
+        """
+        if not self._lost and (not self._closing or self.get_write_buffer_size()):
             self._force_close(None)
 
     def _force_close(self, exc: BaseException | None) -> None:
@@ -327,8 +370,11 @@ class StackTransport(asyncio.Transport):
             return
         self._lost = True
         if self._conn.user is self:
-            # RFC 9293 §3.6.1 (SHLD-3): what is not read, or comes from now on, is answered with RST.
-            self._conn.release(self._driver.time())
+            if self._resets_at_end() and self._error is None:
+                self._conn.abort(self._driver.time())
+            else:
+                # RFC 9293 §3.6.1 (SHLD-3): what is not read, or comes from now on, is answered with RST.
+                self._conn.release(self._driver.time())
             self._driver.wake(self._conn)
         else:
             self._driver.release(self)

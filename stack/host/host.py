@@ -248,11 +248,16 @@ class Host:
         backlog: int = 128,
         config: TcpConfig | None = None,
         now: int = 0,  # noqa: ARG002 - as every call of the application
+        *,
+        accepting: bool = True,
+        share: bool = False,
     ) -> Listener:
-        """Passive OPEN on `laddr` (0: every address) and `port` (0: a free one).  Raises AddressInUse,
-        AddressNotAvailable, InvalidAddress.
+        """Passive OPEN on `laddr` (0: every address) and `port` (0: a free one).  With `accepting` False the port is
+        only taken, until the listener's `accepting` is set; those that all `share` it have its connections in turn.
+
+        Raises AddressInUse, AddressNotAvailable, InvalidAddress.
         """
-        return self.tcp.listen(laddr, port, backlog, config)
+        return self.tcp.listen(laddr, port, backlog, config, accepting=accepting, share=share)
 
     def unlisten(self, listener: Listener, now: int) -> None:
         """Close a listener; connections that it had not handed out are reset."""

@@ -136,19 +136,38 @@ class TcpLayer:
         self.wake(conn)
         return conn
 
-    def listen(self, laddr: int, port: int, backlog: int, config: TcpConfig | None) -> Listener:
-        """Passive OPEN (RFC 9293 §3.10.1, MUST-41..45).  Raises AddressInUse, AddressNotAvailable, InvalidAddress."""
+    def listen(
+        self,
+        laddr: int,
+        port: int,
+        backlog: int,
+        config: TcpConfig | None,
+        *,
+        accepting: bool = True,
+        share: bool = False,
+    ) -> Listener:
+        """Passive OPEN (RFC 9293 §3.10.1, MUST-41..45), or with `accepting` False only the port taken; those that all
+        `share` it have its connections in turn.  Raises AddressInUse, AddressNotAvailable, InvalidAddress.
+        """
         if laddr and not self._ip.is_local(laddr):
             raise AddressNotAvailable(f"{format_addr(laddr)} is not an address of this host")
         if not 0 <= port <= 0xFFFF:
             raise InvalidAddress(f"{port} is not a port number")
         if not port:
             port = self._ports.pick(laddr, 0, 0, lambda p: self._listening(laddr, p))
-        rivals = [key for key in self.listeners if key & 0xFFFF == port]
-        if any(not laddr or not key >> 16 or key >> 16 == laddr for key in rivals):
+        key = laddr << 16 | port
+        rivals = [x for k, x in self.listeners.items() if k & 0xFFFF == port]
+        if any(
+            (not laddr or not x.local_addr or x.local_addr == laddr) and not (share and x.group is not None)
+            for x in rivals
+        ):
             raise AddressInUse(f"TCP port {port} is in use on {format_addr(laddr) if laddr else 'this host'}")
         listener = Listener(laddr, port, self._settings(config), backlog, self._secret, self.budget)
-        self.listeners[laddr << 16 | port] = listener
+        listener.accepting = accepting
+        first = self.listeners.setdefault(key, listener)
+        if share:
+            listener.group = first.group if first.group is not None else []
+            listener.group.append(listener)
         return listener
 
     def _settings(self, config: TcpConfig | None) -> TcpConfig:
@@ -165,7 +184,14 @@ class TcpLayer:
     def unlisten(self, listener: Listener, now: int) -> None:
         """Close a listener; what it had not handed out is reset."""
         listener.closed = True
-        self.listeners.pop(listener.local_addr << 16 | listener.local_port, None)
+        key = listener.local_addr << 16 | listener.local_port
+        group = listener.group
+        if group is not None and listener in group:
+            group.remove(listener)
+        if self.listeners.get(key) is listener:
+            del self.listeners[key]
+            if group:
+                self.listeners[key] = group[0]
         waiting = list(listener.accept_queue)
         listener.accept_queue.clear()
         for table in self.flows.values():
@@ -312,6 +338,8 @@ class TcpLayer:
                     self._answer_time_wait(record, laddr, key, now)
                 return
         listener = self.listeners.get(laddr << 16 | lport) or self.listeners.get(lport)
+        if listener is not None and (listener.group is not None or not listener.accepting):
+            listener = listener.member(raddr, rport)
         if listener is not None and not flags & RST:
             if flags & (SYN | ACK | FIN) == SYN:
                 self._on_syn(listener, seg, laddr, raddr, rport, record, now)
@@ -523,7 +551,8 @@ class TcpLayer:
                     "embryonic": len(x.half_open),
                     "waiting": len(x.accept_queue),
                 }
-                for x in self.listeners.values()
+                for first in self.listeners.values()
+                for x in first.group or [first]
             ],
             "connections": self.n_conns,
             "orphans": len(self.orphans),

@@ -17,6 +17,7 @@ from stack.aio.active import ACTIVE
 from stack.aio.loop import StackLoop
 from stack.aio.names import Resolver, address_of
 from stack.aio.ownership import Ownership
+from stack.errors import AddressNotAvailable
 from stack.sim.isolated import IsolatedLoop, NotSimulated
 from stack.sim.network import Network
 from stack.wire.addr import format_addr, is_loopback
@@ -24,7 +25,7 @@ from stack.wire.addr import format_addr, is_loopback
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
 
-D = TypeVar("D", bound=asyncio.DatagramProtocol)
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 class _ActiveOnly(Ownership["AsyncHost"]):
@@ -38,7 +39,30 @@ class _ActiveOnly(Ownership["AsyncHost"]):
         return host if host is ACTIVE.get() else None
 
 
-class VirtualLoop(StackLoop, IsolatedLoop):
+class _NoKernel(IsolatedLoop):
+    """What StackLoop hands on because it is no simulated host's."""
+
+    async def create_server(
+        self, protocol_factory: Callable[[], asyncio.BaseProtocol], host: Any = None, port: Any = None, **options: Any
+    ) -> Any:
+        """Raises AddressNotAvailable, and NotSimulated for a socket."""
+        _refuse_address(host)
+        return await super().create_server(protocol_factory, host, port, **options)
+
+    async def create_datagram_endpoint(
+        self, protocol_factory: Callable[[], P], local_addr: Any = None, remote_addr: Any = None, **options: Any
+    ) -> tuple[Any, P]:
+        """Raises AddressNotAvailable, and NotSimulated for a socket."""
+        _refuse_address(local_addr)
+        return await super().create_datagram_endpoint(protocol_factory, local_addr, remote_addr, **options)
+
+
+def _refuse_address(address: Any) -> None:
+    if address:
+        raise AddressNotAvailable(f"{address}: no address of the host that is active; give one of its own, or none")
+
+
+class VirtualLoop(StackLoop, _NoKernel):
     """See the head of this file.  `resolver` knows the names of the hosts."""
 
     def __init__(self, network: Network, resolver: Resolver) -> None:
@@ -68,23 +92,19 @@ class VirtualLoop(StackLoop, IsolatedLoop):
             return format_addr(own[0][0]) if own else host
         return host
 
-    async def create_server(  # type: ignore[override]
+    async def create_server(
         self, protocol_factory: Callable[[], asyncio.BaseProtocol], host: Any = None, port: Any = None, **options: Any
-    ) -> asyncio.AbstractServer:
-        """Listen on the active host; see AsyncHost.create_server."""
-        return await self.active_host().create_server(protocol_factory, self._own(host), port or 0, **_given(options))
+    ) -> Any:
+        """Listen on the active host; see `stack.aio.serving`."""
+        self.active_host()
+        return await super().create_server(protocol_factory, host, port, **options)
 
-    async def create_datagram_endpoint(  # type: ignore[override]
-        self, protocol_factory: Callable[[], D], local_addr: Any = None, remote_addr: Any = None, **options: Any
-    ) -> tuple[asyncio.DatagramTransport, D]:
-        """A UDP endpoint of the active host; see AsyncHost.create_datagram_endpoint."""
-        active = self.active_host()
-        local, remote = ((self._own(addr[0]), addr[1]) if addr else None for addr in (local_addr, remote_addr))
-        return await active.create_datagram_endpoint(protocol_factory, local, remote, **_given(options))
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None and value != 0}
+    async def create_datagram_endpoint(
+        self, protocol_factory: Callable[[], P], local_addr: Any = None, remote_addr: Any = None, **options: Any
+    ) -> tuple[Any, P]:
+        """A UDP endpoint of the active host; see `stack.aio.endpoints`."""
+        self.active_host()
+        return await super().create_datagram_endpoint(protocol_factory, local_addr, remote_addr, **options)
 
 
 __all__ = ["VirtualLoop"]

@@ -35,6 +35,10 @@ TS_BITS: Final = 6
 TS_SACK: Final = 16
 TS_ECN: Final = 32
 TS_NO_SCALE: Final = 15
+# which listener of a group: multiplicative hashing, of which the upper bits are the good ones
+SPREAD_ADDR: Final = 0x9E37_79B1
+SPREAD_PORT: Final = 0x85EB_CA6B
+SPREAD_SHIFT: Final = 15
 
 
 class Cookie:
@@ -53,12 +57,14 @@ class Listener:
 
     __slots__ = (
         "accept_queue",
+        "accepting",
         "backlog",
         "budget",
         "closed",
         "config",
         "cookies_until",
         "events",
+        "group",
         "half_open",
         "local_addr",
         "local_port",
@@ -88,6 +94,8 @@ class Listener:
         self.cookies_until = 0  # the last cookie sent is good until then
         self.events = 0
         self.closed = False
+        self.accepting = True  # False: the port is taken, and whoever asks for it finds it closed
+        self.group: list[Listener] | None = None  # all that share address and port, in turn; None: not to be shared
         self.user: object = None
 
     def on_syn(
@@ -133,6 +141,13 @@ class Listener:
     def accept(self) -> Connection | None:
         """The next established connection, or None."""
         return self.accept_queue.popleft() if self.accept_queue else None
+
+    def member(self, raddr: int, rport: int) -> "Listener | None":
+        """Which of the listeners that share this port a peer speaks to: always the same while they are the same."""
+        group = [one for one in self.group if one.accepting] if self.group is not None else [self]
+        if len(group) > 1:
+            return group[((raddr * SPREAD_ADDR ^ rport * SPREAD_PORT) >> SPREAD_SHIFT) % len(group)]
+        return group[0] if group and group[0].accepting else None
 
     def take_events(self) -> int:
         """The pending event bits, which are cleared."""

@@ -31,7 +31,6 @@ class UdpEndpoint:
 
     __slots__ = (
         "_errors",
-        "_limit_bytes",
         "_limit_datagrams",
         "_queue",
         "_queued_bytes",
@@ -39,6 +38,7 @@ class UdpEndpoint:
         "closed",
         "dropped",
         "events",
+        "limit_bytes",
         "local_addr",
         "local_port",
         "recv_errors",
@@ -75,7 +75,7 @@ class UdpEndpoint:
         self.user: object = None
         self._queue: deque[Datagram] = deque()
         self._queued_bytes = 0
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._limit_datagrams = limit_datagrams
         self._errors: deque[TransportError] = deque()
 
@@ -85,7 +85,7 @@ class UdpEndpoint:
         """Queue it.  1: queued and `events` was zero before, 0: queued, -1: dropped, the queue is full."""
         queue = self._queue
         size = self._queued_bytes + len(datagram[0]) + DATAGRAM_COST
-        if size > self._limit_bytes or len(queue) >= self._limit_datagrams:
+        if size > self.limit_bytes or len(queue) >= self._limit_datagrams:
             self.dropped += 1
             return -1
         self._queued_bytes = size

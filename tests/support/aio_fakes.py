@@ -65,6 +65,9 @@ class FakeConnection:
     def send_room(self):
         return self.send_buffer - self.buffered
 
+    def set_nodelay(self, on):
+        self.nodelay = on
+
     def recv(self, limit):
         if not self.inbox:
             return b""

@@ -75,3 +75,39 @@ def certificate(tmp_path_factory):
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(cert, key)
     return server, ssl.create_default_context(cafile=cert)
+
+
+class Place:
+    """Where a test body runs: over the kernel on a loop as it is, which is what is right, or over ours on our loops."""
+
+    def __init__(self, factory, *, is_ours):
+        self.factory = factory
+        self.is_ours = is_ours
+        self.run = runner_on(factory)
+
+    def net(self):
+        """An async context; `ip` is where a server listens, and clients of the running loop reach it there."""
+        return StackNet() if self.is_ours else KernelNet()
+
+
+_OURS = ((SelectorLoop, True), (UvLoop, True))
+_ASYNCIO = (asyncio.SelectorEventLoop, False)
+
+
+def _name(param):
+    factory, is_ours = param
+    return f"{'stack' if is_ours else 'kernel'}-{'asyncio' if 'Selector' in factory.__name__ else 'uvloop'}"
+
+
+@pytest.fixture(params=[_ASYNCIO, (uvloop.new_event_loop, False), *_OURS], ids=_name)
+def place(request):
+    """The kernel is the oracle."""
+    factory, is_ours = request.param
+    return Place(factory, is_ours=is_ours)
+
+
+@pytest.fixture(params=[_ASYNCIO, *_OURS], ids=_name)
+def asyncio_place(request):
+    """The same, for what uvloop itself does not do."""
+    factory, is_ours = request.param
+    return Place(factory, is_ours=is_ours)

@@ -56,6 +56,29 @@ def test_addresses_of_ones_own_choice():
     run(main)
 
 
+def test_a_host_listens_on_its_own_addresses_only():
+    async def main(net):
+        a, b = net.add_hosts("a", "b")
+        loop = asyncio.get_running_loop()
+        with a.active():
+            for host in ("10.0.0.1", "a", "localhost", ["10.0.0.1"], None):
+                server = await asyncio.start_server(echo, host, 7, reuse_address=True)
+                server.close()
+            for host in (b.address, "10.0.0.99", ["10.0.0.99"]):
+                with pytest.raises(OSError) as failed:
+                    await asyncio.start_server(echo, host, 7)
+                assert failed.value.errno == errno.EADDRNOTAVAIL
+            with pytest.raises(OSError) as failed:
+                await loop.create_datagram_endpoint(asyncio.DatagramProtocol, (b.address, 7))
+            assert failed.value.errno == errno.EADDRNOTAVAIL
+            await asyncio.start_server(echo, port=7)
+            with pytest.raises(OSError) as failed:
+                await asyncio.start_server(echo, port=7)
+            assert failed.value.errno == errno.EADDRINUSE
+
+    run(main)
+
+
 def test_a_routed_network():
     async def main(net):
         a, b = (net.add_host(name, attach=False) for name in "ab")

@@ -1,0 +1,172 @@
+"""`loop.sendfile` on transports of the stack, with TLS over them or without.
+
+Theory of operation.  No system call does it: the file is read in an executor, piece by piece, and written to the
+transport, which keeps the pieces by reference.  Meanwhile a protocol of ours stands in for the application's: it waits
+when the transport says so, and reading pauses, since what the peer sends is not for it.  Whatever happens, the
+application's protocol is put back, in the state of flow control that it would be in, and the file stands after
+the last byte sent.
+"""
+
+import asyncio
+import io
+from asyncio import sslproto
+from asyncio.exceptions import SendfileNotAvailableError
+from typing import IO, Any, Final
+
+from stack.aio.names import Base
+from stack.aio.transports import StackTransport
+
+PIECE: Final = 256 << 10
+IN_PROGRESS: Final = "unable to write; sendfile is in progress"
+
+
+async def sendfile(
+    loop: asyncio.AbstractEventLoop,
+    base: Base,
+    transport: Any,
+    file: IO[bytes],
+    offset: int = 0,
+    count: int | None = None,
+    *,
+    fallback: bool = True,
+) -> int:
+    """As asyncio's; returns the number of bytes that were sent.  `base` is what the loop would do without us.
+
+    Raises RuntimeError for a transport that is closing or sends a file already, ValueError, TypeError for arguments as
+    asyncio does, SendfileNotAvailableError without `fallback`, ConnectionError when the connection ends.
+    """
+    if not _is_ours(transport):
+        return await base(transport, file, offset, count, fallback=fallback)  # type: ignore[no-any-return]
+    if transport.is_closing():
+        raise RuntimeError("Transport is closing")
+    _check(file, offset, count)
+    if not fallback:
+        if isinstance(transport, StackTransport):
+            raise SendfileNotAvailableError("the stack has no sendfile system call; allow the fallback")
+        raise RuntimeError(f"fallback is disabled and native sendfile is not supported for transport {transport!r}")
+    if isinstance(transport.get_protocol(), _Sending):
+        raise RuntimeError("a file is being sent on this transport; wait for that first")  # noqa: TRY004  (no type is wrong)
+    # a file without a descriptor is read from where it stands, as asyncio does
+    if offset or _has_descriptor(file):
+        file.seek(offset)
+    sending = _Sending(loop, transport)
+    sent = 0
+    try:
+        while count is None or sent < count:
+            piece = await loop.run_in_executor(None, file.read, PIECE if count is None else min(PIECE, count - sent))
+            if not piece:
+                break
+            await sending.room()
+            sending.write(piece)
+            sent += len(piece)
+    finally:
+        sending.restore()
+        if hasattr(file, "seek"):
+            file.seek(offset + sent)
+    return sent
+
+
+def _is_ours(transport: Any) -> bool:
+    while isinstance(transport, sslproto._SSLProtocolTransport):  # noqa: SLF001  (there is no public name)
+        below = transport._ssl_protocol  # noqa: SLF001
+        transport = below._transport if below is not None else None  # noqa: SLF001
+    return isinstance(transport, StackTransport)
+
+
+def _check(file: Any, offset: Any, count: Any) -> None:
+    if "b" not in getattr(file, "mode", "b"):
+        raise ValueError("file should be opened in binary mode")
+    if count is not None:
+        if not isinstance(count, int):
+            raise TypeError(f"count must be a positive integer (got {count!r})")
+        if count <= 0:
+            raise ValueError(f"count must be a positive integer (got {count!r})")
+    if not isinstance(offset, int):
+        raise TypeError(f"offset must be a non-negative integer (got {offset!r})")
+    if offset < 0:
+        raise ValueError(f"offset must be a non-negative integer (got {offset!r})")
+
+
+def _has_descriptor(file: Any) -> bool:
+    try:
+        file.fileno()
+    except (AttributeError, io.UnsupportedOperation):
+        return False
+    return True
+
+
+class _Sending(asyncio.Protocol):
+    """In the place of the application's protocol while a file is being sent."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, transport: Any) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._behind: Any = transport.get_protocol()
+        self._reading = transport.is_reading()
+        self._was_paused = transport._protocol_paused  # noqa: SLF001  (the name by which asyncio asks, too)
+        self._paused = self._was_paused
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: BaseException | None = None
+        transport.pause_reading()
+        transport.set_protocol(self)
+        self._bar(IN_PROGRESS)
+
+    def _bar(self, why: str) -> None:
+        if isinstance(self._transport, StackTransport):
+            self._transport.bar_writing(why)
+
+    def write(self, data: bytes) -> None:
+        """Past the bar."""
+        self._bar("")
+        self._transport.write(data)
+        self._bar(IN_PROGRESS)
+
+    async def room(self) -> None:
+        """Until the transport takes more.  Raises ConnectionError when it is closed."""
+        while self._paused and not self._transport.is_closing():
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if self._transport.is_closing():
+            raise self._error or ConnectionError("Connection closed by peer")
+
+    def restore(self) -> None:
+        """Give the application's protocol its place back."""
+        transport, behind = self._transport, self._behind
+        self._bar("")
+        if self._error is not None or transport.get_protocol() is not self:
+            return
+        transport.set_protocol(behind)
+        if self._reading:
+            transport.resume_reading()
+        if self._was_paused and not self._paused:
+            behind.resume_writing()
+        elif self._paused and not self._was_paused:
+            behind.pause_writing()
+
+    # -- what the transport tells
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def pause_writing(self) -> None:
+        """Wait before the next piece."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._paused = False
+        self._wake()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The sending ends with an error, and the application is told."""
+        self._error = exc if exc is not None else ConnectionError("Connection is closed by peer")
+        self._wake()
+        self._behind.connection_lost(exc)
+
+    def eof_received(self) -> bool | None:
+        """For the application; asyncio's TLS tells of it even while reading is paused."""
+        return self._behind.eof_received()  # type: ignore[no-any-return]

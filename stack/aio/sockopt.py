@@ -1,0 +1,176 @@
+"""What a socket of the stack is: addresses, and options as rows of a table.
+
+Theory of operation.  Protocols ask sockets for addresses and set options on them; like asyncio's TransportSocket those
+of the stack carry no data and cannot be closed.  A row of the table says what getsockopt(2) reads and what
+setsockopt(2) does.  What has no row raises OSError(ENOPROTOOPT), as the kernel does.  Values go through the same bytes
+as in the kernel: an int is four of them, and an answer is cut to the length that was asked for.
+"""
+
+import contextlib
+import errno
+import functools
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, NamedTuple, NoReturn
+
+from stack.wire.addr import format_addr, parse_addr
+
+Address = tuple[str, int]
+
+INT: Final = 4
+MAX_BUFLEN: Final = 1024  # of getsockopt, as in CPython
+
+_text = functools.lru_cache(maxsize=4096)(format_addr)
+_number = functools.lru_cache(maxsize=4096)(parse_addr)
+
+
+def sockaddr(addr: int, port: int) -> Address:
+    """(text, port) as the socket module writes it."""
+    return (_text(addr), port)
+
+
+def from_sockaddr(address: Address) -> tuple[int, int]:
+    """(address, port) as the Host takes them.  Raises InvalidAddress."""
+    return _number(address[0]), address[1]
+
+
+def fail(code: int, what: str = "") -> NoReturn:
+    """Raise what a system call would."""
+    raise OSError(code, f"{os.strerror(code)}: {what}" if what else os.strerror(code))
+
+
+def int_of(value: bytes) -> int:
+    """The int that a system call reads of an option's value."""
+    if len(value) < INT:
+        fail(errno.EINVAL, f"the option takes an int of {INT} bytes")
+    return int.from_bytes(value[:INT], sys.byteorder, signed=True)
+
+
+def number_of(value: bytes) -> int:
+    """The same of an option of IP, which takes a single byte, too."""
+    return value[0] if 0 < len(value) < INT else int_of(value)
+
+
+class Option(NamedTuple):
+    """How a socket answers getsockopt(2), and what setsockopt(2) does; None: it cannot be set."""
+
+    get: "Callable[[Any], int | bytes]"
+    set: "Callable[[Any, bytes], None] | None" = None
+
+
+def _flag(level: int, option: int) -> Option:
+    """An option that is kept for whoever asks, and has nothing to act on."""
+    return Option(
+        lambda sock: sock.kept.get((level, option), 0),
+        lambda sock, value: sock.kept.__setitem__((level, option), int(int_of(value) != 0)),
+    )
+
+
+class StackSocket:
+    """The common part: addresses, and the options of all sockets."""
+
+    __slots__ = ("kept",)
+
+    family: ClassVar = socket.AF_INET
+    type: ClassVar = socket.SOCK_STREAM
+    proto: ClassVar[int] = socket.IPPROTO_TCP
+    listens: ClassVar[bool] = False
+    options: ClassVar[dict[tuple[int, int], Option]] = {
+        (socket.SOL_SOCKET, socket.SO_TYPE): Option(lambda sock: int(sock.type)),
+        (socket.SOL_SOCKET, socket.SO_DOMAIN): Option(lambda sock: int(sock.family)),
+        (socket.SOL_SOCKET, socket.SO_PROTOCOL): Option(lambda sock: int(sock.proto)),
+        (socket.SOL_SOCKET, socket.SO_ERROR): Option(lambda sock: sock.take_error()),
+        (socket.SOL_SOCKET, socket.SO_ACCEPTCONN): Option(lambda sock: int(sock.listens)),
+        (socket.SOL_SOCKET, socket.SO_REUSEADDR): _flag(socket.SOL_SOCKET, socket.SO_REUSEADDR),
+        (socket.SOL_SOCKET, socket.SO_REUSEPORT): _flag(socket.SOL_SOCKET, socket.SO_REUSEPORT),
+        (socket.SOL_SOCKET, socket.SO_BROADCAST): _flag(socket.SOL_SOCKET, socket.SO_BROADCAST),
+    }
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[int, int], int] = {}  # options that were set, where nothing else remembers them
+
+    def __repr__(self) -> str:
+        parts = [f"family={self.family!s}", f"type={self.type!s}", f"proto={self.proto}", f"laddr={self.getsockname()}"]
+        with contextlib.suppress(OSError):
+            parts.append(f"raddr={self.getpeername()}")
+        return f"<tapstack.{type(self).__name__} fd=-1, {', '.join(parts)}>"
+
+    def __getstate__(self) -> object:
+        raise TypeError(f"cannot serialize {type(self).__name__}: it belongs to a running stack")
+
+    def fileno(self) -> int:
+        """-1: no descriptor stands behind it."""
+        return -1
+
+    def dup(self) -> NoReturn:
+        """Raises OSError(EBADF): no descriptor stands behind it."""
+        fail(errno.EBADF, "a socket of the stack has no descriptor to duplicate")
+
+    def get_inheritable(self) -> bool:
+        """False: a child process cannot have it."""
+        return False
+
+    def settimeout(self, value: float | None) -> None:
+        """Only 0: transports never block."""
+        if value != 0:
+            raise ValueError("settimeout(): only 0 timeout is allowed on transport sockets")
+
+    def gettimeout(self) -> float:
+        """0: transports never block."""
+        return 0
+
+    def setblocking(self, flag: bool) -> None:
+        """Only False: transports never block."""
+        if flag:
+            raise ValueError("setblocking(): transport sockets cannot be blocking")
+
+    def getsockname(self) -> Address:
+        """The local address and port."""
+        raise NotImplementedError
+
+    def getpeername(self) -> Address:
+        """Raises OSError(ENOTCONN)."""
+        fail(errno.ENOTCONN)
+
+    def shutdown(self, how: int) -> None:
+        """Raises OSError(ENOTCONN), as of a socket that listens; OSError(EINVAL) for an unknown `how`."""
+        if how not in {socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR}:
+            fail(errno.EINVAL, "use SHUT_RD, SHUT_WR or SHUT_RDWR")
+        self.getpeername()
+
+    def take_error(self) -> int:
+        """The errno that SO_ERROR tells, once; 0: none."""
+        return 0
+
+    # -- options
+
+    def setsockopt(self, level: int, option: int, value: Any, optlen: int | None = None) -> None:
+        """Raises OSError: ENOPROTOOPT for an option that the stack does not have, EINVAL for a bad value."""
+        if value is None:
+            if optlen is None:
+                raise TypeError("setsockopt() needs an int or bytes, or None with a length")
+            fail(errno.EFAULT if optlen else errno.EINVAL)
+        if optlen is not None:
+            raise TypeError("setsockopt() takes a length only with None")
+        row = self.options.get((level, option))
+        if row is None or row.set is None:
+            fail(errno.ENOPROTOOPT, f"the stack has no option {option} of level {level} to set")
+        row.set(self, value.to_bytes(INT, sys.byteorder, signed=True) if isinstance(value, int) else bytes(value))
+
+    def getsockopt(self, level: int, option: int, buflen: int = 0) -> Any:
+        """An int, or with `buflen` at most so many bytes.  Raises OSError(ENOPROTOOPT) as setsockopt does."""
+        if not 0 <= buflen <= MAX_BUFLEN:
+            raise OSError("getsockopt buflen out of range")
+        row = self.options.get((level, option))
+        if row is None:
+            fail(errno.ENOPROTOOPT, f"the stack has no option {option} of level {level}")
+        value = row.get(self)
+        if isinstance(value, int):
+            if not buflen:
+                return value
+            value = value.to_bytes(INT, sys.byteorder, signed=True)
+            if level == socket.IPPROTO_IP and buflen < INT:
+                buflen = 1
+        return value[:buflen] if buflen else int.from_bytes(value[:INT], sys.byteorder, signed=True)
