@@ -46,6 +46,11 @@ if [ "$profile" = test ]; then
     need tshark tshark
     need tcpdump tcpdump
     need clang clang
+    need redis-server redis-server
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+    need sshd openssh-server
+    need ssh openssh-client
+    need runuser util-linux
     need_package libclang-rt-14-dev
     need git git
 fi

@@ -17,6 +17,7 @@ GATES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("size limits", (sys.executable, "tools/loc_limits.py")),
     ("RFC coverage", (sys.executable, "tools/rfc_coverage.py")),
     ("state diagram", (sys.executable, "tools/state_diagram.py")),
+    ("interop matrix", (sys.executable, "tools/interop_matrix.py")),
 )
 ALWAYS_SHOWN = {"size limits"}  # its output is the size report
 
