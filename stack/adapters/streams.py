@@ -14,12 +14,13 @@ raises OSError(EBADF), as a closed socket does.
 import asyncio
 import errno
 import os
+import socket
 import ssl
 from collections import deque
 from typing import Final
 
 from stack.aio.network import BACKLOG, AsyncHost
-from stack.aio.sockets import Address, ListenSocket, StackSocket
+from stack.aio.sockets import LINGER, Address, ListenSocket, StackSocket
 from stack.aio.transports import StackTransport
 from stack.errors import DeviceGone, InvalidAddress
 from stack.tcp.listener import Listener
@@ -184,6 +185,8 @@ class ByteStream(asyncio.Protocol):
     def abort(self) -> None:
         """Send RST."""
         self._closed = True
+        # SO_LINGER with a time of 0: without it the end would be a FIN, as over the kernel
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER.pack(1, 0))
         self.transport.abort()
         self._readable.open()
         self._writable.open()

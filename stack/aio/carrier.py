@@ -5,7 +5,10 @@ go on with `loop.sock_recv` and `loop.sock_sendall`.  The object cannot be excha
 is a CarrierSocket, whose names and options are those of the connection.  Its descriptor stays what it was, a kernel
 socket that is connected to nothing, so reading or writing past the loop is refused with a clear error.
 
-    connected -> claimed by create_connection, or dropped: closed, detached or collected, which resets the peer
+    connected -> claimed by create_connection, or dropped: closed, detached or collected
+
+Dropped, it ends as the connection of any kernel socket: what was sent arrives, then FIN; RST if something was not read,
+or comes later.
 
 A socket cannot be bound to a stack address beforehand, which the kernel refuses; a port of any address can be chosen.
 A CarrierSocket is not shared between loops; only its collection may happen in another thread.
@@ -105,6 +108,18 @@ class Carried(Attempt):
         while conn.send_room() < 0:
             await self._event()
 
+    def close(self) -> None:
+        """As of a kernel socket: FIN after what was sent, RST if not all was read or SO_LINGER says so."""
+        conn, now = self.conn, self.driver.time()
+        if conn.user is not self:
+            return
+        if self.face.linger == (1, 0):
+            conn.abort(now)
+        else:
+            conn.close(now)
+            conn.release(now)
+        self.driver.wake(conn)
+
     def shutdown(self, how: int) -> None:
         """No more is sent, after what is queued.  Reading cannot be shut alone, as in the kernel nothing is told."""
         if how != socket.SHUT_RD and self.conn.user is self:
@@ -138,15 +153,15 @@ class CarrierSocket(socket.socket):
         carried(self).shutdown(how)
 
     def close(self) -> None:
-        """Resets the connection, unless create_connection has it."""
+        """Ends the connection, unless create_connection has it."""
         if (found := _release(self)) is not None:
-            found.abort()
+            found.close()
         super().close()
 
     def detach(self) -> int:
         """As close; returns the descriptor, which is connected to nothing."""
         if (found := _release(self)) is not None:
-            found.abort()
+            found.close()
         return super().detach()
 
 
@@ -212,7 +227,7 @@ def _abandon(connection: Carried) -> None:
     """The socket object was collected, perhaps in another thread."""
     loop = connection.driver.loop
     if not loop.is_closed():
-        loop.call_soon_threadsafe(connection.abort)
+        loop.call_soon_threadsafe(connection.close)
 
 
 def _chosen_options(sock: socket.socket) -> list[tuple[int, int, int | bytes]]:

@@ -228,7 +228,7 @@ class StackServer(asyncio.AbstractServer):
             self._base.close_clients()
 
     def abort_clients(self) -> None:
-        """Reset every accepted connection (of the kernel's only where the base loop's server can)."""
+        """Abort every accepted connection (of the kernel's only where the base loop's server can)."""
         for transport in list(self._connections):
             transport.abort()
         if hasattr(self._base, "abort_clients"):

@@ -23,7 +23,7 @@ from stack.aio import tls
 from stack.aio.active import ACTIVE
 from stack.aio.names import Base, address_of
 from stack.aio.server import Listening, StackServer, acceptor
-from stack.aio.sockopt import sockaddr
+from stack.aio.sockopt import Address, StackSocket, sockaddr
 from stack.wire.addr import ANY
 
 if TYPE_CHECKING:
@@ -56,6 +56,23 @@ class Options:
     start_serving: bool = True
 
 
+class ListenAddress(StackSocket):
+    """An address to listen on, for programs that make their sockets themselves and hand them to `create_server(sock=)`.
+
+    It stands where a socket that was bound would: nothing is taken before the server listens, so port 0 is none yet.
+    """
+
+    __slots__ = ("_address",)
+
+    def __init__(self, address: str, port: int) -> None:
+        super().__init__()
+        self._address = address, port
+
+    def getsockname(self) -> Address:
+        """The address and port."""
+        return self._address
+
+
 async def create_server(
     loop: "StackLoop", base: Base, factory: Factory, host: Any = None, port: Any = None, **options: Any
 ) -> Any:
@@ -64,6 +81,12 @@ async def create_server(
     Raises OSError (EADDRINUSE, EADDRNOTAVAIL ...) with the address in it, socket.gaierror for a name that does not
     resolve, ValueError and TypeError for arguments that do not go together.
     """
+    sock = options.get("sock")
+    if isinstance(sock, ListenAddress):
+        if host is not None or port is not None:
+            raise ValueError("host/port and sock can not be specified at the same time")
+        host, port = sock.getsockname()
+        del options["sock"]
     chosen = Options(**options)
     if isinstance(host, Iterable) and not isinstance(host, str):
         host = list(host)

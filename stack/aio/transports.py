@@ -171,7 +171,7 @@ class StackTransport(asyncio.Transport):
         # else what the peer sent has not been read yet: eof_received comes first, then close
 
     def on_callback_error(self, exc: Exception) -> None:
-        """A callback of the protocol raised: the connection is aborted, as asyncio does."""
+        """A callback of the protocol raised: the end is that of `abort`, as in asyncio."""
         self._force_close(exc)
 
     def on_device_gone(self, exc: DeviceGone) -> None:
@@ -338,9 +338,7 @@ class StackTransport(asyncio.Transport):
             return
         self._closing = True
         if self._conn.user is self:
-            if not (self._eof_written or self._resets_at_end()):
-                self._conn.close(self._driver.time())
-            self._driver.wake(self._conn)
+            self._end()
         if not self.get_write_buffer_size():
             self._driver.post(self, _LOST)
 
@@ -349,10 +347,13 @@ class StackTransport(asyncio.Transport):
         return self._socket is not None and self._socket.linger == (1, 0)
 
     def abort(self) -> None:
-        """Send RST; what is queued is lost.  Nothing once the protocol is about to be told that the connection is lost,
-        or was: what `close` has left to the connection is still sent, as by a kernel.
+        """Close at once.  What exceeds the connection's send buffer is lost; the rest is sent, then FIN.
+
+        So ends a connection whose kernel socket is closed, which is what abort does there; libraries (anyio) end all of
+        theirs in this way.  As there, data that was not read, or comes later, is answered with RST, and SO_LINGER with
+        a time of 0 makes the end a RST.
         """
-        if not self._lost and (not self._closing or self.get_write_buffer_size()):
+        if not self._lost:
             self._force_close(None)
 
     def _force_close(self, exc: BaseException | None) -> None:
@@ -361,16 +362,21 @@ class StackTransport(asyncio.Transport):
         self._closing = self._dropped = True
         self._error = exc
         if self._conn.user is self:
-            self._conn.abort(self._driver.time())
-            self._driver.wake(self._conn)
+            self._conn.snd.drop_excess()
+            self._end()
         self._driver.post(self, _LOST)
+
+    def _end(self) -> None:
+        if not (self._eof_written or self._resets_at_end()):
+            self._conn.close(self._driver.time())
+        self._driver.wake(self._conn)
 
     def _connection_lost(self) -> None:
         if self._lost:
             return
         self._lost = True
         if self._conn.user is self:
-            if self._resets_at_end() and self._error is None:
+            if self._resets_at_end():
                 self._conn.abort(self._driver.time())
             else:
                 # RFC 9293 §3.6.1 (SHLD-3): what is not read, or comes from now on, is answered with RST.

@@ -92,6 +92,18 @@ class SendBuffer:
         if self.paid - held >= REPAY_FROM:
             self._book(FREE_BYTES + ((max(held - FREE_BYTES, 0) + QUANTUM - 1) & -QUANTUM))
 
+    def cut(self, offset: int) -> None:
+        """Forget everything from stream offset `offset` on."""
+        starts, chunks = self._starts, self._chunks
+        while self.end > offset:
+            start = starts[-1]
+            if start < offset:
+                chunks[-1] = chunks[-1][: offset - start]
+            else:
+                del starts[-1], chunks[-1]
+            self.end = max(start, offset)
+        self.release(self.base)  # which settles the account
+
     def view(self, offset: int, length: int) -> None:
         """Set `found`, `found_off` to `length` bytes at stream offset `offset` (all of them held)."""
         i = bisect_right(self._starts, offset, self._head) - 1

@@ -554,6 +554,13 @@ class Sender:
         if timers.at[USER] != NEVER:
             timers.arm(USER, min(timers.at[USER], now + self.user_timeout_us))
 
+    def drop_excess(self) -> None:
+        """Forget what was written beyond the room there is (`send_limit`), as far as it was never sent."""
+        buffer = self.buffer
+        kept = buffer.base + max(self.send_limit(), (self.snd_max - self.snd_una) & MASK)
+        if buffer.end > kept:  # so the FIN was not sent
+            buffer.cut(kept)
+
     def clear(self) -> None:
         """Drop everything that waits."""
         self.buffer.clear()

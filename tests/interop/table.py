@@ -49,7 +49,9 @@ class Row:
     engines: bool = False  # it is not on asyncio: our hosts run on loops in threads of their own
 
 
-COLUMNS: Final = tuple(Column(*ends.split("-"), loop) for ends in ENDS for loop in LOOPS)
+COLUMNS: Final = tuple(
+    Column(*ends, loop) for ends in (("ours", "ours"), ("ours", "kernel"), ("kernel", "ours")) for loop in LOOPS
+)
 
 
 def everywhere() -> dict[str, str]:

@@ -10,8 +10,11 @@ import socket
 
 import aiohttp
 import anyio
+import dns.asyncquery
+import dns.message
 import httpx
 import pytest
+from grpclib.client import Channel, UnaryUnaryMethod
 from websockets.asyncio.client import connect
 
 from stack.aio.loop import new_event_loop
@@ -118,16 +121,16 @@ async def websocket(site: Site, served):
 
 
 async def grpc(site: Site, served):
-    async with grpclib_calls.Channel(served["address"], PORT, codec=grpclib_calls.Bytes()) as channel:
-        method = grpclib_calls.UnaryUnaryMethod(channel, grpclib_calls.SERVICE + "reverse", bytes, bytes)
+    async with Channel(served["address"], PORT, codec=grpclib_calls.Bytes()) as channel:
+        method = UnaryUnaryMethod(channel, grpclib_calls.SERVICE + "reverse", bytes, bytes)
         assert await method(b"abc") == b"cba"
 
 
 async def dns_query(site: Site, served):
-    query = dnspython_queries.dns.message.make_query("host7.test.", "A")
+    query = dns.message.make_query("host7.test.", "A")
     where = {"where": served["address"], "port": dnspython_queries.DNS_PORT, "timeout": 5.0}
-    await dnspython_queries.dns.asyncquery.udp(query, **where)
-    await dnspython_queries.dns.asyncquery.tcp(query, **where)
+    await dns.asyncquery.udp(query, **where)
+    await dns.asyncquery.tcp(query, **where)
 
 
 SCENARIOS = [
@@ -187,7 +190,7 @@ def test_nothing_is_left_behind(scenario, serve, loop, certificates):
     assert points >= 2, "it has no await point at which it could have been cancelled"
 
 
-KEPT = []
+KEPT: list[asyncio.StreamWriter] = []
 
 
 async def leaks(site: Site, served):

@@ -13,6 +13,7 @@ class FakeConnection:
     def __init__(self, host, send_buffer=1 << 20):
         self.host = host
         self.send_buffer = send_buffer
+        self.snd = self
         self.user = None
         self.events = 0
         self.error = None
@@ -64,6 +65,11 @@ class FakeConnection:
 
     def send_room(self):
         return self.send_buffer - self.buffered
+
+    def drop_excess(self):
+        excess = max(0, self.buffered - self.send_buffer)
+        del self.sent[len(self.sent) - excess :]
+        self.buffered -= excess
 
     def set_nodelay(self, on):
         self.nodelay = on

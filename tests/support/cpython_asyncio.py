@@ -34,7 +34,7 @@ import time
 import types
 import unittest
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from stack.aio.loop import SelectorLoop, UvLoop
 from stack.aio.network import AsyncHost
@@ -80,13 +80,13 @@ class Loopback:
             if error.errno != errno.EBUSY:
                 raise
             return
-        self.host = AsyncHost(CONFIG, loop=self)
+        self.host = AsyncHost(CONFIG, loop=cast("Any", self))
         self.host.add_device(device, f"{STACK}/{PREFIX}")
         LOOPS.append(self)
 
     def close(self) -> None:
         """The host goes with its loop."""
-        super().close()
+        super().close()  # type: ignore[misc]  # there is one in what this is mixed into
         if self in LOOPS:
             LOOPS.remove(self)
 
@@ -126,8 +126,10 @@ class AsyncioLoop(Loopback, SelectorLoop):
     """Over asyncio."""
 
 
-class UvloopLoop(Loopback, UvLoop):
+class UvloopLoop(Loopback, UvLoop):  # type: ignore[misc]  # as StackLoop and uvloop.Loop
     """Over uvloop."""
+
+    _default_executor = None  # asyncio's own loops have it, and the tests ask for it when they clean up
 
 
 class Policy(asyncio.DefaultEventLoopPolicy):
@@ -135,7 +137,8 @@ class Policy(asyncio.DefaultEventLoopPolicy):
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         """Ours."""
-        return new_loop()
+        loop: asyncio.AbstractEventLoop = new_loop()
+        return loop
 
 
 def new_loop(selector: Any = None) -> Any:
@@ -359,7 +362,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGALRM, late)
     sys.meta_path.insert(0, Finder())
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        from test.support import socket_helper  # noqa: PLC0415  (the interpreter may not have it: said by the caller)
+        from test.support import socket_helper  # type: ignore[import-not-found]  # noqa: PLC0415  (it may not be there)
 
         socket_helper.HOST = socket_helper.HOSTv4 = STACK
         load = unittest.defaultTestLoader.loadTestsFromName

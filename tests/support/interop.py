@@ -117,11 +117,12 @@ async def running(*command: str, port: int, address: str, seconds: float = 20.0)
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    assert process.stdout is not None
+    output = process.stdout
+    assert output is not None
     printed = bytearray()
 
     async def read() -> None:
-        while data := await process.stdout.read(4096):
+        while data := await output.read(4096):
             printed.extend(data)
 
     reading = asyncio.create_task(read())

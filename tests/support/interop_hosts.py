@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from stack.adapters.trio_sockets import StackSockets
@@ -104,7 +105,7 @@ async def engines_at(client: str, server: str, loop_factory: Callable[[], asynci
 
     with contextlib.ExitStack() as factories:
         for end in ours:
-            end.own = factories.enter_context(StackSockets(lambda end=end: make(end), loop_factory=loop_factory))
+            end.own = factories.enter_context(StackSockets(partial(make, end), loop_factory=loop_factory))
         yield hosts
 
 

@@ -87,6 +87,6 @@ class PeerFailed(AssertionError):
 if __name__ == "__main__":
     import uvloop
 
-    factories = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.SelectorEventLoop}
+    factories: dict[str, Any] = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.SelectorEventLoop}
     with asyncio.Runner(loop_factory=factories[sys.argv[1]]) as runner:
         runner.run(main())

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import struct
+from typing import Any
 
 import dns.asyncquery
 import dns.asyncresolver
@@ -65,7 +66,7 @@ async def serve(site: Site):
         transport.close()
 
 
-def first(response: dns.message.Message) -> str:
+def first(response: dns.message.Message) -> Any:
     """The first answer as text."""
     return response.answer[0][0].to_text()
 
@@ -75,7 +76,7 @@ async def talk(site: Site, served: dict) -> None:
     resolver.nameservers, resolver.port = [served["address"]], DNS_PORT
     resolver.timeout, resolver.lifetime = 2.0, site.limit(10)
 
-    async def look_up(number: int) -> str:
+    async def look_up(number: int) -> Any:
         return (await resolver.resolve(f"host{number}.test.", "A"))[0].to_text()
 
     found = await asyncio.gather(*(look_up(number) for number in range(1, 60)))

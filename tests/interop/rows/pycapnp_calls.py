@@ -52,7 +52,7 @@ async def kj_loop():
         _WITH_KJ.discard(loop)
 
 
-class Service(ECHO.Echo.Server):
+class Service(ECHO.Echo.Server):  # type: ignore[name-defined]  # made when the schema is loaded
     """The server's object."""
 
     async def reverse(self, data, **kwargs):
@@ -68,7 +68,7 @@ class Service(ECHO.Echo.Server):
         raise RuntimeError("as asked")
 
 
-class Gatherer(ECHO.Sink.Server):
+class Gatherer(ECHO.Sink.Server):  # type: ignore[name-defined]
     """The client's object, which the server calls."""
 
     def __init__(self):
@@ -84,6 +84,7 @@ async def serve(site: Site):
 
     async def converse(stream) -> None:
         task = asyncio.current_task()
+        assert task is not None
         connected.add(task)
         try:
             await capnp.TwoPartyServer(stream, bootstrap=Service()).on_disconnect()

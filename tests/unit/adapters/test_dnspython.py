@@ -81,7 +81,7 @@ def test_queries_by_udp_tcp_and_tls(run, tls):
         ):
             response = await asking
             assert response.answer[0][0].address == "10.1.2.3"
-        while hosts.client.driver.handlers:  # noqa: ASYNC110  (all that the queries opened ends)
+        while hosts.client.driver.handlers:
             await asyncio.sleep(0.01)
 
     run(main)

@@ -49,7 +49,7 @@ def test_httpcore_over_the_backend(run):
             assert stream.get_extra_info("is_readable") is False
             assert stream.get_extra_info("else") is None
             seen[0].close()
-            while not stream.get_extra_info("is_readable"):  # noqa: ASYNC110  (httpcore asks in this way, too)
+            while not stream.get_extra_info("is_readable"):
                 await asyncio.sleep(0.01)
             assert (await pool.request("GET", "http://server.test/")).status == 200  # a new connection, by name
             assert len(seen) == 2

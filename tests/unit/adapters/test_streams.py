@@ -239,7 +239,7 @@ def test_datagrams(run):
         assert await here.receive() == (b"qq", (hosts.ip, 53))
         for n in range(MAX_DATAGRAMS + 5):
             there.transport.sendto(b"%d" % n, sender)
-        while not here.dropped:  # noqa: ASYNC110  (nothing tells of it)
+        while not here.dropped:
             await asyncio.sleep(0.01)
         assert (await here.receive())[0] == b"0"
         waiting = asyncio.create_task(there.receive())

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import gc
 import socket
+import struct
 
 import pytest
 
@@ -34,6 +35,12 @@ async def eventually(condition):
             return
         await asyncio.sleep(0.001)
     raise AssertionError("never came true")
+
+
+def reset(transport):
+    """End it with RST."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 async def connected(sock=None):
@@ -100,11 +107,19 @@ def test_options_and_port_that_were_set_before_are_kept(on_loop):
 
 
 @pytest.mark.parametrize("how", ["close", "with", "detach", "collect"])
-def test_a_socket_that_is_dropped_resets_its_connection(on_loop, how):
+@pytest.mark.parametrize("lingering", [False, True])
+def test_a_socket_that_is_dropped_ends_its_connection_as_a_kernel_socket(on_loop, how, lingering):
+    """What was sent arrives, then FIN; SO_LINGER with a time of 0 makes it a RST."""
+
     async def main():
         async with Net() as net:
             sock = await connected()
             await eventually(lambda: net.accepted)
+            net.accepted[0].on_data = None  # it answers nothing
+            await asyncio.get_running_loop().sock_sendall(sock, b"the last words")
+            if lingering:
+                await net.accepted[0].received(14)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             if how == "close":
                 sock.close()
             elif how == "with":
@@ -116,6 +131,21 @@ def test_a_socket_that_is_dropped_resets_its_connection(on_loop, how):
                 with pytest.warns(ResourceWarning):
                     del sock
                 gc.collect()
+            assert isinstance(await net.accepted[0].closed, ConnectionResetError if lingering else type(None))
+            assert net.accepted[0].data == b"the last words"
+            await eventually(lambda: not net.client.driver.handlers)
+
+    on_loop(main())
+
+
+def test_a_socket_that_is_dropped_before_all_was_read_resets_its_connection(on_loop):
+    async def main():
+        async with Net() as net:
+            sock = await connected()
+            await eventually(lambda: net.accepted)
+            net.accepted[0].transport.write(b"xy")
+            assert await asyncio.get_running_loop().sock_recv(sock, 1) == b"x"
+            sock.close()
             assert isinstance(await net.accepted[0].closed, ConnectionResetError)
             await eventually(lambda: not net.client.driver.handlers)
 
@@ -190,7 +220,7 @@ def test_the_end_of_the_stream_and_its_errors(on_loop):
             sock = await connected()
             reading = asyncio.ensure_future(loop.sock_recv(sock, 10))
             await eventually(lambda: len(net.accepted) == 2)
-            net.accepted[1].transport.abort()
+            reset(net.accepted[1].transport)
             with pytest.raises(ConnectionResetError):
                 await reading
             with pytest.raises(ConnectionResetError):

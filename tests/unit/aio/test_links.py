@@ -107,7 +107,7 @@ def test_what_is_under_way_outlives_its_sender(run):
         await exchange(b, a, link.addresses[0], 1000)
         await b.aclose(5)  # it closed first, so its last ACK is still on the link
         async with asyncio.timeout(5):
-            while a.host.connections():  # noqa: ASYNC110  (in LAST-ACK)
+            while a.host.connections():
                 await asyncio.sleep(0.01)
         await a.aclose(0.5)
 

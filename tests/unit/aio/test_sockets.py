@@ -451,6 +451,7 @@ def test_the_error_of_a_lost_connection_is_told_once(on_loop):
     async def main():
         async with StackPlace() as pair:
             assert isinstance(pair.sock, TcpSocket)
+            pair.peer.transport.get_extra_info("socket").setsockopt(SOL, socket.SO_LINGER, LINGER.pack(1, 0))
             pair.peer.transport.abort()
             await pair.client.closed
             assert pair.sock.getsockopt(SOL, socket.SO_ERROR) == errno.ECONNRESET

@@ -349,7 +349,7 @@ def test_tasks_that_wake_each_other_for_ever_are_an_error(monkeypatch):
     monkeypatch.setattr(isolated, "MAX_ROUNDS", 1_000)
 
     async def main(net):
-        while True:  # noqa: ASYNC110  (that it is bad is the point)
+        while True:
             await asyncio.sleep(0)
 
     with pytest.raises(SimulationError, match="no end of callbacks at 0 us"):

@@ -4,7 +4,7 @@ import pytest
 
 from stack.tcp.state import CLOSED, ESTABLISHED, FIN_WAIT_1, LAST_ACK
 from tests.support.rfc import rfc
-from tests.support.tcp_dsl import ACK, FIN, HOUR, MINUTE, RST, SECOND
+from tests.support.tcp_dsl import ACK, FIN, HOUR, MINUTE, RST, SECOND, signed_seq
 
 
 def answer_probes(t, limit_us, wnd=0):
@@ -35,6 +35,31 @@ def test_an_orphan_behind_a_shut_window_ends(tcp):
     assert t.state == FIN_WAIT_1
     assert answer_probes(t, HOUR) <= 2 * MINUTE
     assert t.state == CLOSED
+
+
+@pytest.mark.parametrize("piece", [1_000, 50_000])
+@pytest.mark.parametrize("beyond", [False, True])
+def test_what_exceeds_the_room_goes_with_the_application(tcp, beyond, piece):
+    """All that was ever sent, and what there is room for, is sent; then FIN.  The control: nothing exceeds the room."""
+    t = tcp(send_buffer=64 << 10, send_buffer_initial=64 << 10).established()
+    t.peer.sends(ACK, wnd=2_000)
+    for _ in range((200_000 if beyond else 50_000) // piece):
+        t.send(piece)
+    t.conn.snd.drop_excess()
+    t.conn.snd.buffer.check_invariants()
+    t.detach()
+    kept = 64 << 10 if beyond else 50_000
+    assert t.conn.snd.buffer.end == kept
+    got, flags = 0, 0
+    for _ in range(200):
+        for s in t.peer.drain():
+            got, flags = max(got, signed_seq(t, s) - 1 + len(s.data)), flags | s.flags
+        if flags & FIN:
+            break
+        t.peer.sends(ACK, ack=1 + got, wnd=20_000)
+        t.clock.advance(ms=1)
+    assert flags & FIN
+    assert got == kept
 
 
 @rfc("6429", "3", "6429-2")
