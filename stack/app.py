@@ -31,7 +31,7 @@ from stack.device.pcap import CaptureDevice, CaptureTrace
 from stack.device.pcapng import PcapngWriter
 from stack.device.tap import TapDevice
 from stack.device.tun import TunDevice
-from stack.errors import ConfigError
+from stack.errors import ConfigError, StackError
 
 logger = logging.getLogger(__name__)
 
@@ -186,8 +186,12 @@ def factory() -> UvLoop:
     loop is closed, after what was written had `drain_s` seconds to arrive.  Raises ConfigError, DeviceError,
     AddressInUse with a sentence that says what to do.
     """
-    settings, wildcard = _from_environment(os.environ)
-    return _TapLoop(settings, wildcard)
+    try:
+        settings, wildcard = _from_environment(os.environ)
+        return _TapLoop(settings, wildcard)
+    except StackError as exc:
+        # it ends the program of somebody who typed a command: our frames and causes would only hide the sentence
+        raise exc.with_traceback(None) from None
 
 
 def _from_environment(environment: Mapping[str, str]) -> tuple[Settings, Wildcard]:

@@ -24,7 +24,7 @@ from stack.aio.active import ACTIVE
 from stack.aio.names import Base, address_of
 from stack.aio.server import Listening, StackServer, acceptor
 from stack.aio.sockopt import Address, StackSocket, sockaddr
-from stack.wire.addr import ANY
+from stack.wire.addr import ANY, format_addr
 
 if TYPE_CHECKING:
     from stack.aio.loop import StackLoop
@@ -96,7 +96,12 @@ async def create_server(
     hosts = host if isinstance(host, list) else [host]
     sites, kernel = await _share_out(loop, hosts, port, chosen)
     if not sites:
-        return await base(factory, host, port, **options)
+        try:
+            return await base(factory, host, port, **options)
+        except OSError as exc:
+            if exc.errno != errno.EADDRNOTAVAIL:
+                raise
+            raise OSError(exc.errno, f"{exc.strerror}: {nobody_has_it(loop)}") from exc
     secure = tls.server(chosen.ssl, chosen.ssl_handshake_timeout, chosen.ssl_shutdown_timeout)
     if kernel:
 
@@ -151,6 +156,12 @@ def _everyone(loop: "StackLoop") -> "tuple[AsyncHost, ...]":
     if active is not None:
         return (active,)
     return () if loop.wildcard == "kernel" else loop.ownership.hosts
+
+
+def nobody_has_it(loop: "StackLoop") -> str:
+    """What to say of an address that cannot be bound."""
+    ours = ", ".join(format_addr(addr) for host in loop.ownership.hosts for addr, _ in host.addresses())
+    return f"the hosts of this loop have {ours or 'no address'}, and no interface of the kernel has it"
 
 
 async def _number(loop: "StackLoop", port: Any, options: Options) -> int:

@@ -54,7 +54,7 @@ def check_free(device: str, network: ipaddress.IPv4Network) -> None:
             if link.get("ifname") != device and ipaddress.IPv4Address(info["local"]) in network:
                 raise AddressInUse(
                     f"address {info['local']} of {network} is in use already on {link['ifname']}; "
-                    "choose another with --address and --host-address"
+                    "choose addresses of another network for the stack and its host"
                 )
 
 

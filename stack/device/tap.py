@@ -275,7 +275,7 @@ def _open_error(name: str, kind: str, exc: OSError) -> DeviceError:
         case errno.EACCES | errno.EPERM:
             text = f"no permission to open {kind} {name}: run as root or with CAP_NET_ADMIN"
         case errno.EBUSY:
-            text = f"{kind} {name} is in use by another process"
+            text = f"{kind} {name} is in use by another process: choose another name"
         case errno.EINVAL:
             text = f"{name} exists and is no {kind} device that can be shared with its maker"
         case code:

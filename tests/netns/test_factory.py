@@ -1,13 +1,19 @@
 """The loop of `stack.aio:factory`: plain asyncio programs on a TAP of its own."""
 
 import asyncio
+import re
+import shlex
+import signal
 import socket
+import sys
 import threading
 from importlib import import_module
 
 import pytest
 
 from stack.aio.transports import StackTransport
+from tests.support.netns import ROOT, STACK, wait_until
+from tools.netns import stop
 
 pytestmark = pytest.mark.netns
 
@@ -62,3 +68,47 @@ def test_a_second_loop_on_the_same_device_is_told(namespace, factory):
             factory()
         loop.close()
         factory().close()
+
+
+APP = """
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": f"{scope['client'][0]} to {scope['server']}".encode()})
+"""
+
+
+@pytest.fixture
+def uvicorn(namespace, tmp_path):
+    """Starts the command of docs/event-loop.md, with other words in place of some."""
+    [command] = re.findall(r"^sudo \.venv/bin/(uvicorn .*)$", (ROOT / "docs/event-loop.md").read_text(), re.MULTILINE)
+    (tmp_path / "app.py").write_text(APP)
+    log = tmp_path / "log"
+
+    def begin(*variables, host=STACK):
+        words = [sys.executable, "-m", *shlex.split(command.replace(STACK, host)), "--app-dir", str(tmp_path)]
+        return namespace.start("env", *variables, *words, log=log), log
+
+    return begin
+
+
+def test_uvicorn_as_the_page_says_it(namespace, uvicorn):
+    process, log = uvicorn()
+    wait_until(lambda: "running on" in log.read_text() or process.poll() is not None, "it listens")
+    assert namespace.run("curl", "-sS", "-m", "10", f"http://{STACK}/").stdout == f"198.18.0.1 to ('{STACK}', 80)"
+    second, _ = uvicorn("TAPSTACK_ADDRESS=198.19.0.2/24", "TAPSTACK_HOST_ADDRESS=198.19.0.1")
+    assert second.wait(20) != 0
+    assert "TAP tapstack0 is in use by another process: choose another name" in log.read_text()
+    stop(process, signal.SIGINT)
+    assert "Finished server process" in log.read_text()
+    assert namespace.run("ip", "-br", "link").stdout.split()[0] == "lo"
+    assert len(namespace.run("ip", "-br", "link").stdout.splitlines()) == 1
+
+
+def test_uvicorn_on_an_address_that_nobody_has(uvicorn):
+    process, log = uvicorn(host="198.18.0.9")
+    assert process.wait(20) != 0
+    assert "Traceback" not in log.read_text()
+    [line] = [line for line in log.read_text().splitlines() if line.startswith("ERROR")]
+    assert "198.18.0.9" in line
+    assert f"the hosts of this loop have {STACK}, and no interface of the kernel has it" in line

@@ -58,11 +58,16 @@ def programs_of(page: str) -> list[tuple[str, str]]:
     return re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)
 
 
-@pytest.mark.parametrize("number", range(3))
-def test_programs_of_the_page_on_virtual_time_print_what_it_says(number, tmp_path):
-    programs = programs_of("virtual-time.md")
-    assert len(programs) == 3
-    source, output = programs[number]
+PAGES = [("virtual-time.md", number) for number in range(3)] + [("event-loop.md", 0)]
+
+
+def test_all_programs_of_the_pages_are_run():
+    assert [(page, n) for page in ("virtual-time.md", "event-loop.md") for n in range(len(programs_of(page)))] == PAGES
+
+
+@pytest.mark.parametrize(("page", "number"), PAGES)
+def test_programs_of_the_pages_print_what_they_say(page, number, tmp_path):
+    source, output = programs_of(page)[number]
     script = tmp_path / "program.py"
     script.write_text(source)
     env = {**os.environ, "PYTHONPATH": str(ROOT)}

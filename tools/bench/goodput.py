@@ -34,7 +34,8 @@ from rich.console import Console
 from stack import _form
 from stack.config import TcpConfig
 from tools.bench.goodput_results import SUBJECTS, Cell, Pair, Results, Sample, mbit_s, table
-from tools.bench.run import ADDRESS, CLIENT, CLIENT_CORE, ECHO, OUT, PREFIX, SERVER_CORE, SINK, SOURCE, exclusive
+from tools.bench.run import OUT, SINK, SOURCE, exclusive
+from tools.bench.sides import ADDRESS, CLIENT, CLIENT_CORE, ECHO, PREFIX, SERVER_CORE
 from tools.netns import ROOT, CommandFailed, Namespace, stop, wait_until
 
 RATE = 100_000_000 // 8  # bytes per second

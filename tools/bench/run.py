@@ -7,6 +7,7 @@ ends of a veth pair hot in one cache, as no two machines can.  Raw samples go to
 
 import argparse
 import fcntl
+import itertools
 import json
 import os
 import platform
@@ -28,56 +29,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stack import _form
-from tools.netns import ROOT, CommandFailed, Namespace, stop, wait_until
+from tools.bench.sides import (
+    ADDRESS,
+    ECHO,
+    SERVER_CORE,
+    Sample,
+    Setting,
+    Side,
+    connect_close,
+    loopback,
+    services,
+    uvicorns,
+    wrk,
+)
+from tools.netns import ROOT, CommandFailed, stop
 
-ADDRESS, CLIENT, PREFIX = "10.77.0.2", "10.77.0.1", 24
-SINK, SOURCE, ECHO, HTTP = "5001", "5002", "5003", "8080"
-SERVER_CORE, CLIENT_CORE = "1", "0"
+SINK, SOURCE = "5001", "5002"
 SIM = "sim"  # the one metric without a kernel's number beside it
 OUT = ROOT / "out"
-SYSCTLS = (
-    "net.ipv4.ip_local_port_range=1024 65535",
-    "net.ipv4.tcp_tw_reuse=1",
-    "net.ipv4.tcp_max_tw_buckets=2000",
-    "net.ipv4.tcp_max_syn_backlog=4096",
-    "net.core.somaxconn=4096",
-)
-Sample = dict[str, Any]
-
-
-@dataclass
-class Side:
-    """One half of a pair: a running server, and the namespace that its client runs in."""
-
-    name: str
-    client: Namespace
-    server: subprocess.Popen[str]
-    log: Path
-
-    def run(self, *command: str, timeout: float = 60) -> str:
-        """A client program on the client's core; what it printed."""
-        return self.client.run("taskset", "-c", CLIENT_CORE, *command, timeout=timeout).stdout
-
-    def memory(self) -> int:
-        """Resident bytes of the server."""
-        text = Path(f"/proc/{self.server.pid}/statm").read_text(encoding="ascii")
-        return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    def cpu_seconds(self) -> float:
-        """What the server has used so far."""
-        fields = Path(f"/proc/{self.server.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@dataclass
-class Setting:
-    """What a run is told."""
-
-    netbench: str
-    congestion: str
-    seconds: float
-    rounds: int
-    idle: int
 
 
 def netbench(side: Side, setting: Setting, *arguments: str) -> Sample:
@@ -116,17 +85,6 @@ def crr32(side: Side, setting: Setting) -> Sample:
     return netbench(side, setting, "connect", ADDRESS, ECHO, str(setting.seconds), "32")
 
 
-def http(side: Side, setting: Setting) -> Sample:
-    """Requests with wrk on 32 connections."""
-    url = f"http://{ADDRESS}:{HTTP}/"
-    out = side.run("wrk", "-t1", "-c32", f"-d{max(1, round(setting.seconds))}s", "--latency", url)
-    errors = re.search(r"Socket errors: (.*)", out)
-    if errors:
-        return {"error": errors[1]}
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", out)
-    return {"per_second": float(rate[1]) if rate else 0.0, "output": out}
-
-
 def ping(side: Side, setting: Setting) -> Sample:
     """Flood ping."""
     out = side.run("ping", "-q", "-f", "-c", str(setting.rounds), "-w", "20", ADDRESS)
@@ -162,7 +120,8 @@ class Metric:
     measure: Callable[[Side, Setting], Sample]
     key: str
     unit: str
-    once: bool = False
+    runs: int | None = None  # however many are asked for
+    sides: Callable[[ExitStack, Path, Setting], list[Side]] = services
 
 
 METRICS = {
@@ -172,52 +131,12 @@ METRICS = {
     "udp_rr": Metric(udp_rr, "p50_us", "µs p50"),
     "crr": Metric(crr, "per_second", "conn/s"),
     "crr32": Metric(crr32, "per_second", "conn/s"),
-    "http": Metric(http, "per_second", "req/s"),
+    "http": Metric(wrk, "per_second", "req/s"),
     "ping": Metric(ping, "average_us", "µs avg"),
-    "idle": Metric(idle, "bytes_each", "bytes", once=True),
+    "idle": Metric(idle, "bytes_each", "bytes", runs=1),
+    "uvicorn": Metric(wrk, "per_second", "req/s", sides=uvicorns),
+    "connect_close": Metric(connect_close, "us_each", "µs", runs=10, sides=loopback),
 }
-
-
-def prepared(stack: ExitStack) -> Namespace:
-    """A namespace with room for many connections."""
-    namespace = stack.enter_context(Namespace())
-    namespace.sysctl(*SYSCTLS)
-    return namespace
-
-
-def start_ours(stack: ExitStack, folder: Path) -> Side:
-    """Our server on a TAP device that the namespace has ready for it."""
-    namespace = prepared(stack)
-    namespace.ip("tuntap add dev tap0 mode tap")
-    namespace.ip(f"address add {CLIENT}/{PREFIX} dev tap0")
-    namespace.ip("link set tap0 txqueuelen 10000 up")
-    return start("tapstack", namespace, namespace, folder, "tools.bench.server", "tap0", f"{ADDRESS}/{PREFIX}")
-
-
-def start_kernel(stack: ExitStack, folder: Path, congestion: str) -> Side:
-    """Serve by uvloop on kernel sockets, one veth pair away."""
-    client, server = prepared(stack), prepared(stack)
-    client.ip(f"link add veth0 type veth peer name veth1 netns {server.name}")
-    for namespace, device, address in ((client, "veth0", CLIENT), (server, "veth1", ADDRESS)):
-        namespace.ip(f"address add {address}/{PREFIX} dev {device}")
-        namespace.ip(f"link set {device} up")
-    return start("kernel", client, server, folder, "tools.bench.kernel_server", ADDRESS, congestion)
-
-
-def start(name: str, client: Namespace, server: Namespace, folder: Path, module: str, *arguments: str) -> Side:
-    """A server, ready when its echo service answers."""
-    log = folder / f"bench-{name}.log"
-    log.write_text("")
-    process = server.start("taskset", "-c", SERVER_CORE, sys.executable, "-m", module, *arguments, log=log)
-    side = Side(name, client, process, log)
-
-    def ready() -> bool:
-        if process.poll() is not None:
-            raise CommandFailed(f"the {name} server ended:\n{log.read_text()[-2000:]}")
-        return client.run("nc", "-z", "-w", "1", ADDRESS, ECHO, check=False).returncode == 0
-
-    wait_until(ready, f"the {name} server answers; see {log}")
-    return side
 
 
 def measure(side: Side, metric: Metric, setting: Setting) -> Sample:
@@ -318,16 +237,17 @@ def run(names: list[str], runs: int, setting: Setting, folder: Path, console: Co
     """All samples, ours and the kernel's in turn."""
     results = Results()
     columns = (TextColumn("{task.description:20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with ExitStack() as stack, Progress(*columns, console=console, transient=True) as progress:
-        sides = [start_ours(stack, folder), start_kernel(stack, folder, setting.congestion)]
-        total = 2 * sum(1 if METRICS[name].once else runs for name in names)
-        bar = progress.add_task("", total=total)
-        for name in names:
-            for _ in range(1 if METRICS[name].once else runs):
-                for side in sides:
-                    progress.update(bar, description=f"{name} {side.name}")
-                    results.add(name, side.name, measure(side, METRICS[name], setting))
-                    progress.advance(bar)
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", total=2 * sum(METRICS[name].runs or runs for name in names))
+        for begin, group in itertools.groupby(names, lambda name: METRICS[name].sides):
+            with ExitStack() as stack:
+                sides = begin(stack, folder, setting)
+                for name in group:
+                    for _ in range(METRICS[name].runs or runs):
+                        for side in sides:
+                            progress.update(bar, description=f"{name} {side.name}")
+                            results.add(name, side.name, measure(side, METRICS[name], setting))
+                            progress.advance(bar)
     return results
 
 
