@@ -81,9 +81,10 @@ class Attempt:
             raise
 
     def adopt(self, protocol: asyncio.BaseProtocol) -> StackTransport:
-        """Give the connection to `protocol`, which is told; what waits follows later.  Raises DeviceGone."""
+        """Give the connection to `protocol`, which is told; what waits follows.  Raises DeviceGone, HostClosed."""
         if self._gone is not None:
             raise self._gone
+        self.driver.check_open()  # a connection that had ended before is not told of the end of its host
         conn, driver = self.conn, self.driver
         events = self.events | conn.take_events()
         transport = StackTransport(driver, conn, protocol, face=self.face)

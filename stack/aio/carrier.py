@@ -22,15 +22,16 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from stack.aio.attempt import Attempt
 from stack.aio.driver import Driver
-from stack.aio.names import Base, address_of
+from stack.aio.names import Base, address_of, check_port
 from stack.aio.sockets import TcpSocket
-from stack.errors import AlreadyConnected, DeviceGone, NotConnected
+from stack.errors import AlreadyConnected, BrokenPipe, DeviceGone, NotConnected
 from stack.tcp.connection import Connection
 from stack.tcp.events import CLOSED, EOF
 
 if TYPE_CHECKING:
     from stack.aio.loop import StackLoop
 
+PAIR: Final = 2  # (host, port)
 _INT_OPTIONS: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
     (socket.IPPROTO_TCP, socket.TCP_NODELAY),
@@ -101,6 +102,8 @@ class Carried(Attempt):
     async def sendall(self, data: bytes) -> None:
         """Until the rest of `data` fits into the connection's buffer.  Raises ConnectionError and the like."""
         conn = self.conn
+        if self.events & CLOSED and conn.error is None:
+            raise BrokenPipe("this socket was shut down for writing; nothing can be sent any more")
         if conn.user is not self:
             await self._event()  # which raises
         conn.send(data, self.driver.time())
@@ -251,7 +254,7 @@ async def sock_connect(loop: "StackLoop", base: Base, sock: socket.socket, addre
 
     Raises what a kernel socket would; OSError(EOPNOTSUPP) for a datagram socket and a stack address.
     """
-    if sock.family != socket.AF_INET or not isinstance(address, tuple):
+    if sock.family != socket.AF_INET or not isinstance(address, tuple) or len(address) < PAIR:
         await base(sock, address)
         return
     if loop.get_debug() and sock.gettimeout() != 0:
@@ -259,9 +262,10 @@ async def sock_connect(loop: "StackLoop", base: Base, sock: socket.socket, addre
     if isinstance(sock, CarrierSocket):
         carried(sock)
         raise AlreadyConnected("this socket is connected already; connect a new one")
-    if address_of(address[0]) is None:
+    if address_of(address[0]) is None or not isinstance(address[1], int):
         infos = await loop.getaddrinfo(*address[:2], family=sock.family, type=sock.type, proto=sock.proto)
         address = infos[0][4]
+    check_port(address[1])
     remote = address_of(address[0])
     assert remote is not None  # AF_INET was asked for
     source = loop.source_for(remote)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stack.aio import carrier, tls
 from stack.aio.attempt import Attempt
-from stack.aio.names import AddrInfo, Base, address_of
+from stack.aio.names import AddrInfo, Base, address_of, check_port
 from stack.wire.addr import ANY
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ async def create_connection(
         return await base(factory, sock=sock, **to_base)  # type: ignore[no-any-return]
     if host is None and port is None:
         raise ValueError("host and port was not specified and no sock specified")
+    check_port(port)
     infos = await _resolve(loop, (host, port), family, proto, flags)
     locals_ = await _resolve(loop, local_addr, family, proto, flags) if local_addr is not None else []
     if happy_eyeballs_delay is not None and interleave is None:

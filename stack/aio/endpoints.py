@@ -267,13 +267,18 @@ class RoutedTransport(asyncio.DatagramTransport):
         )
 
     def drop(self) -> None:
-        """It does not come to a beginning: give the ports back."""
+        """Nobody will have it, though it may have begun, or begin once the kernel's member is made: close all."""
         for host, endpoint in self._taken.items():
             host.host.udp_close(endpoint)
         self._taken.clear()
+        self.abort()
 
     def begin(self, protocol: asyncio.DatagramProtocol, kernel: "tuple[_Member, Any] | None") -> None:
         """Tell `protocol` of its transport; from now on it receives.  `kernel`: that member and its transport."""
+        if self._closing and kernel is not None:  # dropped meanwhile; uvloop does not close what nobody waits for
+            self._lost = True
+            kernel[1].abort()
+            return
         self._protocol = protocol
         taken, self._taken = self._taken, {}
         if kernel is not None:

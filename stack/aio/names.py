@@ -9,13 +9,15 @@ anybody outside (RFC 6761 §6.3).
 import functools
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from stack.errors import InvalidAddress
 from stack.wire.addr import parse_addr
 
 AddrInfo = tuple[int, int, int, str, tuple[Any, ...]]  # family, type, proto, canonical name, sockaddr
 Base = Callable[..., Awaitable[Any]]
+
+MAX_PORT: Final = 0xFFFF
 
 
 class Resolver(Protocol):
@@ -36,6 +38,12 @@ def _figures(text: str) -> int | None:
 def address_of(host: object) -> int | None:
     """The int of an IPv4 address in figures, None for all else."""
     return _figures(host) if isinstance(host, str) else None
+
+
+def check_port(port: object) -> None:
+    """Raises OverflowError, as `socket.connect` does, for a number that getaddrinfo would cut to 16 bits."""
+    if isinstance(port, int) and not 0 <= port <= MAX_PORT:
+        raise OverflowError(f"connect(): port must be 0-{MAX_PORT}.")
 
 
 def is_numeric(host: str | bytes) -> bool:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stack.aio import tls
 from stack.aio.active import ACTIVE
-from stack.aio.names import Base, address_of
+from stack.aio.names import MAX_PORT, Base, address_of
 from stack.aio.server import Listening, StackServer, acceptor
 from stack.aio.sockopt import Address, StackSocket, sockaddr
 from stack.wire.addr import ANY, format_addr
@@ -34,7 +34,6 @@ Factory = Callable[[], asyncio.BaseProtocol]
 Site = tuple["AsyncHost", int, int]  # who listens, address (ANY: all of its own), port
 
 BACKLOG: Final = 100  # as asyncio
-MAX_PORT: Final = 0xFFFF
 TRIES: Final = 16  # of a port that shall be free everywhere
 EVERYWHERE: Final = (None, "", "0.0.0.0")  # noqa: S104  (the names of what `wildcard` is about)
 
@@ -112,7 +111,11 @@ async def create_server(
     else:
         server = StackServer(loop, _take_ports(sites, chosen, (factory, secure)))
     if chosen.start_serving:
-        await server.start_serving()
+        try:
+            await server.start_serving()
+        except BaseException:  # nobody else knows of it
+            server.close()
+            raise
     return server
 
 

@@ -166,9 +166,10 @@ class StackTransport(asyncio.Transport):
     def _on_closed(self) -> None:
         """The connection has ended."""
         error = self._conn.error
-        if error is not None or self._closing or self._eof_done:
+        if error is not None or self._closing:
             self._force_close(error)
-        # else what the peer sent has not been read yet: eof_received comes first, then close
+        # else both sides have sent their FIN; as over a kernel socket it is the application that closes, now or after
+        # it has read the rest
 
     def on_callback_error(self, exc: Exception) -> None:
         """A callback of the protocol raised: the end is that of `abort`, as in asyncio."""

@@ -347,3 +347,64 @@ def test_connect_accepted_socket_serves_a_connection_that_was_made_outwards(on_l
             await protocol.closed
 
     on_loop(main())
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ((SERVER_IP, 70_000), OverflowError),
+        ((SERVER_IP, -1), OverflowError),
+        ((SERVER_IP, "no-such-service"), socket.gaierror),
+        ((SERVER_IP,), (ValueError, TypeError)),
+    ],
+)
+def test_addresses_that_are_none(on_loop, address, kind):
+    async def main():
+        async with Net():
+            with socket.socket() as sock, pytest.raises(kind):
+                sock.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(sock, address)
+
+    on_loop(main())
+
+
+def test_a_port_may_be_in_text(on_loop):
+    async def main():
+        async with Net():
+            with socket.socket() as sock:
+                sock.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(sock, (SERVER_IP, "7"))
+                assert sock.getpeername() == (SERVER_IP, 7)
+
+    on_loop(main())
+
+
+def test_sending_after_both_ends_is_a_broken_pipe(on_loop):
+    async def main():
+        async with Net():
+            loop = asyncio.get_running_loop()
+            with await connected() as sock:
+                sock.shutdown(socket.SHUT_WR)
+                assert await loop.sock_recv(sock, 1) == b""
+                with pytest.raises(BrokenPipeError):
+                    await loop.sock_sendall(sock, b"x")
+
+    on_loop(main())
+
+
+def test_a_connection_that_ended_before_its_host_is_refused(on_loop):
+    async def main():
+        async with Net() as net:
+            with await connected() as sock:
+                await eventually(lambda: net.accepted)
+                accepted = net.accepted[0].transport
+                linger = struct.pack("ii", 1, 0)  # 0: a reset
+                accepted.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                accepted.close()
+                await eventually(lambda: not net.client.host.connections())
+                net.client.driver.close()
+                with pytest.raises(OSError, match="closed") as info:
+                    await asyncio.get_running_loop().create_connection(Recorder, sock=sock)
+                assert info.value.errno == errno.ENETDOWN
+
+    on_loop(main())

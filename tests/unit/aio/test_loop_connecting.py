@@ -253,6 +253,16 @@ def test_arguments_that_do_not_go_together(on_loop, address, options, kind):
     on_loop(main())
 
 
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_that_is_none(on_loop, port):
+    async def main():
+        async with StackNet():
+            with pytest.raises(OverflowError, match="0-65535"):
+                await asyncio.get_running_loop().create_connection(Recorder, SERVER_IP, port)
+
+    on_loop(main())
+
+
 def test_neither_host_nor_socket(on_loop):
     async def main():
         with pytest.raises(ValueError, match="host and port"):

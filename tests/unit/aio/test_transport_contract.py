@@ -343,3 +343,24 @@ def test_what_there_is_to_know(asyncio_place):
         assert a.transport.get_extra_info("peername") == b.transport.get_extra_info("sockname")
 
     over(asyncio_place, body)
+
+
+def test_when_both_have_sent_their_end_it_is_the_application_that_closes(place):
+    async def body(a, b):
+        a.transport.write_eof()
+        await b.eof
+        b.transport.write(b"x")
+        b.transport.write_eof()
+        await a.eof
+        for _ in range(50):  # by now the connection itself is at its end
+            await asyncio.sleep(0.001)
+        assert [a.log[-1], b.log[-1]] == ["eof", "eof"]
+        assert not a.transport.is_closing()
+        assert not b.transport.is_closing()
+        await shut(a, b)
+        assert a.log == ["made", "data", "eof", "lost"]
+
+    def keep():
+        return Recorder(keep_open=True)
+
+    over(place, body, client=keep, server=keep)
