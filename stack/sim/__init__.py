@@ -10,14 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stack.sim.isolated import Deadlock, NotSimulated
+    from stack.sim.isolated import Deadlock, NotSimulated, OutOfTime
     from stack.sim.world import STAR_FAULTS, VirtualHost, VirtualNet, run
 
-__all__ = ["STAR_FAULTS", "Deadlock", "NotSimulated", "VirtualHost", "VirtualNet", "run"]
+__all__ = ["STAR_FAULTS", "Deadlock", "NotSimulated", "OutOfTime", "VirtualHost", "VirtualNet", "run"]
 
 _HOME = {
     "Deadlock": "stack.sim.isolated",
     "NotSimulated": "stack.sim.isolated",
+    "OutOfTime": "stack.sim.isolated",
     "STAR_FAULTS": "stack.sim.world",
     "VirtualHost": "stack.sim.world",
     "VirtualNet": "stack.sim.world",

@@ -11,8 +11,9 @@ memory, so that the sets which asyncio keeps of them have the same order in ever
 many events, and not after so many allocations, because a collected writer or generator acts.
 
 The end of everything is an error, too: no callback, no timer and no event left, while a task waits.  It names the
-tasks.  After an error of the network, or this one, only callbacks and timers go on, for the tasks that are cancelled
-then; when these are at their end as well the same error is raised again.
+tasks.  So is a time beyond `end_at`, if one was set.  After an error of the network, or these, only callbacks and
+timers go on, for the tasks that are cancelled then, and for some time; when these are at their end as well the same
+error is raised again.
 """
 
 import asyncio
@@ -20,10 +21,12 @@ import gc
 import math
 import selectors
 import socket
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
-from types import CoroutineType, FrameType
+from pathlib import Path
+from types import CodeType, CoroutineType, FrameType
 from typing import Any, Final, NoReturn, TypeVar
 
 from stack.aio.active import ACTIVE
@@ -37,8 +40,10 @@ MAX_ROUNDS: Final = 1_000_000  # of the loop at one instant; more means that tas
 GARBAGE_EVERY: Final = 2_000  # events and rounds
 _OLDER_EVERY: Final = (10, 100)  # collections of the youngest, between two of the generations before it
 _US: Final = 1_000_000
+_CLEANUP_US: Final = 3600 * _US  # for tasks that are cancelled because of an error
 _FLOAT_US: Final = 0.05  # what sums of times as floats may be off, in microseconds
 _LONGEST_WAIT_S: Final = 24 * 3600  # that asyncio asks a selector for
+_INNER: Final = (f"{Path(asyncio.__file__).parent}/", f"{Path(__file__).parents[1]}/")  # asyncio's files, and ours
 
 
 class NotSimulated(SimulationError, NotImplementedError):
@@ -49,15 +54,20 @@ class Deadlock(SimulationError):
     """Tasks wait, and nothing will ever happen."""
 
 
-class SimTask(asyncio.Task[T]):
-    """A task that hashes by its number."""
+class OutOfTime(SimulationError):
+    """Tasks are not at their end, and the virtual time that they were given is."""
 
-    __slots__ = ("serial",)
+
+class SimTask(asyncio.Task[T]):
+    """A task that hashes by its number.  `made_in` is the program's function and line, None if a handler began it."""
+
+    __slots__ = ("made_in", "serial")
 
     def __init__(
         self, serial: int, coro: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop, context: Context | None
     ) -> None:
         self.serial = serial  # first: asyncio puts new tasks into a set
+        self.made_in = _maker()
         super().__init__(coro, loop=loop, name=f"Task-{serial}", context=context)
 
     def __hash__(self) -> int:
@@ -112,6 +122,7 @@ class IsolatedLoop(asyncio.SelectorEventLoop):
         self.network = network
         self._virtual_clock = network.clock
         self._limit = NEVER  # us; the next timer, while the network goes on
+        self.end_at = NEVER  # us; no later than this is anything to happen
         self._instant = -1  # us; of the round before
         self._rounds = 0  # at this instant
         self._failure: Exception | None = None
@@ -163,8 +174,9 @@ class IsolatedLoop(asyncio.SelectorEventLoop):
                 self._go_on()
             except Exception as error:
                 self._failure = error
+                self.end_at = clock.now + _CLEANUP_US
                 raise
-        elif self._limit < NEVER:
+        elif self._limit <= self.end_at:
             clock.jump_to(self._limit)
         elif not (self._ready or self._stopping):
             raise self._failure
@@ -185,9 +197,13 @@ class IsolatedLoop(asyncio.SelectorEventLoop):
             at = network.next_deadline()
             if at > self._limit or at >= NEVER:
                 if self._limit >= NEVER:
-                    raise network.explain(Deadlock(self._deadlock()))
+                    raise network.explain(Deadlock(self._waiting("nothing is left to do", "these wait for ever")))
+                if self._limit > self.end_at:
+                    self._out_of_time()
                 network.clock.jump_to(self._limit)
                 return
+            if at > self.end_at:
+                self._out_of_time()
             network.step()
             self._count()
 
@@ -199,12 +215,14 @@ class IsolatedLoop(asyncio.SelectorEventLoop):
             self._collected += 1
             gc.collect(sum(self._collected % every == 0 for every in _OLDER_EVERY))
 
-    def _deadlock(self) -> str:
+    def _out_of_time(self) -> NoReturn:
+        """The program is not at its end at `end_at`."""
+        raise self.network.explain(OutOfTime(self._waiting("the virtual time is over", "these are not at their end")))
+
+    def _waiting(self, what: str, who: str) -> str:
         waiting = [f"  {describe_task(task)}{_on(driver)}" for task, driver in self.tasks.items()]
         now = self._virtual_clock.now
-        return "\n".join(
-            (f"nothing is left to do at {now} us (seed {self.network.seed}), and these wait for ever:", *waiting)
-        )
+        return "\n".join((f"{what} at {now} us (seed {self.network.seed}), and {who}:", *waiting))
 
     # -- tasks
 
@@ -328,7 +346,7 @@ for _name in (
 
 
 def describe_task(task: "asyncio.Task[Any]") -> str:
-    """Its name, and the functions that it is in, outermost first."""
+    """Its name, and the functions that it is in, outermost first, from the first that is not ours."""
     places: list[str] = []
     awaited: Any = task.get_coro()
     while isinstance(awaited, CoroutineType):
@@ -336,13 +354,24 @@ def describe_task(task: "asyncio.Task[Any]") -> str:
         if frame is None:
             break
         code = frame.f_code
-        places.append(f"{code.co_qualname} ({code.co_filename.rpartition('/')[2]}:{frame.f_lineno})")
         awaited = awaited.cr_await
+        if places or not code.co_filename.startswith(_INNER[1]) or not isinstance(awaited, CoroutineType):
+            places.append(f"{code.co_qualname} ({code.co_filename.rpartition('/')[2]}:{frame.f_lineno})")
     return f"{task.get_name()} in {' > '.join(places)}"
+
+
+def _maker() -> tuple[CodeType, int] | None:
+    """The function, and its line, that makes a task now: the innermost that is neither asyncio's nor ours."""
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  (the way to one's callers)
+    while frame is not None and frame.f_code.co_name != "_run_once":  # asyncio's loop: above are its callers
+        if not frame.f_code.co_filename.startswith(_INNER):
+            return frame.f_code, frame.f_lineno
+        frame = frame.f_back
+    return None
 
 
 def _on(driver: SimDriver | None) -> str:
     return "" if driver is None else f", on {driver.name}"
 
 
-__all__ = ["Deadlock", "IsolatedLoop", "NotSimulated", "SimTask"]
+__all__ = ["Deadlock", "IsolatedLoop", "NotSimulated", "OutOfTime", "SimTask"]

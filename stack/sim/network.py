@@ -78,6 +78,15 @@ class Network:
         self._at_once = 0  # events at this instant
         self._explained: BaseException | None = None
 
+    def reset(self, *, seed: int | None = None, invariants: bool | None = None) -> None:
+        """Another seed, or whether invariants are checked.  Raises ConfigError once there is a node."""
+        if self.nodes:
+            raise ConfigError("the network has hosts already: choose the seed and invariants before the first of them")
+        if seed is not None:
+            self.seed = seed
+        if invariants is not None:
+            self._world.invariants = invariants
+
     def rng(self, name: str) -> Random:
         """The generator called `name`; the same for the same seed and name, and independent of all others."""
         return Random(f"{self.seed}/{name}")  # a str seed is hashed with SHA-512, not with hash()

@@ -25,9 +25,10 @@ import gc
 import random
 import socket
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from os import PathLike
 from pathlib import Path
+from types import CoroutineType
 from typing import Any, Final, TypeVar
 
 from stack.aio.active import ACTIVE, activate
@@ -59,7 +60,7 @@ HOST_CONFIG: Final = HostConfig(ip=IpConfig(arp_probe=False, arp_tries=10))
 class VirtualHost:
     """A host of a VirtualNet, which makes it."""
 
-    __slots__ = ("_config", "_main", "_net", "lives", "name", "node", "stack")
+    __slots__ = ("_config", "_main", "_net", "lives", "name", "node", "program", "stack")
 
     def __init__(self, net: "VirtualNet", name: str, config: HostConfig) -> None:
         self._net = net
@@ -67,6 +68,7 @@ class VirtualHost:
         self._main: Callable[[VirtualHost], Coroutine[Any, Any, object]] | None = None
         self.name = name
         self.lives = 0
+        self.program: asyncio.Task[object] | None = None  # what `boot` began last
         self.stack: AsyncHost  # the host as asyncio programs see it; another one after each restart
         trace = CaptureTrace()
         self.node = net.network.add_host(name, self._begin(trace), trace)
@@ -133,6 +135,7 @@ class VirtualHost:
     def boot(self, main: Callable[["VirtualHost"], Coroutine[Any, Any, object]]) -> "asyncio.Task[object]":
         """Run `main(host)` on this host now, and again after every restart.  What it raises ends the simulation."""
         task: asyncio.Task[object] = self.spawn(main(self), name=self.name)
+        self.program = task
         self._main = main
         driver = self.stack.driver
         task.add_done_callback(lambda done: self._net.on_main_done(done, driver))
@@ -219,6 +222,17 @@ class VirtualNet:
     def time(self) -> float:
         """Virtual seconds since the simulation began."""
         return self.loop.time()
+
+    def reset(self, *, seed: int | None = None, invariants: bool | None = None) -> None:
+        """Another seed, or whether invariants are checked.  Raises ConfigError once there is a host."""
+        network = self.network
+        network.reset(seed=seed, invariants=invariants)
+        if invariants is not None:
+            self.watch = Watch(network.clock) if invariants else None
+        if seed is not None:
+            self.rng = network.rng("program")
+            if self.loop.is_running():
+                _seed_random(seed)
 
     # -- what it is made of
 
@@ -441,11 +455,15 @@ def _switch_ports(host: VirtualHost) -> dict[Switch, Port]:
     return found
 
 
+def _seed_random(seed: int) -> None:
+    random.seed(f"{seed}/random")
+
+
 @contextmanager
 def _repeatable(seed: int) -> Iterator[None]:
     """The module `random` is the seed's meanwhile, and garbage is not collected but when the loop says so."""
     state, collecting = random.getstate(), gc.isenabled()
-    random.seed(f"{seed}/random")
+    _seed_random(seed)
     gc.disable()
     try:
         yield
@@ -485,15 +503,33 @@ def run(
         given.close()
         raise TypeError("give the function, not what it returned: run(main, seed=1) calls main(net)")
     net = VirtualNet(seed, faults=faults, invariants=invariants, record_frames=record_frames)
-    with _repeatable(seed), closing(net.loop):
+    try:
+        return run_in(net, main, debug=debug)
+    finally:
+        if capture is not None:
+            net.write_capture(capture)
+
+
+def run_in(net: VirtualNet, main: Callable[[VirtualNet], Coroutine[Any, Any, T]], *, debug: bool | None = None) -> T:
+    """As `run`, in a network that is there already, whose loop is closed then.  Raises as `run`."""
+    with _repeatable(net.network.seed), closing(net.loop):
         try:
             with asyncio.Runner(loop_factory=lambda: net.loop, debug=debug) as runner:
                 return runner.run(net.supervise(main))
         except Exception as error:  # noqa: BLE001  (it is raised, with a note)
             raise net.explained(error)  # noqa: B904  (mostly the same)
         finally:
-            if capture is not None:
-                net.write_capture(capture)
+            for task in list(net.loop.tasks):
+                _abandon(task)
 
 
-__all__ = ["HOST_CONFIG", "STAR_FAULTS", "VirtualHost", "VirtualNet", "run"]
+def _abandon(task: "asyncio.Task[Any]") -> None:
+    """It would not be cancelled: have it end here, and not speak up as garbage in the middle of something else."""
+    setattr(task, "_log_destroy_pending", False)  # noqa: B010  (asyncio's own tasks have it, and no name for others)
+    coro = task.get_coro()
+    if isinstance(coro, CoroutineType):
+        with suppress(Exception):  # from its `finally`
+            coro.close()
+
+
+__all__ = ["HOST_CONFIG", "STAR_FAULTS", "VirtualHost", "VirtualNet", "run", "run_in"]

@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
+import random
 
 import pytest
 
 from stack.device.fault_settings import Faults
 from stack.device.pcapng import read_pcapng
-from stack.errors import DeviceGone, HostClosed
+from stack.errors import ConfigError, DeviceGone, HostClosed
 from stack.sim import invariants
-from stack.sim.isolated import Deadlock
+from stack.sim.isolated import Deadlock, OutOfTime
 from tests.support.worlds import run, say, serve
 
 # -- crashes
@@ -345,3 +346,65 @@ def test_memory_of_the_watch_is_bounded(monkeypatch):
         return len(net.watch._sides)
 
     assert run(main) <= 9
+
+
+# -- a limit of virtual time, and what is made before a run
+
+
+def test_no_time_passes_beyond_the_end_that_was_set():
+    async def main(net):
+        net.loop.end_at = 100_500_000
+        try:
+            for _ in range(1000):
+                await asyncio.sleep(1)
+        finally:
+            await asyncio.sleep(60)  # tasks that are cancelled may still take some
+            ended.append(net.time)
+
+    ended = []
+    with pytest.raises(OutOfTime, match=r"over at 100000000 us .*\n  Task-1 in .*main"):
+        run(main)
+    assert ended == [160.0]
+
+
+def test_the_network_does_not_go_on_beyond_the_end_either():
+    async def main(net):
+        a, _ = net.add_hosts("a", "b")
+        net.loop.end_at = 2_000_000
+        with a.active():
+            await asyncio.open_connection("10.0.0.9", 7)  # nobody: ARP asks ten times
+
+    with pytest.raises(OutOfTime, match=r"over at [12]\d{6} us"):
+        run(main)
+
+
+def test_a_task_that_cannot_be_cancelled_does_not_keep_a_failed_run_for_ever():
+    async def stubborn():
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(1)
+
+    async def main(net):
+        task = asyncio.create_task(stubborn())
+        net.loop.end_at = 10_000_000
+        await task
+
+    with pytest.raises(OutOfTime):
+        run(main)
+
+
+def test_an_empty_network_takes_another_seed():
+    async def main(net):
+        drawn = random.random(), net.rng.random()
+        net.reset(seed=2, invariants=False)
+        again = random.random(), net.rng.random()
+        assert net.watch is None
+        net.add_hosts("a")
+        with pytest.raises(ConfigError, match="before the first"):
+            net.reset(seed=3)
+        return drawn, again
+
+    async def plain(net):
+        return random.random(), net.rng.random()
+
+    assert run(main, seed=1) == (run(plain, seed=1), run(plain, seed=2))
