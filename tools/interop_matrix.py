@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.interop.table import COLUMNS, ENDS, IMPOSSIBLE, LOOPS, ROWS, RUN  # noqa: E402  (a script: see above)
+from tests.interop.table import COLUMNS, ENDS, IMPOSSIBLE, LIMITS, LOOPS, ROWS, RUN  # noqa: E402  (a script: see above)
 
 PAGE = ROOT / "README.md"
 BEGIN = "<!-- the interop matrix: tools/interop_matrix.py --write -->\n"
@@ -47,6 +47,7 @@ def table(results: dict[str, bool]) -> str:
         lines.append(f"| {row.title} | " + " | ".join(cells) + " |")
     lines.append("")
     lines += [f"({number}) {reason}.  " for number, reason in enumerate(notes, 1)]
+    lines += [f"{limit}  " for limit in LIMITS]
     never = "; ".join(f"{name} ({reason})" for name, reason in IMPOSSIBLE.items())
     lines.append(f"Not possible with any event loop: {never}.")
     return "\n".join(lines) + "\n"

@@ -75,7 +75,7 @@ class Attempt:
             raise
         try:
             await ready
-            return app_transport(secure), protocol
+            return app_transport(secure, transport), protocol
         except BaseException:
             transport.abort()
             raise

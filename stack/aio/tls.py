@@ -98,11 +98,21 @@ def server(
     return Tls(ssl, server_side=True, handshake_timeout=handshake_timeout, shutdown_timeout=shutdown_timeout)
 
 
-def app_transport(secure: sslproto.SSLProtocol) -> asyncio.Transport:
-    """What the application writes to, once the handshake is done.  Raises ConnectionAborted when that was cut short."""
-    transport: Any = secure._app_transport  # noqa: SLF001  (as asyncio.base_events does)
-    if transport is None:  # closed from this side meanwhile: sslproto takes that for success
-        raise ConnectionAborted("the connection was closed during the TLS handshake")
+def app_transport(secure: sslproto.SSLProtocol, below: asyncio.BaseTransport) -> asyncio.Transport:
+    """What the application writes to, once the handshake over `below` is done.
+
+    Raises ConnectionAborted when that was cut short.
+    """
+    state: Any = secure
+    transport = state._app_transport  # noqa: SLF001  (there is no public name for any of this)
+    if transport is None:  # the connection is lost
+        extra = state._extra  # noqa: SLF001
+        if "ssl_object" not in extra:  # closed from this side meanwhile: sslproto takes that for success
+            raise ConnectionAborted("the connection was closed during the TLS handshake")
+        # all that the peer had to say came with the end of the handshake: a transport that is closed
+        extra.update({name: below.get_extra_info(name) for name in ("sockname", "peername", "socket")})
+        transport = sslproto._SSLProtocolTransport(state._loop, secure)  # noqa: SLF001
+        transport._closed = True  # noqa: SLF001
     return transport  # type: ignore[no-any-return]
 
 
@@ -137,4 +147,4 @@ async def start_tls(
         for handle in begun:
             handle.cancel()
         raise
-    return app_transport(secure)
+    return app_transport(secure, transport)

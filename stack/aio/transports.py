@@ -78,6 +78,8 @@ class StackTransport(asyncio.Transport):
         "_writes_ignored",
     )
 
+    _protocol: Any  # None after connection_lost
+
     # asyncio.sslproto and loop.start_tls ask for this
     _start_tls_compatible = True
 
@@ -388,6 +390,7 @@ class StackTransport(asyncio.Transport):
         try:
             self._protocol.connection_lost(self._error)
         finally:
+            self._protocol = None  # nothing is kept alive by what TCP still has to do
             server, self._server = self._server, None
             if server is not None:
                 server.detach(self)
@@ -396,7 +399,7 @@ class StackTransport(asyncio.Transport):
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """From now on `protocol` is called."""
-        self._protocol: Any = protocol
+        self._protocol = protocol
         self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:

@@ -86,6 +86,14 @@ ROWS: Final = (
     Row("trio_factory", "trio, through its socket factory", everywhere(), datagrams=True, engines=True),
 )
 
+# Known limits: named in the README below the table.
+LIMITS: Final = (
+    (
+        "httpx makes a new connection for each request: httpcore takes a socket whose `fileno()` is -1 for one the "
+        "peer has closed. With `stack.adapters.httpcore_backend.StackBackend` as its network backend it reuses them."
+    ),
+)
+
 # Not possible at all: named in the README, so that nobody looks for them.
 IMPOSSIBLE: Final = {
     "granian": "its server is Rust",

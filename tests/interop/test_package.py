@@ -79,6 +79,7 @@ def test_it_installs_and_runs_in_an_empty_environment(built, tmp_path, kind):
         "TcpConfig",
         "open_device",
         "open_tap",
+        "open_tun",
         "run",
     ]
     refused = subprocess.run([str(bin_ / "tapstack"), "up", "--mtu", "1"], capture_output=True, text=True, check=False)

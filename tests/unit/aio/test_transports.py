@@ -1,6 +1,7 @@
 """StackTransport against a scripted connection: what cannot be provoked with two real hosts, and orders of events."""
 
 import asyncio
+import weakref
 
 import pytest
 
@@ -323,6 +324,23 @@ def test_device_gone_is_told_once(run):
             b.transport.write(b"x")
             await b.step()
             assert len(b.protocol.events) == 2
+
+    run(main())
+
+
+def test_the_protocol_is_not_kept_until_tcp_has_ended_the_connection(run):
+    async def main():
+        with Bench() as b:
+            conn, protocol = FakeConnection(b.host), Recorder()
+            transport = StackTransport(b.driver, conn, protocol)
+            transport.start()
+            transport.abort()
+            kept = weakref.ref(protocol)
+            del protocol
+            assert kept() is not None
+            await b.step()
+            assert transport in b.driver.handlers
+            assert kept() is None
 
     run(main())
 

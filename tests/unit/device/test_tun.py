@@ -108,8 +108,9 @@ def test_tcp_both_ways(tun):
         counts = host.host.stats.counts
         assert counts[Counter.TCP_RETRANS_SEGS] == 0
         assert counts[Counter.ARP_OUT_REQUESTS] == counts[Counter.ARP_IN_REQUESTS] == 0
-        # a router solicitation of the kernel's, and its probes of a window that was closed for a while
-        assert set(host.host.stats.drops_by_name()) <= {"eth_ipv6", "tcp_out_of_window"}
+        # a router solicitation of the kernel's, its probes of a window that was closed for a while, and a FIN that it
+        # sends again on a busy machine
+        assert set(host.host.stats.drops_by_name()) <= {"eth_ipv6", "tcp_out_of_window", "tcp_time_wait"}
 
     run_host(tun, main)
     assert (tun.tx_errors, tun.tx_dropped) == (0, 0)
