@@ -53,6 +53,17 @@ if [ "$profile" = test ]; then
     need runuser util-linux
     need_package libclang-rt-14-dev
     need git git
+    need nsd nsd
+    need knotd knot
+    need named bind9
+    need dnssec-signzone bind9-utils
+    need unbound unbound
+    need pdns_recursor pdns-recursor
+    need dnsmasq dnsmasq-base
+    need dig bind9-dnsutils
+    need kdig knot-dnsutils
+    need drill ldnsutils
+    need dnsperf dnsperf
 fi
 
 if [ -z "$missing" ]; then
