@@ -3,8 +3,10 @@
 Theory of operation.  A destination in figures that is the kernel's, with nothing special asked, goes to the base
 loop as it is (`is_plain`), and so does a socket of the kernel.  All else is resolved here first, because uvloop
 looks names up in C, past an overridden `getaddrinfo`.  Each address then is a *way*: over a host of the stack, where a
-success is an Attempt, or over the kernel, where it is a connected socket.  The ways are tried one after the other, or
-race (RFC 8305); the first to succeed is given the protocol, the others are aborted or closed, whatever happens.
+success is an Attempt, or over the kernel, where it is a connected socket.  The ways race, each with a start of
+ATTEMPT_DELAY_S before the next (RFC 8305), so that an address from which nothing comes costs that much and not minutes;
+with `happy_eyeballs_delay=None` one is tried after the other.  The first to succeed is given the protocol, the others
+are aborted or closed, whatever happens.  The stack has no IPv6: where one way is over the stack, IPv6 is not tried.
 
 The source of a way: `local_addr` decides (a stack address: its host; a kernel address: the kernel), then the loop
 (`StackLoop.source_for`).
@@ -33,6 +35,8 @@ Made = Attempt | socket.socket  # what a way leads to
 Way = Callable[[], Awaitable[Made]]
 Local = tuple[int, str, int]  # family, address in figures, port
 
+ATTEMPT_DELAY_S: Final = 0.25  # RFC 8305 §8: Connection Attempt Delay
+FIRST_FAMILY_COUNT: Final = 1  # RFC 8305 §8: First Address Family Count
 _NOT_PLAIN: Final = frozenset({"sock", "local_addr", "happy_eyeballs_delay", "interleave", "all_errors"})
 
 
@@ -58,11 +62,13 @@ async def create_connection(
     server_hostname: str | None = None,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
-    happy_eyeballs_delay: float | None = None,
+    happy_eyeballs_delay: float | None = ATTEMPT_DELAY_S,
     interleave: int | None = None,
     all_errors: bool = False,
 ) -> tuple[asyncio.Transport, P]:
-    """As asyncio's and uvloop's, with the arguments of both.  `base` is what the loop would do without us.
+    """As asyncio's and uvloop's, with the arguments of both, but addresses race unless `happy_eyeballs_delay` is None.
+
+    `base` is what the loop would do without us.
 
     Raises what a kernel socket would, ValueError for arguments that do not go together, with `all_errors` an
     ExceptionGroup.
@@ -81,17 +87,14 @@ async def create_connection(
     infos = await _resolve(loop, (host, port), family, proto, flags)
     locals_ = await _resolve(loop, local_addr, family, proto, flags) if local_addr is not None else []
     if happy_eyeballs_delay is not None and interleave is None:
-        interleave = 1
+        interleave = FIRST_FAMILY_COUNT
     if interleave:
         infos = interleaved(infos, interleave)
-    ways = [_way(loop, info, locals_) for info in infos]
-    if len(ways) == 1 and ways[0] is None and not locals_ and not all_errors:
-        name, number, kind = _figures(infos[0]), infos[0][4][1], infos[0][0]
-        return await base(factory, name, number, family=kind, proto=proto, **to_base)  # type: ignore[no-any-return]
-    starts = [
-        functools.partial(_kernel_socket, loop, info, locals_) if way is None else way
-        for way, info in zip(ways, infos, strict=True)
-    ]
+    ways = _ways(loop, infos, locals_)
+    if len(ways) == 1 and ways[0][1] is None and not locals_ and not all_errors:
+        info = ways[0][0]
+        return await base(factory, _figures(info), info[4][1], family=info[0], proto=proto, **to_base)  # type: ignore[no-any-return]
+    starts = [way or functools.partial(_kernel_socket, loop, info, locals_) for info, way in ways]
     errors: list[Exception] = []
     if happy_eyeballs_delay is None:
         made = await _in_turn(starts, errors)
@@ -156,6 +159,16 @@ def _figures(info: AddrInfo) -> str:
     """The host of a sockaddr, with its scope where it has one."""
     address = info[4]
     return f"{address[0]}%{address[3]}" if len(address) > 3 and address[3] else address[0]
+
+
+def _ways(
+    loop: "StackLoop", infos: Sequence[AddrInfo], locals_: Sequence[AddrInfo]
+) -> list[tuple[AddrInfo, Way | None]]:
+    """What is to be tried, in order; no IPv6 where a host of the stack is to speak, which has none."""
+    ways = [(info, _way(loop, info, locals_)) for info in infos]
+    if any(way is not None for _, way in ways):
+        ways = [(info, way) for info, way in ways if info[0] != socket.AF_INET6]
+    return ways
 
 
 def _way(loop: "StackLoop", info: AddrInfo, locals_: Sequence[AddrInfo]) -> Way | None:

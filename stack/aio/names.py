@@ -9,7 +9,7 @@ anybody outside (RFC 6761 §6.3).
 import functools
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from stack.errors import InvalidAddress
 from stack.wire.addr import parse_addr
@@ -21,10 +21,22 @@ MAX_PORT: Final = 0xFFFF
 
 
 class Resolver(Protocol):
-    """Turns names into addresses; the stack works without one."""
+    """Turns names into addresses; the stack works without one.  `stack.dns.Resolver` is ours."""
 
     async def resolve(self, name: str) -> list[str]:
-        """Addresses in figures, best first.  Raises OSError when there are none, TimeoutError when nobody answered."""
+        """Addresses in figures, best first.
+
+        Raises OSError when there are none; TimeoutError, or an OSError whose attribute `temporary` is true, when there
+        may be some and nobody said so.
+        """
+
+
+@runtime_checkable
+class FamilyResolver(Protocol):
+    """A Resolver that need not ask for addresses of which none is wanted."""
+
+    async def resolve_family(self, name: str, family: int) -> list[str]:
+        """As `Resolver.resolve`, addresses of `family` (socket.AF_INET or AF_INET6) only, of both for 0."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -78,7 +90,7 @@ async def getaddrinfo(
     if flags & socket.AI_NUMERICHOST:
         raise socket.gaierror(socket.EAI_NONAME, f"{name} is no address in figures, and AI_NUMERICHOST asks for one")
     infos: list[AddrInfo] = []
-    for text in await _ask(resolver, name):
+    for text in await _ask(resolver, name, family):
         if not family or (family == socket.AF_INET6) == (":" in text):
             infos += _by_figures(text, port, family, type, proto, flags & ~socket.AI_CANONNAME)
     if not infos:
@@ -106,14 +118,17 @@ def _ascii(host: str | bytes) -> str:
     return (host if isinstance(host, bytes) else host.encode("idna")).decode("ascii")
 
 
-async def _ask(resolver: Resolver, name: str) -> list[str]:
+async def _ask(resolver: Resolver, name: str, family: int) -> list[str]:
     try:
+        if isinstance(resolver, FamilyResolver):
+            return await resolver.resolve_family(name, family)
         return await resolver.resolve(name)
     except socket.gaierror:
         raise
-    except TimeoutError as exc:
-        raise socket.gaierror(socket.EAI_AGAIN, f"{name}: the resolver had no answer in time") from exc
     except OSError as exc:
+        if isinstance(exc, TimeoutError) or getattr(exc, "temporary", False):
+            reason = exc.strerror or str(exc) or "the resolver had no answer in time"
+            raise socket.gaierror(socket.EAI_AGAIN, f"{name}: {reason}") from exc
         raise socket.gaierror(socket.EAI_NONAME, f"{name}: {exc.strerror or exc}") from exc
 
 

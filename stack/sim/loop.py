@@ -10,6 +10,7 @@ other hosts reach it under that as well.
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +18,7 @@ from stack.aio.active import ACTIVE
 from stack.aio.loop import StackLoop
 from stack.aio.names import Resolver, address_of
 from stack.aio.ownership import Ownership
-from stack.errors import AddressNotAvailable
+from stack.errors import AddressNotAvailable, NetworkUnreachable
 from stack.sim.isolated import IsolatedLoop, NotSimulated
 from stack.sim.network import Network
 from stack.wire.addr import format_addr, is_loopback
@@ -42,6 +43,19 @@ class _ActiveOnly(Ownership["AsyncHost"]):
 class _NoKernel(IsolatedLoop):
     """What StackLoop hands on because it is no simulated host's."""
 
+    async def create_connection(
+        self, protocol_factory: Callable[[], P], host: Any = None, port: Any = None, **options: Any
+    ) -> tuple[Any, P]:
+        """Raises NetworkUnreachable for IPv6, and NotSimulated for a socket."""
+        if host is not None:
+            _refuse_ipv6(host)
+        return await super().create_connection(protocol_factory, host, port, **options)
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Raises NetworkUnreachable for IPv6, and NotSimulated otherwise."""
+        _refuse_ipv6(address[0])
+        await super().sock_connect(sock, address)
+
     async def create_server(
         self, protocol_factory: Callable[[], asyncio.BaseProtocol], host: Any = None, port: Any = None, **options: Any
     ) -> Any:
@@ -55,6 +69,11 @@ class _NoKernel(IsolatedLoop):
         """Raises AddressNotAvailable, and NotSimulated for a socket."""
         _refuse_address(local_addr)
         return await super().create_datagram_endpoint(protocol_factory, local_addr, remote_addr, **options)
+
+
+def _refuse_ipv6(host: Any) -> None:
+    if ":" in str(host):
+        raise NetworkUnreachable(f"{host}: simulated hosts speak no IPv6")
 
 
 def _refuse_address(address: Any) -> None:

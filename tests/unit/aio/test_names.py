@@ -23,6 +23,24 @@ class Book:
         return found
 
 
+class Unsure(OSError):
+    temporary = True
+
+
+class FamilyBook:
+    """A resolver that is told which family is wanted."""
+
+    def __init__(self):
+        self.asked = []
+
+    async def resolve(self, name):
+        raise AssertionError("the family was forgotten")
+
+    async def resolve_family(self, name, family):
+        self.asked.append(family)
+        return {socket.AF_INET: ["10.0.0.2"], socket.AF_INET6: ["2001:db8::1"], 0: ["10.0.0.2", "2001:db8::1"]}[family]
+
+
 @pytest.fixture
 def no_threads(monkeypatch):
     """Looking up in a thread fails: asyncio's goes through run_in_executor, uvloop's through libuv, for names only."""
@@ -102,11 +120,24 @@ def test_names_go_to_the_resolver(on_loop, no_threads):
     on_loop(main())
 
 
+def test_a_resolver_that_takes_a_family_is_told_it(on_loop, no_threads):
+    async def main():
+        loop = asyncio.get_running_loop()
+        book = loop.resolver = FamilyBook()
+        for family, count in ((0, 2), (socket.AF_INET, 1), (socket.AF_INET6, 1)):
+            infos = await loop.getaddrinfo("www.example", 80, type=socket.SOCK_STREAM, family=family)
+            assert len(infos) == count
+        assert book.asked == [0, socket.AF_INET, socket.AF_INET6]
+
+    on_loop(main())
+
+
 @pytest.mark.parametrize(
     ("entry", "options", "code"),
     [
         (OSError("no such name"), {}, socket.EAI_NONAME),
         (TimeoutError(), {}, socket.EAI_AGAIN),
+        (Unsure("servers failed"), {}, socket.EAI_AGAIN),
         (socket.gaierror(socket.EAI_FAIL, "broken"), {}, socket.EAI_FAIL),
         ([], {}, socket.EAI_NONAME),
         (["10.0.0.2"], {"family": socket.AF_INET6}, socket.EAI_NONAME),
@@ -120,6 +151,8 @@ def test_what_the_resolver_cannot_say_is_a_gaierror(on_loop, entry, options, cod
         with pytest.raises(socket.gaierror) as info:
             await loop.getaddrinfo("www.example", 80, **options)
         assert info.value.errno == code
+        if isinstance(entry, OSError) and not isinstance(entry, socket.gaierror):
+            assert info.value.__cause__ is entry
 
     on_loop(main())
 
