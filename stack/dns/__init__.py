@@ -1,0 +1,93 @@
+"""The Domain Name System: a codec of its messages, a resolver, a small server.
+
+    message = dns.Message.parse(wire)
+
+The names below are the public ones; each is loaded when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stack.dns.constants import EdeCode, Opcode, OptionCode, Rcode, RRClass, RRType
+    from stack.dns.edns import Edns
+    from stack.dns.errors import (
+        NXDOMAIN,
+        BadName,
+        BadRdata,
+        Bogus,
+        DnsError,
+        Ede,
+        FormError,
+        FormReason,
+        NoData,
+        ServFail,
+        Timeout,
+        Try,
+    )
+    from stack.dns.message import Message
+    from stack.dns.names import ROOT, Name
+    from stack.dns.rdata import Rdata
+    from stack.dns.rrset import Question, RRset
+
+__all__ = [
+    "NXDOMAIN",
+    "ROOT",
+    "BadName",
+    "BadRdata",
+    "Bogus",
+    "DnsError",
+    "Ede",
+    "EdeCode",
+    "Edns",
+    "FormError",
+    "FormReason",
+    "Message",
+    "Name",
+    "NoData",
+    "Opcode",
+    "OptionCode",
+    "Question",
+    "RRClass",
+    "RRType",
+    "RRset",
+    "Rcode",
+    "Rdata",
+    "ServFail",
+    "Timeout",
+    "Try",
+]
+
+_HOME = {
+    "NXDOMAIN": "stack.dns.errors",
+    "ROOT": "stack.dns.names",
+    "BadName": "stack.dns.errors",
+    "BadRdata": "stack.dns.errors",
+    "Bogus": "stack.dns.errors",
+    "DnsError": "stack.dns.errors",
+    "Ede": "stack.dns.errors",
+    "EdeCode": "stack.dns.constants",
+    "Edns": "stack.dns.edns",
+    "FormError": "stack.dns.errors",
+    "FormReason": "stack.dns.errors",
+    "Message": "stack.dns.message",
+    "Name": "stack.dns.names",
+    "NoData": "stack.dns.errors",
+    "Opcode": "stack.dns.constants",
+    "OptionCode": "stack.dns.constants",
+    "Question": "stack.dns.rrset",
+    "RRClass": "stack.dns.constants",
+    "RRType": "stack.dns.constants",
+    "RRset": "stack.dns.rrset",
+    "Rcode": "stack.dns.constants",
+    "Rdata": "stack.dns.rdata",
+    "ServFail": "stack.dns.errors",
+    "Timeout": "stack.dns.errors",
+    "Try": "stack.dns.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,197 @@
+"""Messages of the DNS (RFC 1035 §4): `Message.parse(wire)` and `message.build()`.
+
+    query = Message.query(Name.parse("www.example.test"), RRType.A, id=4711, edns=Edns())
+    reply = Message.parse(wire)                      # raises FormError: count its reason, drop the message
+    for rrset in reply.answer: print(rrset)
+
+Whole RRsets are what sections consist of.  The OPT record is no member of a section but `edns`; the response code has
+its 12 bits whether they come from the header alone or not.
+
+A reply with TC set is to be ignored in favour of TCP (RFC 2181 §9): if only its records are broken, it parses, with
+empty sections and the reason in `damage`.
+"""
+
+import struct
+from typing import Final
+
+from stack.dns.building import build_message
+from stack.dns.constants import MAX_MESSAGE, UDP_SIZE, Opcode, Rcode, RRClass, opcode_text, rcode_text
+from stack.dns.edns import Edns
+from stack.dns.errors import FormError, FormReason
+from stack.dns.names import HEADER, Name
+from stack.dns.parsing import MIN_QUESTION, MIN_RECORD, Opt, read_question, read_records
+from stack.dns.rrset import Question, RRset
+
+__all__ = ["Edns", "Message", "Question", "RRset"]
+
+QR: Final = 0x8000
+AA: Final = 0x0400
+TC: Final = 0x0200
+RD: Final = 0x0100
+RA: Final = 0x0080
+AD: Final = 0x0020
+CD: Final = 0x0010
+FLAGS: Final = QR | AA | TC | RD | RA | AD | CD
+_FLAG_TEXT: Final = ((QR, "qr"), (AA, "aa"), (TC, "tc"), (RD, "rd"), (RA, "ra"), (AD, "ad"), (CD, "cd"))
+_HEADER: Final = struct.Struct("!6H").unpack_from
+
+
+def _flag(bit: int, meaning: str) -> property:
+    def get(message: "Message") -> bool:
+        return bool(message.flags & bit)
+
+    def change(message: "Message", value: bool) -> None:
+        message.flags = message.flags | bit if value else message.flags & ~bit
+
+    return property(get, change, doc=meaning)
+
+
+class Message:
+    """A query or a response."""
+
+    __slots__ = (
+        "additional",
+        "answer",
+        "authority",
+        "damage",
+        "edns",
+        "flags",
+        "id",
+        "opcode",
+        "question",
+        "rcode",
+    )
+
+    qr = _flag(QR, "It is a response.")
+    aa = _flag(AA, "The server is an authority for the name.")
+    tc = _flag(TC, "It was cut short.")
+    rd = _flag(RD, "Recursion is wanted.")
+    ra = _flag(RA, "Recursion is available.")
+    ad = _flag(AD, "The server says that it validated the data.")
+    cd = _flag(CD, "The client validates by itself.")
+
+    def __init__(
+        self,
+        id: int = 0,  # noqa: A002  # the name that RFC 1035 gives it
+        *,
+        flags: int = 0,
+        opcode: int = Opcode.QUERY,
+        rcode: int = Rcode.NOERROR,
+        question: Question | None = None,
+        edns: Edns | None = None,
+    ) -> None:
+        self.id = id
+        self.flags = flags
+        self.opcode = int(opcode)
+        self.rcode = int(rcode)
+        self.question = question
+        self.edns = edns
+        self.answer: list[RRset] = []
+        self.authority: list[RRset] = []
+        self.additional: list[RRset] = []
+        self.damage: FormReason | None = None
+
+    @classmethod
+    def query(
+        cls,
+        name: Name,
+        rrtype: int,
+        *,
+        id: int,  # noqa: A002  # the name that RFC 1035 gives it
+        rrclass: int = RRClass.IN,
+        rd: bool = True,
+        edns: Edns | None = None,
+    ) -> "Message":
+        """A question; `rd`: the server shall ask others."""
+        return cls(id, flags=RD if rd else 0, question=Question(name, int(rrtype), int(rrclass)), edns=edns)
+
+    def reply(self, rcode: int = Rcode.NOERROR) -> "Message":
+        """An empty response to this query: its id, question, opcode, RD and CD (RFC 4035 §3.1.6)."""
+        return Message(
+            self.id, flags=QR | (self.flags & (RD | CD)), opcode=self.opcode, rcode=rcode, question=self.question
+        )
+
+    @classmethod
+    def parse(cls, wire: bytes) -> "Message":
+        """The message that these octets are.  Raises FormError, and nothing else, whatever they are."""
+        size = len(wire)
+        if size < HEADER:
+            raise FormError(FormReason.SHORT, f"{size} octets")
+        id_, bits, questions, answers, authorities, additionals = _HEADER(wire)
+        message = cls(id_, flags=bits & FLAGS, opcode=bits >> 11 & 15, rcode=bits & 15)
+        memo: dict[int, Name] = {}
+        parsed = False
+        try:
+            least = MIN_RECORD * (answers + authorities + additionals)
+            if HEADER + MIN_QUESTION * questions > size:
+                raise FormError(FormReason.COUNTS, f"{questions} questions in {size} octets")  # noqa: TRY301
+            message.question, at = read_question(wire, questions, memo)
+            parsed = True
+            if at + least > size:
+                raise FormError(FormReason.COUNTS, f"records of at least {least} octets in {size - at}")  # noqa: TRY301
+            opt = Opt()
+            message.answer, at = read_records(wire, at, answers, memo, None) if answers else ([], at)
+            message.authority, at = read_records(wire, at, authorities, memo, None) if authorities else ([], at)
+            message.additional, at = read_records(wire, at, additionals, memo, opt) if additionals else ([], at)
+            if at != size:
+                raise FormError(FormReason.TRAILING, f"{size - at} octets")  # noqa: TRY301
+        except FormError as error:
+            if not (parsed and message._salvage(error.reason)):
+                raise
+        except (IndexError, struct.error):
+            if not (parsed and message._salvage(FormReason.SHORT)):
+                raise FormError(FormReason.SHORT, f"{size} octets") from None
+        else:
+            message.edns = opt.edns
+            message.rcode |= opt.rcode
+        return message
+
+    def _salvage(self, reason: FormReason) -> bool:
+        """Keep header and question of a truncated reply whose records cannot be read."""
+        if self.flags & (QR | TC) != QR | TC:
+            return False
+        self.answer, self.authority, self.additional = [], [], []
+        self.damage = reason
+        return True
+
+    def build(self, max_size: int = UDP_SIZE, *, pad: int = 0) -> bytes:
+        """Its octets, at most `max_size`.
+
+        Names are compressed.  RRsets that do not fit are left out as a whole; TC is set then, unless they are only
+        additional ones that nobody needs.  `pad`: with EDNS, fill up to a multiple of this (RFC 8467 §4).
+        Raises ValueError for values that no message can hold.
+        """
+        return build_message(self, min(max_size, MAX_MESSAGE), pad)
+
+    @property
+    def sections(self) -> tuple[list[RRset], list[RRset], list[RRset]]:
+        """Answer, authority, additional."""
+        return self.answer, self.authority, self.additional
+
+    def flags_text(self) -> str:
+        """Like "qr aa rd"."""
+        return " ".join([text for bit, text in _FLAG_TEXT if self.flags & bit])
+
+    def __str__(self) -> str:
+        """In the manner of dig."""
+        lines = [
+            f";; opcode: {opcode_text(self.opcode)}, status: {rcode_text(self.rcode)}, id: {self.id}",
+            f";; flags: {self.flags_text()}; QUERY: {int(self.question is not None)}, "
+            + ", ".join(
+                f"{title}: {sum(map(len, section))}"
+                for title, section in zip(("ANSWER", "AUTHORITY", "ADDITIONAL"), self.sections, strict=True)
+            ),
+        ]
+        if self.edns is not None:
+            lines.append(f";; EDNS: version {self.edns.version}, udp: {self.edns.udp_size}{' do' * self.edns.do}")
+            lines += [f";; EDE: {ede}" for ede in self.edns.ede]
+        if self.question is not None:
+            lines += ["", ";; QUESTION SECTION:", f";{self.question}"]
+        for title, section in zip(("ANSWER", "AUTHORITY", "ADDITIONAL"), self.sections, strict=True):
+            if section:
+                lines += ["", f";; {title} SECTION:", *map(str, section)]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        asked = "no question" if self.question is None else str(self.question)
+        return f"<Message {self.id} {asked}: {rcode_text(self.rcode)} [{self.flags_text()}]>"
