@@ -1,0 +1,90 @@
+"""What a ResolverCore wants done, and what it hands out."""
+
+from dataclasses import dataclass
+from enum import Enum, unique
+from typing import NamedTuple
+
+from stack.dns.core.config import Server
+from stack.dns.errors import DnsError, Ede
+from stack.dns.names import Name
+from stack.dns.rrset import RRset
+
+
+@unique
+class Failure(Enum):
+    """Why an exchange or a stream ended without an answer, as the transport sees it; the value is for people."""
+
+    UNREACHABLE = "unreachable"  # ICMP
+    REFUSED = "connection refused"  # ICMP port unreachable, RST to our SYN
+    NO_ROUTE = "no route"
+    CLOSED = "closed by the server"
+    CONNECT_TIMEOUT = "connection timed out"
+    NO_SOCKET = "no socket left"  # local: ports or files are used up
+
+
+class SendUdp(NamedTuple):
+    """Send one datagram from a fresh socket with a random port (RFC 5452 §9.2), and keep it open until Release."""
+
+    exchange: int
+    server: Server
+    wire: bytes
+
+
+class Release(NamedTuple):
+    """The exchange is over: close its socket."""
+
+    exchange: int
+
+
+class SendTcp(NamedTuple):
+    """Send one message on a stream; open it when this is its first."""
+
+    stream: int
+    server: Server
+    wire: bytes
+
+
+class Close(NamedTuple):
+    """Close a stream; nothing is expected from it any more."""
+
+    stream: int
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a name has of a type.  `ttl` is in seconds, as from now; that of `rrset` is as it came."""
+
+    name: Name  # asked for, after the search list
+    rrtype: int
+    rrset: RRset
+    ttl: int
+    chain: tuple[RRset, ...]  # the CNAMEs and DNAMEs between `name` and the owner of `rrset`
+    secure: bool | None = None  # None: nobody validated
+    stale: bool = False  # RFC 8767: too old, but there is nothing better
+    server: Server | None = None  # whom the last of it came from; None: the hosts file
+    ede: Ede | None = None  # RFC 8914: what the server had to say about it
+    rcode: int = 0
+
+
+class Finished(NamedTuple):
+    """The end of a client's question."""
+
+    handle: int
+    result: Answer | DnsError
+
+
+Action = SendUdp | Release | SendTcp | Close | Finished
+
+
+class Step(NamedTuple):
+    """One step of a resolution, for `explain`; `depth` makes a tree of the list."""
+
+    depth: int  # 0: the client's question; deeper: for the address of a server
+    server: Server | None  # None: no server was asked
+    zone: Name | None  # whose server it is
+    name: Name
+    rrtype: int
+    verdict: str
+    rtt_us: int
+    why: str
+    tcp: bool
