@@ -15,7 +15,7 @@ from stack.dns.constants import ede_text
 from stack.errors import StackError
 
 if TYPE_CHECKING:
-    from stack.dns.message import Question
+    from stack.dns.rrset import Question, RRset
 
 
 class BadName(StackError, ValueError):
@@ -84,6 +84,8 @@ class DnsError(StackError):
 
     code = errno.EIO
     sentence = "{name} {type} was not answered"
+    soa: "RRset | None" = None  # of a negative answer: the zone's, with the time for which it may be kept (RFC 2308 §3)
+    chain: "tuple[RRset, ...]" = ()  # the aliases between the question's name and the one that the answer is about
 
     def __init__(
         self, question: "Question", tries: Iterable[Try] = (), *, ede: Ede | None = None, because: str = ""

@@ -52,7 +52,7 @@ class Close(NamedTuple):
 
 @dataclass(slots=True)
 class Answer:
-    """What a name has of a type.  `ttl` is in seconds, as from now; that of `rrset` is as it came."""
+    """What a name has of a type.  `ttl`, and those of `rrset` and `chain`, are the seconds left as from now."""
 
     name: Name  # asked for, after the search list
     rrtype: int

@@ -30,7 +30,7 @@ def admit(
     kind = finding.kind
     if finding.delegation is not None:
         store.put_delegation(finding.delegation, finding.ttl, now)
-    if kind == NODATA or kind == NXDOMAIN:
+    if kind in {NODATA, NXDOMAIN}:
         cached = cache.NODATA if kind == NODATA else cache.NXDOMAIN
         finding.entry = entry = store.put_negative(cached, finding.name, rrtype, finding.soa, now)
         entry.secure = finding.secure

@@ -9,7 +9,6 @@ from typing import Final
 
 from stack.dns.constants import Rcode, rcode_text
 from stack.dns.core.actions import Failure, Step
-from stack.dns.core.config import ResolverConfig
 from stack.dns.core.context import Context
 from stack.dns.core.exchanges import Fate, Result, Send
 from stack.dns.core.servers import ServerFacts
@@ -71,9 +70,7 @@ def ask(
         if work.steps is not None:
             rtt_us = context.now - began_at
             detail = f"{why}{'; ' if why and redirection else ''}{f'asked again {redirection}' if redirection else ''}"
-            work.steps.append(
-                Step(work.depth, facts.address, zone, name, rrtype, verdict, rtt_us, detail, tcp=tcp)
-            )
+            work.steps.append(Step(work.depth, facts.address, zone, name, rrtype, verdict, rtt_us, detail, tcp=tcp))
         if not redirection:
             break
     return result

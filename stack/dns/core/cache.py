@@ -79,8 +79,8 @@ class Entry:
 
     # fmt: off
     __slots__ = (
-        "delegation", "ede", "expires_at", "kind", "name", "refresh_at", "retry_at", "rrset", "rrtype", "secure", "server",
-        "size", "trust", "why",
+        "delegation", "ede", "expires_at", "kind", "name", "refresh_at", "retry_at", "rrset", "rrtype", "secure",
+        "server", "size", "trust", "why",
     )
     # fmt: on
 
@@ -99,6 +99,15 @@ class Entry:
         self.delegation: Delegation | None = None
         self.why = ""  # of a FAILURE
         self.size = ENTRY_BYTES
+
+    def at(self, ttl: int) -> RRset:
+        """The RRset with a TTL of as much; its data are decoded once for all."""
+        rrset = self.rrset
+        assert rrset is not None
+        if rrset.ttl == ttl:
+            return rrset
+        _ = rrset.rdatas
+        return rrset.with_ttl(ttl)
 
     def ttl(self, now: int) -> int:
         """Seconds left."""
@@ -233,7 +242,7 @@ class Cache:
             self.size -= table.popitem(last=False)[1].size
             self._stats.counts[Count.CACHE_EVICTIONS] += 1
 
-    # --- for people ----------------------------------------------------------------------------------------------------
+    # --- for people --------------------------------------------------------------------------------------------------
 
     def flush(self, name: Name | None = None) -> int:
         """Forget a name and all below it, or everything; how many entries that were."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stack.dns.core.reply import Finding
     from stack.dns.message import Message
 
-    Asking = Generator[Send, Result, object]  # what a resolution is: yields Sends, is resumed with Results
+    Probe = Generator[Send, Result, None]
 
 
 class Validator(Protocol):
@@ -44,4 +44,4 @@ class Context:
         self.cache = Cache(config, self.stats)
         self.servers = Servers(config, rng)
         self.validator = validator
-        self.background: list[Asking] = []  # to be run by the core, for nobody
+        self.background: list[Probe] = []  # to be run by the core, for nobody

@@ -1,9 +1,9 @@
 """The resolver's engine: questions of clients in, messages out, answers back.
 
-Theory of operation.  A client's question that the cache, or the hosts table, can answer is finished at once.  All others
-become a Task, which runs a generator (stack.dns.core.resolve); clients that ask the same while it runs join it.  A
-generator yields a Send and rests until the exchange has ended; tasks never wait for one another, only for exchanges, so
-they cannot deadlock.
+Theory of operation.  A client's question that the cache, or the hosts table, can answer is finished at once.  All
+others become a Task, which runs a generator (stack.dns.core.resolve); clients that ask the same while it runs join it.
+A generator yields a Send and rests until the exchange has ended; tasks never wait for one another, only for exchanges,
+so they cannot deadlock.
 
 Each client has a deadline of its own.  A task that nobody waits for any more is dropped, unless it runs for the cache's
 sake: refreshing what will soon expire (prefetch), or what was just handed out stale.
@@ -17,9 +17,8 @@ from typing import Final
 
 from stack.config import SECOND, Rng
 from stack.dns.constants import RRType, type_text
-from stack.dns.core import cache
 from stack.dns.core.actions import Action, Answer, Failure, Finished, Step
-from stack.dns.core.cache import Cache
+from stack.dns.core.cache import FAILURE, NODATA, POSITIVE, Cache, Entry
 from stack.dns.core.config import ResolverConfig, Server
 from stack.dns.core.context import Context, Validator
 from stack.dns.core.deadlines import Deadlines
@@ -118,25 +117,33 @@ class ResolverCore:
         """When `on_timer` wants to be called; None: not at all."""
         return self._timers.deadline
 
-    # --- calls of the application --------------------------------------------------------------------------------------
+    # --- calls of the application ------------------------------------------------------------------------------------
 
     def cached(self, name: Name, rrtype: int, now: int) -> Answer | DnsError | None:
         """What can be answered at once; None: `start` a question.  May leave a prefetch to `poll` for."""
         context = self._context
         context.now = now
         entry = context.cache.get(name.lower(), rrtype, now)
-        if entry is not None and entry.kind == cache.POSITIVE and entry.rrset is not None:
+        if entry is not None and entry.kind == POSITIVE and entry.rrset is not None:
             counts = context.stats.counts
             counts[Count.QUERIES] += 1
             counts[Count.CACHE_HITS] += 1
             if now >= entry.refresh_at and now >= entry.retry_at:
                 self._prefetch(name, rrtype, entry)
             ttl = (entry.expires_at - now) // SECOND
-            return Answer(name, rrtype, entry.rrset, ttl, (), entry.secure, False, entry.server, entry.ede)
+            rrset = entry.at(ttl)
+            return Answer(name, rrtype, rrset, ttl, (), entry.secure, False, entry.server, entry.ede)
         return self._at_hand(name, rrtype, now)
 
     def start(
-        self, name: Name, rrtype: int, now: int, *, timeout_us: int, trace: list[Step] | None = None, search: bool = False
+        self,
+        name: Name,
+        rrtype: int,
+        now: int,
+        *,
+        timeout_us: int,
+        trace: list[Step] | None = None,
+        search: bool = False,
     ) -> int:
         """Ask for the records of a name; the handle that Finished will have.  `search`: with the search list.
 
@@ -235,9 +242,9 @@ class ResolverCore:
         while (owner := self._timers.pop_due(now)) is not None:
             if isinstance(owner, Exchange):
                 self._exchanges.on_timeout(owner, now)
+                self._drain()  # before a client's time, since that may end the task
             elif isinstance(owner, Client):
                 self._on_client_due(owner, now)
-        self._drain()
 
     def poll(self) -> list[Action]:
         """What is to be done, in this order."""
@@ -284,7 +291,7 @@ class ResolverCore:
             self._tasks[task.key] = task
         self._run(task, None)
 
-    def _prefetch(self, name: Name, rrtype: int, entry: cache.Entry | None = None) -> None:
+    def _prefetch(self, name: Name, rrtype: int, entry: Entry | None = None) -> None:
         """What was just answered will soon expire: ask anew, for the next one who wants it."""
         key = (name.key, rrtype, False)
         if key in self._tasks:
@@ -358,7 +365,7 @@ class ResolverCore:
         if not task.clients and not task.background and task.exchange is not None:
             self._abandon(task)
 
-    # --- results -------------------------------------------------------------------------------------------------------
+    # --- results -----------------------------------------------------------------------------------------------------
 
     def _at_hand(self, name: Name, rrtype: int, now: int) -> Answer | DnsError | None:
         """From the hosts table, or from the cache by way of aliases, or that there is none."""
@@ -372,7 +379,7 @@ class ResolverCore:
         assert trail.entry is not None
         stats.counts[Count.QUERIES] += 1
         stats.counts[Count.CACHE_HITS] += 1
-        if trail.entry.kind == cache.FAILURE:
+        if trail.entry.kind == FAILURE:
             return self._stale(name, rrtype) or ServFail(Question(name, rrtype), because=trail.entry.why)
         if now >= trail.refresh_at:
             self._prefetch(name, rrtype, trail.entry)
@@ -394,11 +401,11 @@ class ResolverCore:
         entry, counts = trail.entry, self._context.stats.counts
         assert entry is not None
         chain = tuple(trail.chain)
-        if entry.kind == cache.POSITIVE and entry.rrset is not None:
+        if entry.kind == POSITIVE and entry.rrset is not None:
             counts[Count.ANSWERS] += 1
             ttl = max(0, (trail.expires_at - self._context.now) // SECOND)
-            return Answer(name, rrtype, entry.rrset, ttl, chain, entry.secure, False, entry.server, entry.ede)
-        negative = entry.kind == cache.NODATA
+            return Answer(name, rrtype, entry.at(ttl), ttl, chain, entry.secure, False, entry.server, entry.ede)
+        negative = entry.kind == NODATA
         counts[Count.NODATA if negative else Count.NXDOMAIN] += 1
         error = (NoData if negative else NXDOMAIN)(
             Question(name, rrtype), work.tries if work is not None else (), ede=entry.ede
@@ -414,10 +421,11 @@ class ResolverCore:
         if not trail.follow(self._context, rrtype, STALE) or trail.entry is None or trail.entry.rrset is None:
             return None
         entry = trail.entry
-        if entry.kind != cache.POSITIVE or entry.rrset is None:
+        if entry.kind != POSITIVE or entry.rrset is None:
             return None
         ttl = self._config.stale_ttl_us // SECOND
-        return Answer(name, rrtype, entry.rrset, ttl, tuple(trail.chain), entry.secure, True, entry.server, entry.ede)
+        chain = tuple(trail.chain)
+        return Answer(name, rrtype, entry.at(ttl), ttl, chain, entry.secure, True, entry.server, entry.ede)
 
     def _error(self, name: Name, task: Task, failure: ResolutionFailed) -> DnsError:
         self.stats.counts[Count.SERVFAIL] += 1

@@ -24,7 +24,7 @@ from stack.config import Rng
 from stack.dns.core.actions import Action, Close, Failure, Release, SendTcp, SendUdp
 from stack.dns.core.config import ResolverConfig, Server
 from stack.dns.core.deadlines import Deadlines
-from stack.dns.core.query import ID_BITS, build_query, build_question, change_case, is_truncated, refuse
+from stack.dns.core.query import HEADER_LEN, ID_BITS, build_query, build_question, change_case, is_truncated, refuse
 from stack.dns.core.servers import COOKIE_LEN, ServerFacts
 from stack.dns.core.stats import Count, Refused, ResolverStats
 from stack.dns.errors import FormError
@@ -78,8 +78,8 @@ class Exchange:
 
     # fmt: off
     __slots__ = (
-        "cookie", "facts", "key", "message_id", "mismatches", "number", "question", "sent_at", "stream", "timeout_us",
-        "timer", "waiting",
+        "asked", "cookie", "facts", "key", "message_id", "mismatches", "number", "question", "sent_at", "stream",
+        "timeout_us", "timer", "waiting",
     )
     # fmt: on
 
@@ -87,7 +87,8 @@ class Exchange:
         self.number = number
         self.facts = send.facts
         self.key = key
-        self.question = b""
+        self.asked = b""  # name, type and class
+        self.question = b""  # the same as sent, with random case
         self.message_id = 0
         self.mismatches = 0
         self.cookie = False  # ours went along
@@ -106,8 +107,8 @@ class Exchanges:
 
     # fmt: off
     __slots__ = (
-        "_by_key", "_config", "_exchanges", "_next_id", "_number", "_rng", "_stats", "_streams", "_streams_to", "_timers",
-        "actions", "results",
+        "_by_key", "_config", "_exchanges", "_next_id", "_number", "_rng", "_stats", "_streams", "_streams_to",
+        "_timers", "actions", "results",
     )
     # fmt: on
 
@@ -172,8 +173,9 @@ class Exchanges:
             # RFC 7766 §6.2.1: ids on one connection are unique among those in flight
             while exchange.message_id in exchange.stream.pending:
                 exchange.message_id = (exchange.message_id + 1) & 0xFFFF
-        spelling = change_case(name, bits >> ID_BITS) if guards.random_case and facts.keeps_case else name
-        exchange.question = build_question(spelling, send.rrtype)
+        exchange.asked = exchange.question = build_question(name, send.rrtype)
+        if guards.random_case and facts.keeps_case:
+            exchange.question = change_case(name, bits >> ID_BITS) + exchange.asked[len(name) :]
         cookie = b""
         if facts.edns and guards.cookies:
             cookie = facts.client_cookie + facts.server_cookie
@@ -260,7 +262,8 @@ class Exchanges:
         """A reply to our question: parse it, and look at its cookie."""
         facts = exchange.facts
         try:
-            message = Message.parse(wire)
+            # with the letters that we were asked for, to which the server's compressed names point, too
+            message = Message.parse(wire[:HEADER_LEN] + exchange.asked + wire[HEADER_LEN + len(exchange.asked) :])
         except FormError as error:
             self._stats.refused[Refused.MALFORMED] += 1
             self._stats.malformed[error.reason.name.lower()] += 1

@@ -46,9 +46,7 @@ class Forwarding:
             for facts in self._order(servers, name, rrtype, zone):
                 tries += 1
                 timeout_us = min(max(facts.rto, config.rto_unknown_us << rounds), config.timeout_us)
-                result = yield from ask(
-                    context, facts, name, rrtype, work, zone, timeout_us=timeout_us, recursion=True
-                )
+                result = yield from ask(context, facts, name, rrtype, work, zone, timeout_us=timeout_us, recursion=True)
                 if isinstance(result, Message):
                     finding = self._reader.read(result, name, rrtype, ROOT, authority=False)
                     if finding.kind != USELESS:

@@ -171,9 +171,7 @@ class Iteration:
             descent.sent += 1
             asked = True
             servants.tried[facts] += 1
-            result = yield from ask(
-                context, facts, name, rrtype, work, cut.zone, timeout_us=facts.rto, recursion=False
-            )
+            result = yield from ask(context, facts, name, rrtype, work, cut.zone, timeout_us=facts.rto, recursion=False)
             if isinstance(result, Message):
                 finding = self._reader.read(result, name, rrtype, cut.zone, authority=True)
                 if finding.kind != USELESS:

@@ -9,7 +9,6 @@ from struct import Struct
 from typing import Final
 
 from stack.dns.core.stats import Refused
-from stack.dns.names import Name
 
 HEADER_LEN: Final = 12
 ID_BITS: Final = 16

@@ -11,8 +11,8 @@ A forwarder is asked about everything, so its zone is the root's, and it need no
 from dataclasses import dataclass, field
 from typing import Final
 
-from stack.dns.constants import Rcode, RRClass, RRType, rcode_text
 from stack.config import NEVER
+from stack.dns.constants import Rcode, RRClass, RRType, rcode_text
 from stack.dns.core.cache import Delegation, Entry, Trust
 from stack.dns.core.config import Guards, Limits
 from stack.dns.core.stats import Refused, ResolverStats
@@ -29,7 +29,10 @@ NXDOMAIN: Final = 3
 REFERRAL: Final = 4  # to `delegation`
 USELESS: Final = 5  # another server may do better: `why`
 
-_REFUSED_BY_RCODE: Final = {Rcode.SERVFAIL: Refused.SERVER_FAILURE, Rcode.REFUSED: Refused.LAME_REFUSED}
+_REFUSED_BY_RCODE: Final[dict[int, Refused]] = {
+    Rcode.SERVFAIL: Refused.SERVER_FAILURE,
+    Rcode.REFUSED: Refused.LAME_REFUSED,
+}
 _ADDRESSES: Final = (RRType.A, RRType.AAAA)
 
 
@@ -174,7 +177,9 @@ class Reader:
                 return Finding(NODATA, name)
             return self._useless(name, Refused.NOT_RECURSIVE, "it does not resolve for us, but refers to others")
         servers = _servers(message)
-        below = [ns for ns in servers if name.is_within(ns.name) and len(ns.name) > len(zone) and ns.name.is_within(zone)]
+        below = [
+            ns for ns in servers if name.is_within(ns.name) and len(ns.name) > len(zone) and ns.name.is_within(zone)
+        ]
         if not below or message.rcode != Rcode.NOERROR:
             if servers:
                 return self._useless(name, Refused.LAME_UPWARD, "it refers to its own zone or above")

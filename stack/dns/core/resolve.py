@@ -61,13 +61,13 @@ class Trail:
                 self.entry = entry
                 return True
             if entry.rrtype == RRType.CNAME:
-                self.chain.append(entry.rrset)
+                self.chain.append(entry.at(entry.ttl(context.now)))
                 self.name = entry.rrset.names[0]
             else:
-                alias = synthesise(entry.rrset, self.name)
+                alias, ttl = synthesise(entry.rrset, self.name), entry.ttl(context.now)
                 if alias is None:
                     return False
-                self.chain += (entry.rrset, alias)
+                self.chain += (entry.at(ttl), alias.with_ttl(ttl))
                 self.name = alias.names[0]
             self.links += 1
         return False

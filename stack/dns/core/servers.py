@@ -22,8 +22,8 @@ class ServerFacts:
 
     # fmt: off
     __slots__ = (
-        "address", "client_cookie", "cookies", "edns", "expires_at", "failures", "keeps_case", "lame", "probe_at", "rto",
-        "rttvar", "server_cookie", "srtt",
+        "address", "client_cookie", "cookies", "edns", "expires_at", "failures", "keeps_case", "lame", "probe_at",
+        "rto", "rttvar", "server_cookie", "srtt",
     )
     # fmt: on
 
