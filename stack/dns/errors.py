@@ -80,9 +80,13 @@ class Try(NamedTuple):
 
 
 class DnsError(StackError):
-    """No answer to `question`; `tries` are the servers asked, in order, and why each failed; `ede` what they said."""
+    """No answer to `question`; `tries` are the servers asked, in order, and why each failed; `ede` what they said.
+
+    `temporary`: to ask again later may help (`loop.getaddrinfo` says EAI_AGAIN then).
+    """
 
     code = errno.EIO
+    temporary = True
     sentence = "{name} {type} was not answered"
     soa: "RRset | None" = None  # of a negative answer: the zone's, with the time for which it may be kept (RFC 2308 §3)
     chain: "tuple[RRset, ...]" = ()  # the aliases between the question's name and the one that the answer is about
@@ -105,6 +109,7 @@ class NXDOMAIN(DnsError):
     """The name does not exist (ENOENT)."""
 
     code = errno.ENOENT
+    temporary = False
     sentence = "{name} does not exist"
 
 
@@ -112,6 +117,7 @@ class NoData(DnsError):
     """The name exists, but has no record of this type (ENODATA)."""
 
     code = errno.ENODATA
+    temporary = False
     sentence = "{name} has no {type} record"
 
 
