@@ -2,6 +2,9 @@
 
     message = dns.Message.parse(wire)
 
+    async with dns.Resolver.system() as resolver:
+        answer = await resolver.query("www.example.test", "AAAA")
+
 The names below are the public ones; each is loaded when it is first asked for.
 """
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stack.dns.constants import EdeCode, Opcode, OptionCode, Rcode, RRClass, RRType
+    from stack.dns.core import Answer, Hint, ResolverConfig, ResolverCore
     from stack.dns.edns import Edns
     from stack.dns.errors import (
         NXDOMAIN,
@@ -25,14 +29,17 @@ if TYPE_CHECKING:
         Timeout,
         Try,
     )
+    from stack.dns.explain import Explanation
     from stack.dns.message import Message
     from stack.dns.names import ROOT, Name
     from stack.dns.rdata import Rdata
+    from stack.dns.resolver import Resolver, Service
     from stack.dns.rrset import Question, RRset
 
 __all__ = [
     "NXDOMAIN",
     "ROOT",
+    "Answer",
     "BadName",
     "BadRdata",
     "Bogus",
@@ -40,8 +47,10 @@ __all__ = [
     "Ede",
     "EdeCode",
     "Edns",
+    "Explanation",
     "FormError",
     "FormReason",
+    "Hint",
     "Message",
     "Name",
     "NoData",
@@ -53,7 +62,11 @@ __all__ = [
     "RRset",
     "Rcode",
     "Rdata",
+    "Resolver",
+    "ResolverConfig",
+    "ResolverCore",
     "ServFail",
+    "Service",
     "Timeout",
     "Try",
 ]
@@ -61,6 +74,7 @@ __all__ = [
 _HOME = {
     "NXDOMAIN": "stack.dns.errors",
     "ROOT": "stack.dns.names",
+    "Answer": "stack.dns.core",
     "BadName": "stack.dns.errors",
     "BadRdata": "stack.dns.errors",
     "Bogus": "stack.dns.errors",
@@ -68,8 +82,10 @@ _HOME = {
     "Ede": "stack.dns.errors",
     "EdeCode": "stack.dns.constants",
     "Edns": "stack.dns.edns",
+    "Explanation": "stack.dns.explain",
     "FormError": "stack.dns.errors",
     "FormReason": "stack.dns.errors",
+    "Hint": "stack.dns.core",
     "Message": "stack.dns.message",
     "Name": "stack.dns.names",
     "NoData": "stack.dns.errors",
@@ -81,7 +97,11 @@ _HOME = {
     "RRset": "stack.dns.rrset",
     "Rcode": "stack.dns.constants",
     "Rdata": "stack.dns.rdata",
+    "Resolver": "stack.dns.resolver",
+    "ResolverConfig": "stack.dns.core",
+    "ResolverCore": "stack.dns.core",
     "ServFail": "stack.dns.errors",
+    "Service": "stack.dns.resolver",
     "Timeout": "stack.dns.errors",
     "Try": "stack.dns.errors",
 }

@@ -19,6 +19,7 @@ error is raised again.
 import asyncio
 import gc
 import math
+import random
 import selectors
 import socket
 import sys
@@ -127,6 +128,7 @@ class IsolatedLoop(asyncio.SelectorEventLoop):
         self._rounds = 0  # at this instant
         self._failure: Exception | None = None
         self._serial = 0
+        self._rngs = 0
         self._thread = threading.get_ident()
         self._collected = 0
         self._until_garbage = GARBAGE_EVERY
@@ -141,6 +143,11 @@ class IsolatedLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Virtual seconds since the simulation began."""
         return self._virtual_clock.now / _US
+
+    def new_rng(self) -> random.Random:
+        """Randomness of the simulation's seed, another one each time: for what would take the kernel's elsewhere."""
+        self._rngs += 1
+        return self.network.rng(f"loop/{self._rngs}")
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None

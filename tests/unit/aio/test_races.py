@@ -8,6 +8,7 @@ import pytest
 
 from stack.aio.names import is_numeric
 from tests.support.netns import Namespace, need
+from tests.support.rfc import rfc
 from tests.support.worlds import run, serve
 
 ECHO = 7
@@ -47,6 +48,7 @@ def took(first_is_silent, **options):
     return run(main)
 
 
+@rfc("8305", "5", "D-HE-DELAY")
 def test_an_address_from_which_nothing_comes_costs_250_ms():
     at_once = took(first_is_silent=False)
     assert took(first_is_silent=True) == at_once + 250_000

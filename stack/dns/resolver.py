@@ -1,0 +1,374 @@
+"""Names for asyncio programs: `Resolver`, over our stack, kernel sockets and in the simulator alike.
+
+    async with Resolver.system() as resolver:
+        answer = await resolver.query("www.example.test", "AAAA")
+        addresses = await resolver.addresses("www.example.test")
+
+Theory of operation.  The work is an Engine's, which is made for the loop that runs when the first question is asked;
+the resolver stays with that loop.  What the cache knows is answered without the loop going round.  When the files of a
+resolver of the system have changed, the next question is another engine's, whose cache is empty: the answers of other
+servers may differ.
+"""
+
+import asyncio
+import random
+import socket
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from ipaddress import ip_address
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+from stack.aio.names import is_numeric
+from stack.config import SECOND, Rng
+from stack.dns import files
+from stack.dns.constants import PORT, RRType, parse_type
+from stack.dns.core.actions import Answer, Step
+from stack.dns.core.config import ResolverConfig, Server
+from stack.dns.core.hints import ROOT_HINTS, Hint
+from stack.dns.engine import Engine, Result
+from stack.dns.errors import NXDOMAIN, BadName, DnsError, NoData
+from stack.dns.explain import Explanation, explain, server_text
+from stack.dns.hostsfile import reverse_name
+from stack.dns.names import Name
+from stack.dns.order import by_reachability, by_weight
+from stack.dns.rdata import AAAA, SRV, A
+from stack.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stack.aio.network import AsyncHost
+    from stack.sim.world import VirtualHost
+
+TIMEOUT_S: Final = 10.0  # for an answer, whatever it takes
+RESOLUTION_DELAY_S: Final = 0.05  # RFC 8305 §8: for the addresses of one family when those of the other are there
+MAX_SERVICES: Final = 128  # of one name, that are put in order
+MAX_ADDRESSES: Final = 64  # of one name and family
+_TYPES: Final = {socket.AF_INET: (RRType.A,), socket.AF_INET6: (RRType.AAAA,), 0: (RRType.A, RRType.AAAA)}
+
+
+class Service(NamedTuple):
+    """Where a service is to be had: a line of `Resolver.services`."""
+
+    host: str
+    port: int
+    priority: int
+    weight: int
+    addresses: list[str]
+
+
+class _Asked(NamedTuple):
+    """A question as the core takes it."""
+
+    name: Name
+    rrtype: int
+    search: bool  # the search list is for it: it does not end with a dot
+    dots: int
+
+
+@lru_cache(maxsize=4096)
+def _asked(text: str, rrtype: str | int) -> _Asked:
+    name = Name.parse(text)
+    number = parse_type(rrtype) if isinstance(rrtype, str) else int(rrtype)
+    return _Asked(name, number, not text.endswith("."), name.depth - 1)
+
+
+def _server(given: str | tuple[str, int]) -> Server:
+    """An address, alone, in a tuple with a port or as "ADDRESS#PORT".  Raises ConfigError."""
+    text, port = (given, PORT) if isinstance(given, str) else given
+    if isinstance(given, str) and "#" in text:
+        text, _, number = text.partition("#")
+        port = int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 0
+    address, percent, scope = text.partition("%")
+    try:
+        figures = f"{ip_address(address)}{percent}{scope}"
+    except ValueError:
+        raise ConfigError(f"server {given!r}: give an address in figures, like 192.0.2.1 or 192.0.2.1#5353") from None
+    if not 0 < port <= 0xFFFF:
+        raise ConfigError(f"server {given!r}: a port is a number from 1 to 65535")
+    return figures, port
+
+
+class Resolver:
+    """See the head of this file.  `servers` are asked, in figures, with "#PORT" or as (address, port) if not port 53.
+
+    `host` is an AsyncHost (or a host of a simulation) to speak as; without one it is the loop's business, and where a
+    host is active when the first question is asked, that one's.  `config` has all settings.  Raises ConfigError.
+    """
+
+    __slots__ = ("_config", "_engine", "_files", "_host", "_is_closed", "_rng")
+
+    def __init__(
+        self,
+        servers: Sequence[str | tuple[str, int]] = (),
+        *,
+        host: "AsyncHost | VirtualHost | None" = None,
+        config: ResolverConfig | None = None,
+        rng: Rng | None = None,
+    ) -> None:
+        config = config or ResolverConfig()
+        if servers:
+            config = replace(config, servers=tuple(_server(server) for server in servers))
+        elif not config.servers:
+            raise ConfigError("give the servers to ask, or use Resolver.system() or Resolver.iterative()")
+        self._begin(config, host, rng, None)
+
+    def _begin(
+        self,
+        config: ResolverConfig,
+        host: "AsyncHost | VirtualHost | None",
+        rng: Rng | None,
+        system: files.SystemFiles | None,
+    ) -> None:
+        config.validate()
+        self._config = config
+        found: AsyncHost | None = getattr(host, "stack", host)  # type: ignore[arg-type]  # of a VirtualHost: its host now
+        self._host = found
+        self._rng = rng
+        self._files = system
+        self._is_closed = False
+        self._engine: Engine | None = None
+
+    @classmethod
+    def system(
+        cls,
+        *,
+        host: "AsyncHost | VirtualHost | None" = None,
+        resolv_conf: str = files.RESOLV_CONF,
+        hosts: str = files.HOSTS,
+        config: ResolverConfig | None = None,
+        rng: Rng | None = None,
+    ) -> Self:
+        """A stub: asks the servers of resolv.conf, as the programs of this machine do; the hosts file goes first."""
+        made = cls.__new__(cls)
+        system = files.SystemFiles(config or ResolverConfig(), resolv_conf, hosts)
+        made._begin(system.config, host, rng, system)  # noqa: SLF001  (it is our own)
+        return made
+
+    @classmethod
+    def iterative(
+        cls,
+        *,
+        hints: Sequence[Hint | str] = ROOT_HINTS,
+        host: "AsyncHost | VirtualHost | None" = None,
+        config: ResolverConfig | None = None,
+        rng: Rng | None = None,
+    ) -> Self:
+        """Resolves by itself, from the root servers down.  `hints` are Hints, or addresses of root servers.
+
+        Raises ConfigError.
+        """
+        made = cls.__new__(cls)
+        roots = tuple(
+            Hint(Name.parse(f"hint-{number}.invalid"), (_server(hint)[0],)) if isinstance(hint, str) else hint
+            for number, hint in enumerate(hints)
+        )
+        made._begin(replace(config or ResolverConfig(), servers=(), hints=roots), host, rng, None)  # noqa: SLF001
+        return made
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        how = ", ".join(map(server_text, self._config.servers)) or "from the root"
+        return f"<{type(self).__name__} {how}{' closed' if self._is_closed else ''}>"
+
+    async def aclose(self) -> None:
+        """Close all sockets.  Who waits for an answer is cancelled.  Safe to call twice."""
+        self._is_closed = True
+        if self._engine is not None:
+            self._engine.close()
+        await asyncio.sleep(0)  # in which what was closed ends
+
+    # -- questions
+
+    async def query(self, name: str, rrtype: str | int = "A", *, timeout: float = TIMEOUT_S) -> Answer:  # noqa: ASYNC109  (the core's)
+        """What `name` has of a type; a final dot keeps it from being tried with the search list.
+
+        Raises NXDOMAIN, NoData, ServFail or Timeout, all of them DnsErrors; BadName and ValueError for what is no name
+        or type.
+        """
+        result = self._ask(name, rrtype, timeout)
+        if isinstance(result, Answer):
+            return result
+        if isinstance(result, DnsError):
+            raise result
+        return await result
+
+    def _ask(self, name: str, rrtype: str | int, timeout_s: float) -> "Result | asyncio.Future[Answer]":
+        """What is at hand, or a future."""
+        engine = self._engine
+        if engine is None or self._files is not None or self._is_closed:
+            engine = self._current()
+        asked, number, search, dots = _asked(name, rrtype)
+        search = search and bool(self._config.search)
+        if not search or dots >= self._config.ndots:  # resolv.conf(5): then it is tried as it is first
+            result = engine.cached(asked, number)
+            if result is not None and (not search or isinstance(result, Answer)):
+                return result
+        return engine.ask(asked, number, int(timeout_s * SECOND), search=search)
+
+    def _current(self) -> Engine:
+        """The engine, a new one where there is none or the files have changed.  Raises ConfigError."""
+        if self._is_closed:
+            raise ConfigError("this Resolver was closed; make a new one")
+        engine = self._engine
+        if engine is None:
+            loop = asyncio.get_running_loop()
+            if self._rng is None:
+                # the seed's, in a simulation
+                self._rng = getattr(loop, "new_rng", random.SystemRandom)()
+            engine = self._engine = Engine(loop, self._config, self._rng, self._host)
+        if self._files is not None and self._files.look(engine.clock()):
+            assert self._rng is not None
+            self._config = self._files.config
+            engine.retire()
+            engine = self._engine = Engine(engine.loop, self._config, self._rng, self._host)
+        return engine
+
+    async def addresses(self, name: str, *, family: int = 0, timeout: float = TIMEOUT_S) -> list[str]:  # noqa: ASYNC109  (the core's)
+        """The addresses of `name`, of IPv4 and IPv6 (or of one `family`), the best to connect to first (RFC 6724).
+
+        An address in figures is its own.  Raises as `query`: NXDOMAIN, NoData when it has no address.
+        """
+        return await self._addresses(name, family, timeout, None)
+
+    async def _addresses(self, name: str, family: int, timeout_s: float, patience_s: float | None) -> list[str]:
+        """`patience_s`: when one family has addresses, the other one is waited for no longer than this."""
+        if is_numeric(name):
+            return [name]
+        if family not in _TYPES:
+            raise ValueError(f"family {family}: use socket.AF_INET, socket.AF_INET6, or 0 for both")
+        results: list[Result | None] = []
+        futures: dict[int, asyncio.Future[Answer]] = {}
+        for place, rrtype in enumerate(_TYPES[family]):
+            result = self._ask(name, rrtype, timeout_s)
+            if isinstance(result, asyncio.Future):
+                futures[place] = result
+                results.append(None)
+            else:
+                results.append(result)
+        if futures:
+            await _collect(futures, results, patience_s)
+        found = [
+            rdata.address
+            for result in results
+            if isinstance(result, Answer)
+            for rdata in result.rrset.rdatas[:MAX_ADDRESSES]
+            if isinstance(rdata, A | AAAA)
+        ]
+        if not found:
+            raise _worst([result for result in results if isinstance(result, DnsError)])
+        return by_reachability(found, self._current().transport.source_of)
+
+    async def resolve(self, name: str) -> list[str]:
+        """As `addresses`, but slow servers of one family hold up the other no longer than RFC 8305 §3 says.
+
+        This and `resolve_family` make a Resolver one of `stack.aio.Resolver`, for loops and hosts.
+        """
+        return await self._addresses(name, 0, TIMEOUT_S, RESOLUTION_DELAY_S)
+
+    async def resolve_family(self, name: str, family: int) -> list[str]:
+        """As `resolve`, of one family."""
+        return await self._addresses(name, family, TIMEOUT_S, RESOLUTION_DELAY_S)
+
+    async def reverse(self, address: str, *, timeout: float = TIMEOUT_S) -> str:  # noqa: ASYNC109  (the core's)
+        """The name of an address, without the final dot.  Raises as `query`, BadName for what is no address."""
+        try:
+            name = reverse_name(ip_address(address))
+        except ValueError:
+            raise BadName(f"{address!r} is not an address in figures") from None
+        answer = await self.query(str(name), RRType.PTR, timeout=timeout)
+        return str(answer.rrset.names[0]).removesuffix(".")
+
+    async def services(self, name: str, *, timeout: float = TIMEOUT_S) -> AsyncIterator[Service]:  # noqa: ASYNC109  (the core's)
+        """Where the service `name`, like "_nfs._tcp.example.test", is to be had: by priority, at random by weight.
+
+        The order is another one each time (RFC 2782).  Servers without an address are left out; their addresses are
+        looked up as one goes on.  Raises as `query`; when no server has an address, what the last one's lookup did.
+        """
+        answer = await self.query(name, RRType.SRV, timeout=timeout)
+        error: DnsError | None = None
+        found = False
+        records = [rdata for rdata in answer.rrset.rdatas[:MAX_SERVICES] if isinstance(rdata, SRV)]
+        for record in by_weight(records, self._rng or random.SystemRandom()):
+            target = str(record.target)
+            if target == ".":  # RFC 2782, "Target": decidedly not available
+                continue
+            try:
+                addresses = await self.addresses(target, timeout=timeout)
+            except DnsError as exc:
+                error = exc
+            else:
+                found = True
+                yield Service(target.removesuffix("."), record.port, record.priority, record.weight, addresses)
+        if error is not None and not found:
+            raise error
+
+    async def explain(self, name: str, rrtype: str | int = "A", *, timeout: float = TIMEOUT_S) -> Explanation:  # noqa: ASYNC109  (the core's)
+        """Every step that it takes to answer a question; what `query` would raise is in the Explanation."""
+        engine, steps = self._current(), list[Step]()
+        asked, number, search, _ = _asked(name, rrtype)
+        begun_at = engine.clock()
+        result: Result | asyncio.Future[Answer]
+        try:
+            result = engine.ask(asked, number, int(timeout * SECOND), search=search, trace=steps)
+            if isinstance(result, asyncio.Future):
+                result = await result
+        except DnsError as error:
+            result = error
+        return explain(asked, number, steps, result, engine.clock() - begun_at)
+
+    # -- looking in
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """Counters by name: of what was done, and below "refused" of what was not believed, by reason."""
+        if self._engine is None:
+            return {"refused": {}}
+        stats = self._engine.core.stats
+        sockets = len(self._engine.transport)
+        return {**stats.counts_by_name(), "refused": stats.refused_by_name(), "sockets": sockets}
+
+
+async def _collect(
+    futures: dict[int, asyncio.Future[Answer]], results: list[Result | None], patience_s: float | None
+) -> None:
+    """Put what comes of `futures` into `results`, at their places."""
+    waiting = set(futures.values())
+    try:
+        while waiting:
+            enough = any(isinstance(result, Answer) for result in results)
+            done, waiting = await asyncio.wait(
+                waiting, timeout=patience_s if enough else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            for place, future in futures.items():
+                if future in done:
+                    error = future.exception()
+                    if error is None:
+                        results[place] = future.result()
+                    elif isinstance(error, DnsError):
+                        results[place] = error
+                    else:
+                        raise error
+            if not done:
+                break
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _worst(errors: Sequence[DnsError]) -> DnsError:
+    """What to say when no family has addresses: that there is no such name; else what may change; else that."""
+    for error in errors:
+        if isinstance(error, NXDOMAIN):
+            return error
+    for error in errors:
+        if not isinstance(error, NoData):
+            return error
+    return errors[0]
