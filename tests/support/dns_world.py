@@ -31,7 +31,7 @@ from stack.dns.core import (
 )
 from stack.dns.errors import DnsError
 from stack.dns.message import Message
-from stack.dns.names import ROOT, Name
+from stack.dns.names import MAX_NAME, ROOT, Name
 from stack.dns.rdata import parse as parse_rdata
 from stack.dns.rrset import Question, RRset
 
@@ -118,7 +118,9 @@ class Zones:
             reply.aa = True
             found = zone.get(name, rrtype)
             if found is not None:
-                reply.answer.append(found)
+                reply.answer.append(found.with_name(name))
+                if rrtype == RRType.NS:
+                    reply.additional += [g for target in found.names if (g := zone.get(target, RRType.A)) is not None]
                 return
             alias = zone.get(name, RRType.CNAME)
             if alias is None:
@@ -126,6 +128,9 @@ class Zones:
                 if dname is not None:
                     reply.answer.append(dname)
                     target = Name(name[: len(name) - len(dname.name)] + dname.raws[0])
+                    if len(target) > MAX_NAME:
+                        reply.rcode = Rcode.YXDOMAIN
+                        return
                     alias = RRset(name, RRType.CNAME, 1, dname.ttl, [target])
             if alias is None:
                 if name.key not in zone.names:
@@ -134,7 +139,7 @@ class Zones:
                 if soa is not None:
                     reply.authority.append(soa)
                 return
-            reply.answer.append(alias)
+            reply.answer.append(alias.with_name(name))
             name = alias.names[0]
             if not name.is_within(zone.origin):
                 return
@@ -176,7 +181,7 @@ class World:
         self.open: dict[int, str] = {}  # exchanges and streams -> server
         self.results: dict[int, Answer | DnsError] = {}
         self.on_sent: Callable[[Sent], None] = lambda sent: None
-        self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self._events: list[tuple[int, int, Callable[[], object]]] = []
         self._serial = 0
 
     # --- what tests call ---------------------------------------------------------------------------------------------
@@ -215,9 +220,9 @@ class World:
         """A datagram from anybody for an exchange of the resolver."""
         if not isinstance(source, tuple):
             source = (source or self.open[number], PORT)
-        self.at(after_us, lambda: self.core.on_datagram(number, source, wire, self.now))
+        self.at(after_us, lambda: number in self.open and self.core.on_datagram(number, source, wire, self.now))
 
-    def at(self, after_us: int, do: Callable[[], None]) -> None:
+    def at(self, after_us: int, do: Callable[[], object]) -> None:
         self._serial += 1
         heappush(self._events, (self.now + after_us, self._serial, do))
 
@@ -281,7 +286,9 @@ class World:
             self.at(delay, lambda: self._serve(number, server, query, tcp=tcp))
 
     def _fail(self, number: int, failure: Failure) -> None:
-        if self.open.pop(number, None) is not None:
+        if number in self.open:
+            if failure is not Failure.UNREACHABLE:  # a stream; a socket is kept until its Release
+                del self.open[number]
             self.core.on_failed(number, failure, self.now)
 
     def _serve(self, number: int, server: str, query: Message, *, tcp: bool) -> None:
@@ -294,6 +301,8 @@ class World:
                 self.at(self.delays.get(server, DELAY_US), lambda wire=wire: self._deliver(number, server, wire, tcp))
 
     def _deliver(self, number: int, server: str, wire: bytes, tcp: bool) -> None:
+        if number not in self.open:
+            return  # its socket is closed
         if tcp:
             self.core.on_stream_message(number, wire, self.now)
         else:

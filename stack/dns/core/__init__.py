@@ -10,7 +10,7 @@
     admit       the one way from a reply into the cache
     cache       names; servers: what is known of them;  work: what a question may cost
     query       the bytes of a query, the first look at a reply
-    local       hosts table, localhost;  system: resolv.conf and hosts file
+    local       the hosts table, localhost and other names that nobody is asked about
 
 Arguments go down, results come up: no part knows the one that calls it.
 """

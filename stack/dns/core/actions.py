@@ -31,7 +31,7 @@ class SendUdp(NamedTuple):
 
 
 class Release(NamedTuple):
-    """The exchange is over: close its socket."""
+    """The exchange is over, also after `on_failed`: close its socket."""
 
     exchange: int
 
@@ -45,7 +45,7 @@ class SendTcp(NamedTuple):
 
 
 class Close(NamedTuple):
-    """Close a stream; nothing is expected from it any more."""
+    """Close a stream; nothing is expected from it any more.  Not for one that `on_failed` was called for."""
 
     stream: int
 

@@ -79,7 +79,7 @@ class ResolverConfig:
     attempts: int = 2  # resolv.conf: `timeout_us` x `attempts` x servers is how patient we are, at most `patience_us`
     patience_us: int = 30 * SECOND
     rotate: bool = False  # resolv.conf: begin with another server each time
-    hosts: HostsTable = field(default_factory=lambda: MappingProxyType({}))  # hosts file (system.parse_hosts)
+    hosts: HostsTable = field(default_factory=lambda: MappingProxyType({}))  # of the hosts file
     hints: tuple[Hint, ...] = ROOT_HINTS
     port: int = 53  # of the servers that referrals name
     ipv6: bool = False  # servers with IPv6 addresses are asked too

@@ -62,7 +62,7 @@ class Forwarding:
                 if context.now >= patient_until or tries >= max(config.limits.tries, len(servers)):
                     raise ResolutionFailed("", silent=not spoke)
             if not silent:
-                raise ResolutionFailed("")
+                raise ResolutionFailed("", silent=not spoke)
             rounds += 1
 
     def _order(self, servers: tuple[Server, ...], name: Name, rrtype: int, zone: Name) -> list[ServerFacts]:

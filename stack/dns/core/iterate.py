@@ -21,7 +21,7 @@ from stack.dns.core.ask import ask
 from stack.dns.core.cache import Delegation, Entry
 from stack.dns.core.context import Context
 from stack.dns.core.exchanges import Fate, Result, Send
-from stack.dns.core.reply import ANSWER, NODATA, REFERRAL, USELESS, Finding, Reader, addresses_of
+from stack.dns.core.reply import ANSWER, NODATA, NXDOMAIN, REFERRAL, USELESS, Finding, Reader, addresses_of
 from stack.dns.core.servers import ServerFacts
 from stack.dns.core.stats import Count, Refused
 from stack.dns.core.work import ResolutionFailed, Work
@@ -174,6 +174,8 @@ class Iteration:
             result = yield from ask(context, facts, name, rrtype, work, cut.zone, timeout_us=facts.rto, recursion=False)
             if isinstance(result, Message):
                 finding = self._reader.read(result, name, rrtype, cut.zone, authority=True)
+                if finding.kind == NXDOMAIN and name is not descent.name:
+                    return finding  # not for the cache, since it is not believed either
                 if finding.kind != USELESS:
                     yield from admit(context, finding, result, rrtype, cut.zone, facts.address, work)
                     return finding
