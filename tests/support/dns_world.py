@@ -1,4 +1,4 @@
-"""A world for a ResolverCore: a virtual clock, a network with delays, and servers that answer by zone data or by script.
+"""A world for a ResolverCore: a virtual clock, a network with delays, servers that answer by zone data or by script.
 
     world = World(ResolverConfig(hints=...), {"10.0.0.1": Zones({".": ROOT_ZONE}), ...})
     answer = world.ask("www.example.test", "A")        # an Answer or a DnsError
@@ -11,8 +11,9 @@ None for silence.  `world.down` are servers that stay silent, `world.refusing` t
 
 import random
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stack.config import MS, SECOND
 from stack.dns.constants import Rcode, RRType, parse_type, type_text
@@ -38,7 +39,8 @@ from stack.dns.rrset import Question, RRset
 PORT = 53
 DELAY_US = 10 * MS  # one way
 
-Response = Message | bytes | list[Message | bytes] | None
+Response = Message | bytes | list[Any] | None
+Servers = dict[str, Any]  # by address: what has `respond(query, tcp)`
 
 
 class Sent(NamedTuple):
@@ -55,7 +57,7 @@ class Sent(NamedTuple):
 
 def records(text: str, origin: str = ".") -> list[RRset]:
     """RRsets of lines "NAME TTL TYPE DATA"."""
-    found: dict[tuple[bytes, int], tuple[Name, int, list]] = {}
+    found: dict[tuple[bytes, int], tuple[Name, int, list[Any]]] = {}
     top = Name.parse(origin)
     for line in filter(None, (line.strip() for line in text.splitlines())):
         owner, ttl, kind, data = line.split(None, 3)
@@ -168,7 +170,7 @@ class Recursive:
 class World:
     """See the head of this file."""
 
-    def __init__(self, config: ResolverConfig, servers: dict, seed: int = 1, validator=None) -> None:
+    def __init__(self, config: ResolverConfig, servers: Servers, seed: int = 1, validator=None) -> None:
         self.now = 0
         self.rng = random.Random(seed)
         self.core = ResolverCore(config, self.rng, 0, validator)
@@ -212,7 +214,7 @@ class World:
     def advance(self, us: int) -> None:
         """Let time pass, and what falls due happen."""
         until = self.now + us
-        while self._next_at() is not None and self._next_at() <= until:
+        while (at := self._next_at()) is not None and at <= until:
             self._step()
         self.now = until
 
@@ -220,7 +222,11 @@ class World:
         """A datagram from anybody for an exchange of the resolver."""
         if not isinstance(source, tuple):
             source = (source or self.open[number], PORT)
-        self.at(after_us, lambda: number in self.open and self.core.on_datagram(number, source, wire, self.now))
+        self.at(after_us, lambda: self._forge(number, source, wire))
+
+    def _forge(self, number: int, source: tuple[str, int], wire: bytes) -> None:
+        if number in self.open:
+            self.core.on_datagram(number, source, wire, self.now)
 
     def at(self, after_us: int, do: Callable[[], object]) -> None:
         self._serial += 1
@@ -298,7 +304,7 @@ class World:
         for reply in replies:
             if reply is not None:
                 wire = reply if isinstance(reply, bytes) else reply.build(limit)
-                self.at(self.delays.get(server, DELAY_US), lambda wire=wire: self._deliver(number, server, wire, tcp))
+                self.at(self.delays.get(server, DELAY_US), partial(self._deliver, number, server, wire, tcp))
 
     def _deliver(self, number: int, server: str, wire: bytes, tcp: bool) -> None:
         if number not in self.open:
@@ -370,7 +376,7 @@ www 300 A 198.51.100.3
 HINTS = (Hint(Name.parse("a.root."), (ROOT_ADDRESS,)),)
 
 
-def internet() -> dict:
+def internet() -> Servers:
     """Root, two top levels, three zones."""
     return {
         ROOT_ADDRESS: Zones({".": ROOT_ZONE}),
@@ -386,7 +392,7 @@ def iterative(seed: int = 1, **settings) -> World:
     return World(ResolverConfig(hints=HINTS, **settings), internet(), seed)
 
 
-def stub(servers: dict, seed: int = 1, **settings) -> World:
+def stub(servers: Servers, seed: int = 1, **settings) -> World:
     """A resolver that asks these, in this order."""
     return World(ResolverConfig(servers=tuple((address, PORT) for address in servers), **settings), servers, seed)
 

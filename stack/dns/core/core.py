@@ -191,7 +191,7 @@ class ResolverCore:
         self._clients[handle] = client = Client(handle, name, task, deadline_at)
         task.clients.append(client)
         at = deadline_at
-        if self._config.stale_us and self._stale(name, rrtype) is not None:
+        if self._stale(name, rrtype) is not None:
             # RFC 8767 §5: the client response timer
             at = min(at, context.now + self._config.stale_answer_us)
         self._timers.set(client, at)
@@ -330,14 +330,12 @@ class ResolverCore:
     def _on_failure(self, task: Task, failure: ResolutionFailed) -> None:
         self._forget(task)
         for client in list(task.clients):
-            result: Answer | DnsError | None = self._stale(client.name, task.rrtype)
-            if result is None:
-                result = self._error(client.name, task, failure)
-            self._finish(client, result)
+            stale = self._stale(client.name, task.rrtype)
+            self._finish(client, stale or self._error(client.name, task, failure))
 
     def _on_client_due(self, client: Client, now: int) -> None:
         task = client.task
-        stale = self._stale(client.name, task.rrtype) if self._config.stale_us else None
+        stale = self._stale(client.name, task.rrtype)
         if stale is None and now < client.deadline_at:
             self._timers.set(client, client.deadline_at)
             return
@@ -356,6 +354,8 @@ class ResolverCore:
     def _finish(self, client: Client, result: Answer | DnsError) -> None:
         del self._clients[client.handle]
         self._timers.cancel(client)
+        if isinstance(result, Answer) and result.stale:
+            self.stats.counts[Count.STALE_ANSWERS] += 1
         self._exchanges.actions.append(Finished(client.handle, result))
         self._leave(client)
 
@@ -380,7 +380,9 @@ class ResolverCore:
         stats.counts[Count.QUERIES] += 1
         stats.counts[Count.CACHE_HITS] += 1
         if trail.entry.kind == FAILURE:
-            return self._stale(name, rrtype) or ServFail(Question(name, rrtype), because=trail.entry.why)
+            stale = self._stale(name, rrtype)
+            stats.counts[Count.STALE_ANSWERS] += stale is not None
+            return stale or ServFail(Question(name, rrtype), because=trail.entry.why)
         if now >= trail.refresh_at:
             self._prefetch(name, rrtype, trail.entry)
         return self._result(name, rrtype, trail, None)

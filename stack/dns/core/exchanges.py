@@ -24,7 +24,16 @@ from stack.config import Rng
 from stack.dns.core.actions import Action, Close, Failure, Release, SendTcp, SendUdp
 from stack.dns.core.config import ResolverConfig, Server
 from stack.dns.core.deadlines import Deadlines
-from stack.dns.core.query import HEADER_LEN, ID_BITS, build_query, build_question, change_case, is_truncated, refuse
+from stack.dns.core.query import (
+    HEADER_LEN,
+    ID_BITS,
+    QDCOUNT,
+    build_query,
+    build_question,
+    change_case,
+    is_truncated,
+    refuse,
+)
 from stack.dns.core.servers import COOKIE_LEN, ServerFacts
 from stack.dns.core.stats import Count, Refused, ResolverStats
 from stack.dns.errors import FormError
@@ -48,6 +57,7 @@ class Fate(Enum):
 
 
 Result = Message | Fate | Failure
+SILENT: Final = (Fate.TIMEOUT, Fate.NO_STREAM, *Failure)  # nothing was heard of the server
 
 
 class Send(NamedTuple):
@@ -262,8 +272,10 @@ class Exchanges:
         """A reply to our question: parse it, and look at its cookie."""
         facts = exchange.facts
         try:
-            # with the letters that we were asked for, to which the server's compressed names point, too
-            message = Message.parse(wire[:HEADER_LEN] + exchange.asked + wire[HEADER_LEN + len(exchange.asked) :])
+            if wire[QDCOUNT]:
+                # with the letters that we were asked for, to which the server's compressed names point, too
+                wire = wire[:HEADER_LEN] + exchange.asked + wire[HEADER_LEN + len(exchange.asked) :]
+            message = Message.parse(wire)
         except FormError as error:
             self._stats.refused[Refused.MALFORMED] += 1
             self._stats.malformed[error.reason.name.lower()] += 1

@@ -13,7 +13,7 @@ from stack.dns.core.admit import admit
 from stack.dns.core.ask import ask
 from stack.dns.core.config import Server
 from stack.dns.core.context import Context
-from stack.dns.core.exchanges import Fate, Result, Send
+from stack.dns.core.exchanges import SILENT, Fate, Result, Send
 from stack.dns.core.reply import USELESS, Finding, Reader
 from stack.dns.core.servers import ServerFacts
 from stack.dns.core.stats import Count
@@ -58,6 +58,7 @@ class Forwarding:
                         work.ede = next(iter(result.edns.ede), work.ede)
                 else:
                     silent = silent or result is Fate.TIMEOUT
+                    spoke = spoke or result not in SILENT
                     work.failed(facts.address, result.value)
                 if context.now >= patient_until or tries >= max(config.limits.tries, len(servers)):
                     raise ResolutionFailed("", silent=not spoke)

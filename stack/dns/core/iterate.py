@@ -20,7 +20,7 @@ from stack.dns.core.admit import admit
 from stack.dns.core.ask import ask
 from stack.dns.core.cache import Delegation, Entry
 from stack.dns.core.context import Context
-from stack.dns.core.exchanges import Fate, Result, Send
+from stack.dns.core.exchanges import SILENT, Fate, Result, Send
 from stack.dns.core.reply import ANSWER, NODATA, NXDOMAIN, REFERRAL, USELESS, Finding, Reader, addresses_of
 from stack.dns.core.servers import ServerFacts
 from stack.dns.core.stats import Count, Refused
@@ -187,6 +187,7 @@ class Iteration:
                     context.servers.mark_lame(facts, cut.key, context.now)
                 del servants.tried[facts]
             else:
+                spoke = spoke or result not in SILENT
                 work.failed(facts.address, result.value)
                 if result is not Fate.TIMEOUT or servants.tried[facts] >= limits.tries_per_server:
                     del servants.tried[facts]

@@ -11,6 +11,7 @@ from typing import Final
 from stack.dns.core.stats import Refused
 
 HEADER_LEN: Final = 12
+QDCOUNT: Final = 5  # offset of its low octet; the high one is 0 in all that `refuse` lets pass
 ID_BITS: Final = 16
 
 FLAG_QR: Final = 0x8000

@@ -8,7 +8,7 @@ from stack.config import SECOND
 from stack.dns.constants import RRType
 from stack.dns.core import Answer, Guards, ResolverConfig
 from stack.dns.edns import Edns, cookie_option
-from stack.dns.errors import DnsError, NXDOMAIN
+from stack.dns.errors import NXDOMAIN, DnsError
 from stack.dns.message import Message
 from stack.dns.names import Name
 from tests.support.dns_world import (
@@ -67,7 +67,7 @@ def attack(world: World, forge) -> list[str]:
     return texts(world.ask("www.example.test"))
 
 
-# --- the right reply -----------------------------------------------------------------------------------------------------
+# --- the right reply -------------------------------------------------------------------------------------------------
 
 
 def test_the_forger_who_knows_all_succeeds():
@@ -168,7 +168,7 @@ def test_a_second_reply_is_not_looked_at():
     assert world.refused() == {"unasked": 1}
 
 
-# --- random bits -----------------------------------------------------------------------------------------------------------
+# --- random bits -----------------------------------------------------------------------------------------------------
 
 
 @rfc("5452", "9.2")
@@ -260,7 +260,7 @@ def test_a_server_that_changes_letters_and_has_no_tcp_is_spared_too():
     assert [sent.tcp for sent in world.sent] == [False, True, False]
 
 
-# --- many guesses ------------------------------------------------------------------------------------------------------------
+# --- many guesses ----------------------------------------------------------------------------------------------------
 
 
 def flood(world: World, packets: int = 2000) -> bool:
@@ -274,10 +274,7 @@ def flood(world: World, packets: int = 2000) -> bool:
                 world.inject(sent.number, rng.randbytes(2) + packet[2:])
 
     world.on_sent = on_sent
-    for n in range(40):
-        if isinstance(world.ask(f"h{n}.example.test"), Answer):
-            return True
-    return False
+    return any(isinstance(world.ask(f"h{n}.example.test"), Answer) for n in range(40))
 
 
 def test_wrong_replies_make_the_question_go_by_tcp():
@@ -321,7 +318,7 @@ def test_control_as_many_copies_in_flight_are_as_many_chances():
     assert birthday(coalesce=False)
 
 
-# --- cookies -----------------------------------------------------------------------------------------------------------------
+# --- cookies ---------------------------------------------------------------------------------------------------------
 
 
 class WithCookies:
@@ -423,7 +420,7 @@ def test_a_server_that_has_no_cookies_any_more_is_believed_when_it_says_so_by_tc
     assert not world.sent[-1].tcp
 
 
-# --- what a server has no say in -----------------------------------------------------------------------------------------------
+# --- what a server has no say in -------------------------------------------------------------------------------------
 
 
 def evil(respond, **guards) -> World:
@@ -574,7 +571,7 @@ def test_a_sibling_is_not_believed_about_its_sibling():
     assert world.refused()["out_of_bailiwick"] >= 1
 
 
-# --- whole zones ---------------------------------------------------------------------------------------------------------------
+# --- whole zones -----------------------------------------------------------------------------------------------------
 
 
 def kaminsky(**guards) -> list[str]:
@@ -659,4 +656,3 @@ def test_a_root_that_lies_is_the_root():
     servers[ROOT_ADDRESS] = Zones({".": ROOT_ZONE.replace(TEST_ADDRESS, EVIL)})
     servers[EVIL] = Zones({"test": f"@ {SOA}\nwww.example 60 A {FORGED}"})
     assert texts(World(ResolverConfig(hints=HINTS), servers).ask("www.example.test")) == [FORGED]
-

@@ -38,7 +38,7 @@ def with_zone(text: str, address: str = "10.0.0.9", parent: str = "", **settings
     return World(ResolverConfig(hints=HINTS, **settings), servers)
 
 
-# --- down from the root ------------------------------------------------------------------------------------------------
+# --- down from the root ----------------------------------------------------------------------------------------------
 
 
 def test_the_way_down_is_one_question_to_each_zone():
@@ -85,7 +85,7 @@ def test_ds_is_asked_of_the_parent():
     assert world.sent[0].server == TEST_ADDRESS
 
 
-# --- priming -----------------------------------------------------------------------------------------------------------
+# --- priming ---------------------------------------------------------------------------------------------------------
 
 
 @rfc("9609", "3.1")
@@ -134,7 +134,7 @@ def test_dead_hints_are_passed_over():
         assert texts(world.ask("www.example.test")) == ["192.0.2.1", "192.0.2.2"]
 
 
-# --- minimisation ------------------------------------------------------------------------------------------------------
+# --- minimisation ----------------------------------------------------------------------------------------------------
 
 
 @rfc("9156", "2.3")
@@ -216,7 +216,7 @@ def test_without_minimisation_everybody_sees_the_whole_name():
     assert set(world.asked()[1:]) == {("a.b.c.d.e.example.test.", "A")}
 
 
-# --- aliases -----------------------------------------------------------------------------------------------------------
+# --- aliases ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_chain_within_a_zone_is_one_question():
@@ -271,7 +271,7 @@ def test_a_dname_whose_target_would_be_too_long_is_an_error():
     assert type(world.ask(f"{'y' * 60}.d.sub.test")) is ServFail
 
 
-# --- servers -----------------------------------------------------------------------------------------------------------
+# --- servers ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_server_without_glue_is_looked_up():

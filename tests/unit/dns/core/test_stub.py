@@ -196,16 +196,14 @@ def test_without_rotate_the_first_server_is_asked():
 
 def test_zones_with_forwarders_of_their_own():
     inside = Recursive("x.corp.test. 60 A 10.9.9.9")
-    config = ResolverConfig(
-        servers=(("10.0.0.1", 53),), forward=((Name.parse("corp.test"), (("10.0.0.9", 53),)),)
-    )
+    config = ResolverConfig(servers=(("10.0.0.1", 53),), forward=((Name.parse("corp.test"), (("10.0.0.9", 53),)),))
     world = World(config, {"10.0.0.1": Recursive(HOSTS), "10.0.0.9": inside})
     assert texts(world.ask("x.corp.test")) == ["10.9.9.9"]
     assert texts(world.ask("www.example.test")) == ["192.0.2.1"]
     assert [sent.server for sent in world.sent] == ["10.0.0.9", "10.0.0.1"]
 
 
-# --- search list -------------------------------------------------------------------------------------------------------
+# --- search list -----------------------------------------------------------------------------------------------------
 
 SEARCH = (Name.parse("a.test"), Name.parse("b.test"))
 
@@ -247,7 +245,7 @@ def test_a_found_name_without_data_is_nodata():
     assert isinstance(error, NoData)
 
 
-# --- hosts table, special names ------------------------------------------------------------------------------------------
+# --- hosts table, special names --------------------------------------------------------------------------------------
 
 TABLE = {(rrset.name.key, rrset.rrtype): rrset for rrset in records("box. 0 A 192.0.2.9\nbox. 0 A 192.0.2.10")}
 
@@ -287,7 +285,7 @@ def test_a_name_that_only_ends_alike_is_asked_for():
     assert world.asked() == [("notlocalhost.", "A")]
 
 
-# --- callers' faults -----------------------------------------------------------------------------------------------------
+# --- callers' faults -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rrtype", [0, RRType.OPT, RRType.AXFR, RRType.TSIG, -1, 65_536])

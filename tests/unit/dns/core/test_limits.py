@@ -1,0 +1,236 @@
+"""How much work a hostile zone can cause, whatever it multiplies: NXNS, NRDelegation, CAMP, chains, loops."""
+
+from stack.config import SECOND
+from stack.dns.core import Limits, ResolverConfig
+from stack.dns.errors import NXDOMAIN, DnsError, ServFail
+from tests.support.dns_world import (
+    EXAMPLE_ADDRESS,
+    HINTS,
+    SOA,
+    TEST_ADDRESS,
+    TEST_ZONE,
+    Recursive,
+    Scripted,
+    World,
+    Zones,
+    internet,
+    iterative,
+    records,
+    stub,
+    texts,
+)
+
+
+def hostile(respond, **limits) -> World:
+    """The internet with evil.test, whose only server does what it is told to."""
+    servers = internet()
+    servers[TEST_ADDRESS] = Zones({"test": f"{TEST_ZONE}\nevil 600 NS ns.evil\nns.evil 600 A 10.0.0.66"})
+    servers["10.0.0.66"] = Scripted(respond)
+    return World(ResolverConfig(hints=HINTS, limits=Limits(**limits)), servers)
+
+
+def refer(query, names):
+    """A referral below evil.test to servers without glue."""
+    reply = query.reply()
+    labels = query.question.name.labels
+    zone = ".".join(label.decode() for label in labels[-3:])
+    reply.authority = records("\n".join(f"{zone}. 600 NS {name}." for name in names))
+    return reply
+
+
+def test_nxns_a_referral_to_many_servers_without_glue():
+    """RFC 9520 and Afek et al. 2020: each name would be looked up at the victim."""
+    world = hostile(lambda query, tcp: refer(query, [f"n{i}.example.test" for i in range(60)]))
+    assert isinstance(world.ask("x.evil.test"), ServFail)
+    assert len(world.asked(EXAMPLE_ADDRESS)) == 5  # names looked up in vain
+    assert world.refused()["ns_limit"] == 40
+    assert world.refused()["target_limit"] == 1
+
+
+def test_control_of_nxns_without_limits_it_is_as_many_as_are_named():
+    world = hostile(
+        lambda query, tcp: refer(query, [f"n{i}.example.test" for i in range(60)]),
+        failed_targets=1000,
+        targets_per_zone=1000,
+        targets=1000,
+        ns_names=1000,
+    )
+    world.ask("x.evil.test")
+    assert len(world.asked(EXAMPLE_ADDRESS)) == 60
+
+
+def test_64_kib_of_servers_without_glue():
+    names = [f"n{i}.{'x' * 30}.victim.test" for i in range(1100)]
+    world = hostile(lambda query, tcp: refer(query, names))
+    world.ask("x.evil.test")
+    sizes = [sent.tcp for sent in world.sent if sent.server == "10.0.0.66"]
+    assert sizes == [False, True]  # it has no room in a datagram
+    assert world.refused()["ns_limit"] == 1080
+    assert len(world.sent) < 30
+    assert world.core.cache.size < 40_000
+
+
+def test_nrdelegation_the_servers_named_are_lame():
+    """Afek et al. 2023: a referral to many names whose server refers back."""
+    servers = internet()
+    parent = "\n".join(f"many 600 NS n{i}.lame.test." for i in range(60))
+    lame = "lame 600 NS ns.lame\nns.lame 600 A 10.0.0.67"
+    servers[TEST_ADDRESS] = Zones({"test": f"{TEST_ZONE}\n{parent}\n{lame}"})
+    addresses = "\n".join(f"n{i} 60 A 10.1.0.{i}" for i in range(60))
+    servers["10.0.0.67"] = Zones({"lame.test": f"@ {SOA}\n{addresses}"})
+    for i in range(60):
+        servers[f"10.1.0.{i}"] = Zones({"other.example": "@ 60 A 192.0.2.1"})
+    world = World(ResolverConfig(hints=HINTS), servers)
+    assert isinstance(world.ask("x.many.test"), ServFail)
+    assert len(world.asked("10.0.0.67")) <= 16
+    assert len(world.sent) <= 40
+
+
+def test_camp_aliases_times_servers_times_labels():
+    """Duan et al. 2024: limits for each step multiply, unless there is one for all."""
+
+    def respond(query, tcp):
+        name = query.question.name
+        if len(name.labels) > 3:
+            return refer(query, [f"n{i}.{'a.b.c.d.e.' * 3}r{len(world.sent)}.evil.test" for i in range(20)])
+        reply = query.reply()
+        reply.aa = True
+        reply.answer = records(f"{name} 0 CNAME q{len(world.sent)}.x{len(world.sent)}.evil.test.")
+        return reply
+
+    world = hostile(respond)
+    error = world.ask("x.evil.test")
+    assert isinstance(error, ServFail)
+    assert len(world.sent) <= 200
+
+
+def test_the_quota_holds_for_everything_that_a_question_needs():
+    counter = iter(range(100_000))
+
+    def respond(query, tcp):  # every name is an alias of a new one, each behind a server to be looked up
+        reply = query.reply()
+        reply.aa = True
+        if query.question.name.depth <= 3:
+            return refer(query, [f"ns.z{next(counter)}.evil.test" for _ in range(3)])
+        reply.answer = records(f"{query.question.name} 0 CNAME z{next(counter)}.evil.test.")
+        return reply
+
+    world = hostile(respond, quota=50, failed_targets=1000, depth=100, restarts=1000, sent=1000)
+    error = world.ask("x.evil.test")
+    assert isinstance(error, ServFail)
+    assert len(world.sent) == 50
+    assert "more than 50 messages" in str(error)
+    assert world.refused()["quota"] == 1
+
+
+def test_a_chain_of_50_aliases_in_one_reply():
+    text = "\n".join(f"a{i}.test. 300 CNAME a{i + 1}.test." for i in range(50)) + "\na50.test. 300 A 192.0.2.1"
+    world = stub({"10.0.0.1": Recursive(text)})
+    error = world.ask("a0.test")
+    assert isinstance(error, ServFail)
+    assert "aliases away" in str(error)
+    assert world.refused()["alias_limit"] == 1
+    assert len(world.sent) == 1
+
+
+def test_a_chain_of_50_aliases_one_by_one():
+    def respond(query, tcp):
+        reply = query.reply()
+        reply.aa = True
+        number = int(query.question.name.labels[0][1:])
+        reply.answer = records(f"{query.question.name} 300 CNAME a{number + 1}.evil.test.")
+        return reply
+
+    world = hostile(respond)
+    error = world.ask("a0.evil.test")
+    assert isinstance(error, ServFail)
+    assert world.refused()["alias_limit"] == 1
+    assert len(world.asked("10.0.0.66")) == 12
+
+
+def test_a_chain_of_11_aliases_is_followed():
+    text = "\n".join(f"a{i}.test. 300 CNAME a{i + 1}.test." for i in range(11)) + "\na11.test. 300 A 192.0.2.1"
+    answer = stub({"10.0.0.1": Recursive(text)}).ask("a0.test")
+    assert texts(answer) == ["192.0.2.1"]
+    assert len(answer.chain) == 11
+    servers = internet()
+    zone = "\n".join(f"a{i} 300 CNAME a{i + 1}" for i in range(11)) + "\na11 300 A 192.0.2.1"
+    servers[EXAMPLE_ADDRESS] = Zones({"example.test": f"@ {SOA}\n{zone}"})
+    assert texts(World(ResolverConfig(hints=HINTS), servers).ask("a0.example.test")) == ["192.0.2.1"]
+
+
+def test_referrals_without_end():
+    def respond(query, tcp):  # one label further down each time, with glue
+        name = query.question.name
+        reply = query.reply()
+        zone = name.suffix(min(name.depth, 2 + len(world.asked("10.0.0.66"))))
+        reply.authority = records(f"{zone} 600 NS ns.{zone}")
+        reply.additional = records(f"ns.{zone} 600 A 10.0.0.66")
+        return reply
+
+    world = hostile(respond)
+    deep = ".".join(["a"] * 100)
+    error = world.ask(f"{deep}.evil.test")
+    assert isinstance(error, ServFail)
+    assert "more than 32 messages" in str(error)
+    assert len(world.sent) == 33  # with priming
+    assert world.refused()["quota"] == 1
+
+
+def test_glueless_servers_all_the_way_down():
+    """Each zone's server is in another zone whose server is in another zone ..."""
+    parent = "\n".join(f"z{i} 600 NS ns.z{i + 1}.test." for i in range(40))
+    servers = internet()
+    servers[TEST_ADDRESS] = Zones({"test": f"{TEST_ZONE}\n{parent}"})
+    world = World(ResolverConfig(hints=HINTS), servers)
+    assert isinstance(world.ask("www.z0.test"), ServFail)
+    assert world.refused()["target_limit"] >= 1
+    assert len(world.sent) <= 20
+
+
+def test_a_failed_attack_is_not_repeated_for_the_next_client():
+    world = hostile(lambda query, tcp: refer(query, [f"n{i}.example.test" for i in range(60)]))
+    world.ask("x.evil.test")
+    before = len(world.sent)
+    assert isinstance(world.ask("x.evil.test"), ServFail)
+    assert len(world.sent) == before
+
+
+def test_more_clients_than_there_may_be_are_told_so():
+    world = stub({"10.0.0.1": Recursive("")}, limits=Limits(clients=10))
+    handles = [world.start(f"h{i}.test") for i in range(12)]
+    assert sorted(world.results) == handles[10:]
+    for handle in handles[10:]:
+        error = world.results[handle]
+        assert isinstance(error, ServFail)
+        assert "10 questions in hand" in str(error)
+    assert world.refused() == {"client_limit": 2}
+    assert isinstance(world.wait(handles[0]), NXDOMAIN)
+    assert isinstance(world.ask("later.test"), DnsError)
+
+
+def test_refreshes_are_bounded():
+    text = "\n".join(f"h{i}.test. 100 A 192.0.2.1" for i in range(20))
+    world = stub({"10.0.0.1": Recursive(text)}, limits=Limits(background=5))
+    for i in range(20):
+        world.ask(f"h{i}.test")
+    world.advance(95 * SECOND)
+    for i in range(20):
+        world.ask(f"h{i}.test")
+    assert world.refused()["background_limit"] == 15
+    world.settle()
+    assert len(world.sent) == 25
+
+
+def test_facts_of_servers_are_bounded():
+    world = iterative(limits=Limits(servers=3))
+    world.ask("www.example.test")
+    world.ask("www.other.net")
+    assert len(world.core.servers) == 3
+
+
+def test_every_name_with_its_own_bytes_costs_no_more_than_the_cache_may_hold():
+    world = iterative(cache_bytes=50_000)
+    for n in range(300):
+        world.ask(f"n{n}.example.test")
+    assert world.core.cache.size <= 50_000
