@@ -1,4 +1,4 @@
-"""What servers have no say in, and what they say of it; for each guard the control: with it off, the attack succeeds."""
+"""What servers have no say in, whatever they say; for each guard the control: with it off, the attack succeeds."""
 
 import pytest
 

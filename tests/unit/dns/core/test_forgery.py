@@ -1,4 +1,4 @@
-"""What keeps the resolver from being fooled; for each guard the control: with it off, the same attack succeeds."""
+"""Forged replies; for each guard the control: with it off, the same attack succeeds."""
 
 import random
 
