@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         ServFail,
         Timeout,
         Try,
+        ZoneError,
     )
     from stack.dns.explain import Explanation
     from stack.dns.message import Message
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from stack.dns.rdata import Rdata
     from stack.dns.resolver import Resolver, Service
     from stack.dns.rrset import Question, RRset
+    from stack.dns.server import DnsServer, Limits, load_zone, serve
+    from stack.dns.zone import Zone
 
 __all__ = [
     "NXDOMAIN",
@@ -44,6 +47,7 @@ __all__ = [
     "BadRdata",
     "Bogus",
     "DnsError",
+    "DnsServer",
     "Ede",
     "EdeCode",
     "Edns",
@@ -51,6 +55,7 @@ __all__ = [
     "FormError",
     "FormReason",
     "Hint",
+    "Limits",
     "Message",
     "Name",
     "NoData",
@@ -69,6 +74,10 @@ __all__ = [
     "Service",
     "Timeout",
     "Try",
+    "Zone",
+    "ZoneError",
+    "load_zone",
+    "serve",
 ]
 
 _HOME = {
@@ -79,6 +88,7 @@ _HOME = {
     "BadRdata": "stack.dns.errors",
     "Bogus": "stack.dns.errors",
     "DnsError": "stack.dns.errors",
+    "DnsServer": "stack.dns.server",
     "Ede": "stack.dns.errors",
     "EdeCode": "stack.dns.constants",
     "Edns": "stack.dns.edns",
@@ -86,6 +96,7 @@ _HOME = {
     "FormError": "stack.dns.errors",
     "FormReason": "stack.dns.errors",
     "Hint": "stack.dns.core",
+    "Limits": "stack.dns.server",
     "Message": "stack.dns.message",
     "Name": "stack.dns.names",
     "NoData": "stack.dns.errors",
@@ -104,6 +115,10 @@ _HOME = {
     "Service": "stack.dns.resolver",
     "Timeout": "stack.dns.errors",
     "Try": "stack.dns.errors",
+    "Zone": "stack.dns.zone",
+    "ZoneError": "stack.dns.errors",
+    "load_zone": "stack.dns.server",
+    "serve": "stack.dns.server",
 }
 
 

@@ -30,6 +30,12 @@ class BadRdata(StackError, ValueError):
     code = errno.EINVAL
 
 
+class ZoneError(StackError, ValueError):
+    """A zone that cannot be served as it is written; the message says where, like "example.zone:12" (EINVAL)."""
+
+    code = errno.EINVAL
+
+
 @unique
 class FormReason(IntEnum):
     """Why a message was refused, for counting."""
