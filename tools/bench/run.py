@@ -29,9 +29,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stack import _form
+from tools.bench import dns
 from tools.bench.sides import (
     ADDRESS,
     ECHO,
+    KERNEL,
+    OURS,
     SERVER_CORE,
     Sample,
     Setting,
@@ -122,6 +125,7 @@ class Metric:
     unit: str
     runs: int | None = None  # however many are asked for
     sides: Callable[[ExitStack, Path, Setting], list[Side]] = services
+    peer: str = KERNEL
 
 
 METRICS = {
@@ -136,7 +140,17 @@ METRICS = {
     "idle": Metric(idle, "bytes_each", "bytes", runs=1),
     "uvicorn": Metric(wrk, "per_second", "req/s", sides=uvicorns),
     "connect_close": Metric(connect_close, "us_each", "µs", runs=10, sides=loopback),
+    "dns_stack": Metric(dns.many_on_our_stack, "per_second", "queries/s", sides=dns.on_our_stack, peer="echo"),
+    "dns_stack_1": Metric(dns.one_on_our_stack, "per_second", "queries/s", sides=dns.on_our_stack, peer="echo"),
 }
+for peer in ("dnspython", "aiodns", "bare"):  # on kernel sockets all of them; 32 at a time, then one
+    sides = dns.beside(peer)
+    METRICS[f"dns_{peer}"] = Metric(dns.many, "per_second", "queries/s", sides=sides, peer=peer)
+    METRICS[f"dns_{peer}_1"] = Metric(dns.one, "per_second", "queries/s", sides=sides, peer=peer)
+for case in ("cache", "answer", "referral"):
+    METRICS[f"dns_{case}"] = Metric(
+        dns.micro(case), "us_each", "µs", sides=dns.beside("dnspython"), peer="dnspython"
+    )
 
 
 def measure(side: Side, metric: Metric, setting: Setting) -> Sample:
@@ -179,14 +193,16 @@ class Results:
         ]
 
     def table(self) -> Table:
-        """Median and spread of both, and ours as a multiple of the kernel's."""
+        """Median and spread of both, and ours as a multiple of the peer's."""
         table = Table()
-        for heading in ("metric", "unit", "tapstack", "spread", "kernel", "spread", "ratio"):
+        for heading in ("metric", "unit", "tapstack", "spread", "peer", "", "spread", "ratio"):
             table.add_column(heading, no_wrap=True)
         for metric in self.samples:
             row, medians = [metric, METRICS[metric].unit], []
-            for side in ("tapstack", "kernel"):
+            for side in (OURS, METRICS[metric].peer):
                 values = self.values(metric, side)
+                if side != OURS:
+                    row.append(side)
                 if values:
                     medians.append(statistics.median(values))
                     row += [figure(medians[-1]), f"{figure(min(values))} to {figure(max(values))}"]
@@ -306,6 +322,8 @@ def main() -> int:
         console.print(simulator_table(about[SIM]))
     console.print(f"our TCP core: {_form.running()}; congestion control of the kernel: {setting.congestion}")
     console.print("raw samples:", path.relative_to(ROOT))
+    if "dns_aiodns" in names:
+        console.print(dns.ports("aiodns"))
     for line in results.errors():
         console.print(f"failed: {line}", markup=False)
     return 1 if results.errors() else 0

@@ -1,0 +1,92 @@
+"""The DNS rows of `make bench`: our Resolver and another client, in turn, against one unbound on the other core."""
+
+import importlib.metadata
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from tools.bench.dns_server import command
+from tools.bench.sides import ADDRESS, CLIENT, OURS, PREFIX, Sample, Setting, Side, prepared, start, tap_of
+from tools.netns import Namespace
+
+LOOPBACK = "127.0.0.1"
+NOTING = "127.0.0.2"  # where nothing answers yet
+AT_A_TIME = 32
+QUESTIONS = 200  # from how many ports
+Sides = Callable[[ExitStack, Path, Setting], list[Side]]
+
+
+def beside(peer: str) -> Sides:
+    """Us and this client, both on kernel sockets."""
+
+    def sides(stack: ExitStack, folder: Path, setting: Setting) -> list[Side]:  # noqa: ARG001  (as all of them)
+        namespace = prepared(stack)
+        server = start("unbound", namespace, namespace, folder, command(folder, LOOPBACK), "53", address=LOOPBACK)
+        return [Side(name, namespace, server.server, server.log) for name in (OURS, peer)]
+
+    return sides
+
+
+def on_our_stack(stack: ExitStack, folder: Path, setting: Setting) -> list[Side]:  # noqa: ARG001  (as all of them)
+    """Us and a bare echo, both on a host of ours; unbound is the kernel's at the other end of the TAP device."""
+    namespace = tap_of(stack)
+    server = start("unbound", namespace, namespace, folder, command(folder, CLIENT), "53", address=CLIENT)
+    return [Side(name, namespace, server.server, server.log) for name in (OURS, "echo")]
+
+
+def rate(side: Side, setting: Setting, at_a_time: int, *where: str) -> Sample:
+    """Questions per second."""
+    server = CLIENT if where else LOOPBACK
+    arguments = (side.name, server, str(setting.seconds), str(at_a_time), *where)
+    sample: Sample = json.loads(side.run(sys.executable, "-m", "tools.bench.dns_rate", *arguments))
+    return sample
+
+
+def one(side: Side, setting: Setting) -> Sample:
+    """One after the other."""
+    return rate(side, setting, 1)
+
+
+def many(side: Side, setting: Setting) -> Sample:
+    """So many at a time."""
+    return rate(side, setting, AT_A_TIME)
+
+
+def one_on_our_stack(side: Side, setting: Setting) -> Sample:
+    """One after the other."""
+    return rate(side, setting, 1, "--tap", "tap0", f"{ADDRESS}/{PREFIX}")
+
+
+def many_on_our_stack(side: Side, setting: Setting) -> Sample:
+    """So many at a time."""
+    return rate(side, setting, AT_A_TIME, "--tap", "tap0", f"{ADDRESS}/{PREFIX}")
+
+
+def micro(case: str) -> Callable[[Side, Setting], Sample]:
+    """Microseconds of one step."""
+
+    def measure(side: Side, setting: Setting) -> Sample:  # noqa: ARG001  (as all of them)
+        sample: Sample = json.loads(
+            side.run(sys.executable, "-m", "tools.bench.dns_micro", case, side.name, LOOPBACK)
+        )
+        return sample
+
+    return measure
+
+
+def ports(client: str) -> str:
+    """One line: which version of a client this is, and from how many ports its questions leave."""
+    with Namespace() as namespace:
+        counts = [
+            json.loads(
+                namespace.run(
+                    *(sys.executable, "-m", "tools.bench.dns_rate", client, NOTING, "1", str(at_a_time)),
+                    *("--ports", str(QUESTIONS)),
+                ).stdout
+            )["ports"]
+            for at_a_time in (1, AT_A_TIME)
+        ]
+    name = f"{client} {importlib.metadata.version(client)}"
+    return f"{name}: {QUESTIONS} questions leave from {counts[0]} ports in turn, from {counts[1]} when {AT_A_TIME} are asked at a time"
