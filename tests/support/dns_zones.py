@@ -11,6 +11,7 @@ UNBOUND, BIND, PDNS, DNSMASQ = "10.53.0.10", "10.53.0.11", "10.53.0.12", "10.53.
 CLIENT, OURS, NOBODY = "10.53.0.20", "10.53.0.40", "10.53.0.99"
 PREFIX: Final = 24
 BIG_RRS: Final = 80
+HUGE_RRS: Final = 20  # of every name below huge.glueless.test
 BRIEF_S: Final = 2  # the TTL of everything in brief.test, also of what is not there
 
 HINTS = f"""\
@@ -122,7 +123,7 @@ $TTL 300
 @ SOA ns.elsewhere.arpa. hostmaster.example.test. 1 1800 900 604800 60
 @ NS ns.elsewhere.arpa.
 www A 10.53.0.101
-"""
+""" + "".join(f'*.huge TXT "{number:02} {"abcdefghijklmnopqrstuvwxyz" * 4:.97}"\n' for number in range(HUGE_RRS))
 
 BRIEF_ZONE = f"""\
 $ORIGIN brief.test.
