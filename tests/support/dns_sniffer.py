@@ -16,6 +16,7 @@ PORT = 53
 TCP, UDP = 6, 17
 SYN, ACK = 2, 16
 ETH_HLEN = 14
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def parse(frame: bytes) -> Packet | None:
 def sniffing(hierarchy: Hierarchy) -> Iterator[Sniffer]:
     """From now on."""
     with contextlib.closing(hierarchy.switch.packet_socket(DEVICE)) as raw:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 16 << 20)
+        raw.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
         raw.setblocking(False)
         yield Sniffer(raw)
 
