@@ -27,8 +27,8 @@ from typing import Final, Self
 
 from stack.device.tap import TapDevice
 from tests.support import dns_servers, dns_zones
-from tests.support.dns_zones import AUTH, AUTH_TOO, BIND, CLIENT, DNSMASQ, PDNS, PREFIX, ROOT, TLD, UNBOUND
-from tools.netns import CommandFailed, Namespace, wait_until
+from tests.support.dns_zones import AUTH, AUTH_TOO, BIND, CLIENT, DNSMASQ, PDNS, PREFIX, ROOT, TCP_ONLY, TLD, UNBOUND
+from tools.netns import CommandFailed, Namespace, stop, wait_until
 
 DEVICE: Final = "tap0"
 BRIDGE: Final = "br0"
@@ -38,7 +38,7 @@ PLACES: Final = {
     "root": (ROOT,),
     "tld": (TLD,),
     "auth": (AUTH, AUTH_TOO),
-    "resolvers": (UNBOUND, BIND, PDNS, DNSMASQ),
+    "resolvers": (UNBOUND, BIND, PDNS, DNSMASQ, TCP_ONLY),
     "client": (CLIENT,),
 }
 PROGRAMS: Final = ("nsd", "knotd", "named", "unbound", "pdns_recursor", "dnsmasq", "dnssec-keygen", "dnssec-signzone")
@@ -139,6 +139,18 @@ class Hierarchy:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stack.close()
+
+    @contextlib.contextmanager
+    def unbound_by_tcp_only(self) -> Iterator[str]:
+        """One more unbound, at the address that comes back: over UDP it answers TC to everything, unseen."""
+        place, anchor = self.places["resolvers"], (self._folder / "unbound" / "root.key").read_text().strip()
+        command = dns_servers.unbound(self._room("tcp-only"), anchor, TCP_ONLY, "do-udp: no", "tcp-upstream: yes")
+        with contextlib.ExitStack() as stack:
+            process = place.start(*command, log=self._folder / "tcp-only.log")
+            stack.callback(stop, process, signal.SIGKILL)
+            stack.enter_context(place.entered())
+            wait_until(lambda: probe(TCP_ONLY, "www.example.test", tcp=True), f"unbound answers at {TCP_ONLY}", READY_S)
+            yield TCP_ONLY
 
     @property
     def client(self) -> Namespace:

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from typing import Any
 
 from stack.aio.loop import new_event_loop
 from stack.aio.network import AsyncHost
@@ -18,11 +19,12 @@ from tests.support.dns_zones import OURS, PREFIX, ROOT
 
 HINTS = (Hint(Name.parse("a.root"), (ROOT,)),)
 CONFIG = HostConfig(ip=IpConfig(arp_probe=False))
+IN_HEX = {"DS", "SSHFP", "TLSA"}  # the case of whose digits is a matter of taste
 Question = tuple[str, str]
 Line = tuple[str, str, str]  # owner in lower case, type, rdata
 
 
-def run(main: Awaitable) -> None:
+def run(main: Coroutine[Any, Any, object]) -> None:
     """On a loop of ours."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main)
@@ -39,9 +41,11 @@ async def host_in(hierarchy: Hierarchy) -> AsyncIterator[AsyncHost]:
 @contextlib.asynccontextmanager
 async def iterative(hierarchy: Hierarchy, config: ResolverConfig | None = None, **options) -> AsyncIterator[Resolver]:
     """A resolver from the root, on a host of its own."""
-    async with host_in(hierarchy) as host:
-        async with Resolver.iterative(hints=HINTS, host=host, config=config, **options) as resolver:
-            yield resolver
+    async with (
+        host_in(hierarchy) as host,
+        Resolver.iterative(hints=HINTS, host=host, config=config, **options) as resolver,
+    ):
+        yield resolver
 
 
 @contextlib.asynccontextmanager
@@ -63,7 +67,10 @@ def parsed(lines: Iterable[str]) -> Iterator[tuple[Line, int]]:
     """Records in presentation form, and the TTL of each."""
     for line in lines:
         owner, ttl, _, rrtype, rdata = re.split(r"\s+", line, maxsplit=4)
-        yield (owner.lower(), rrtype, rdata), int(ttl)
+        yield (
+            (owner.lower(), rrtype, rdata.lower() if rrtype in IN_HEX or rrtype.startswith("TYPE") else rdata),
+            int(ttl),
+        )
 
 
 def dig(hierarchy: Hierarchy, server: str, questions: Iterable[Question]) -> dict[Question, dict[Line, int]]:
@@ -82,6 +89,5 @@ def dig(hierarchy: Hierarchy, server: str, questions: Iterable[Question]) -> dic
 async def outcomes(resolver: Resolver, questions: Iterable[Question]) -> dict[Question, Answer | BaseException]:
     """All at once."""
     asked = list(questions)
-    ask: Callable = resolver.query
-    results = await asyncio.gather(*(ask(name, rrtype) for name, rrtype in asked), return_exceptions=True)
+    results = await asyncio.gather(*(resolver.query(*question) for question in asked), return_exceptions=True)
     return dict(zip(asked, results, strict=True))

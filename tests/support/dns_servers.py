@@ -5,12 +5,10 @@ Nothing of the machine's own configuration is read, and nothing is written elsew
 """
 
 from pathlib import Path
-from typing import Final
 
 from tests.support.dns_zones import AUTH, AUTH_TOO, BIND, DNSMASQ, HINTS, PDNS, ROOT, TLD, UNBOUND
 
 Command = tuple[str, ...]
-CACHE_S: Final = 86400
 
 
 def nsd(folder: Path, zones: dict[str, Path]) -> Command:
@@ -86,13 +84,13 @@ def bind_resolver(folder: Path, anchor: str) -> Command:
     return "named", "-g", "-n", "1", "-c", written(folder / "named.conf", lines)
 
 
-def unbound(folder: Path, anchor: str) -> Command:
+def unbound(folder: Path, anchor: str, address: str = UNBOUND, *settings: str) -> Command:
     """unbound from the root, validating; it hands out what has expired, and answers pipelined queries out of order."""
     hints = written(folder / "root.hints", HINTS.splitlines())
     lines = [
         "server:",
-        f"  interface: {UNBOUND}",
-        f"  outgoing-interface: {UNBOUND}",
+        f"  interface: {address}",
+        f"  outgoing-interface: {address}",
         "  access-control: 10.53.0.0/24 allow",
         "  do-ip6: no",
         '  username: ""',
@@ -110,7 +108,7 @@ def unbound(folder: Path, anchor: str) -> Command:
         "  aggressive-nsec: yes",
         "  ede: yes",
         "  incoming-num-tcp: 200",
-        f"  cache-max-ttl: {CACHE_S}",
+        *(f"  {setting}" for setting in settings),
         "remote-control:",
         "  control-enable: no",
     ]

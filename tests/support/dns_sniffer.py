@@ -67,13 +67,15 @@ class Sniffer:
 
     def replies(self, *servers: str) -> list[Packet]:
         """Datagrams with answers."""
-        return [p for p in self.packets if p.protocol == UDP and not p.is_query and (not servers or p.source in servers)]
+        return [
+            p for p in self.packets if p.protocol == UDP and not p.is_query and (not servers or p.source in servers)
+        ]
 
     def connections(self) -> int:
         """How many TCP connections to port 53 were begun."""
         return sum(p.protocol == TCP and p.is_query and p.flags & (SYN | ACK) == SYN for p in self.packets)
 
-    def stream(self, *, queries: bool) -> list:
+    def stream(self, *, queries: bool) -> list[dns.message.Message]:
         """The messages that were sent over TCP in one direction; there must have been no loss."""
         streams: dict[tuple[str, int], bytes] = {}
         for p in self.packets:

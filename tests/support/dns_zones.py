@@ -8,6 +8,7 @@ from typing import Final
 
 ROOT, TLD, AUTH, AUTH_TOO = "10.53.0.1", "10.53.0.2", "10.53.0.3", "10.53.0.33"
 UNBOUND, BIND, PDNS, DNSMASQ = "10.53.0.10", "10.53.0.11", "10.53.0.12", "10.53.0.13"
+TCP_ONLY = "10.53.0.14"  # unbound again; see the tests of pipelining
 CLIENT, OURS, NOBODY = "10.53.0.20", "10.53.0.40", "10.53.0.99"
 PREFIX: Final = 24
 BIG_RRS: Final = 80

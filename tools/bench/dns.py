@@ -68,9 +68,7 @@ def micro(case: str) -> Callable[[Side, Setting], Sample]:
     """Microseconds of one step."""
 
     def measure(side: Side, setting: Setting) -> Sample:  # noqa: ARG001  (as all of them)
-        sample: Sample = json.loads(
-            side.run(sys.executable, "-m", "tools.bench.dns_micro", case, side.name, LOOPBACK)
-        )
+        sample: Sample = json.loads(side.run(sys.executable, "-m", "tools.bench.dns_micro", case, side.name, LOOPBACK))
         return sample
 
     return measure
@@ -88,5 +86,6 @@ def ports(client: str) -> str:
             )["ports"]
             for at_a_time in (1, AT_A_TIME)
         ]
-    name = f"{client} {importlib.metadata.version(client)}"
-    return f"{name}: {QUESTIONS} questions leave from {counts[0]} ports in turn, from {counts[1]} when {AT_A_TIME} are asked at a time"
+    version = importlib.metadata.version(client)
+    in_turn, together = counts
+    return f"{client} {version}: {QUESTIONS} questions left from {in_turn} ports, {AT_A_TIME} at a time from {together}"

@@ -21,20 +21,20 @@ import uvloop
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig, IpConfig
 from stack.device.tap import TapDevice
-from tools.bench.dns_clients import ADDRESSES, CLIENTS, NOERROR_AND_ANSWERS, PORT, ZONE, Ask, Client
+from tools.bench.dns_clients import ADDRESSES, CLIENTS, NOERROR_AND_ANSWERS, PORT, ZONE, Client
 
 WARM_UP_S = 0.2
 CONFIG = HostConfig(ip=IpConfig(arp_probe=False))  # an address that works at once
 
 
-async def measure(ask: Ask, seconds: float, at_a_time: int) -> dict[str, float]:
+async def measure(client: Client, seconds: float, at_a_time: int) -> dict[str, float]:
     """Rate and time of each, in microseconds."""
     serial = itertools.count()
     took: list[float] = []
 
     async def one_after_the_other(end: float) -> None:
         while (began := time.perf_counter()) < end:
-            if await ask(f"n{next(serial)}.{ZONE}") != len(ADDRESSES):
+            if await client.ask(f"n{next(serial)}.{ZONE}") != len(ADDRESSES):
                 raise OSError("not all addresses came")
             took.append(time.perf_counter() - began)
 
@@ -67,14 +67,14 @@ class Noting(asyncio.DatagramProtocol):
         self.transport.sendto(data[:2] + NOERROR_AND_ANSWERS + bytes(4) + question + b"".join(records), addr)
 
 
-async def count_ports(ask: Ask, server: str, questions: int, at_a_time: int) -> dict[str, float]:
+async def count_ports(client: Client, server: str, questions: int, at_a_time: int) -> dict[str, float]:
     """The number of ports that as many questions leave from."""
     transport, noting = await asyncio.get_running_loop().create_datagram_endpoint(Noting, (server, PORT))
     serial = iter(range(questions))
 
     async def one_after_the_other() -> None:
         for number in serial:
-            await ask(f"n{number}.{ZONE}")
+            await client.ask(f"n{number}.{ZONE}")
 
     await asyncio.gather(*(one_after_the_other() for _ in range(at_a_time)))
     transport.close()
@@ -103,11 +103,14 @@ async def main() -> None:
     parser.add_argument("--ports", type=int)
     parser.add_argument("--tap", nargs=2, metavar=("DEVICE", "ADDRESS"))
     options = parser.parse_args()
-    async with maybe_host(options.tap) as host, Client(CLIENTS[options.client](options.server, host)) as client:
+    async with maybe_host(options.tap) as host:
+        client = CLIENTS[options.client](options.server, host)
         if options.ports:
-            print(json.dumps(await count_ports(client.ask, options.server, options.ports, options.at_a_time)))
+            result = await count_ports(client, options.server, options.ports, options.at_a_time)
         else:
-            print(json.dumps(await measure(client.ask, options.seconds, options.at_a_time)))
+            result = await measure(client, options.seconds, options.at_a_time)
+        await client.aclose()
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -140,17 +140,15 @@ METRICS = {
     "idle": Metric(idle, "bytes_each", "bytes", runs=1),
     "uvicorn": Metric(wrk, "per_second", "req/s", sides=uvicorns),
     "connect_close": Metric(connect_close, "us_each", "µs", runs=10, sides=loopback),
-    "dns_stack": Metric(dns.many_on_our_stack, "per_second", "queries/s", sides=dns.on_our_stack, peer="echo"),
-    "dns_stack_1": Metric(dns.one_on_our_stack, "per_second", "queries/s", sides=dns.on_our_stack, peer="echo"),
+    "dns_stack": Metric(dns.many_on_our_stack, "per_second", "q/s", sides=dns.on_our_stack, peer="echo"),
+    "dns_stack_1": Metric(dns.one_on_our_stack, "per_second", "q/s", sides=dns.on_our_stack, peer="echo"),
 }
 for peer in ("dnspython", "aiodns", "bare"):  # on kernel sockets all of them; 32 at a time, then one
     sides = dns.beside(peer)
-    METRICS[f"dns_{peer}"] = Metric(dns.many, "per_second", "queries/s", sides=sides, peer=peer)
-    METRICS[f"dns_{peer}_1"] = Metric(dns.one, "per_second", "queries/s", sides=sides, peer=peer)
+    METRICS[f"dns_{peer}"] = Metric(dns.many, "per_second", "q/s", sides=sides, peer=peer)
+    METRICS[f"dns_{peer}_1"] = Metric(dns.one, "per_second", "q/s", sides=sides, peer=peer)
 for case in ("cache", "answer", "referral"):
-    METRICS[f"dns_{case}"] = Metric(
-        dns.micro(case), "us_each", "µs", sides=dns.beside("dnspython"), peer="dnspython"
-    )
+    METRICS[f"dns_{case}"] = Metric(dns.micro(case), "us_each", "µs", sides=dns.beside("dnspython"), peer="dnspython")
 
 
 def measure(side: Side, metric: Metric, setting: Setting) -> Sample:
@@ -296,7 +294,7 @@ def main() -> int:
     parser.add_argument("--idle", type=int, default=10_000, help="connections to hold")
     arguments = parser.parse_args()
     console = Console()
-    console.width = max(console.width, 100)  # the table as it is, also into a file
+    console.width = max(console.width, 120)  # the table as it is, also into a file
     if arguments.only == [SIM]:
         with exclusive():
             console.print(simulator_table(simulator(arguments.runs)))

@@ -129,8 +129,8 @@ class Resolution:
                 return trail
             if trail.links > context.config.limits.restarts:
                 self._too_long(trail, rrtype, name)
+            self._check_lately(trail, rrtype)
             try:
-                self._check_lately(trail, rrtype)
                 zone = self.forwarders(trail.name)
                 if zone is None:
                     finding = yield from self._iterate.iterate(trail.name, rrtype, work)

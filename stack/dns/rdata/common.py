@@ -14,6 +14,7 @@ from stack.dns.rdata.kinds import (
     SECONDS,
     STRING,
     STRINGS,
+    TAG,
     U8,
     U16,
     U32,
@@ -159,7 +160,7 @@ class CAA(Rdata):
     """Who may issue certificates (RFC 8659)."""
 
     rrtype = RRType.CAA
-    layout = (U8, STRING, QUOTED)
+    layout = (U8, TAG, QUOTED)
     flags: int
     tag: bytes
     value: bytes

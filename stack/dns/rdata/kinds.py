@@ -238,6 +238,15 @@ class String(Kind[bytes]):
         return f'"{texts.escaped(value)}"'
 
 
+class Tag(String):
+    """A character string of letters and digits, written without quotation marks (RFC 8659 §4.1.1)."""
+
+    __slots__ = ()
+
+    def format(self, value: bytes) -> str:
+        return value.decode("ascii") if value.isalnum() else super().format(value)
+
+
 class Strings(Kind[tuple[bytes, ...]]):
     """One or more character strings, up to the end."""
 
@@ -434,6 +443,7 @@ PLAIN_NAME: Final = DomainName(compressed=False)
 IPV4: Final = Address()
 IPV6: Final = Address6()
 STRING: Final = String()
+TAG: Final = Tag()
 STRINGS: Final = Strings()
 QUOTED: Final = Quoted()
 HEX: Final = Hex(empty=False)

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from stack.dns.names import Name, unescape
 
 _UNITS: Final = {"S": 1, "M": 60, "H": 3600, "D": 86_400, "W": 604_800}
+_MAPPED: Final = bytes(10) + b"\xff\xff"  # RFC 4291 §2.5.5.2: before an IPv4 address
 MAX_TTL: Final = 0x7FFF_FFFF  # RFC 2181 §8
 
 
@@ -200,6 +201,8 @@ def _groups(text: str, *, last: bool) -> bytes:
 
 def format_ipv6(raw: bytes) -> str:
     """The form of RFC 5952: lower case, no leading zeros, "::" for the first longest run of zeros."""
+    if raw.startswith(_MAPPED):
+        return f"::ffff:{format_ipv4(raw[12:])}"  # RFC 5952 §5
     groups = [f"{raw[at] << 8 | raw[at + 1]:x}" for at in range(0, 16, 2)]
     best = best_at = run = 0
     for at, group in enumerate(groups):

@@ -1,4 +1,4 @@
-"""What is known is not asked for, as counted on our TAP device; what is too old is, once; and when nobody answers it serves."""
+"""What is known is not asked for, as counted on our TAP device; what is too old is, or serves if nobody answers."""
 
 import asyncio
 

@@ -60,12 +60,19 @@ def test_no_other_resolver_is_needed(hierarchy):
             assert {packet.target for packet in sniffer.queries()} == {ROOT, TLD, AUTH, AUTH_TOO}
 
     servers = hierarchy.servers
-    with servers["dnsmasq"].stopped(), servers["pdns"].stopped(), servers["bind"].stopped(), servers["unbound"].stopped():
+    with (
+        servers["dnsmasq"].stopped(),
+        servers["pdns"].stopped(),
+        servers["bind"].stopped(),
+        servers["unbound"].stopped(),
+    ):
         run(main())
 
 
 @pytest.mark.parametrize(
-    ("questions", "error"), [(NODATA, NoData), (MISSING, NXDOMAIN), (FAILING, ServFail)], ids=["nodata", "nxdomain", "servfail"]
+    ("questions", "error"),
+    [(NODATA, NoData), (MISSING, NXDOMAIN), (FAILING, ServFail)],
+    ids=["nodata", "nxdomain", "servfail"],
 )
 def test_what_is_not_there(hierarchy, questions, error):
     async def main():
@@ -126,14 +133,14 @@ def test_services_come_by_priority_and_weight(hierarchy):
         async with iterative(hierarchy, rng=random.Random(1)) as resolver:
             for _ in range(DRAWS):
                 found = [service async for service in resolver.services("_nfs._tcp.example.test")]
-                assert {service.target for service in found[:3]} == set(weights)
-                assert (found[3].target, found[3].priority, found[3].port) == ("three.example.test", 10, 2050)
-                firsts[found[0].target] += 1
+                assert {service.host for service in found[:3]} == set(weights)
+                assert (found[3].host, found[3].priority, found[3].port) == ("three.example.test", 10, 2050)
+                firsts[found[0].host] += 1
             assert [service async for service in resolver.services("_none._tcp.example.test")] == []
 
     run(main())
-    expected = {target: DRAWS * weight / sum(weights.values()) for target, weight in weights.items()}
-    statistic = math.fsum((firsts[target] - count) ** 2 / count for target, count in expected.items())
+    expected = {host: DRAWS * weight / sum(weights.values()) for host, weight in weights.items()}
+    statistic = math.fsum((firsts[host] - count) ** 2 / count for host, count in expected.items())
     assert statistic < CHI_SQUARED_2_DOF_999, firsts
 
 
@@ -144,7 +151,10 @@ def test_questions_reveal_no_more_than_they_must(hierarchy):
         with sniffing(hierarchy) as sniffer:
             async with iterative(hierarchy) as resolver:
                 await resolver.query("a.b.ent.example.test", "A")
-            asked = {server: {str(p.message.question[0].name).lower() for p in sniffer.queries(server)} for server in (ROOT, TLD)}
+            asked = {
+                server: {str(p.message.question[0].name).lower() for p in sniffer.queries(server)}
+                for server in (ROOT, TLD)
+            }
             assert asked[ROOT] <= {".", "test.", "a.root."}
             assert asked[TLD] <= {"example.test.", "test."}
 

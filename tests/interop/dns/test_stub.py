@@ -19,6 +19,7 @@ every_resolver = pytest.mark.parametrize("name", RESOLVERS)
 
 @every_resolver
 def test_every_answer_is_what_dig_has_from_it(hierarchy, name):
+    dig(hierarchy, RESOLVERS[name], ANSWERED)  # what dnsmasq says from its cache has less in it than the first time
     theirs = dig(hierarchy, RESOLVERS[name], ANSWERED)
 
     async def main():
