@@ -7,7 +7,7 @@ of suffixes has bytes as keys with their case, so that what was given comes out 
 import struct
 from typing import TYPE_CHECKING, Final
 
-from stack.dns.constants import OptionCode, RRType
+from stack.dns.constants import OptionCode, RRClass, RRType
 from stack.dns.edns import Edns
 from stack.dns.errors import BadName
 from stack.dns.names import HEADER, MAX_NAME, Name
@@ -87,7 +87,7 @@ def _write(out: bytearray, rrsets: list[RRset], table: Table, space: int) -> tup
             raise ValueError("OPT goes into `edns`, and messages are not signed here (TSIG)")
         owner = table.get(name) or _compress(name, mark, table)
         head = _TYPE_CLASS_TTL(rrtype, rrset.rrclass, rrset.ttl)
-        place = _COMPRESSED.get(rrtype)
+        place = _COMPRESSED.get(rrtype) if rrset.rrclass == RRClass.IN else None  # else they are any octets
         size = -1
         for raw in raws:
             if place is not None:

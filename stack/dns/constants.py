@@ -39,6 +39,7 @@ class RRType(IntEnum):
     ISDN = 20
     RT = 21
     NSAP = 22
+    NSAP_PTR = 23
     SIG = 24
     KEY = 25
     PX = 26
@@ -50,6 +51,7 @@ class RRType(IntEnum):
     NAPTR = 35
     KX = 36
     CERT = 37
+    A6 = 38
     DNAME = 39
     OPT = 41
     APL = 42
@@ -65,6 +67,7 @@ class RRType(IntEnum):
     TLSA = 52
     SMIMEA = 53
     HIP = 55
+    NINFO = 56
     CDS = 59
     CDNSKEY = 60
     OPENPGPKEY = 61
@@ -72,13 +75,18 @@ class RRType(IntEnum):
     ZONEMD = 63
     SVCB = 64
     HTTPS = 65
+    DSYNC = 66
+    HHIT = 67
+    BRID = 68
     SPF = 99
+    UNSPEC = 103
     NID = 104
     L32 = 105
     L64 = 106
     LP = 107
     EUI48 = 108
     EUI64 = 109
+    NXNAME = 128
     TKEY = 249
     TSIG = 250
     IXFR = 251
@@ -88,6 +96,12 @@ class RRType(IntEnum):
     ANY = 255
     URI = 256
     CAA = 257
+    AVC = 258
+    AMTRELAY = 260
+    RESINFO = 261
+    WALLET = 262
+    TA = 32768
+    DLV = 32769
 
 
 @unique
@@ -188,7 +202,7 @@ class EdeCode(IntEnum):
     SYNTHESIZED = 29
 
 
-_TYPE_TEXT: Final = {int(number): number.name for number in RRType}
+_TYPE_TEXT: Final = {int(number): number.name.replace("_", "-") for number in RRType}
 _CLASS_TEXT: Final = {int(number): number.name for number in RRClass}
 _RCODE_TEXT: Final = {int(number): number.name for number in Rcode}
 _OPCODE_TEXT: Final = {int(number): number.name for number in Opcode}

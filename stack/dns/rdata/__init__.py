@@ -3,12 +3,12 @@ r"""The data of records, a class for each type.
     decode(RRType.MX, b"\0\n\4mail\0")            MX(preference=10, exchange=Name('mail.'))
     parse(RRType.MX, "10 mail.example.test.")
 
-Types without a class, and classes other than IN for types that mean an address there, are `Unknown`: octets.
+Types without a class, and those of class IN (as A) in another one, are `Unknown`: octets.
 """
 
 from typing import Final
 
-from stack.dns.constants import RRClass, RRType, type_text
+from stack.dns.constants import RRClass, type_text
 from stack.dns.errors import BadRdata, FormError
 from stack.dns.names import Name
 from stack.dns.rdata.base import Rdata, Unknown
@@ -119,29 +119,27 @@ _ALL: Final[tuple[type[Rdata], ...]] = (
 )  # fmt: skip
 CLASSES: Final[dict[int, type[Rdata]]] = {int(cls.rrtype): cls for cls in _ALL}
 _COMPRESSED: Final = frozenset(cls.rrtype for cls in _ALL if NAME in cls.layout)
-# RFC 1035 §3.3: these mean the same in all classes
-_EVERYWHERE: Final = frozenset(
-    (RRType.NS, RRType.CNAME, RRType.SOA, RRType.PTR, RRType.HINFO, RRType.MX, RRType.TXT, RRType.DNAME)
-)
+# These are defined for class IN alone; all others mean the same in every class.
+_ONLY_IN: Final = frozenset(cls.rrtype for cls in (A, AAAA, DHCID, HTTPS, KX, L32, L64, LP, NAPTR, NID, SRV, SVCB))
 
 
 def class_for(rrtype: int, rrclass: int = RRClass.IN) -> type[Rdata] | None:
     """The class that decodes such records, None if they are `Unknown`."""
-    if rrclass == RRClass.IN or (rrclass in (RRClass.CH, RRClass.HS) and rrtype in _EVERYWHERE):
-        return CLASSES.get(rrtype)
-    return None
+    return None if rrclass != RRClass.IN and rrtype in _ONLY_IN else CLASSES.get(rrtype)
 
 
 def decode(rrtype: int, raw: bytes, rrclass: int = RRClass.IN) -> Rdata:
     """Data in wire form, uncompressed, as the object of its type.  Raises FormError."""
     cls = class_for(rrtype, rrclass)
-    return Unknown(int(rrtype), bytes(raw)) if cls is None else cls.from_wire(raw)
+    if cls is None or (not raw and rrclass == RRClass.ANY):  # RFC 2136 §2.4, §2.5: no data, for what is to be deleted
+        return Unknown(int(rrtype), bytes(raw))
+    return cls.from_wire(raw)
 
 
 def normalize(rrtype: int, rrclass: int, wire: bytes, at: int, end: int, memo: dict[int, Name]) -> bytes:
     """wire[at:end] of a message as uncompressed data, found to be right for its type.  Raises FormError, IndexError."""
     cls = class_for(rrtype, rrclass)
-    if cls is None:
+    if cls is None or (at == end and rrclass == RRClass.ANY):
         return wire[at:end]
     rdata = cls.read(wire, at, end, memo)
     return rdata.to_wire() if rrtype in _COMPRESSED else wire[at:end]

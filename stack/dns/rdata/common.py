@@ -11,6 +11,7 @@ from stack.dns.rdata.kinds import (
     NAME,
     PLAIN_NAME,
     QUOTED,
+    QUOTED_SOMETHING,
     SECONDS,
     STRING,
     STRINGS,
@@ -171,7 +172,7 @@ class URI(Rdata):
     """A URI of a service (RFC 7553)."""
 
     rrtype = RRType.URI
-    layout = (U16, U16, QUOTED)
+    layout = (U16, U16, QUOTED_SOMETHING)
     priority: int
     weight: int
     target: bytes

@@ -239,12 +239,23 @@ class String(Kind[bytes]):
 
 
 class Tag(String):
-    """A character string of letters and digits, written without quotation marks (RFC 8659 §4.1.1)."""
+    """Letters and digits, at least one (RFC 8659 §4.1)."""
 
     __slots__ = ()
 
+    def read(self, wire: bytes, at: int, end: int, memo: Memo) -> tuple[bytes, int]:
+        value, at = super().read(wire, at, end, memo)
+        if not value.isalnum():
+            raise bad("a tag that is not letters and digits")
+        return value, at
+
+    def write(self, value: bytes) -> bytes:
+        if not value.isalnum():
+            raise ValueError(f"{value!r} is not letters and digits")
+        return super().write(value)
+
     def format(self, value: bytes) -> str:
-        return value.decode("ascii") if value.isalnum() else super().format(value)
+        return value.decode("ascii")
 
 
 class Strings(Kind[tuple[bytes, ...]]):
@@ -443,9 +454,10 @@ PLAIN_NAME: Final = DomainName(compressed=False)
 IPV4: Final = Address()
 IPV6: Final = Address6()
 STRING: Final = String()
-TAG: Final = Tag()
 STRINGS: Final = Strings()
+TAG: Final = Tag()
 QUOTED: Final = Quoted()
+QUOTED_SOMETHING: Final = Quoted(empty=False)
 HEX: Final = Hex(empty=False)
 BASE64: Final = Base64(empty=False)
 BASE64_OR_NOTHING: Final = Base64()
