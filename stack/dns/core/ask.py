@@ -18,6 +18,7 @@ from stack.dns.message import Message
 from stack.dns.names import Name
 
 _BY_TCP: Final = (Fate.TRUNCATED, Fate.WRONG_CASE, Fate.NO_COOKIE, Fate.MISMATCHES)
+_BADCOOKIE: Final = int(Rcode.BADCOOKIE)
 _NO_EDNS: Final = (Rcode.FORMERR, Rcode.NOTIMP, Rcode.BADVERS)
 
 
@@ -42,7 +43,7 @@ def ask(
         redirection = ""
         if isinstance(result, Message):
             rcode = result.rcode
-            if rcode == Rcode.BADCOOKIE:
+            if rcode == _BADCOOKIE:
                 # RFC 7873 §5.3: again with the cookie that came along; if that is not good enough either, by TCP
                 context.stats.counts[Count.BADCOOKIE] += 1
                 badcookies += 1

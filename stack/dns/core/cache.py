@@ -44,6 +44,7 @@ CUT: Final = -1
 ENTRY_BYTES: Final = 700  # what an entry takes apart from what is counted: its objects, measured
 RDATA_BYTES: Final = 120
 
+_CNAME: Final = 5
 _DNAME: Final = 39
 _RULES_BELOW: Final = (POSITIVE, NXDOMAIN)  # of the kinds at NAME and DNAME
 
@@ -144,6 +145,11 @@ class Cache:
         if entry is None or entry.kind != POSITIVE or now >= entry.expires_at + self._config.stale_us:
             return None
         return entry
+
+    def has_expired(self, key: bytes, rrtype: int, now: int) -> bool:
+        """Whether there is, or an alias is, what might be served stale."""
+        entry = self._table.get((key, rrtype)) or self._table.get((key, _CNAME))
+        return entry is not None and now >= entry.expires_at
 
     def above(self, key: bytes, now: int) -> Entry | None:
         """What an ancestor says of a name: NXDOMAIN (RFC 8020 §2: nothing is below it), or a DNAME.

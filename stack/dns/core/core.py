@@ -18,7 +18,7 @@ from typing import Final
 from stack.config import SECOND, Rng
 from stack.dns.constants import RRType, type_text
 from stack.dns.core.actions import Action, Answer, Failure, Finished, Step
-from stack.dns.core.cache import FAILURE, NODATA, POSITIVE, Cache, Entry
+from stack.dns.core.cache import NODATA, POSITIVE, Cache, Entry
 from stack.dns.core.config import ResolverConfig, Server
 from stack.dns.core.context import Context, Validator
 from stack.dns.core.deadlines import Deadlines
@@ -34,6 +34,10 @@ from stack.dns.rrset import Question
 
 # RFC 6895 §3.1: types that no question of a resolver has
 _NOT_ASKED: Final = frozenset((0, RRType.OPT, RRType.TKEY, RRType.TSIG, RRType.IXFR, RRType.AXFR))
+
+_QUERIES: Final = int(Count.QUERIES)  # a plain int indexes a list faster than an IntEnum
+_CACHE_HITS: Final = int(Count.CACHE_HITS)
+_ANSWERS: Final = int(Count.ANSWERS)
 
 TaskKey = tuple[bytes, int, bool]
 
@@ -119,21 +123,23 @@ class ResolverCore:
 
     # --- calls of the application ------------------------------------------------------------------------------------
 
-    def cached(self, name: Name, rrtype: int, now: int) -> Answer | DnsError | None:
-        """What can be answered at once; None: `start` a question.  May leave a prefetch to `poll` for."""
+    def cached(self, name: Name, rrtype: int, now: int) -> Answer | None:
+        """An answer that is there for the taking: neither a negative one, nor by way of aliases, nor local.
+
+        None only means that `start` has to be asked.  May leave a prefetch for `poll`.
+        """
         context = self._context
-        context.now = now
         entry = context.cache.get(name.lower(), rrtype, now)
-        if entry is not None and entry.kind == POSITIVE and entry.rrset is not None:
-            counts = context.stats.counts
-            counts[Count.QUERIES] += 1
-            counts[Count.CACHE_HITS] += 1
-            if now >= entry.refresh_at and now >= entry.retry_at:
-                self._prefetch(name, rrtype, entry)
-            ttl = (entry.expires_at - now) // SECOND
-            rrset = entry.at(ttl)
-            return Answer(name, rrtype, rrset, ttl, (), entry.secure, False, entry.server, entry.ede)
-        return self._at_hand(name, rrtype, now)
+        if entry is None or entry.kind != POSITIVE:
+            return None
+        counts = context.stats.counts
+        counts[_QUERIES] += 1
+        counts[_CACHE_HITS] += 1
+        if now >= entry.refresh_at and now >= entry.retry_at:
+            context.now = now
+            self._prefetch(name, rrtype, entry)
+        ttl = (entry.expires_at - now) // SECOND
+        return Answer(name, rrtype, entry.at(ttl), ttl, (), entry.secure, False, entry.server, entry.ede)
 
     def start(
         self,
@@ -152,14 +158,10 @@ class ResolverCore:
         """
         if rrtype in _NOT_ASKED or not 0 < rrtype <= 0xFFFF:
             raise ValueError(f"{type_text(rrtype)} cannot be asked of a resolver: ask for a type of records, like A")
+        self._context.now = now
+        self._context.stats.counts[_QUERIES] += 1
         self._handle = handle = self._handle + 1
-        search = search and bool(self._config.search)
-        if trace is None and not search:
-            result = self.cached(name, rrtype, now)
-        else:
-            self._context.now = now
-            local = self._local_answer(name, rrtype)
-            result = local
+        result = self._local_answer(name, rrtype)
         if result is None and len(self._clients) >= self._config.limits.clients:
             self._context.stats.refused[Refused.CLIENT_LIMIT] += 1
             because = f"the resolver has {len(self._clients)} questions in hand already"
@@ -167,6 +169,7 @@ class ResolverCore:
         if result is not None:
             self._exchanges.actions.append(Finished(handle, result))
             return handle
+        search = search and bool(self._config.search)
         self._wait(handle, name, rrtype, now + timeout_us, trace, search=search)
         self._drain()
         return handle
@@ -176,8 +179,8 @@ class ResolverCore:
     ) -> None:
         """Make somebody a client of the task that resolves the question."""
         context = self._context
-        context.stats.counts[Count.QUERIES] += 1
-        key = (name.key, rrtype, search) if trace is None and self._config.guards.coalesce else None
+        name_key = name.key
+        key = (name_key, rrtype, search) if trace is None and self._config.guards.coalesce else None
         task = self._tasks.get(key) if key is not None else None
         is_new = task is None
         if task is None:
@@ -191,7 +194,7 @@ class ResolverCore:
         self._clients[handle] = client = Client(handle, name, task, deadline_at)
         task.clients.append(client)
         at = deadline_at
-        if self._stale(name, rrtype) is not None:
+        if context.cache.has_expired(name_key, rrtype, context.now):
             # RFC 8767 §5: the client response timer
             at = min(at, context.now + self._config.stale_answer_us)
         self._timers.set(client, at)
@@ -322,6 +325,10 @@ class ResolverCore:
         if outcome is None:
             return
         name, trail = outcome
+        if not task.work.sent and not task.background:
+            self.stats.counts[_CACHE_HITS] += 1
+            if self._context.now >= trail.refresh_at:
+                self._prefetch(name, task.rrtype, trail.entry)
         for client in list(task.clients):
             # who joined wrote the name with letters of their own
             asked = client.name if len(name) == len(client.name) else name
@@ -340,8 +347,10 @@ class ResolverCore:
             self._timers.set(client, client.deadline_at)
             return
         if stale is not None:
-            task.background = True  # what is stale is still to be refreshed
-            self._background.add(task)
+            # what is stale is still to be refreshed
+            task.background = task.background or len(self._background) < self._config.limits.background
+            if task.background:
+                self._background.add(task)
             self._finish(client, stale)
             return
         self.stats.counts[Count.CLIENT_TIMEOUTS] += 1
@@ -367,31 +376,10 @@ class ResolverCore:
 
     # --- results -----------------------------------------------------------------------------------------------------
 
-    def _at_hand(self, name: Name, rrtype: int, now: int) -> Answer | DnsError | None:
-        """From the hosts table, or from the cache by way of aliases, or that there is none."""
-        stats = self._context.stats
-        local = self._local_answer(name, rrtype)
-        if local is not None:
-            return local
-        trail = Trail(name)
-        if not trail.follow(self._context, rrtype):
-            return None
-        assert trail.entry is not None
-        stats.counts[Count.QUERIES] += 1
-        stats.counts[Count.CACHE_HITS] += 1
-        if trail.entry.kind == FAILURE:
-            stale = self._stale(name, rrtype)
-            stats.counts[Count.STALE_ANSWERS] += stale is not None
-            return stale or ServFail(Question(name, rrtype), because=trail.entry.why)
-        if now >= trail.refresh_at:
-            self._prefetch(name, rrtype, trail.entry)
-        return self._result(name, rrtype, trail, None)
-
     def _local_answer(self, name: Name, rrtype: int) -> Answer | DnsError | None:
         local = self._local.find(name, rrtype)
         if local is None:
             return None
-        self.stats.counts[Count.QUERIES] += 1
         if local is True:
             return NoData(Question(name, rrtype), because="the name is a local one")
         if local is False:
@@ -404,7 +392,7 @@ class ResolverCore:
         assert entry is not None
         chain = tuple(trail.chain)
         if entry.kind == POSITIVE and entry.rrset is not None:
-            counts[Count.ANSWERS] += 1
+            counts[_ANSWERS] += 1
             ttl = max(0, (trail.expires_at - self._context.now) // SECOND)
             return Answer(name, rrtype, entry.at(ttl), ttl, chain, entry.secure, False, entry.server, entry.ede)
         negative = entry.kind == NODATA

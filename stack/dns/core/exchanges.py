@@ -41,6 +41,8 @@ from stack.dns.message import Message
 from stack.dns.names import Name
 
 _BYTE: Final = 8
+_SENT_UDP: Final = int(Count.SENT_UDP)
+_RECEIVED: Final = int(Count.RECEIVED)
 
 
 @unique
@@ -166,7 +168,7 @@ class Exchanges:
             wire = self._build(exchange, send)
             self._exchanges[exchange.number] = exchange
             self.actions.append(SendUdp(exchange.number, send.facts.address, wire))
-            self._stats.counts[Count.SENT_UDP] += 1
+            self._stats.counts[_SENT_UDP] += 1
         self._by_key[key] = exchange
         self._timers.set(exchange, now + send.timeout_us)
         return exchange
@@ -283,7 +285,7 @@ class Exchanges:
             return
         if exchange.cookie and not self._cookie_fits(exchange, message):
             return
-        self._stats.counts[Count.RECEIVED] += 1
+        self._stats.counts[_RECEIVED] += 1
         if exchange.stream is None:
             facts.on_reply(now - exchange.sent_at, self._config)
         else:

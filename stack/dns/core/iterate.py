@@ -55,7 +55,7 @@ class Descent:
         self.depth = cut.zone.depth
 
 
-class Servants:
+class Candidates:
     """The servers of a zone as one question meets them."""
 
     __slots__ = ("cut", "looked_up", "nameless", "tried")
@@ -156,22 +156,25 @@ class Iteration:
         """What the servers of the zone that we are in say of a name.  Raises ResolutionFailed."""
         context, limits, cut = self._context, self._context.config.limits, descent.cut
         assert cut is not None
-        servants = self._servants(cut)
+        candidates = self._candidates(cut)
+        timeout_us = context.config.timeout_us
         asked = spoke = False
         for _ in range(limits.tries):
-            facts = context.servers.choose(servants.tried)
+            facts = context.servers.choose(candidates.tried)
             while facts is None:
-                if not (yield from self._find_address(servants, work)):
+                if not (yield from self._find_address(candidates, work)):
                     why = f"no server of {cut.zone} is left to ask"
                     raise ResolutionFailed(why, silent=asked and not spoke)
-                facts = context.servers.choose(servants.tried)
+                facts = context.servers.choose(candidates.tried)
             if descent.sent >= limits.sent:
                 context.stats.refused[Refused.QUOTA] += 1
                 raise ResolutionFailed(f"more than {limits.sent} messages would be needed")
             descent.sent += 1
             asked = True
-            servants.tried[facts] += 1
-            result = yield from ask(context, facts, name, rrtype, work, cut.zone, timeout_us=facts.rto, recursion=False)
+            candidates.tried[facts] += 1
+            result = yield from ask(
+                context, facts, name, rrtype, work, cut.zone, timeout_us=min(facts.rto, timeout_us), recursion=False
+            )
             if isinstance(result, Message):
                 finding = self._reader.read(result, name, rrtype, cut.zone, authority=True)
                 if finding.kind == NXDOMAIN and name is not descent.name:
@@ -185,23 +188,23 @@ class Iteration:
                     work.ede = next(iter(result.edns.ede), work.ede)
                 if finding.refused in _LAME:
                     context.servers.mark_lame(facts, cut.key, context.now)
-                del servants.tried[facts]
+                del candidates.tried[facts]
             else:
                 spoke = spoke or result not in SILENT
                 work.failed(facts.address, result.value)
-                if result is not Fate.TIMEOUT or servants.tried[facts] >= limits.tries_per_server:
-                    del servants.tried[facts]
+                if result is not Fate.TIMEOUT or candidates.tried[facts] >= limits.tries_per_server:
+                    del candidates.tried[facts]
         raise ResolutionFailed(f"no answer from the servers of {cut.zone}", silent=not spoke)
 
-    def _servants(self, cut: Delegation) -> Servants:
+    def _candidates(self, cut: Delegation) -> Candidates:
         """The servers of a zone, with the addresses that are known."""
-        servants = Servants(cut)
+        candidates = Candidates(cut)
         for name in cut.names:
             key = name.key
             addresses = self._known_addresses(key) or cut.glue.get(key, ())
-            if not self._add(servants, addresses):
-                servants.nameless.append(name)
-        return servants
+            if not self._add(candidates, addresses):
+                candidates.nameless.append(name)
+        return candidates
 
     def _known_addresses(self, key: bytes) -> list[str]:
         """What was answered when somebody asked for the addresses of a server."""
@@ -215,7 +218,7 @@ class Iteration:
     def _address_types(self) -> tuple[int, ...]:
         return (RRType.A, RRType.AAAA) if self._context.config.ipv6 else (RRType.A,)
 
-    def _add(self, servants: Servants, addresses: list[str] | tuple[str, ...]) -> int:
+    def _add(self, candidates: Candidates, addresses: list[str] | tuple[str, ...]) -> int:
         """Let addresses be asked; how many of them may be."""
         context, config = self._context, self._context.config
         count = 0
@@ -227,32 +230,32 @@ class Iteration:
                 continue
             facts = context.servers.get((address, config.port), context.now)
             count += 1
-            if context.now >= facts.lame.get(servants.cut.key, 0):
-                servants.tried.setdefault(facts, 0)
+            if context.now >= facts.lame.get(candidates.cut.key, 0):
+                candidates.tried.setdefault(facts, 0)
         return count
 
-    def _find_address(self, servants: Servants, work: Work) -> Generator[Send, Result, bool]:
+    def _find_address(self, candidates: Candidates, work: Work) -> Generator[Send, Result, bool]:
         """Look up the address of one more server; False when there is none left that may be.
 
         NXNSAttack, NRDelegationAttack: how many, and how many in vain, is bounded for the question as a whole.
         """
         context, limits = self._context, self._context.config.limits
         refused = context.stats.refused
-        while servants.nameless:
-            name = servants.nameless.pop(context.rng.randrange(len(servants.nameless)))
+        while candidates.nameless:
+            name = candidates.nameless.pop(context.rng.randrange(len(candidates.nameless)))
             key = name.key
-            if key in work.resolving or name.is_within(servants.cut.zone):
+            if key in work.resolving or name.is_within(candidates.cut.zone):
                 refused[Refused.TARGET_LOOP] += 1  # to find it, it would have to be asked
                 continue
             if (
-                servants.looked_up >= limits.targets_per_zone
+                candidates.looked_up >= limits.targets_per_zone
                 or work.targets >= limits.targets
                 or work.failed_targets >= limits.failed_targets
                 or work.depth >= limits.depth
             ):
                 refused[Refused.TARGET_LIMIT] += 1
                 return False
-            servants.looked_up += 1
+            candidates.looked_up += 1
             work.targets += 1
             work.depth += 1
             work.resolving.add(key)
@@ -261,14 +264,14 @@ class Iteration:
                 for rrtype in self._address_types():
                     entry = yield from self._look_up(name, rrtype, work)
                     if entry is not None and entry.kind == cache.POSITIVE and entry.rrset is not None:
-                        added += self._add(servants, addresses_of(entry.rrset))
+                        added += self._add(candidates, addresses_of(entry.rrset))
             except ResolutionFailed as failure:
                 if failure.final:
                     raise
             finally:
                 work.depth -= 1
                 work.resolving.discard(key)
-            if servants.tried:
+            if candidates.tried:
                 return True
             if not added:
                 work.failed_targets += 1

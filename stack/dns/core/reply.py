@@ -33,6 +33,11 @@ _REFUSED_BY_RCODE: Final[dict[int, Refused]] = {
     Rcode.SERVFAIL: Refused.SERVER_FAILURE,
     Rcode.REFUSED: Refused.LAME_REFUSED,
 }
+_NOERROR: Final = int(Rcode.NOERROR)
+_NXDOMAIN: Final = int(Rcode.NXDOMAIN)
+_SAYS_SOMETHING: Final = frozenset((_NOERROR, _NXDOMAIN))
+_IN: Final = int(RRClass.IN)
+_NS: Final = int(RRType.NS)
 _ADDRESSES: Final = (RRType.A, RRType.AAAA)
 
 
@@ -81,7 +86,7 @@ class Reader:
     def read(self, message: Message, name: Name, rrtype: int, zone: Name, *, authority: bool) -> Finding:
         """What it says of `name`.  `authority`: only an authority for `zone` will do."""
         rcode = message.rcode
-        if rcode not in {Rcode.NOERROR, Rcode.NXDOMAIN}:
+        if rcode not in _SAYS_SOMETHING:
             return self._useless(name, _REFUSED_BY_RCODE.get(rcode, Refused.BAD_RCODE), rcode_text(rcode))
         finding = Finding(ALIAS, name)
         if message.answer:
@@ -95,7 +100,7 @@ class Reader:
             return self._read_referral(message, name, zone, authority=authority)
         if message.authority or message.additional:
             self._leave_out(finding, message, zone, authority=authority)
-        if finding.kind == ANSWER and rrtype == RRType.NS and len(name) == 1 and authority:
+        if finding.kind == ANSWER and rrtype == _NS and len(name) == 1 and authority:
             # RFC 9609 §4: the root's own word on its servers is what a resolver goes by
             assert finding.rrset is not None
             finding.delegation = self.read_delegation(finding.rrset, message, zone)
@@ -117,7 +122,7 @@ class Reader:
         trust = Trust.AUTHORITY if message.aa else Trust.ANSWER
         key = name.key
         first = answer[0]
-        if len(answer) == 1 and first.rrtype == rrtype and first.rrclass == RRClass.IN and first.name.key == key:
+        if len(answer) == 1 and first.rrtype == rrtype and first.rrclass == _IN and first.name.key == key:
             finding.kind, finding.rrset = ANSWER, first
             finding.keep.append((first, trust))
             return
@@ -162,7 +167,7 @@ class Reader:
             if rrset.rrtype == RRType.SOA and name.is_within(rrset.name) and rrset.name.is_within(zone):
                 finding.soa = rrset
                 break
-        if message.rcode == Rcode.NXDOMAIN:
+        if message.rcode == _NXDOMAIN:
             finding.kind = NXDOMAIN
         elif finding.soa is not None or (not finding.chain and not _servers(message)):
             finding.kind = NODATA
@@ -180,7 +185,7 @@ class Reader:
         below = [
             ns for ns in servers if name.is_within(ns.name) and len(ns.name) > len(zone) and ns.name.is_within(zone)
         ]
-        if not below or message.rcode != Rcode.NOERROR:
+        if not below or message.rcode != _NOERROR:
             if servers:
                 return self._useless(name, Refused.LAME_UPWARD, "it refers to its own zone or above")
             return self._useless(name, Refused.LAME_NOT_AUTHORITATIVE, "not an authority for it")
@@ -227,4 +232,4 @@ class Reader:
 
 
 def _servers(message: Message) -> list[RRset]:
-    return [rrset for rrset in message.authority if rrset.rrtype == RRType.NS and rrset.rrclass == RRClass.IN]
+    return [rrset for rrset in message.authority if rrset.rrtype == _NS and rrset.rrclass == _IN]

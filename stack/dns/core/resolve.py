@@ -23,6 +23,8 @@ from stack.dns.core.work import ResolutionFailed, Work
 from stack.dns.names import MAX_NAME, ROOT, Name
 from stack.dns.rrset import RRset
 
+_CNAME: Final = int(RRType.CNAME)
+
 # which entries of the cache a trail may follow
 LIVE: Final = 0
 FRESH: Final = 1  # not those that are to be fetched anew
@@ -47,8 +49,8 @@ class Trail:
         while self.links <= context.config.limits.restarts:
             key = self.name.key
             entry = _find(context, key, rrtype, which)
-            if entry is None and rrtype != RRType.CNAME:
-                entry = _find(context, key, RRType.CNAME, which)
+            if entry is None and rrtype != _CNAME:
+                entry = _find(context, key, _CNAME, which)
                 if entry is not None and entry.kind != POSITIVE:
                     entry = None
             if entry is None:
@@ -60,7 +62,7 @@ class Trail:
             if entry.rrtype == rrtype or entry.kind != POSITIVE or entry.rrset is None:
                 self.entry = entry
                 return True
-            if entry.rrtype == RRType.CNAME:
+            if entry.rrtype == _CNAME:
                 self.chain.append(entry.at(entry.ttl(context.now)))
                 self.name = entry.rrset.names[0]
             else:
@@ -74,8 +76,9 @@ class Trail:
 
     def extend(self, finding: Finding) -> None:
         """Go on by what a server said."""
-        self.chain += finding.chain
-        self.links += sum(rrset.rrtype == RRType.CNAME for rrset in finding.chain)
+        if finding.chain:
+            self.chain += finding.chain
+            self.links += sum(rrset.rrtype == _CNAME for rrset in finding.chain)
         self.name = finding.name
         self.entry = finding.entry
         self.expires_at = min(self.expires_at, finding.expires_at)
@@ -154,7 +157,7 @@ class Resolution:
             raise ResolutionFailed("it could not be refreshed a moment ago")
 
     def _too_long(self, trail: Trail, rrtype: int, name: Name) -> None:
-        seen = [rrset.name.key for rrset in trail.chain if rrset.rrtype == RRType.CNAME]
+        seen = [rrset.name.key for rrset in trail.chain if rrset.rrtype == _CNAME]
         looping = len(set(seen)) < len(seen) or trail.name.key in seen
         self._context.stats.refused[Refused.ALIAS_LOOP if looping else Refused.ALIAS_LIMIT] += 1
         why = "its aliases go round in a circle" if looping else f"it is {trail.links} aliases away and more"
