@@ -23,6 +23,7 @@ from stack.aio.loop import UvLoop, Wildcard, new_event_loop
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig
 from stack.daemon import hostside
+from stack.daemon.lookups import make_resolver
 from stack.daemon.settings import Settings, load
 from stack.device.base import Device
 from stack.device.fault_device import FaultDevice
@@ -31,6 +32,7 @@ from stack.device.pcap import CaptureDevice, CaptureTrace
 from stack.device.pcapng import PcapngWriter
 from stack.device.tap import TapDevice
 from stack.device.tun import TunDevice
+from stack.dns.resolver import Resolver
 from stack.errors import ConfigError, StackError
 
 logger = logging.getLogger(__name__)
@@ -166,7 +168,12 @@ async def _host_on(
 
 
 # what of the settings the environment may say, too
-_VARIABLES: Final = {"dev": "TAPSTACK_DEV", "address": "TAPSTACK_ADDRESS", "host_address": "TAPSTACK_HOST_ADDRESS"}
+_VARIABLES: Final = {
+    "dev": "TAPSTACK_DEV",
+    "address": "TAPSTACK_ADDRESS",
+    "host_address": "TAPSTACK_HOST_ADDRESS",
+    "resolver": "TAPSTACK_RESOLVER",
+}
 # settings that take more than a loop: privileges to give up, rules to take back, files to look after
 _OF_THE_DAEMON: Final = ("user", "uplink", "control", "capture")
 
@@ -180,6 +187,9 @@ def factory() -> UvLoop:
       daemon and are refused, what it logs and how much it lets upload is of no meaning here
     - TAPSTACK_DEV, TAPSTACK_ADDRESS ("198.18.0.2/24"), TAPSTACK_HOST_ADDRESS ("198.18.0.1"), TAPSTACK_MTU, which
       go before the file
+    - TAPSTACK_RESOLVER: who is asked about names, before `resolver` in the file: "system" (the servers of resolv.conf
+      and the hosts file; the default), "iterative" (from the root servers down), addresses of servers, or "off": the
+      C library
     - TAPSTACK_WILDCARD: where a server without an address listens, "kernel" (the default), "stack" or "both"
 
     The device is opened and the kernel's end configured in here, which needs root (CAP_NET_ADMIN); both end when the
@@ -214,7 +224,7 @@ class _TapLoop(UvLoop):
     def __init__(self, settings: Settings, wildcard: Wildcard) -> None:
         self._host: AsyncHost | None = None
         self._drain_s = settings.drain_s
-        super().__init__(wildcard=wildcard)
+        super().__init__(wildcard=wildcard, resolver=make_resolver(settings.resolver))
         try:
             self._host = _tap_host(self, settings)
         except BaseException:
@@ -226,6 +236,8 @@ class _TapLoop(UvLoop):
         if self._host is not None and not self.is_running():
             host, self._host = self._host, None
             self.run_until_complete(host.aclose(self._drain_s))
+            if isinstance(self.resolver, Resolver):
+                self.run_until_complete(self.resolver.aclose())
         super().close()
 
 

@@ -1,5 +1,6 @@
 """The client's side of the control socket (`stack.daemon.control` tells the protocol)."""
 
+import ipaddress
 import json
 import os
 import socket
@@ -22,6 +23,23 @@ HTTP_PORT = 80
 _URL_SAFE = "!$%&'()*+,/:;=?@[]~"
 _STATUS_S = 5.0
 _ANSWER_S = 190.0  # longer than the daemon takes to give up a connect
+
+
+class NoDaemon(StackError):
+    """There is no daemon that would hear us; `why` is the reason, as a part of a sentence."""
+
+    def __init__(self, why: str, hint: str) -> None:
+        super().__init__(f"{why}{hint}")
+        self.why = why
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an address in figures."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def resolve(name: str) -> str:
@@ -83,8 +101,8 @@ def _connect(dev: str, path: str | None, patience_s: float) -> socket.socket:
         else:
             return sock
     if denied:
-        raise StackError(f"the daemon on {dev} belongs to another user; try as root or as that user")
-    raise StackError(f"no daemon is running on {dev} (looked for {', '.join(paths)}); 'tapstack up' starts one")
+        raise NoDaemon(f"the daemon on {dev} belongs to another user", "; try as root or as that user")
+    raise NoDaemon(f"no daemon is running on {dev}", f" (looked for {', '.join(paths)}); 'tapstack up' starts one")
 
 
 def status(dev: str, path: str | None) -> dict[str, Any]:
@@ -131,6 +149,12 @@ def ping(
             f"rtt min/avg/max = {min(rtts) / 1000:.3f}/{sum(rtts) / len(rtts) / 1000:.3f}/{max(rtts) / 1000:.3f} ms"
         )
     return 0 if rtts else 1
+
+
+def look_up(dev: str, path: str | None, request: dict[str, Any]) -> dict[str, Any]:
+    """What the daemon answers to a request of `stack.daemon.lookups`.  Raises StackError, NoDaemon."""
+    with _request(dev, path, request) as (_, answer):
+        return answer
 
 
 @contextmanager

@@ -140,6 +140,55 @@ def get(dev: str, control: str | None, url: str, output: str | None, include: bo
         sys.exit(client.get(dev, control, url, output, include))
 
 
+def via_option(function: Callable[..., None]) -> Callable[..., None]:
+    """The option that chooses who asks."""
+    return click.option(
+        "--via",
+        type=click.Choice(["daemon", "kernel"]),
+        default=None,
+        help="Who asks: the daemon, from the stack's address, or this process.  [default: the daemon if one runs]",
+    )(function)
+
+
+_TIMEOUT = click.option(
+    "-W", "--timeout", type=click.FloatRange(0.001, 60), default=10.0, show_default=True, help="Wait for an answer."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="What is found as JSON.")
+
+
+@main.command()
+@daemon_options
+@via_option
+@_TIMEOUT
+@_JSON
+@click.option("--svg", metavar="FILE", default=None, help="Draw the steps into a picture.")
+@click.argument("words", metavar="NAME [TYPE] [+trace] [@SERVER]...", nargs=-1, required=True)
+def dig(dev: str, control: str | None, via: str | None, words: tuple[str, ...], **options: Any) -> None:
+    """Ask the DNS for the records of a name.
+
+    @SERVER is who is asked, "ADDRESS" or "ADDRESS#PORT"; without one the servers of the resolver in use.  With +trace
+    every step is shown that it takes from the root servers (or those named) to the answer.
+    """
+    with sentences():
+        from stack.cli import dig as command  # noqa: PLC0415  # it takes a while to load
+
+        sys.exit(command.dig(words, command.Way(via, dev, control), **options))
+
+
+@main.command()
+@daemon_options
+@via_option
+@_TIMEOUT
+@_JSON
+@click.argument("name")
+def resolve(dev: str, control: str | None, via: str | None, name: str, **options: Any) -> None:
+    """Print the addresses of a name, the best to connect to first, or the name of an address."""
+    with sentences():
+        from stack.cli import dig as command  # noqa: PLC0415  # it takes a while to load
+
+        sys.exit(command.resolve(name, command.Way(via, dev, control), **options))
+
+
 @main.command()
 @click.option("--size", type=click.IntRange(1, 1 << 20), default=100, show_default=True, help="MiB to move each way.")
 def demo(size: int) -> None:

@@ -5,6 +5,7 @@ checked as well (SO_PEERCRED).  A client sends one line of JSON, `{"op": NAME, .
 back, `{"ok": true, ...}` or `{"ok": false, "error": SENTENCE}`.
 
     status    the snapshot, in the same line
+    lookup    what came of a request of `stack.daemon.lookups`, in the same line
     ping      then one line per echo request, and a last one with `done`
     connect   then the socket is the TCP connection: raw bytes both ways, half close included
 
@@ -49,6 +50,9 @@ class Actor(Protocol):
 
     async def connect(self, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A TCP connection from the stack's address.  Raises OSError."""
+
+    async def look_up(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What the DNS has.  Raises ValueError for a request that cannot be."""
 
     async def ping(self, address: str, size: int, timeout_s: float) -> dict[str, Any]:
         """One echo request: `{"rtt_us": .., "ttl": ..}` or `{"error": ..}`.  Raises OSError."""
@@ -166,6 +170,7 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         operations: dict[object, Callable[..., Awaitable[None]]] = {
             "status": self._status,
+            "lookup": self._look_up,
             "ping": self._ping,
             "connect": self._connect,
         }
@@ -196,6 +201,21 @@ class ControlServer:
         self, _request: dict[str, Any], _reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         await _reply(writer, {"ok": True, "status": self._actor.status()})
+
+    async def _look_up(
+        self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        gone = asyncio.ensure_future(reader.read(1))  # the client says nothing more: this is its end
+        looking = asyncio.ensure_future(self._actor.look_up(request))
+        try:
+            await asyncio.wait([gone, looking], return_when=asyncio.FIRST_COMPLETED)
+            if looking.done():
+                await _reply(writer, {"ok": True, **looking.result()})
+        except StackError as error:  # what cannot be asked: the sentence says why
+            await _reply(writer, {"ok": False, "error": error.strerror})
+        finally:
+            gone.cancel()
+            looking.cancel()
 
     async def _ping(self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address, count, size = _address(request), int(_number(request, "count")), int(_number(request, "size"))

@@ -16,6 +16,7 @@ from stack.aio.server import StackServer
 from stack.daemon import report
 from stack.daemon.control import ControlServer
 from stack.daemon.hostside import traffic
+from stack.daemon.lookups import Lookups, make_resolver
 from stack.daemon.page import MAX_ROWS, render
 from stack.daemon.pinger import Pinger
 from stack.daemon.services.http import SWEEP_S, HttpConnection, HttpService, Site
@@ -43,6 +44,7 @@ class Daemon:
         "_http",
         "_hurry",
         "_line",
+        "_lookups",
         "_pinger",
         "_servers",
         "_settings",
@@ -58,6 +60,7 @@ class Daemon:
         self._http = HttpService(Site(self._page, settings.max_upload))
         self._host: AsyncHost
         self._pinger: Pinger
+        self._lookups: Lookups
         self._servers: list[StackServer] = []
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -70,6 +73,8 @@ class Daemon:
         self._host = host = AsyncHost(settings.host_config(), trace=self._trace)
         host.add_device(device, settings.address, gateway=str(settings.host_interface.ip))
         self._pinger = Pinger(host)
+        resolver = host.resolver = make_resolver(settings.resolver, host)
+        self._lookups = Lookups(resolver, host)
         await self._open_services()
         control = ControlServer(self)
         await control.start(listener)
@@ -85,6 +90,8 @@ class Daemon:
         else:
             await self._first_of(self._drain(), self._hurry.wait())
         await control.stop()
+        if resolver is not None:
+            await resolver.aclose()
         await host.aclose(0.0)
         ticking.cancel()
         await asyncio.gather(ticking, return_exceptions=True)
@@ -165,6 +172,11 @@ class Daemon:
     async def connect(self, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A TCP connection from the stack's address.  Raises OSError."""
         return await self._host.open_connection(address, port)
+
+    async def look_up(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What the DNS has, asked from the stack's address.  Raises ValueError for a request that cannot be."""
+        address = str(self._settings.interface.ip)
+        return {**await self._lookups.answer(request), "address": address}
 
     async def ping(self, address: str, size: int, timeout_s: float) -> dict[str, Any]:
         """One echo request.  Raises StackError."""

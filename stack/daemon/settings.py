@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, get_args
 import msgspec
 
 from stack.config import HostConfig, IpConfig, TcpConfig
+from stack.daemon.lookups import make_resolver
 from stack.device.fault import Faults
 from stack.errors import ConfigError
 
@@ -73,6 +74,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     drain_s: float = 5.0
     max_upload: int = 10 << 30
     memory_bytes: int = 512 << 20
+    resolver: str = "system"  # or "iterative", "off", or addresses of servers
     fault: FaultSettings = FaultSettings()
     tcp: dict[str, Any] = {}
     ip: dict[str, Any] = {}
@@ -209,6 +211,7 @@ def check(settings: Settings) -> None:
     _check_addresses(settings)
     settings.fault.check()
     settings.host_config()
+    make_resolver(settings.resolver)
 
 
 def _check_addresses(settings: Settings) -> None:

@@ -5,7 +5,7 @@ the daemon) can be shown here.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from textwrap import wrap
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from stack.dns.names import Name
 WIDTH: Final = 80
 MIN_WIDTH: Final = 40
 MAX_WHY: Final = 400  # characters of a reason
+MAX_RECORDS: Final = 12  # at the end of the tree
 _TIME: Final = 10  # columns
 
 
@@ -127,9 +128,9 @@ def _hops(steps: Iterable[Step]) -> list[Hop]:
         why = step.why[:MAX_WHY]
         if step.server is None and hops and hops[-1].server and hops[-1].depth == step.depth:
             last = hops[-1]
-            meant = f"{step.verdict} {why}".strip()
-            if last.name == str(step.name) or step.verdict == "referral":
-                hops[-1] = Hop(**{**asdict(last), "why": f"{last.why}; {meant}" if last.why else meant})
+            if last.name == str(step.name) and not last.why and step.verdict != "cache":
+                meant = f"{step.verdict} {why}".strip() if why != last.verdict else step.verdict
+                hops[-1] = replace(last, why=meant)
                 continue
         hops.append(
             Hop(
@@ -192,7 +193,9 @@ def _ending(made: Explanation, width: int) -> list[tuple[bool, str]]:
     if made.error:
         lines = wrap(f"{made.status}: {made.error}", width)
     else:
-        lines = [cut(record.replace("\t", " "), width) for record in made.records]
+        lines = [cut(record.replace("\t", " "), width) for record in made.records[:MAX_RECORDS]]
+        if len(made.records) > MAX_RECORDS:
+            lines.append(f"and {len(made.records) - MAX_RECORDS} more")
     lines += wrap(f"{made.remark}{', ' if made.remark else ''}{duration(made.took_us)} in all", width)
     return [(number == 0, line) for number, line in enumerate(lines)]
 

@@ -8,7 +8,7 @@ that each took, one after the other.
 from html import escape
 from typing import Final
 
-from stack.dns.explain import Explanation, Hop, cut, duration
+from stack.dns.explain import MAX_RECORDS, Explanation, Hop, cut, duration
 
 MAX_ROWS: Final = 200
 _WIDTH: Final = 1080
@@ -33,7 +33,7 @@ def draw(made: Explanation) -> str:
     """The document."""
     hops = made.hops[:MAX_ROWS]
     rows = len(hops) + 1
-    height = _TOP + rows * _ROW + max(len(made.records), 1) * 18 + 24
+    height = _TOP + rows * _ROW + min(len(made.records) + 1, MAX_RECORDS + 2) * 18 + 24
     size = f'width="{_WIDTH}" height="{height}" viewBox="0 0 {_WIDTH} {height}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="{_FONT}" font-size="12">',
@@ -91,7 +91,9 @@ def _step(hop: Hop, y: int) -> list[str]:
 def _ending(made: Explanation, row: int, *, omitted: int) -> list[str]:
     y = _TOP + row * _ROW
     color = _BAD if made.error else _GOOD
-    lines = [made.error] if made.error else [record.replace("\t", " ") for record in made.records]
+    lines = [made.error] if made.error else [record.replace("\t", " ") for record in made.records[:MAX_RECORDS]]
+    if len(made.records) > MAX_RECORDS:
+        lines.append(f"and {len(made.records) - MAX_RECORDS} more")
     parts = [_label(_LEFT, y + 15, f"{omitted} more steps", color=_NEUTRAL)] if omitted else []
     parts.append(_label(_LEFT, y + 34, made.status if made.error else made.remark, color=color, weight="bold"))
     fitting = int((_WIDTH - 2 * _LEFT) / _CHAR)

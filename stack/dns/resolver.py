@@ -207,9 +207,9 @@ class Resolver:
             engine = self._current()
         asked, number, search, dots = _asked(name, rrtype)
         search = search and bool(self._config.search)
-        if not search or dots >= self._config.ndots:  # resolv.conf(5): then it is tried as it is first
+        if search and dots >= self._config.ndots:  # resolv.conf(5): then it is tried as it is first
             result = engine.cached(asked, number)
-            if result is not None and (not search or isinstance(result, Answer)):
+            if isinstance(result, Answer):
                 return result
         return engine.ask(asked, number, int(timeout_s * SECOND), search=search)
 

@@ -38,7 +38,7 @@ def ask(
     tcp, why, was_folding, badcookies, closed = False, "", False, 0, False
     for _ in range(config.limits.redirections):
         work.spend()
-        began_at, had_edns = context.now, facts.edns
+        began_at, had_edns, by_tcp = context.now, facts.edns, tcp
         result = yield Send(facts, name, rrtype, recursion, tcp, config.tcp_timeout_us if tcp else timeout_us)
         redirection = ""
         if isinstance(result, Message):
@@ -71,7 +71,7 @@ def ask(
         if work.steps is not None:
             rtt_us = context.now - began_at
             detail = f"{why}{'; ' if why and redirection else ''}{f'asked again {redirection}' if redirection else ''}"
-            work.steps.append(Step(work.depth, facts.address, zone, name, rrtype, verdict, rtt_us, detail, tcp=tcp))
+            work.steps.append(Step(work.depth, facts.address, zone, name, rrtype, verdict, rtt_us, detail, tcp=by_tcp))
         if not redirection:
             break
     return result

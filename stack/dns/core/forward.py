@@ -49,6 +49,7 @@ class Forwarding:
                 result = yield from ask(context, facts, name, rrtype, work, zone, timeout_us=timeout_us, recursion=True)
                 if isinstance(result, Message):
                     finding = self._reader.read(result, name, rrtype, ROOT, authority=False)
+                    work.note(name, rrtype, finding)
                     if finding.kind != USELESS:
                         yield from admit(context, finding, result, rrtype, zone, facts.address, work)
                         return finding

@@ -104,7 +104,6 @@ class Iteration:
                     continue
             if finding.kind == REFERRAL:
                 assert finding.delegation is not None
-                work.step(name, rrtype, "referral", f"to {finding.delegation.zone}")
                 descent.enter(finding.delegation)
             elif partial is None:
                 return finding
@@ -177,6 +176,7 @@ class Iteration:
             )
             if isinstance(result, Message):
                 finding = self._reader.read(result, name, rrtype, cut.zone, authority=True)
+                work.note(name, rrtype, finding)
                 if finding.kind == NXDOMAIN and name is not descent.name:
                     return finding  # not for the cache, since it is not believed either
                 if finding.kind != USELESS:

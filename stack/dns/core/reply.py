@@ -29,6 +29,8 @@ NXDOMAIN: Final = 3
 REFERRAL: Final = 4  # to `delegation`
 USELESS: Final = 5  # another server may do better: `why`
 
+MAX_SHOWN, MAX_TEXT = 3, 40  # records, and characters of each, where a reply is described
+
 _REFUSED_BY_RCODE: Final[dict[int, Refused]] = {
     Rcode.SERVFAIL: Refused.SERVER_FAILURE,
     Rcode.REFUSED: Refused.LAME_REFUSED,
@@ -58,6 +60,18 @@ class Finding:
     secure: bool | None = None
     entry: Entry | None = None  # what the cache holds of `name` now
     expires_at: int = NEVER  # of the first of all this that expires
+
+    def meaning(self) -> tuple[str, str]:
+        """What it is, and of what, for people."""
+        if self.kind == ANSWER and self.rrset is not None:
+            shown = [str(rdata)[:MAX_TEXT] for rdata in self.rrset.rdatas[:MAX_SHOWN]]
+            more = len(self.rrset) - len(shown)
+            return "answer", ", ".join(shown) + (f" and {more} more" if more else "")
+        if self.kind == REFERRAL and self.delegation is not None:
+            return "referral", f"to {self.delegation.zone}"
+        if self.kind == USELESS:
+            return "useless", self.why
+        return {NODATA: "no such record", NXDOMAIN: "no such name"}.get(self.kind, f"alias of {self.name}"), ""
 
 
 def synthesise(dname: RRset, name: Name) -> RRset | None:

@@ -4,7 +4,7 @@ A Work is shared by everything that is done for the sake of one question of a cl
 multiplies is counted in one place.
 """
 
-from typing import Final
+from typing import Final, Protocol
 
 from stack.dns.core.actions import Step
 from stack.dns.core.config import Limits, Server
@@ -13,6 +13,13 @@ from stack.dns.errors import Ede, Try
 from stack.dns.names import Name
 
 MAX_TRIES_KEPT: Final = 64
+
+
+class Meaningful(Protocol):
+    """What a reply was found to say: `stack.dns.core.reply.Finding`."""
+
+    def meaning(self) -> tuple[str, str]:
+        """What it is, and of what."""
 
 
 class ResolutionFailed(Exception):
@@ -56,6 +63,11 @@ class Work:
         """Note a try that came to nothing."""
         if len(self.tries) < MAX_TRIES_KEPT:
             self.tries.append(Try(f"{server[0]}" if server[1] == 53 else f"{server[0]}#{server[1]}", why))
+
+    def note(self, name: Name, rrtype: int, finding: Meaningful) -> None:
+        """Note what the last reply means."""
+        if self.steps is not None:
+            self.step(name, rrtype, *finding.meaning())
 
     def step(self, name: Name, rrtype: int, verdict: str, why: str = "") -> None:
         """Note a step that asked no server."""
