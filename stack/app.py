@@ -174,8 +174,8 @@ _VARIABLES: Final = {
     "host_address": "TAPSTACK_HOST_ADDRESS",
     "resolver": "TAPSTACK_RESOLVER",
 }
-# settings that take more than a loop: privileges to give up, rules to take back, files to look after
-_OF_THE_DAEMON: Final = ("user", "uplink", "control", "capture")
+# settings that take more than a loop: privileges to give up, rules to take back, files and services to look after
+_OF_THE_DAEMON: Final = ("user", "uplink", "control", "capture", "dns")
 
 
 def factory() -> UvLoop:
@@ -183,8 +183,8 @@ def factory() -> UvLoop:
 
     What it is made from, each with the default of `tapstack up`:
 
-    - TAPSTACK_CONFIG names a TOML file of the daemon's format; `user`, `uplink`, `control` and `capture` take the
-      daemon and are refused, what it logs and how much it lets upload is of no meaning here
+    - TAPSTACK_CONFIG names a TOML file of the daemon's format; `user`, `uplink`, `control`, `capture` and `dns`
+      take the daemon and are refused, what it logs and how much it lets upload is of no meaning here
     - TAPSTACK_DEV, TAPSTACK_ADDRESS ("198.18.0.2/24"), TAPSTACK_HOST_ADDRESS ("198.18.0.1"), TAPSTACK_MTU, which
       go before the file
     - TAPSTACK_RESOLVER: who is asked about names, before `resolver` in the file: "system" (the servers of resolv.conf

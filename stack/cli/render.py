@@ -67,8 +67,26 @@ def as_text(status: dict[str, Any]) -> str:
         lines += [f"  {line}" for line in _connection(one)]
     if not status["connections"]:
         lines.append("  none")
+    if "dns" in status:
+        lines += _dns(status["dns"])
     lines += _section("Dropped", ("reason", "count"), sorted(status["drops"].items(), key=lambda item: -item[1]))
     return "\n".join(lines)
+
+
+def _dns(dns: dict[str, Any]) -> list[str]:
+    """What the DNS server has done."""
+    server, refused = dns["server"], dns["resolver"].get("refused", {})
+    counts = {
+        "queries": server["queries"],
+        **{f"answered {rcode}": count for rcode, count in server["rcodes"].items()},
+        "from others": server["recursive"],
+        "over TCP": server["tcp"],
+        **{f"dropped: {reason}": count for reason, count in server["dropped"].items()},
+        **{f"malformed: {reason}": count for reason, count in server["malformed"].items()},
+        **{f"of others refused: {reason}": count for reason, count in refused.items()},
+    }
+    lines = _section("DNS", ("", "count"), [(what, count) for what, count in counts.items() if count])
+    return lines + [f"  zone {name} {count} records" for name, count in dns["zones"].items()]
 
 
 def _claim(status: dict[str, Any], address: str) -> str:

@@ -18,7 +18,7 @@ import socket
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from stack import app
 from stack.daemon import control, hostside, log, privileges
@@ -29,6 +29,9 @@ from stack.daemon.terminal import StatusLine, announce, say
 from stack.device.base import Device
 from stack.device.pcap import CaptureTrace
 from stack.errors import StackError
+
+if TYPE_CHECKING:
+    from stack.daemon.services.dns import DnsService
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +100,24 @@ def _close_capture(file: BinaryIO) -> None:
         file.close()
 
 
+def _dns(settings: Settings) -> "DnsService | None":
+    """Its zones are read here, with the rights of who started us.  Raises ConfigError."""
+    if settings.dns is None:
+        return None
+    from stack.daemon.services.dns import DnsService  # noqa: PLC0415  # takes time that most starts need not spend
+
+    return DnsService(settings.dns)
+
+
 def up(settings: Settings) -> int:
     """Run the daemon until a signal or the loss of its device; the exit code.  Raises StackError before that."""
     log.set_up(settings.log_format, settings.log_level)
     user = privileges.target(settings.user)
+    dns = _dns(settings)
     with contextlib.ExitStack() as undo:
         prepared = prepare(settings, user, undo)
         trace = CaptureTrace() if settings.capture else None
-        daemon = Daemon(settings, StatusLine(), trace)
+        daemon = Daemon(settings, StatusLine(), trace, dns)
         runner = undo.enter_context(asyncio.Runner(loop_factory=app.loop_factory()))
         runner.get_loop()  # made now: what it imports is imported before the drop
         privileges.drop(user)

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stack import _form
 from stack.aio.network import AsyncHost
@@ -27,6 +27,9 @@ from stack.device.base import Device
 from stack.trace import Trace
 from stack.wire import accel
 
+if TYPE_CHECKING:
+    from stack.daemon.services.dns import DnsService
+
 logger = logging.getLogger(__name__)
 
 HTTP_PORT: Final = 80
@@ -40,6 +43,7 @@ class Daemon:
 
     __slots__ = (
         "_begun_at",
+        "_dns",
         "_host",
         "_http",
         "_hurry",
@@ -52,8 +56,11 @@ class Daemon:
         "_trace",
     )
 
-    def __init__(self, settings: Settings, line: StatusLine, trace: Trace | None = None) -> None:
+    def __init__(
+        self, settings: Settings, line: StatusLine, trace: Trace | None = None, dns: "DnsService | None" = None
+    ) -> None:
         self._settings = settings
+        self._dns = dns
         self._trace = trace
         self._line = line
         self._begun_at = time.monotonic()
@@ -124,12 +131,16 @@ class Daemon:
             self._servers.append(await host.create_server(protocol, None, port, backlog=BACKLOG))
         for port, answer in DATAGRAMS.items():
             await host.create_datagram_endpoint(partial(Datagrams, answer), (ANY, port))
+        if self._dns is not None:
+            await self._dns.open(host)
 
     async def _drain(self) -> None:
         """No new connections; let HTTP finish the answers it is at, then everything what it has queued; for a while."""
         until = time.monotonic() + self._settings.drain_s
         for server in self._servers:
             server.close()
+        if self._dns is not None:
+            await self._dns.aclose()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._http.drain(), self._settings.drain_s)
         await self._host.aclose(max(0.0, until - time.monotonic()))
@@ -166,6 +177,7 @@ class Daemon:
                 "http_requests": self._http.requests,
             },
             "traffic": traffic(self._settings.dev),
+            **({} if self._dns is None else {"dns": self._dns.status()}),
             **report.from_host(self._host.host, most),
         }
 

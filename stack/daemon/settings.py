@@ -24,6 +24,7 @@ _LENGTH_OF_NAME = 15  # IFNAMSIZ of Linux with the final zero
 FAULT_QUEUE_BYTES = 1 << 20  # what waits at a limited rate
 RATE_MIN_MBIT = 0.001  # 125 bytes/s
 MTU_MIN = 576  # RFC 791: every host takes 576 bytes
+_MAX_PORT = 65_535
 MTU_MAX = 65_521  # the largest a TAP takes
 
 
@@ -57,6 +58,28 @@ class FaultSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         )
 
 
+class DnsSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A DNS server on the stack's address; what is in the files is checked when the daemon begins."""
+
+    zones: dict[str, str] = {}  # name of a zone: its master file
+    forward: list[str] = []  # servers that everything else is asked of
+    iterate: bool = False  # everything else is resolved from the root
+    hints: list[str] = []  # addresses of root servers other than the internet's
+    allow: list[str] = []  # networks for which others are asked; none: the stack's own
+    port: int = 53
+
+    def check(self) -> None:
+        """Raise ConfigError for what cannot be."""
+        if not (self.zones or self.forward or self.iterate):
+            raise ConfigError("dns says nothing to serve: give zones, forward or iterate = true")
+        if self.forward and self.iterate:
+            raise ConfigError("dns.forward and dns.iterate exclude each other: ask other resolvers, or be one")
+        if self.hints and not self.iterate:
+            raise ConfigError("dns.hints are for dns.iterate = true")
+        if not 0 < self.port <= _MAX_PORT:
+            raise ConfigError(f"dns.port is {self.port}: use 1 to {_MAX_PORT}")
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One daemon.  Field names are the keys of the TOML file; README.md says which options are called differently."""
 
@@ -76,6 +99,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     memory_bytes: int = 512 << 20
     resolver: str = "system"  # or "iterative", "off", or addresses of servers
     fault: FaultSettings = FaultSettings()
+    dns: DnsSettings | None = None
     tcp: dict[str, Any] = {}
     ip: dict[str, Any] = {}
 
@@ -210,6 +234,8 @@ def check(settings: Settings) -> None:
         raise ConfigError(f"max_upload is {settings.max_upload}: use a number of bytes from 0 to {1 << 50}")
     _check_addresses(settings)
     settings.fault.check()
+    if settings.dns is not None:
+        settings.dns.check()
     settings.host_config()
     make_resolver(settings.resolver)
 

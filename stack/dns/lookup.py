@@ -143,6 +143,8 @@ def _sets(node: Node, rrtype: int, *, every: bool) -> list[RRset]:
 def _substitute(name: Name, node: Node, rrtype: int, outcome: Outcome) -> Name | None:
     """RFC 6672 §2.2, §3.1: the DNAME record, and a CNAME record that is made of it."""
     rrset = node.rrsets[_DNAME]
+    if any(given is rrset for given in outcome.answer):
+        return None  # it leads to itself; whoever wants to go on can do so from the last alias
     outcome.answer.append(rrset)
     target = name[: len(name) - len(node.name)] + rrset.names[0]
     if len(target) > MAX_NAME:

@@ -182,7 +182,8 @@ class DnsServer:
             answer = await self._resolver.query(str(pending.name), pending.rrtype, timeout=self._limits.resolve_s)
         except (NXDOMAIN, NoData) as error:
             rcode = Rcode.NXDOMAIN if isinstance(error, NXDOMAIN) else Rcode.NOERROR
-            wire = authority.complete(pending, [], rcode=rcode, ede=error.ede)
+            negative = [] if error.soa is None else [error.soa]
+            wire = authority.complete(pending, [*error.chain], rcode=rcode, authority=negative, ede=error.ede)
         except DnsError as error:
             wire = authority.fail(pending, error.ede or _explanation(error))
         else:
@@ -437,10 +438,8 @@ def networks_of(host: "AsyncHost") -> list[str]:
 
 def load_zone(path: str | Path, origin: str) -> Zone:
     """The zone in a master file; what that includes is looked for beside it.  Raises ZoneError, BadName."""
-    file = Path(path)
-    return Zone.parse(
-        _text(file), Name.parse(origin), source=str(file), read=lambda name: (file.parent / name).read_text("utf-8")
-    )
+    file, name = Path(path), Name.parse(origin)
+    return Zone.parse(_text(file), name, source=str(file), read=lambda other: (file.parent / other).read_text("utf-8"))
 
 
 def _text(file: Path) -> str:

@@ -86,7 +86,7 @@ class Zone:
 
     def __len__(self) -> int:
         """How many records it has."""
-        return sum(len(rrset) for node in self._nodes.values() for rrset in node.rrsets.values())
+        return sum(map(len, self.rrsets))
 
     def __repr__(self) -> str:
         return f"<Zone {self.origin}: {len(self)} records>"
@@ -95,6 +95,11 @@ class Zone:
     def names(self) -> list[Name]:
         """All names that exist, also those without records."""
         return [node.name for node in self._nodes.values()]
+
+    @property
+    def rrsets(self) -> list[RRset]:
+        """All its records."""
+        return [rrset for node in self._nodes.values() for rrset in node.rrsets.values()]
 
     def find(self, key: bytes) -> tuple[Match, Node]:
         """What the name with this key is; it must be within the zone.  With MISSING comes the closest encloser."""

@@ -89,6 +89,12 @@ def test_faults_in_the_units_of_the_device():
         ("[tcp]\nwindow = 3", "tcp.window is not a setting"),
         ("[tcp]\nsack = 3", "tcp.sack: expected `bool`, got `int`"),
         ("[tcp]\nmss_limit = 1", "mss_limit 1"),
+        ("[dns]", "dns says nothing to serve: give zones, forward or iterate"),
+        ("[dns]\nforward = ['192.0.2.1']\niterate = true", "dns.forward and dns.iterate exclude each other"),
+        ("[dns]\nforward = ['192.0.2.1']\nhints = ['192.0.2.1']", "dns.hints are for dns.iterate"),
+        ("[dns]\niterate = true\nport = 0", "dns.port is 0: use 1 to 65535"),
+        ("[dns]\nzone = 'x'", "dns.zone is not a setting"),
+        ("[dns]\nzones = ['x']", "dns.zones: expected `table`, got `list`"),
     ],
 )
 def test_every_mistake_is_one_sentence_that_names_it(tmp_path, text, says):

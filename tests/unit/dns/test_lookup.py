@@ -159,6 +159,7 @@ def test_ds_records_are_the_parents():
 
 
 @rfc("1034", "4.3.2")
+@rfc("6604", "3")
 def test_aliases_are_followed_and_the_last_name_decides():
     text = "a CNAME b\nb CNAME c\nc A 192.0.2.7\nd CNAME missing\ne CNAME f\nf TXT x"
     assert [line.split()[0] for line in ask(text, "a.example.test")[1]] == [f"{x}.example.test" for x in "abc"]
@@ -230,6 +231,15 @@ def test_a_dname_is_not_for_its_own_name_and_hides_what_is_below():
 def test_a_dname_that_makes_too_long_a_name():
     outcome, answer, _, _ = ask(DNAME, f"{'x' * 63}.long.example.test")
     assert (outcome.rcode, len(answer)) == (6, 1)
+
+
+def test_a_dname_that_leads_to_itself_is_used_once():
+    outcome, answer, _, _ = ask("d DNAME target.d", "x.d.example.test")
+    assert answer == [
+        "d.example.test 300 DNAME target.d.example.test.",
+        "x.d.example.test 300 CNAME x.target.d.example.test.",
+    ]
+    assert (outcome.rcode, outcome.rest) == (0, None)
 
 
 def test_addresses_of_hosts_that_records_name():

@@ -29,7 +29,7 @@ def refusal(text, **options):
     return caught.value.strerror
 
 
-@rfc("1035", "5.1")
+@rfc("1035", "5.1", "D-SERVER-FILE")
 def test_the_parts_of_a_record_in_all_orders():
     assert parsed(
         "$TTL 5\nwww 60 IN A 192.0.2.1\n IN 61 A 192.0.2.2\n\tA 192.0.2.3\n 1h A 192.0.2.4\n in A 192.0.2.5"
@@ -42,7 +42,7 @@ def test_the_parts_of_a_record_in_all_orders():
     ]
 
 
-@rfc("1035", "5.1")
+@rfc("1035", "5.1", "D-SERVER-FILE")
 def test_names_origin_and_at():
     text = "$TTL 5\n@ NS ns\nout.test. NS ns.test.\n$ORIGIN sub\n@ NS @\na.b NS a.b\n$ORIGIN other.\nx NS x\n"
     assert parsed(text) == [
@@ -54,7 +54,7 @@ def test_names_origin_and_at():
     ]
 
 
-@rfc("1035", "5.1")
+@rfc("1035", "5.1", "D-SERVER-FILE")
 def test_parentheses_comments_and_quotations():
     text = """
 ; a comment
@@ -79,7 +79,7 @@ def test_quotation_marks_within_a_word_belong_to_it():
     assert parsed('@ 5 HTTPS 1 . alpn="h2,h3" port=443') == ['example.test. 5 HTTPS 1 . alpn="h2,h3" port=443']
 
 
-@rfc("1035", "5.1")
+@rfc("1035", "5.1", "D-SERVER-FILE")
 def test_escaped_characters_in_names_and_texts():
     assert parsed("a\\.b\\032c\\;d 5 TXT a\\ b \\065\n\\@ 5 TXT x\n\\$ORIGIN 5 TXT y") == [
         'a\\.b\\032c\\;d.example.test. 5 TXT "a b" "A"',
@@ -109,7 +109,7 @@ def test_unknown_types_and_known_ones_as_octets():
     ]
 
 
-@rfc("1035", "5.1")
+@rfc("1035", "5.1", "D-SERVER-FILE")
 def test_included_files_leave_origin_and_owner_as_they_were():
     files = {"a.inc": "x 6 A 192.0.2.1\n$INCLUDE b.inc sub\ny A 192.0.2.2", "b.inc": "$ORIGIN deep\n@ 7 A 192.0.2.3"}
     text = "www 5 A 192.0.2.9\n$INCLUDE a.inc other.test. ; with an origin\n 8 A 192.0.2.8\n$INCLUDE b.inc"

@@ -1,0 +1,77 @@
+"""The DNS service: zones from files, and a resolver for the stack's own network, as `[dns]` of the settings says.
+
+Everything is read and checked in `prepare`, before the daemon gives up its rights; `open` takes the ports.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from stack.aio.network import AsyncHost
+from stack.daemon.settings import DnsSettings
+from stack.dns.access import THIS_MACHINE, Access
+from stack.dns.lookup import Zones
+from stack.dns.resolver import Resolver
+from stack.dns.server import DnsServer, load_zone, networks_of, serve
+from stack.dns.zone import Zone
+from stack.errors import ConfigError, StackError
+
+
+class DnsService:
+    """See above.  Raises ConfigError for what cannot be served."""
+
+    __slots__ = ("_resolver", "_server", "_settings", "_zones")
+
+    def __init__(self, settings: DnsSettings) -> None:
+        self._settings = settings
+        self._zones = _load(settings.zones)
+        self._server: DnsServer | None = None
+        self._resolver = _resolver(settings, None)  # to see whether it can be made
+        Access(settings.allow or THIS_MACHINE)
+
+    async def open(self, host: AsyncHost) -> None:
+        """Serve on all addresses of `host`.  Raises OSError."""
+        settings = self._settings
+        self._resolver = _resolver(settings, host)
+        self._server = await serve(
+            self._zones,
+            resolver=self._resolver,
+            host=host,
+            port=settings.port,
+            allow=settings.allow or networks_of(host),
+        )
+
+    async def aclose(self) -> None:
+        """Stop."""
+        if self._server is not None:
+            await self._server.aclose()
+        if self._resolver is not None:
+            await self._resolver.aclose()
+
+    def status(self) -> dict[str, Any]:
+        """Counters of the server, and of the resolver."""
+        return {
+            "zones": {str(zone.origin): len(zone) for zone in self._zones},
+            "server": {} if self._server is None else self._server.stats,
+            "resolver": {} if self._resolver is None else self._resolver.stats,
+        }
+
+
+def _load(files: dict[str, str]) -> Sequence[Zone]:
+    zones = []
+    for origin, path in files.items():
+        try:
+            zones.append(load_zone(path, origin))
+        except StackError as error:  # also of a name that is none
+            raise ConfigError(f"dns.zones: {error.strerror}") from None
+    Zones(zones)  # raises for one that is there twice, as in other letters
+    return zones
+
+
+def _resolver(settings: DnsSettings, host: AsyncHost | None) -> Resolver | None:
+    if settings.forward:
+        return Resolver(settings.forward, host=host)
+    if not settings.iterate:
+        return None
+    if settings.hints:
+        return Resolver.iterative(hints=settings.hints, host=host)
+    return Resolver.iterative(host=host)
