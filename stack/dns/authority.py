@@ -22,23 +22,28 @@ from stack.config import Rng
 from stack.dns.access import Access, Verdict
 from stack.dns.constants import MIN_UDP_SIZE, UDP_SIZE, EdeCode, Opcode, OptionCode, Rcode, RRClass, RRType
 from stack.dns.cookies import Cookies
-from stack.dns.edns import Edns, Option, ede_option, keepalive_option
+from stack.dns.edns import CLIENT_COOKIE, MAX_COOKIE, OPT_FIXED, Edns, Option, ede_option, keepalive_option
 from stack.dns.errors import FormError, FormReason
 from stack.dns.lookup import Outcome, Zones, look_up
 from stack.dns.message import CD, QR, RA, TC, Message, Question
-from stack.dns.names import HEADER, Name
+from stack.dns.names import HEADER, MAX_LABEL, MAX_NAME, Name
 from stack.dns.ratelimit import RateLimit
 from stack.dns.rrset import RRset
 
 MAX_TEMPLATES: Final = 8192
 MAX_TEMPLATE: Final = UDP_SIZE  # octets; larger answers are built each time
 MAX_TCP: Final = 0xFFFF
+MAX_OPTS: Final = 64  # OPT records of clients that are known by sight: they differ in size and DO
 
 _TRANSFERS: Final = frozenset((int(RRType.AXFR), int(RRType.IXFR)))
 # RFC 6895 §3.1: 128 to 254 are not types of data; OPT is a record of the message itself
 _NO_DATA_TYPES: Final = frozenset(range(128, 255)) | {0, int(RRType.OPT)}
 _COOKIE_HEAD: Final = b"\0\x0a"
-_CLIENT_COOKIE: Final = 8
+_IN: Final = b"\0\1"
+_ONE_QUESTION: Final = b"\0\1\0\0\0\0\0\0"
+_ONE_QUESTION_OPT: Final = b"\0\1\0\0\0\0\0\1"
+_RESPONSE_OR_OPCODE: Final = 0xF8  # in the third octet
+NO_OPT: Final = (b"", MIN_UDP_SIZE, False)
 
 Source = tuple[str, int]
 
@@ -104,7 +109,7 @@ class Authority:
     `idle_us`: how long an idle TCP connection is kept, which clients that ask are told (RFC 7828).
     """
 
-    __slots__ = ("_access", "_cookies", "_idle_us", "_rate", "_recursive", "_templates", "_zones", "stats")
+    __slots__ = ("_access", "_cookies", "_idle_us", "_opts", "_rate", "_recursive", "_templates", "_zones", "stats")
 
     def __init__(
         self,
@@ -124,6 +129,7 @@ class Authority:
         self._rate = RateLimit(rate)
         self._idle_us = idle_us
         self._templates: dict[bytes, Template] = {}
+        self._opts: dict[bytes, tuple[bytes, int, bool]] = {b"": NO_OPT}  # ours, for theirs
         self.stats = ServerStats()
 
     @property
@@ -143,45 +149,40 @@ class Authority:
         if tcp:
             stats.tcp += 1
         verdict = self._access.of(source[0])
-        end = wire.find(0, HEADER) + 1  # of the name, unless an octet of it is 0: then nothing below fits
-        size = len(wire)
-        # opcode QUERY, one question, nothing else but perhaps an OPT record of version 0
+        end = (
+            wire.find(0, HEADER) + 5
+        )  # of the question, unless an octet of its name is 0: then no template has its key
+        ending = wire[end:]
+        key = wire[HEADER : end - 4].lower() + wire[end - 4 : end]
+        template = self._templates.get(key) or self._make_template(key)
+        opt = self._opts.get(ending) or self._opt(ending, verdict, now)
         if (
-            not end
-            or wire[2] & 0xF8
-            or wire[4:11] != b"\0\1\0\0\0\0\0"
+            template is None
+            or opt is None
+            or wire[2] & _RESPONSE_OR_OPCODE
+            or wire[4:HEADER] != (_ONE_QUESTION_OPT if ending else _ONE_QUESTION)
             or not verdict.may_ask
-            or wire[end + 2 : end + 4] != b"\0\1"
         ):
             return self._unusual(wire, now, verdict, tcp=tcp)
-        question_end = end + 4
-        if wire[11] == 0:
-            if size != question_end:
-                return self._unusual(wire, now, verdict, tcp=tcp)
-            opt, limit, good = b"", MIN_UDP_SIZE, False
-        else:
-            found = self._usual_opt(wire, question_end, verdict, now)
-            if found is None:
-                return self._unusual(wire, now, verdict, tcp=tcp)
-            opt, limit, good = found
-        key = wire[HEADER:end].lower() + wire[end:question_end]
-        template = self._templates.get(key)
-        if template is None:
-            template = self._make_template(key)
-            if template is None:
-                return self._unusual(wire, now, verdict, tcp=tcp)
+        flags, counts, counts_edns, tail, is_open = template
+        record, limit, good = opt
         recursion = self._recursive and verdict.may_recurse
-        limit = MAX_TCP if tcp else limit
-        if (template.rest and recursion and wire[2] & 1) or question_end + len(template.tail) + len(opt) > limit:
+        if (is_open and recursion and wire[2] & 1) or end + len(tail) + len(record) > (MAX_TCP if tcp else limit):
             return self._unusual(wire, now, verdict, tcp=tcp)
         if not (tcp or good or verdict.may_recurse or self._rate.allows(verdict.prefix, now)):
-            return self._limited(wire, question_end, opt)
-        flags = template.flags | (wire[2] & 1) << 8 | wire[3] & CD
+            return self._limited(wire, end, record)
+        flags |= (wire[2] & 1) << 8 | wire[3] & CD
         if recursion:
             flags |= RA
         stats.rcodes[flags & 15] += 1
-        counts = template.counts_edns if opt else template.counts
-        return wire[:2] + flags.to_bytes(2, "big") + counts + wire[HEADER:question_end] + template.tail + opt
+        return b"%b%b%b%b%b%b" % (
+            wire[:2],
+            flags.to_bytes(2, "big"),
+            counts_edns if record else counts,
+            wire[HEADER:end],
+            tail,
+            record,
+        )
 
     def complete(
         self,
@@ -207,44 +208,46 @@ class Authority:
 
     # -- the short way
 
-    def _usual_opt(self, wire: bytes, at: int, verdict: Verdict, now: int) -> tuple[bytes, int, bool] | None:
-        """Our OPT record for the one at `at`, the size that the client takes, and whether its cookie is good.
+    def _opt(self, record: bytes, verdict: Verdict, now: int) -> tuple[bytes, int, bool] | None:
+        """Our OPT record for this one, how much the client takes over UDP, and whether its cookie is good.
 
         None if it is not of version 0, or has other options than one cookie, or something comes after it.
         """
-        if wire[at : at + 3] != b"\0\0\x29" or wire[at + 5 : at + 7] != b"\0\0" or wire[11] != 1:
+        size = len(record)
+        if size < OPT_FIXED or record[:3] != b"\0\0\x29" or record[5:7] != b"\0\0":
             return None
-        fixed = at + 11
-        size = len(wire)
-        if size < fixed or wire[at + 9] << 8 | wire[at + 10] != size - fixed:
+        if record[9] << 8 | record[10] != size - OPT_FIXED:
             return None
-        limit = min(max(wire[at + 3] << 8 | wire[at + 4], MIN_UDP_SIZE), UDP_SIZE)
+        limit = min(max(record[3] << 8 | record[4], MIN_UDP_SIZE), UDP_SIZE)
         # RFC 3225 §3: "The DO bit of the query MUST be copied in the response"
-        head = b"\0\0\x29\x04\xd0\0\0" + bytes((wire[at + 7] & 0x80, 0))
-        if size == fixed:
-            return head + b"\0\0", limit, False
-        length = size - fixed - 4
-        if wire[fixed : fixed + 2] != _COOKIE_HEAD or wire[fixed + 2] << 8 | wire[fixed + 3] != length:
+        head = b"\0\0\x29\x04\xd0\0\0" + bytes((record[7] & 0x80, 0))
+        if size == OPT_FIXED:
+            if len(self._opts) >= MAX_OPTS:
+                self._opts.clear()
+                self._opts[b""] = NO_OPT
+            return self._opts.setdefault(record, (head + b"\0\0", limit, False))
+        length = size - OPT_FIXED - 4
+        if record[OPT_FIXED : OPT_FIXED + 2] != _COOKIE_HEAD or record[13] << 8 | record[14] != length:
             return None
-        if length != _CLIENT_COOKIE and not 2 * _CLIENT_COOKIE <= length <= 5 * _CLIENT_COOKIE:
+        if length != CLIENT_COOKIE and not 2 * CLIENT_COOKIE <= length <= MAX_COOKIE:
             return None
-        cookie, good = self._cookies.answer(wire[fixed + 4 :], verdict.address, now // 1_000_000)
+        cookie, good = self._cookies.answer(record[15:], verdict.address, now // 1_000_000)
         option = _COOKIE_HEAD + len(cookie).to_bytes(2, "big") + cookie
         return head + len(option).to_bytes(2, "big") + option, limit, good
 
     def _make_template(self, key: bytes) -> Template | None:
-        """The template for a question; None where there can be none, or no good one."""
-        rrtype = key[-4] << 8 | key[-3]
-        if rrtype in _NO_DATA_TYPES or rrtype == RRType.ANY:
-            return None
+        """The template for a question of class IN; None where there can be none, or no good one."""
         name = _checked(key[:-4])
-        if name is None or self._zones.closest(name, rrtype) is None:
+        if name is None or key[-2:] != _IN:
+            return None
+        rrtype = key[-4] << 8 | key[-3]
+        if rrtype in _NO_DATA_TYPES or rrtype == RRType.ANY or self._zones.closest(name, rrtype) is None:
             return None
         outcome = look_up(self._zones, name, rrtype)
         reply = Message(flags=QR, rcode=outcome.rcode, question=Question(name, rrtype))
         _fill(reply, outcome)
         wire = reply.build(MAX_TCP)
-        if len(wire) > MAX_TEMPLATE or wire[2] & TC >> 8:
+        if len(wire) > MAX_TEMPLATE:
             return None
         counts = wire[4:12]
         template = Template(
@@ -392,12 +395,8 @@ def _fill(reply: Message, outcome: Outcome) -> None:
 
 
 def _checked(octets: bytes) -> Name | None:
-    """The name that these are, up to the first zero octet; None if they are not a whole one."""
-    at = 0
-    while octets[at]:
-        if octets[at] > 63:
-            return None
+    """The name that these are, whose last octet is the only 0; None if they are not one."""
+    at, last = 0, len(octets) - 1
+    while 0 <= at < last and octets[at] <= MAX_LABEL:
         at += octets[at] + 1
-        if at >= len(octets):
-            return None
-    return Name(octets) if at == len(octets) - 1 and len(octets) <= 255 else None
+    return Name(octets) if at == last < MAX_NAME else None

@@ -143,6 +143,7 @@ METRICS = {
     "dns_stack": Metric(dns.many_on_our_stack, "per_second", "q/s", sides=dns.on_our_stack, peer="echo"),
     "dns_stack_1": Metric(dns.one_on_our_stack, "per_second", "q/s", sides=dns.on_our_stack, peer="echo"),
 }
+METRICS["dns_server"] = Metric(dns.dnsperf, "per_second", "q/s", sides=dns.serving, peer="echo")
 for peer in ("dnspython", "aiodns", "bare"):  # on kernel sockets all of them; 32 at a time, then one
     sides = dns.beside(peer)
     METRICS[f"dns_{peer}"] = Metric(dns.many, "per_second", "q/s", sides=sides, peer=peer)
