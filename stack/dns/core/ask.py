@@ -1,7 +1,7 @@
 """One question to one server, until there is a reply that says something about the name, or none is to be had.
 
-A server may want the question put in another way: by TCP, with its cookie, without EDNS.  All that happens here, and
-is bounded, so what asks need not know of it.
+A server may want the question put in another way: by TCP, with its cookie, without EDNS.  `insist` does so, a bounded
+number of times, so those who ask need not know of it.
 """
 
 from collections.abc import Generator
@@ -11,67 +11,97 @@ from stack.dns.constants import Rcode, rcode_text
 from stack.dns.core.actions import Failure, Step
 from stack.dns.core.context import Context
 from stack.dns.core.exchanges import Fate, Result, Send
-from stack.dns.core.servers import ServerFacts
 from stack.dns.core.stats import Count
 from stack.dns.core.work import Work
 from stack.dns.message import Message
 from stack.dns.names import Name
 
-_BY_TCP: Final = (Fate.TRUNCATED, Fate.WRONG_CASE, Fate.NO_COOKIE, Fate.MISMATCHES)
 _BADCOOKIE: Final = int(Rcode.BADCOOKIE)
+_FINAL: Final = frozenset((int(Rcode.NOERROR), int(Rcode.NXDOMAIN)))
+_BY_TCP: Final = (Fate.TRUNCATED, Fate.WRONG_CASE, Fate.NO_COOKIE, Fate.MISMATCHES)
 _NO_EDNS: Final = (Rcode.FORMERR, Rcode.NOTIMP, Rcode.BADVERS)
 
 
-def ask(
-    context: Context,
-    facts: ServerFacts,
-    name: Name,
-    rrtype: int,
-    work: Work,
-    zone: Name,
-    *,
-    timeout_us: int,
-    recursion: bool,
-) -> Generator[Send, Result, Message | Fate | Failure]:
+def ask(context: Context, send: Send, work: Work, zone: Name) -> Generator[Send, Result, Result]:
     """The reply of a server, whatever it says, or why there is none.  Raises ResolutionFailed for lack of quota."""
-    config = context.config
-    tcp, why, was_folding, badcookies, closed = False, "", False, 0, False
-    for _ in range(config.limits.redirections):
-        work.spend()
-        began_at, had_edns, by_tcp = context.now, facts.edns, tcp
-        result = yield Send(facts, name, rrtype, recursion, tcp, config.tcp_timeout_us if tcp else timeout_us)
-        redirection = ""
+    began_at, had_edns = context.now, send.facts.edns
+    work.spend()
+    result = yield send
+    if work.steps is None and isinstance(result, Message) and result.rcode in _FINAL:
+        return result
+    return (yield from _Insisting(context, send, work, zone).go_on(result, began_at, had_edns=had_edns))
+
+
+class _Insisting:
+    """What has been tried with a server that did not simply answer."""
+
+    __slots__ = ("_badcookies", "_closed", "_context", "_folding", "_send", "_work", "_zone")
+
+    def __init__(self, context: Context, send: Send, work: Work, zone: Name) -> None:
+        self._context = context
+        self._send = send
+        self._work = work
+        self._zone = zone
+        self._badcookies = 0
+        self._closed = False  # a stream, by the server
+        self._folding = False  # we are on TCP since the letters were others
+
+    def go_on(self, result: Result, began_at: int, *, had_edns: bool) -> Generator[Send, Result, Result]:
+        """Put the question again as long as the result is that it should be."""
+        for left in range(self._context.config.limits.redirections - 1, -1, -1):
+            tcp = self._send.tcp
+            how = self._redirect(result, had_edns=had_edns) if left else ""
+            if self._work.steps is not None:
+                self._note(result, began_at, how, tcp=tcp)
+            if not how:
+                break
+            self._work.spend()
+            began_at, had_edns = self._context.now, self._send.facts.edns
+            result = yield self._send
+        return result
+
+    def _redirect(self, result: Result, *, had_edns: bool) -> str:
+        """How to put the question again, which `_send` then does; nothing when the result is one."""
+        context, facts, tcp = self._context, self._send.facts, self._send.tcp
         if isinstance(result, Message):
-            rcode = result.rcode
-            if rcode == _BADCOOKIE:
+            if result.rcode == _BADCOOKIE:
                 # RFC 7873 §5.3: again with the cookie that came along; if that is not good enough either, by TCP
                 context.stats.counts[Count.BADCOOKIE] += 1
-                badcookies += 1
-                tcp = tcp or badcookies > 1
-                redirection = "with its cookie" if badcookies == 1 else "by TCP"
-            elif rcode in _NO_EDNS and had_edns and result.edns is None:
+                self._badcookies += 1
+                return "with its cookie" if self._badcookies == 1 else self._by(tcp=True)
+            if result.rcode in _NO_EDNS and had_edns and result.edns is None:
                 # RFC 6891 §7: a server that does not know EDNS says so with FORMERR, or NOTIMP
                 context.stats.counts[Count.WITHOUT_EDNS] += 1
                 facts.edns = False
-                redirection = "without EDNS"
-            verdict = rcode_text(rcode)
-        else:
-            verdict = result.value
-            if result in _BY_TCP and not tcp:
-                was_folding = result is Fate.WRONG_CASE
-                tcp, redirection = True, "by TCP"
-            elif tcp and result is Failure.CLOSED and not closed:
-                # RFC 7766 §6.2.4: a server may close an idle connection just when it is used again
-                closed, redirection = True, "on a new connection"
-            elif tcp and was_folding:
-                # it has no TCP to prove it, but returns other letters: without random case, or it could not be asked
-                was_folding, tcp, redirection = False, False, "without random case"
-                facts.keeps_case = False
-                context.stats.counts[Count.CASE_FOLDING] += 1
-        if work.steps is not None:
-            rtt_us = context.now - began_at
-            detail = f"{why}{'; ' if why and redirection else ''}{f'asked again {redirection}' if redirection else ''}"
-            work.steps.append(Step(work.depth, facts.address, zone, name, rrtype, verdict, rtt_us, detail, tcp=by_tcp))
-        if not redirection:
-            break
-    return result
+                return "without EDNS"
+        elif result in _BY_TCP and not tcp:
+            self._folding = result is Fate.WRONG_CASE
+            return self._by(tcp=True)
+        elif tcp and result is Failure.CLOSED and not self._closed:
+            # RFC 7766 §6.2.4: a server may close an idle connection just when it is used again
+            self._closed = True
+            return "on a new connection"
+        elif tcp and self._folding:
+            # it changes letters and has no TCP to prove that it was it
+            context.stats.counts[Count.CASE_FOLDING] += 1
+            self._folding = facts.keeps_case = False
+            self._by(tcp=False)
+            return "without random case"
+        return ""
+
+    def _by(self, *, tcp: bool) -> str:
+        config, facts = self._context.config, self._send.facts
+        timeout_us = config.tcp_timeout_us if tcp else min(facts.rto, config.timeout_us)
+        self._send = self._send._replace(tcp=tcp, timeout_us=timeout_us)
+        return "by TCP"
+
+    def _note(self, result: Result, began_at: int, how: str, *, tcp: bool) -> None:
+        """A step of the trace."""
+        assert self._work.steps is not None
+        send, rtt_us = self._send, self._context.now - began_at
+        verdict = rcode_text(result.rcode) if isinstance(result, Message) else result.value
+        why = f"asked again {how}" if how else ""
+        step = Step(
+            self._work.depth, send.facts.address, self._zone, send.name, send.rrtype, verdict, rtt_us, why, tcp=tcp
+        )
+        self._work.steps.append(step)

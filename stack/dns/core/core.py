@@ -24,7 +24,7 @@ from stack.dns.core.context import Context, Validator
 from stack.dns.core.deadlines import Deadlines
 from stack.dns.core.exchanges import Exchange, Exchanges, Result, Send
 from stack.dns.core.local import LocalNames
-from stack.dns.core.resolve import FRESH, STALE, Outcome, Resolution, Trail
+from stack.dns.core.resolve import FRESH, STALE, Resolution, Trail
 from stack.dns.core.servers import Servers
 from stack.dns.core.stats import Count, Refused, ResolverStats
 from stack.dns.core.work import ResolutionFailed, Work
@@ -65,7 +65,7 @@ class Task:
         self.name = name
         self.rrtype = rrtype
         self.work = work
-        self.generator: Generator[Send, Result, Outcome | None] | None = None
+        self.generator: Generator[Send, Result, Trail | None] | None = None
         self.clients: list[Client] = []
         self.exchange: Exchange | None = None
         self.background = False  # it runs for the cache's sake, too
@@ -186,7 +186,7 @@ class ResolverCore:
         if task is None:
             task = Task(key, name, rrtype, Work(self._config.limits, context.stats, trace))
             resolution = self._resolution
-            task.generator = (resolution.search if search else resolution.question)(name, rrtype, task.work)
+            task.generator = (resolution.search if search else resolution.resolve)(name, rrtype, task.work)
             if key is not None:
                 self._tasks[key] = task
         else:
@@ -276,13 +276,13 @@ class ResolverCore:
         try:
             send = task.generator.send(result)  # type: ignore[arg-type]  # None is what a generator begins with
         except StopIteration as stop:
-            self._on_outcome(task, stop.value)
+            self._on_end(task, stop.value)
         except ResolutionFailed as failure:
             self._on_failure(task, failure)
         else:
             task.exchange = self._exchanges.send(send, task, self._context.now)
 
-    def _run_for_nobody(self, task: Task, generator: Generator[Send, Result, Outcome | None]) -> None:
+    def _run_for_nobody(self, task: Task, generator: Generator[Send, Result, Trail | None]) -> None:
         if len(self._background) >= self._config.limits.background:
             self.stats.refused[Refused.BACKGROUND_LIMIT] += 1
             generator.close()
@@ -303,7 +303,7 @@ class ResolverCore:
             entry.retry_at = self._context.now + self._config.stale_recheck_us  # if it fails, not with every hit
         self.stats.counts[Count.PREFETCHES] += 1
         task = Task(key, name, rrtype, Work(self._config.limits, self.stats, None))
-        self._run_for_nobody(task, self._resolution.question(name, rrtype, task.work, FRESH))
+        self._run_for_nobody(task, self._resolution.resolve(name, rrtype, task.work, FRESH))
 
     def _forget(self, task: Task) -> None:
         self._background.discard(task)
@@ -320,18 +320,17 @@ class ResolverCore:
 
     # --- ends --------------------------------------------------------------------------------------------------------
 
-    def _on_outcome(self, task: Task, outcome: Outcome | None) -> None:
+    def _on_end(self, task: Task, trail: Trail | None) -> None:
         self._forget(task)
-        if outcome is None:
-            return
-        name, trail = outcome
+        if trail is None:
+            return  # a probe
         if not task.work.sent and not task.background:
             self.stats.counts[_CACHE_HITS] += 1
             if self._context.now >= trail.refresh_at:
-                self._prefetch(name, task.rrtype, trail.entry)
+                self._prefetch(trail.asked, task.rrtype, trail.entry)
         for client in list(task.clients):
             # who joined wrote the name with letters of their own
-            asked = client.name if len(name) == len(client.name) else name
+            asked = client.name if len(trail.asked) == len(client.name) else trail.asked
             self._finish(client, self._result(asked, task.rrtype, trail, task.work))
 
     def _on_failure(self, task: Task, failure: ResolutionFailed) -> None:

@@ -35,9 +35,12 @@ class Deadlines:
     def deadline(self) -> int | None:
         """The earliest one, None when there is none."""
         heap = self._heap
-        while heap and heap[0][2].timer != heap[0][1]:
+        if not self._live:
+            heap.clear()
+            return None
+        while heap[0][2].timer != heap[0][1]:
             heappop(heap)
-        return heap[0][0] if heap else None
+        return heap[0][0]
 
     def set(self, owner: Timed, at: int) -> None:
         """Give an owner its deadline, instead of the one it has."""

@@ -46,12 +46,14 @@ class Forwarding:
             for facts in self._order(servers, name, rrtype, zone):
                 tries += 1
                 timeout_us = min(max(facts.rto, config.rto_unknown_us << rounds), config.timeout_us)
-                result = yield from ask(context, facts, name, rrtype, work, zone, timeout_us=timeout_us, recursion=True)
+                result = yield from ask(context, Send(facts, name, rrtype, True, False, timeout_us), work, zone)
                 if isinstance(result, Message):
                     finding = self._reader.read(result, name, rrtype, ROOT, authority=False)
                     work.note(name, rrtype, finding)
                     if finding.kind != USELESS:
-                        yield from admit(context, finding, result, rrtype, zone, facts.address, work)
+                        if context.validator is not None:
+                            finding.secure = yield from context.validator(finding, result, zone, work)
+                        admit(context, finding, result, rrtype, facts.address)
                         return finding
                     spoke = True
                     work.failed(facts.address, finding.why)
@@ -90,6 +92,4 @@ class Forwarding:
         """Put a question to a server only to see whether it answers."""
         context = self._context
         work = Work(context.config.limits, context.stats, None)
-        yield from ask(
-            context, facts, name, rrtype, work, zone, timeout_us=context.config.rto_unknown_us, recursion=True
-        )
+        yield from ask(context, Send(facts, name, rrtype, True, False, context.config.rto_unknown_us), work, zone)

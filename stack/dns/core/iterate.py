@@ -171,16 +171,17 @@ class Iteration:
             descent.sent += 1
             asked = True
             candidates.tried[facts] += 1
-            result = yield from ask(
-                context, facts, name, rrtype, work, cut.zone, timeout_us=min(facts.rto, timeout_us), recursion=False
-            )
+            send = Send(facts, name, rrtype, False, False, min(facts.rto, timeout_us))
+            result = yield from ask(context, send, work, cut.zone)
             if isinstance(result, Message):
                 finding = self._reader.read(result, name, rrtype, cut.zone, authority=True)
                 work.note(name, rrtype, finding)
                 if finding.kind == NXDOMAIN and name is not descent.name:
                     return finding  # not for the cache, since it is not believed either
                 if finding.kind != USELESS:
-                    yield from admit(context, finding, result, rrtype, cut.zone, facts.address, work)
+                    if context.validator is not None:
+                        finding.secure = yield from context.validator(finding, result, cut.zone, work)
+                    admit(context, finding, result, rrtype, facts.address)
                     return finding
                 spoke = True
                 work.failed(facts.address, finding.why)

@@ -34,9 +34,10 @@ STALE: Final = 2  # also those that have expired
 class Trail:
     """From the name asked for to the one that the answer is of."""
 
-    __slots__ = ("chain", "entry", "expires_at", "links", "name", "refresh_at")
+    __slots__ = ("asked", "chain", "entry", "expires_at", "links", "name", "refresh_at")
 
     def __init__(self, name: Name) -> None:
+        self.asked = name
         self.name = name
         self.chain: list[RRset] = []
         self.links = 0  # aliases followed
@@ -47,16 +48,9 @@ class Trail:
     def follow(self, context: Context, rrtype: int, which: int = LIVE) -> bool:
         """Go on as far as the cache leads; whether that is to the end."""
         while self.links <= context.config.limits.restarts:
-            key = self.name.key
-            entry = _find(context, key, rrtype, which)
-            if entry is None and rrtype != _CNAME:
-                entry = _find(context, key, _CNAME, which)
-                if entry is not None and entry.kind != POSITIVE:
-                    entry = None
+            entry = self._next(context, self.name.key, rrtype, which)
             if entry is None:
-                entry = context.cache.get(key, NAME, context.now) or context.cache.above(key, context.now)
-                if entry is None:
-                    return False
+                return False
             self.expires_at = min(self.expires_at, entry.expires_at)
             self.refresh_at = min(self.refresh_at, max(entry.refresh_at, entry.retry_at))
             if entry.rrtype == rrtype or entry.kind != POSITIVE or entry.rrset is None:
@@ -74,6 +68,17 @@ class Trail:
             self.links += 1
         return False
 
+    def _next(self, context: Context, key: bytes, rrtype: int, which: int) -> Entry | None:
+        """What the cache has for the name that we are at."""
+        entry = _find(context, key, rrtype, which)
+        if entry is not None:
+            return entry
+        if rrtype != _CNAME:
+            entry = _find(context, key, _CNAME, which)
+            if entry is not None and entry.kind == POSITIVE:
+                return entry
+        return context.cache.get(key, NAME, context.now) or context.cache.above(key, context.now)
+
     def extend(self, finding: Finding) -> None:
         """Go on by what a server said."""
         if finding.chain:
@@ -82,9 +87,6 @@ class Trail:
         self.name = finding.name
         self.entry = finding.entry
         self.expires_at = min(self.expires_at, finding.expires_at)
-
-
-Outcome = tuple[Name, Trail]  # the name of the search list that it is about, and what came of it
 
 
 def _find(context: Context, key: bytes, rrtype: int, which: int) -> Entry | None:
@@ -164,13 +166,9 @@ class Resolution:
         self._context.cache.put_failure(name, rrtype, why, self._context.now)
         raise ResolutionFailed(why)
 
-    def question(self, name: Name, rrtype: int, work: Work, which: int = LIVE) -> Generator[Send, Result, Outcome]:
-        """The trail from just this name.  Raises ResolutionFailed."""
-        return name, (yield from self.resolve(name, rrtype, work, which))
-
-    def search(self, name: Name, rrtype: int, work: Work) -> Generator[Send, Result, Outcome]:
-        """The first name of the search list that has such records, and the trail to them.  Raises ResolutionFailed."""
-        best: Outcome | None = None
+    def search(self, name: Name, rrtype: int, work: Work) -> Generator[Send, Result, Trail]:
+        """The trail from the first name of the search list that has such records.  Raises ResolutionFailed."""
+        best: Trail | None = None
         failure: ResolutionFailed | None = None
         for candidate in self._candidates(name):
             try:
@@ -182,10 +180,10 @@ class Resolution:
                 continue
             assert trail.entry is not None
             if trail.entry.kind == POSITIVE:
-                return candidate, trail
+                return trail
             if best is None or trail.entry.kind == NODATA:  # a name that exists says more than one that does not
-                best = candidate, trail
-        if failure is not None and (best is None or best[1].entry is None or best[1].entry.kind == NXDOMAIN):
+                best = trail
+        if failure is not None and (best is None or best.entry is None or best.entry.kind == NXDOMAIN):
             raise failure
         assert best is not None
         return best
