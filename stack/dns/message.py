@@ -6,9 +6,6 @@
 
 Whole RRsets are what sections consist of.  The OPT record is no member of a section but `edns`; the response code has
 its 12 bits whether they come from the header alone or not.
-
-A reply with TC set is to be ignored in favour of TCP (RFC 2181 §9): if only its records are broken, it parses, with
-empty sections and the reason in `damage`.
 """
 
 import struct
@@ -53,7 +50,6 @@ class Message:
         "additional",
         "answer",
         "authority",
-        "damage",
         "edns",
         "flags",
         "id",
@@ -82,14 +78,13 @@ class Message:
     ) -> None:
         self.id = id
         self.flags = flags
-        self.opcode = int(opcode)
-        self.rcode = int(rcode)
+        self.opcode = opcode
+        self.rcode = rcode
         self.question = question
         self.edns = edns
         self.answer: list[RRset] = []
         self.authority: list[RRset] = []
         self.additional: list[RRset] = []
-        self.damage: FormReason | None = None
 
     @classmethod
     def query(
@@ -120,39 +115,27 @@ class Message:
         id_, bits, questions, answers, authorities, additionals = _HEADER(wire)
         message = cls(id_, flags=bits & FLAGS, opcode=bits >> 11 & 15, rcode=bits & 15)
         memo: dict[int, Name] = {}
-        parsed = False
+        opt = Opt()
         try:
-            least = MIN_RECORD * (answers + authorities + additionals)
             if HEADER + MIN_QUESTION * questions > size:
-                raise FormError(FormReason.COUNTS, f"{questions} questions in {size} octets")  # noqa: TRY301
+                raise FormError(FormReason.COUNTS, f"{questions} questions in {size} octets")
             message.question, at = read_question(wire, questions, memo)
-            parsed = True
+            least = MIN_RECORD * (answers + authorities + additionals)
             if at + least > size:
-                raise FormError(FormReason.COUNTS, f"records of at least {least} octets in {size - at}")  # noqa: TRY301
-            opt = Opt()
-            message.answer, at = read_records(wire, at, answers, memo, None) if answers else ([], at)
-            message.authority, at = read_records(wire, at, authorities, memo, None) if authorities else ([], at)
-            message.additional, at = read_records(wire, at, additionals, memo, opt) if additionals else ([], at)
-            if at != size:
-                raise FormError(FormReason.TRAILING, f"{size - at} octets")  # noqa: TRY301
-        except FormError as error:
-            if not (parsed and message._salvage(error.reason)):
-                raise
+                raise FormError(FormReason.COUNTS, f"records of at least {least} octets in {size - at}")
+            if answers:
+                message.answer, at = read_records(wire, at, answers, memo, None)
+            if authorities:
+                message.authority, at = read_records(wire, at, authorities, memo, None)
+            if additionals:
+                message.additional, at = read_records(wire, at, additionals, memo, opt)
+                message.edns = opt.edns
+                message.rcode |= opt.rcode
         except (IndexError, struct.error):
-            if not (parsed and message._salvage(FormReason.SHORT)):
-                raise FormError(FormReason.SHORT, f"{size} octets") from None
-        else:
-            message.edns = opt.edns
-            message.rcode |= opt.rcode
+            raise FormError(FormReason.SHORT, f"{size} octets") from None
+        if at != size:
+            raise FormError(FormReason.TRAILING, f"{size - at} octets")
         return message
-
-    def _salvage(self, reason: FormReason) -> bool:
-        """Keep header and question of a truncated reply whose records cannot be read."""
-        if self.flags & (QR | TC) != QR | TC:
-            return False
-        self.answer, self.authority, self.additional = [], [], []
-        self.damage = reason
-        return True
 
     def build(self, max_size: int = UDP_SIZE, *, pad: int = 0) -> bytes:
         """Its octets, at most `max_size`.

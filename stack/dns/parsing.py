@@ -68,61 +68,74 @@ def read_records(wire: bytes, at: int, count: int, memo: dict[int, Name], opt: O
     """`count` records as RRsets, and the offset after them.  `opt` takes the OPT record; None: there may be none."""
     found: list[RRset] = []
     index: dict[bytes, RRset] = {}
-    size, several = len(wire), False
+    size, left, several = len(wire), count, False
     last_name, last_type, last_class = ROOT, -1, -1
     rrset: RRset | None = None
-    for left in range(count, 0, -1):
-        length = wire[at]
+    while left:
+        left -= 1
+        start, length = at, wire[at]
         name = memo.get((length & 0x3F) << 8 | wire[at + 1]) if length >= 0xC0 else None
-        if name is None:
-            name, at = read_name(wire, at, memo)
-        else:
+        if name is not None:
             at += 2
+        else:
+            name, at = read_name(wire, at, memo) if length else (ROOT, at + 1)
         rrtype, rrclass, ttl, rdlength = _FIXED(wire, at)
-        head = at
-        at += 10
-        end = at + rdlength
+        data = at + 10
+        end = data + rdlength
         if end > size:
-            raise FormError(FormReason.RDLENGTH, f"{rdlength} at {at}, of {size}")
+            raise FormError(FormReason.RDLENGTH, f"{rdlength} at {data}, of {size}")
         if rrclass == _IN and rrtype in _ADDRESSES:
-            raw = wire[at:end]
+            raws = [wire[data:end]]
             if rdlength != _ADDRESSES[rrtype]:
                 raise FormError(FormReason.RDATA, f"an address of {rdlength} octets")
+            if left and opt is None and wire.startswith(wire[start:data], end):
+                end, left = _more(wire, wire[start:data], rdlength, end, left, raws)
+                several = True
         elif rrclass == _IN and rrtype in _ONE_NAME:
-            raw, at = read_name(wire, at, memo)
-            if at != end:
-                raise FormError(FormReason.RDATA, f"a name of {at - head - 10} octets in {rdlength}")
+            target, after = read_name(wire, data, memo)
+            if after != end:
+                raise FormError(FormReason.RDATA, f"a name of {after - data} octets in {rdlength}")
+            raws = [target]
         elif rrtype == _OPT:
-            _take_opt(opt, name, rrclass, ttl, wire[at:end])
+            _take_opt(opt, name, rrclass, ttl, wire[data:end])
             at = end
             continue
         else:
-            if rrtype == _TSIG and (left > 1 or opt is None):
+            if rrtype == _TSIG and (left or opt is None):
                 raise FormError(FormReason.TSIG)
-            raw = normalize(rrtype, rrclass, wire, at, end, memo)
-        at = end
-        if ttl > 0x7FFF_FFFF:
-            ttl = 0  # RFC 2181 §8: the most significant bit set means 0
-        if name is not last_name or rrtype != last_type or rrclass != last_class or rrset is None:
-            key = name.lower() + wire[head : head + 4]
+            raws = [normalize(rrtype, rrclass, wire, data, end, memo)]
+        ttl = 0 if ttl > 0x7FFF_FFFF else ttl  # RFC 2181 §8: the most significant bit set means 0
+        if rrset is None or name is not last_name or rrtype != last_type or rrclass != last_class:
+            key = name.lower() + wire[at : at + 4]
+            last_name, last_type, last_class = name, rrtype, rrclass
             if rrtype in _SIGNATURES:
                 # RFC 4034 §3: their TTL is that of the records signed, so each type's are a set of their own
-                key += raw[:2]
+                key += raws[0][:2]
                 last_type = -1
-            else:
-                last_name, last_type, last_class = name, rrtype, rrclass
             rrset = index.get(key)
-            if rrset is None:
-                rrset = index[key] = RRset(name, rrtype, rrclass, ttl, [raw])
-                found.append(rrset)
-                continue
-        rrset.raws.append(raw)
+        at = end
+        if rrset is None:
+            rrset = index[key] = RRset(name, rrtype, rrclass, ttl, raws)
+            found.append(rrset)
+            continue
+        rrset.raws += raws
         several = True
-        if ttl < rrset.ttl:
-            rrset.ttl = ttl  # RFC 2181 §5.2: different TTLs are an error; the least is safe
+        rrset.ttl = ttl if ttl < rrset.ttl else rrset.ttl  # RFC 2181 §5.2: they should be equal; the least is safe
     if several:
         _once(found)
     return found, at
+
+
+def _more(wire: bytes, head: bytes, size: int, at: int, left: int, raws: list[bytes]) -> tuple[int, int]:
+    """Add the data of records that begin with the same octets: of one name, type, class, TTL and `size`."""
+    step = len(head) + size
+    while left and wire.startswith(head, at):
+        at += step
+        raws.append(wire[at - size : at])
+        left -= 1
+    if at > len(wire):
+        raise FormError(FormReason.RDLENGTH, f"{size} at {at - size}, of {len(wire)}")
+    return at, left
 
 
 def _once(rrsets: list[RRset]) -> None:

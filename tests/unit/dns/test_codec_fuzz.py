@@ -117,7 +117,7 @@ def agrees(message: Message, wire: bytes) -> bool:
         theirs = dns.message.from_wire(wire)
     except (dns.exception.DNSException, ValueError):
         return False  # it knows more rules of some types, and more than one rule of UPDATE
-    if message.damage is not None or message.opcode:
+    if message.opcode:
         return False
     for mine, other in zip(message.sections, (theirs.answer, theirs.authority, theirs.additional), strict=True):
         # of types that have one record only it keeps the last

@@ -300,26 +300,5 @@ def test_refused_with_its_reason(wire, reason):
     assert refusal(wire) is reason
 
 
-@rfc("2181", "9", "D-CODEC-TC-IGNORED")
-@pytest.mark.parametrize(
-    ("rest", "counts", "damage"),
-    [
-        (b"\xff" * 30, (1, 0, 0), FormReason.POINTER),
-        (RECORD[:-2], (1, 0, 0), FormReason.RDLENGTH),
-        (RECORD + RECORD[:5], (2, 0, 0), FormReason.COUNTS),
-        (RECORD + b"garbage", (1, 0, 0), FormReason.TRAILING),
-    ],
-)
-def test_records_of_a_truncated_reply_may_be_garbage(rest, counts, damage):
-    cut = Message.parse(message(rest, counts=counts, bits=0x8380))
-    assert cut.tc
-    assert cut.question == Question(WWW, RRType.A)
-    assert (cut.answer, cut.authority, cut.additional, cut.edns) == ([], [], [], None)
-    assert cut.damage is damage
-    # the control: without TC, and in a query, the same octets are refused
-    assert refusal(message(rest, counts=counts)) is damage
-    assert refusal(message(rest, counts=counts, bits=0x0300)) is damage
-
-
 def test_a_question_is_not_needed():
     assert Message.parse(header() + b"").question is None

@@ -46,7 +46,7 @@ def test_a_truncated_reply_is_asked_for_by_tcp():
     assert world.counts()["truncated"] == 1
 
 
-@rfc("2181", "9")
+@rfc("2181", "9", "D-TC-IGNORED")
 def test_what_follows_the_flag_is_of_no_interest():
     resolver = Recursive(TEXT)
 
