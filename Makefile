@@ -1,7 +1,7 @@
 # `make help` lists the targets.  `sudo make run` for a device on this machine, plain `make run` for one in
 # a network namespace of its own.
 .DEFAULT_GOAL := help
-.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs docs-plots sim mutants bench goodput soak fuzz dist clean setup-test
+.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs docs-plots dns-internet sim mutants bench goodput soak fuzz dist clean setup-test
 
 PY := .venv/bin/python
 args ?=
@@ -59,6 +59,9 @@ sim: setup-test  ## random hostile networks: fixed seeds, then runs=1000 fresh o
 
 mutants: setup-test  ## planted bugs, and when the campaign finds each; runs=10000 at most, args=--write for the docs
 	@$(PY) -m tools.mutants --runs $(or $(runs),10000) $(args)
+
+dns-internet: setup-test  ## an internet of DNS servers and its attackers, simulated; writes docs/dns-internet.md
+	@$(PY) -m tools.dns_internet --write $(args)
 
 docs-plots: setup-test  ## draw the pictures in docs/img from the example scenarios
 	@$(PY) tools/docs_plots.py

@@ -1,6 +1,6 @@
-"""python -m tools.dns_internet [--zones N] [--cold N] [--packets N] [--write]
+"""The tables of docs/dns-internet.md: python -m tools.dns_internet [--zones N] [--cold N] [--packets N] [--write].
 
-Prints the tables of docs/dns-internet.md; with --write puts them there.  Everything is on virtual time and follows from
+Prints them; with --write puts them there.  Everything is on virtual time and follows from
 the seed, so that the tables are the same on every machine.
 """
 
@@ -42,7 +42,8 @@ def main() -> int:
     tables = {
         "resolution": markdown(HEADINGS, rows),
         "attacks": markdown(
-            ATTACK_HEADINGS, [attack_cells(attack, attacked(attack, options.packets, options.seed)) for attack in ATTACKS]
+            ATTACK_HEADINGS,
+            [attack_cells(attack, attacked(attack, options.packets, options.seed)) for attack in ATTACKS],
         ),
     }
     for name, table in tables.items():

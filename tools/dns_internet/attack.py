@@ -1,7 +1,7 @@
 """Kaminsky's attack (2008) on the resolver of a simulation.
 
-The attacker can make the resolver ask for names that he chooses, as anybody behind it can, and can send packets with any
-source address.  He knows the zone, its servers, when a question leaves and for whom: all but what is random.  So he
+The attacker can make the resolver ask for names that he chooses, as anybody behind it can, and can send packets with
+any source address.  He knows the zone, its servers, when a question leaves and for whom: all but what is random.  So he
 asks for names that do not exist, each a new race that needs no waiting for a TTL; in each he sends as many forged
 answers as fit before the true one, and in them not only the name asked for but what he is after: www of the zone, its
 name servers, and their addresses.  A lucky one is enough.
@@ -79,7 +79,9 @@ class Attacker:
         self.verdict = Verdict()
         net.on_send = self._on_send
         # where those come who believe him
-        fake = SimZone(victim.name, [(f"ns66.{victim.name}", EVIL_TEXT)], glue=True, records=[f"* A {EVIL_TEXT}"], ttl=TTL)
+        fake = SimZone(
+            victim.name, [(f"ns66.{victim.name}", EVIL_TEXT)], glue=True, records=[f"* A {EVIL_TEXT}"], ttl=TTL
+        )
         net.world.servers[EVIL_TEXT] = SimServer(EVIL_TEXT, net.world.servers[victim.servers[0][1]].sites, zones=[fake])
 
     def run(self, packets: int) -> Verdict:

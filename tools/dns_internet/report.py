@@ -48,10 +48,20 @@ class Row:
     def cells(self) -> list[str]:
         """Median, 90th and 99th percentile, mean packets, the most, share answered at once, failures."""
         ordered = sorted(self.latencies_us)
-        times = [f"{ordered[min(int(len(ordered) * share), len(ordered) - 1)] / 1000:,.0f}" for share in (0.5, 0.9, 0.99)]
+        times = [
+            f"{ordered[min(int(len(ordered) * share), len(ordered) - 1)] / 1000:,.0f}" for share in (0.5, 0.9, 0.99)
+        ]
         most = f"{max(self.packets)}" if len(self.packets) == len(ordered) else ""
         packets = f"{sum(self.packets) / len(ordered):.2f}"
-        return [self.title, f"{len(ordered):,}", *times, packets, most, f"{self.hits / len(ordered):.0%}", str(self.failed)]
+        return [
+            self.title,
+            f"{len(ordered):,}",
+            *times,
+            packets,
+            most,
+            f"{self.hits / len(ordered):.0%}",
+            str(self.failed),
+        ]
 
 
 HEADINGS: Final = ("", "questions", "p50 ms", "p90 ms", "p99 ms", "packets", "most", "at once", "failed")
@@ -68,7 +78,7 @@ def home(world: World) -> Place:
 
 
 def questions(world: World) -> Iterator[Name]:
-    """www of every zone that has one, the most popular first; of the providers' zones the apex."""
+    """The www of every zone that has one, the most popular first; of the providers' zones the apex."""
     for zone in world.zones:
         yield Name.parse(f"www.{zone.name}" if zone.name.startswith("z") else zone.name)
 
@@ -149,7 +159,9 @@ ATTACKS: Final = (
     Attack("the same, 100 questions at once", MODERN, at_once=100),
     Attack("as before 2008: fixed port, ids counted up", OLD, fixed_port=True),
     Attack("and random ids", replace(OLD, random_ids=True), fixed_port=True),
-    Attack("and random ids, 100 questions at once (birthday)", replace(OLD, random_ids=True), fixed_port=True, at_once=100),
+    Attack(
+        "and random ids, 100 questions at once (birthday)", replace(OLD, random_ids=True), fixed_port=True, at_once=100
+    ),
     Attack("and random ports, ids counted up", OLD),
     Attack("and random ids and ports (the answer of 2008)", replace(OLD, random_ids=True)),
     Attack("fixed port, ids counted up, but ranking and bailiwick", replace(OLD, **RANKING), fixed_port=True),
@@ -163,8 +175,11 @@ def targets(world: World) -> tuple[SimZone, SimZone]:
 
     def suits(zone: SimZone) -> bool:
         servers = [world.servers[address] for _, address in zone.servers]
-        return zone.glue and zone.name.startswith("z") and any(record.startswith("www A ") for record in zone.records) and all(
-            server.quirk is Quirk.NONE and zone in server.zones and not server.cookies for server in servers
+        return (
+            zone.glue
+            and zone.name.startswith("z")
+            and any(record.startswith("www A ") for record in zone.records)
+            and all(server.quirk is Quirk.NONE and zone in server.zones and not server.cookies for server in servers)
         )
 
     victim, own = itertools.islice(filter(suits, world.zones), 2)

@@ -1,8 +1,8 @@
 """A resolver in the middle of such an internet, on virtual time.
 
 Theory of operation.  The ResolverCore is driven directly: what it sends becomes an event at the server's end of the
-path, the answer another one back, unless the path loses one of them.  Nothing else happens, so that the clock jumps from
-one event, or deadline of the core, to the next.  Every exchange has a port of its own, as the sockets of the real
+path, the answer another one back, unless the path loses one of them.  Nothing else happens, so that the clock jumps
+from one event, or deadline of the core, to the next.  Every exchange has a port of its own, as the sockets of the real
 transport have; `deliver` takes a packet only where a port is open, whoever sent it, which is what an attacker meets.
 
 A stream costs a handshake before its first message; a lost segment costs it a retransmission timeout, no more is
@@ -91,7 +91,7 @@ class Simulation:
     ports: dict[int, dict[Server, list[int]]] = field(default_factory=dict)  # which exchanges are open at a port
     core: ResolverCore = field(init=False)
     _rng: random.Random = field(init=False)
-    _events: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
+    _events: list[tuple[int, int, Callable[[], object]]] = field(default_factory=list)
     _serial: Iterator[int] = field(default_factory=itertools.count)
     _open: dict[int, tuple[int, Server]] = field(default_factory=dict)
     _streams: dict[int, Stream] = field(default_factory=dict)
@@ -147,7 +147,7 @@ class Simulation:
         self._drain()
         return True
 
-    def at(self, when: int, what: Callable[[], None]) -> None:
+    def at(self, when: int, what: Callable[[], object]) -> None:
         """Have something happen at a time."""
         heapq.heappush(self._events, (when, next(self._serial), what))
 
@@ -277,8 +277,6 @@ class Simulation:
             end = reply.index(0, 12)
             reply = reply[:12] + reply[12:end].lower() + reply[end:]
         return reply
-
-
 
 
 def without_cookie(wire: bytes) -> bytes:

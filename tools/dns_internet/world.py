@@ -148,7 +148,9 @@ class World:
         tld = rng.choice(self.tlds)
         name = f"dns{number}.{tld.name}"
         servers = [(f"ns{k}.{name}", f"13.{number >> 8}.{number & 255}.{k}") for k in (1, 2)]
-        zone = SimZone(name, servers, glue=True, records=["@ A 100.64.0.1", f"*.cdn {CONTENT_TTL} A 100.64.0.2"], ttl=3600)
+        zone = SimZone(
+            name, servers, glue=True, records=["@ A 100.64.0.1", f"*.cdn {CONTENT_TTL} A 100.64.0.2"], ttl=3600
+        )
         self._place(zone, tld, rng, anycast=6)
         return zone
 
@@ -161,7 +163,9 @@ class World:
         # few providers have most of the zones
         provider = providers[min(int(rng.paretovariate(0.5)) - 1, len(providers) - 1)]
         if own:
-            servers = [(f"ns{k}.{name}", f"{14 + (number >> 16)}.{number >> 8 & 255}.{number & 255}.{k}") for k in (1, 2)]
+            servers = [
+                (f"ns{k}.{name}", f"{14 + (number >> 16)}.{number >> 8 & 255}.{number & 255}.{k}") for k in (1, 2)
+            ]
         else:
             servers = provider.servers
         ttl = rng.choice(TTLS)

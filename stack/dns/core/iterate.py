@@ -6,7 +6,7 @@ refers to a zone below or the whole name has been asked for.
 
 Which servers a zone has only its parent says (a Delegation).  Their addresses are, the best first: what was answered
 when somebody asked for them; the glue of this delegation; what is found when we ask, which is done for one server at
-a time, only when none of those known is left, and within the limits that a question has as a whole.
+a time, only when all of those known were silent or of no use, and within the limits that a question has as a whole.
 
 A server that does not serve a zone is lame: for that zone it is not asked again for a while.
 """
@@ -160,11 +160,15 @@ class Iteration:
         asked = spoke = False
         for _ in range(limits.tries):
             facts = context.servers.choose(candidates.tried)
-            while facts is None:
-                if not (yield from self._find_address(candidates, work)):
+            # who was silent is not waited for again while there are others whose addresses can be found
+            while facts is None or (candidates.tried[facts] and candidates.nameless):
+                if (yield from self._find_address(candidates, work)):
+                    facts = context.servers.choose(candidates.tried)
+                elif facts is None:
                     why = f"no server of {cut.zone} is left to ask"
                     raise ResolutionFailed(why, silent=asked and not spoke)
-                facts = context.servers.choose(candidates.tried)
+                else:
+                    break
             if descent.sent >= limits.sent:
                 context.stats.refused[Refused.QUOTA] += 1
                 raise ResolutionFailed(f"more than {limits.sent} messages would be needed")
@@ -257,6 +261,7 @@ class Iteration:
                 refused[Refused.TARGET_LIMIT] += 1
                 return False
             candidates.looked_up += 1
+            known = len(candidates.tried)
             work.targets += 1
             work.depth += 1
             work.resolving.add(key)
@@ -272,7 +277,7 @@ class Iteration:
             finally:
                 work.depth -= 1
                 work.resolving.discard(key)
-            if candidates.tried:
+            if len(candidates.tried) > known:
                 return True
             if not added:
                 work.failed_targets += 1

@@ -285,6 +285,20 @@ def test_the_failed_question_is_not_tried_again_at_once():
     assert answer.ttl == 300
 
 
+@rfc("8767", "5")
+def test_questions_do_not_put_off_the_next_try_to_refresh():
+    world = resolver()
+    world.ask("www.test")
+    world.advance(400 * SECOND)
+    world.refusing = {"10.0.0.1"}
+    assert world.ask("www.test").stale
+    world.refusing.clear()
+    for _ in range(30):
+        assert world.ask("www.test").stale
+        world.advance(1 * SECOND)
+    assert not world.ask("www.test").stale
+
+
 def test_what_was_given_stale_is_refreshed_behind_the_scenes():
     world = resolver()
     world.ask("www.test")

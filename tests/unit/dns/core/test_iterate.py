@@ -14,6 +14,7 @@ from tests.support.dns_world import (
     HINTS,
     NET_ADDRESS,
     OTHER_ADDRESS,
+    OTHER_ZONE,
     ROOT_ADDRESS,
     ROOT_ZONE,
     SOA,
@@ -362,6 +363,17 @@ def test_a_dead_server_among_others_costs_one_try():
         servers = internet()
         text = "sub 600 NS ns1.sub\nsub 600 NS ns2.sub\nns1.sub 600 A 10.0.0.9\nns2.sub 600 A 10.0.0.10"
         servers[TEST_ADDRESS] = Zones({"test": TEST_ZONE + text})
+        servers["10.0.0.9"] = Zones({"sub.test": f"@ {SOA}\nwww 60 A 192.0.2.9"})
+        world = World(ResolverConfig(hints=HINTS), servers, seed)
+        assert texts(world.ask("www.sub.test")) == ["192.0.2.9"]
+        assert len(world.asked("10.0.0.10")) <= 1
+
+
+def test_another_server_is_looked_up_before_a_silent_one_is_asked_again():
+    for seed in range(8):
+        servers = internet()
+        servers[TEST_ADDRESS] = Zones({"test": f"{TEST_ZONE}sub 600 NS a.other.net.\nsub 600 NS b.other.net."})
+        servers[OTHER_ADDRESS] = Zones({"other.net": f"{OTHER_ZONE}a 600 A 10.0.0.9\nb 600 A 10.0.0.10"})
         servers["10.0.0.9"] = Zones({"sub.test": f"@ {SOA}\nwww 60 A 192.0.2.9"})
         world = World(ResolverConfig(hints=HINTS), servers, seed)
         assert texts(world.ask("www.sub.test")) == ["192.0.2.9"]
