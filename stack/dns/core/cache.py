@@ -41,8 +41,9 @@ FAILURE: Final = 4
 NAME: Final = 0
 CUT: Final = -1
 
-ENTRY_BYTES: Final = 700  # what an entry takes apart from what is counted: its objects, measured
-RDATA_BYTES: Final = 120
+# measured: what an entry takes in objects, and one record with its data decoded; octets of names and data come on top
+ENTRY_BYTES: Final = 700
+RDATA_BYTES: Final = 150
 
 _CNAME: Final = 5
 _DNAME: Final = 39

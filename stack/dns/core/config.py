@@ -29,7 +29,7 @@ class Limits:
     quota: int = 200  # messages sent for one question, sub-questions included
     sent: int = 32  # messages sent for one name and type
     tries: int = 10  # at the servers of one zone
-    tries_per_server: int = 3
+    tries_per_server: int = 5
     restarts: int = 11  # aliases followed
     referrals: int = 130
     ns_names: int = 20  # of a delegation that are looked at

@@ -325,12 +325,13 @@ class Exchanges:
         stream = self._streams.get(number)
         exchange = self._exchanges.get(number)
         if stream is not None:
-            if stream.pending:
+            if stream.pending and failure is not Failure.NO_SOCKET:
                 stream.facts.on_failure(self._config, now)
                 self._stats.counts[Count.FAILURES] += 1
             self._forget(stream, failure)
         elif exchange is not None:
-            exchange.facts.on_failure(self._config, now)
+            if failure is not Failure.NO_SOCKET:  # the server has no part in that
+                exchange.facts.on_failure(self._config, now)
             self._stats.counts[Count.FAILURES] += 1
             self._end(exchange, failure)
 

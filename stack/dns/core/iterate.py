@@ -191,7 +191,7 @@ class Iteration:
                 work.failed(facts.address, finding.why)
                 if result.edns is not None:
                     work.ede = next(iter(result.edns.ede), work.ede)
-                if finding.refused in _LAME:
+                if finding.refused in _LAME and name is descent.name:  # less than the name confuses some that are not
                     context.servers.mark_lame(facts, cut.key, context.now)
                 del candidates.tried[facts]
             else:
@@ -287,6 +287,6 @@ class Iteration:
 def is_local(address: str) -> bool:
     """It means this host, or a group, and so never a server of somebody else (RFC 6890 §2.2.2, §2.2.3)."""
     if ":" in address:
-        return address in {"::", "::1"} or address.startswith(("ff", "fe80"))
+        return address in {"::", "::1"} or address.startswith(("ff", "fe80", "::ffff:"))
     first = int(address.partition(".")[0])
     return first in {0, 127} or first >= 224

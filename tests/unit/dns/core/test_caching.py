@@ -1,5 +1,10 @@
 """What is kept and for how long: TTLs, negative answers, failures, prefetch, stale answers, bytes."""
 
+import gc
+import tracemalloc
+
+import pytest
+
 from stack.config import MS, SECOND
 from stack.dns.constants import Rcode
 from stack.dns.core import ResolverConfig
@@ -8,6 +13,7 @@ from stack.dns.core.config import DAY, HOUR
 from stack.dns.core.stats import ResolverStats
 from stack.dns.errors import NXDOMAIN, NoData, ServFail, Timeout
 from stack.dns.names import ROOT, Name
+from stack.dns.rrset import RRset
 from tests.support.dns_world import EXAMPLE_ADDRESS, Recursive, Scripted, World, iterative, records, stub, texts
 from tests.support.rfc import rfc
 
@@ -383,6 +389,21 @@ def test_it_never_holds_more_bytes_than_it_may():
     assert 10 < len(cache) < 200
     assert sum(entry.size for entry in cache.entries()) == cache.size
     assert stats.counts_by_name()["cache_evictions"] == 2000 - len(cache)
+
+
+@pytest.mark.parametrize("count", [1, 3, 13])
+def test_the_bytes_counted_are_about_those_taken(count):
+    cache, _ = table()
+    tracemalloc.start()
+    for n in range(500):
+        (rrset,) = records("\n".join(f"h{n}.example.test. 300 A 192.0.2.{i}" for i in range(count)))
+        rrset = RRset(Name(bytes(rrset.name)), rrset.rrtype, 1, 300, [bytes(raw) for raw in rrset.raws])
+        _ = cache.put_rrset(rrset, Trust.AUTHORITY, None, 0).at(1)
+    del rrset
+    gc.collect()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.6 * taken < cache.size < 1.6 * taken
 
 
 def test_the_least_recently_used_goes_first():

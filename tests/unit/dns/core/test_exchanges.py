@@ -349,6 +349,16 @@ def test_closing_finishes_everything():
     assert world.core.deadline is None
 
 
+def test_a_lack_of_sockets_is_not_the_servers_fault():
+    world = one()
+    world.start("www.test")
+    world.core.on_failed(world.sent[0].number, Failure.NO_SOCKET, world.now)
+    assert world.core.servers.get(("10.0.0.1", 53), world.now).failures == 0
+    world.start("h1.test")
+    world.core.on_failed(world.sent[-1].number, Failure.UNREACHABLE, world.now)
+    assert world.core.servers.get(("10.0.0.1", 53), world.now).failures == 1
+
+
 def test_what_comes_late_for_what_is_gone_does_no_harm():
     world = one()
     world.ask("www.test")
