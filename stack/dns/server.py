@@ -18,7 +18,7 @@ import asyncio
 import ipaddress
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from stack.sim.world import VirtualHost
 
 LOOPBACK: Final = "127.0.0.1"
+ANY: Final = "0.0.0.0"  # noqa: S104  (of a host that has no address yet)
 STALE_TTL: Final = 30  # seconds (RFC 8767 §4)
 _PORT_TRIES: Final = 8  # to have the same free port for UDP and TCP, when any will do
 _LENGTH: Final = 2  # octets before each message on TCP
@@ -98,24 +99,31 @@ class DnsServer:
     ) -> None:
         await self.aclose()
 
-    async def listen(self, maker: Any, address: str | None, port: int) -> None:
-        """Take the ports.  `maker` is a loop or an AsyncHost.  Raises OSError."""
+    async def listen(self, maker: Any, addresses: Sequence[str], port: int) -> None:
+        """Take the ports at these addresses.  `maker` is a loop or an AsyncHost.  Raises OSError."""
         for tries_left in reversed(range(_PORT_TRIES)):
-            transport, _ = await maker.create_datagram_endpoint(
-                lambda: _Datagrams(self),
-                local_addr=(address or "0.0.0.0", port),  # noqa: S104  (of a host of ours)
-            )
-            taken = transport.get_extra_info("sockname")[1]
             try:
-                server = await maker.create_server(lambda: _Connection(self), address, taken)
+                self.port = await self._take_ports(maker, addresses, port)
             except OSError:
-                transport.close()
+                self._give_ports_back()
                 if port or not tries_left:
                     raise
             else:
-                self._transports += [transport, server]
-                self.port = taken
                 return
+
+    async def _take_ports(self, maker: Any, addresses: Sequence[str], port: int) -> int:
+        """The port that they all have.  A UDP endpoint for each address, so that replies come from where was asked."""
+        for address in addresses:
+            transport, _ = await maker.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(address, port))
+            self._transports.append(transport)
+            port = transport.get_extra_info("sockname")[1]
+            self._transports.append(await maker.create_server(lambda: _Connection(self), address, port))
+        return port
+
+    def _give_ports_back(self) -> None:
+        for transport in self._transports:
+            transport.close()
+        self._transports.clear()
 
     @property
     def zones(self) -> Zones:
@@ -149,9 +157,7 @@ class DnsServer:
 
     async def aclose(self) -> None:
         """Give the ports back, close the connections, forget what others are still asked.  Safe to call twice."""
-        for transport in self._transports:
-            transport.close()
-        self._transports.clear()
+        self._give_ports_back()
         for connection in list(self._connections):
             connection.transport.close()
         tasks = list(self._tasks)
@@ -408,8 +414,8 @@ async def serve(
     """Serve `zones`, and with a `resolver` everything else, for the networks of `allow`, on UDP and TCP.
 
     `allow` are by default the networks that `host` is in, and without `host` this machine alone.  `ask`: the networks
-    whose questions are not refused at once.  It listens on `address`, by default on all of `host`, or without `host` on
-    127.0.0.1; port 0 is one that is free (see `.port`).  The resolver stays the caller's, who closes it.
+    whose questions are not refused at once.  It listens on `address`, by default on those that `host` has now, without
+    `host` on 127.0.0.1; port 0 is one that is free (see `.port`).  The resolver stays the caller's, who closes it.
     Raises ConfigError, OSError.
     """
     limits = limits or Limits()
@@ -427,7 +433,8 @@ async def serve(
         idle_us=int(limits.idle_s * SECOND),
     )
     server = DnsServer(authority, resolver, limits)
-    await server.listen(stack or loop, address or (None if stack else LOOPBACK), port)
+    own = [str(ipaddress.IPv4Address(own)) for own, _ in stack.addresses()] if stack else [LOOPBACK]
+    await server.listen(stack or loop, [address] if address else own or [ANY], port)
     return server
 
 

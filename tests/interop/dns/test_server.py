@@ -273,11 +273,14 @@ def test_what_dig_is_told_of_odd_questions(served, options, status):
     assert f"status: {status}," in out.rpartition(";; Got answer")[2], out
 
 
-def test_reflections_of_dnsperf_lose_nothing(served, tmp_path):
+@pytest.mark.parametrize("mode", ["udp", "tcp"])
+def test_dnsperf_loses_nothing(served, tmp_path, mode):
     names = tmp_path / "names"
     asked = [f"{name} {rrtype}" for name, rrtype in dns_zones.ANSWERED + dns_zones.NODATA + dns_zones.MISSING]
     names.write_text("\n".join(asked) + "\n")
-    out = served.namespace.run("dnsperf", "-s", STACK, "-d", str(names), "-l", "3", "-c", "4", "-q", "50").stdout
+    out = served.namespace.run(
+        "dnsperf", "-s", STACK, "-d", str(names), "-m", mode, "-l", "3", "-c", "4", "-q", "50"
+    ).stdout
     sent, completed = (int(re.search(rf"Queries {word}: +(\d+)", out)[1]) for word in ("sent", "completed"))
     lost = int(re.search(r"Queries lost: +(\d+)", out)[1])
     assert (completed, lost) == (sent, 0), out

@@ -343,6 +343,9 @@ def test_a_network_that_asks_too_much_gets_nothing_or_less_than_it_sent():
         assert (Message.parse(reply).tc, Message.parse(reply).answer) == (True, [])
         assert len(reply) <= len(wire)
     assert asked.stats.dropped == {Dropped.RATE: 10}
+    # as the control: without a limit whoever is named as the sender gets more than was sent, each time
+    unlimited = server(rate=0)
+    assert all(len(unlimited.respond(wire, FOREIGN, 0)) > len(wire) for _ in range(30))
 
 
 def test_the_rate_is_for_the_network_not_the_address_and_heals():

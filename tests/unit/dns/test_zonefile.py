@@ -1,5 +1,8 @@
 """Master files: what they may look like, and what is said of those that are wrong."""
 
+import random
+import re
+
 import dns.name
 import dns.rdataclass
 import dns.zone
@@ -185,3 +188,22 @@ def test_dnspython_reads_the_same(name):
         (owner.to_text().lower(), ttl, int(rdata.rdtype), rdata.to_wire(origin=dns.name.root))
         for owner, ttl, rdata in theirs.iterate_rdatas()
     }
+
+
+def test_nothing_but_zone_errors_comes_of_damaged_files():
+    rng, pieces = (
+        random.Random(7),
+        ["(", ")", '"', "\\", ";", "\n", "\t", "$", "@", "*", "..", "0", "9" * 12, "\xe9", "\0", "#", "IN"],
+    )
+    refused = 0
+    for _ in range(400):
+        text = dns_zones.EXAMPLE_ZONE.partition("big TXT")[0]
+        for _ in range(rng.randrange(1, 4)):
+            at = rng.randrange(len(text))
+            text = text[:at] + rng.choice(pieces) + text[at + rng.randrange(8) :]
+        try:
+            zonefile.parse(text, ORIGIN)
+        except ZoneError as error:
+            refused += 1
+            assert re.match(r"zone:\d+: .", error.strerror)  # noqa: PT017  (what is said, if it is refused)
+    assert refused > 100
