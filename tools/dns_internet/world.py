@@ -95,12 +95,12 @@ class SimZone:
 class World:
     """All of it.  `servers` are by address; `names` is what clients ask for, the most popular first."""
 
-    def __init__(self, seed: int = 1, zones: int = ZONES) -> None:
+    def __init__(self, seed: int = 1, zones: int = ZONES, *, roots: int = ROOTS, tlds: int = TLDS) -> None:
         self._seed = seed
         self.servers: dict[str, SimServer] = {}
         self.roots: list[tuple[str, str]] = []
         self.zones: list[SimZone] = []
-        self._top()
+        self._top(roots, tlds)
         self._below(zones)
 
     def rng(self, what: str) -> random.Random:
@@ -121,13 +121,13 @@ class World:
 
     # -- root and top-level domains
 
-    def _top(self) -> None:
-        self.roots = [(f"{chr(97 + number)}.root-servers.nic", f"11.0.{number}.53") for number in range(ROOTS)]
+    def _top(self, roots: int, tlds: int) -> None:
+        self.roots = [(f"{chr(97 + number)}.root-servers.nic", f"11.0.{number}.53") for number in range(roots)]
         self.root = SimZone("", self.roots, glue=True, records=[], ttl=PARENT_TTL)
         for _, address in self.roots:
             self._server(address, self.rng(f"sites of {address}").randrange(1, 20)).zones.append(self.root)
         self.tlds = []
-        for number in range(TLDS):
+        for number in range(tlds):
             name = f"t{number}"
             servers = [(f"{chr(97 + k)}.nic.{name}", f"12.{number}.{k}.53") for k in range(SERVERS_PER_TLD)]
             tld = SimZone(name, servers, glue=True, records=[], ttl=PARENT_TTL)
@@ -157,7 +157,7 @@ class World:
     def _zone(self, number: int, providers: list[SimZone]) -> None:
         rng = self.rng(f"zone {number}")
         # some top-level domains are much larger than others
-        tld = self.tlds[min(int(rng.paretovariate(0.7)) - 1, TLDS - 1)]
+        tld = self.tlds[min(int(rng.paretovariate(0.7)), len(self.tlds)) - 1]
         name = f"z{number}.{tld.name}"
         own = rng.random() < SELF_HOSTED
         # few providers have most of the zones
