@@ -9,14 +9,15 @@ All else is parsed, answered and built the long way: other opcodes, other option
 do not fit.  What comes from a client never raises: it is counted, and answered with a response code that fits, or not.
 
 A question that the zones cannot answer to its end, of a client for whom the server asks others, becomes a `Pending`:
-the caller resolves it and comes back with `complete` or `fail`.
+the caller resolves it and comes back with `complete` or `fail`.  What was completed is a template, too, for a second
+(`_recent`, bounded): less than the TTLs in it can tell.
 
 Time is in microseconds of any clock that does not go back; `source` is the client's address and port.
 """
 
 from collections import Counter
 from enum import IntEnum, unique
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from stack.config import Rng
 from stack.dns.access import Access, Verdict
@@ -25,13 +26,17 @@ from stack.dns.cookies import Cookies
 from stack.dns.edns import CLIENT_COOKIE, MAX_COOKIE, OPT_FIXED, Edns, Option, ede_option, keepalive_option
 from stack.dns.errors import FormError, FormReason
 from stack.dns.lookup import Outcome, Zones, look_up
-from stack.dns.message import CD, QR, RA, TC, Message, Question
+from stack.dns.message import CD, QR, RA, RD, TC, Message, Question
 from stack.dns.names import HEADER, MAX_LABEL, MAX_NAME, Name
 from stack.dns.ratelimit import RateLimit
+from stack.dns.rdata import HINFO
 from stack.dns.rrset import RRset
 
 MAX_TEMPLATES: Final = 8192
 MAX_TEMPLATE: Final = UDP_SIZE  # octets; larger answers are built each time
+MAX_RECENT: Final = 4096
+ANY_TTL: Final = 3600
+RECENT_US: Final = 1_000_000
 MAX_TCP: Final = 0xFFFF
 MAX_OPTS: Final = 64  # OPT records of clients that are known by sight: they differ in size and DO
 
@@ -46,6 +51,7 @@ _RESPONSE_OR_OPCODE: Final = 0xF8  # in the third octet
 NO_OPT: Final = (b"", MIN_UDP_SIZE, False)
 
 Source = tuple[str, int]
+T = TypeVar("T")
 
 
 @unique
@@ -109,7 +115,18 @@ class Authority:
     `idle_us`: how long an idle TCP connection is kept, which clients that ask are told (RFC 7828).
     """
 
-    __slots__ = ("_access", "_cookies", "_idle_us", "_opts", "_rate", "_recursive", "_templates", "_zones", "stats")
+    __slots__ = (
+        "_access",
+        "_cookies",
+        "_idle_us",
+        "_opts",
+        "_rate",
+        "_recent",
+        "_recursive",
+        "_templates",
+        "_zones",
+        "stats",
+    )
 
     def __init__(
         self,
@@ -129,6 +146,7 @@ class Authority:
         self._rate = RateLimit(rate)
         self._idle_us = idle_us
         self._templates: dict[bytes, Template] = {}
+        self._recent: dict[bytes, tuple[int, Template]] = {}  # until when each is good
         self._opts: dict[bytes, tuple[bytes, int, bool]] = {b"": NO_OPT}  # ours, for theirs
         self.stats = ServerStats()
 
@@ -141,6 +159,7 @@ class Authority:
     def zones(self, zones: Zones) -> None:
         self._zones = zones
         self._templates.clear()
+        self._recent.clear()
 
     def respond(self, wire: bytes, source: Source, now: int, *, tcp: bool = False) -> bytes | Pending | None:
         """The reply to a message; None for none; Pending where others have to be asked."""
@@ -149,12 +168,14 @@ class Authority:
         if tcp:
             stats.tcp += 1
         verdict = self._access.of(source[0])
-        end = (
-            wire.find(0, HEADER) + 5
-        )  # of the question, unless an octet of its name is 0: then no template has its key
+        # the end of the question, unless an octet of its name is 0: then no template has its key
+        end = wire.find(0, HEADER) + 5
         ending = wire[end:]
         key = wire[HEADER : end - 4].lower() + wire[end - 4 : end]
         template = self._templates.get(key) or self._make_template(key)
+        recursion = self._recursive and verdict.may_recurse
+        if recursion and (template is None or template.rest) and len(wire) > HEADER and wire[2] & 1:
+            template = self._others_said(key, now)
         opt = self._opts.get(ending) or self._opt(ending, verdict, now)
         if (
             template is None
@@ -164,10 +185,9 @@ class Authority:
             or not verdict.may_ask
         ):
             return self._unusual(wire, now, verdict, tcp=tcp)
-        flags, counts, counts_edns, tail, is_open = template
+        flags, counts, counts_edns, tail, _ = template
         record, limit, good = opt
-        recursion = self._recursive and verdict.may_recurse
-        if (is_open and recursion and wire[2] & 1) or end + len(tail) + len(record) > (MAX_TCP if tcp else limit):
+        if end + len(tail) + len(record) > (MAX_TCP if tcp else limit):
             return self._unusual(wire, now, verdict, tcp=tcp)
         if not (tcp or good or verdict.may_recurse or self._rate.allows(verdict.prefix, now)):
             return self._limited(wire, end, record)
@@ -188,6 +208,7 @@ class Authority:
         self,
         pending: Pending,
         answer: list[RRset],
+        now: int,
         *,
         rcode: int = Rcode.NOERROR,
         authority: list[RRset] | None = None,
@@ -199,6 +220,9 @@ class Authority:
         reply.authority = authority or []
         if pending.so_far.answer:
             reply.aa = pending.so_far.aa
+        records = reply.answer or reply.authority
+        if ede is None and records and min(rrset.ttl for rrset in records):
+            self._keep_for_a_while(pending, reply, now)
         return self._build(reply, pending.asked, self._explained(pending, ede))
 
     def fail(self, pending: Pending, ede: tuple[int, str] | None = None) -> bytes:
@@ -246,21 +270,34 @@ class Authority:
         outcome = look_up(self._zones, name, rrtype)
         reply = Message(flags=QR, rcode=outcome.rcode, question=Question(name, rrtype))
         _fill(reply, outcome)
-        wire = reply.build(MAX_TCP)
-        if len(wire) > MAX_TEMPLATE:
-            return None
-        counts = wire[4:12]
-        template = Template(
-            flags=wire[2] << 8 | wire[3],
-            counts=counts,
-            counts_edns=counts[:6] + (int.from_bytes(counts[6:], "big") + 1).to_bytes(2, "big"),
-            tail=wire[HEADER + len(key) :],
-            rest=outcome.rest is not None,
-        )
-        if len(self._templates) >= MAX_TEMPLATES:
-            del self._templates[next(iter(self._templates))]
-        self._templates[key] = template
+        template = _template(reply, rest=outcome.rest is not None)
+        if template is not None:
+            _put(self._templates, key, template, MAX_TEMPLATES)
         return template
+
+    def _others_said(self, key: bytes, now: int) -> Template | None:
+        """The template of a question that was completed within the last second."""
+        found = self._recent.get(key)
+        if found is None:
+            return None
+        until, template = found
+        if now < until:
+            return template
+        del self._recent[key]
+        return None
+
+    def _keep_for_a_while(self, pending: Pending, reply: Message, now: int) -> None:
+        question = pending.query.question
+        assert question is not None
+        if question.name.count(0) > 1:  # the short way does not find the end of such names
+            return
+        name = Name(question.name.lower())
+        kept = Message(flags=reply.flags & ~(RD | CD), rcode=reply.rcode, question=Question(name, question.rrtype))
+        kept.answer, kept.authority = reply.answer, reply.authority
+        template = _template(kept, rest=False)
+        if template is not None:
+            key = name + question.rrtype.to_bytes(2, "big") + _IN
+            _put(self._recent, key, (now + RECENT_US, template), MAX_RECENT)
 
     def _limited(self, wire: bytes, question_end: int, opt: bytes) -> bytes | None:
         """The client's network has had its share: nothing, or an empty answer that makes it come by TCP."""
@@ -303,8 +340,12 @@ class Authority:
         outcome = self._judge(query, asked)
         if isinstance(outcome, Outcome) and outcome.rest is not None and query.rd and asked.recursion:
             assert query.question is not None
-            stats.recursive += 1
-            return Pending(query, outcome.rest, query.question.rrtype, outcome, asked, options)
+            if query.question.rrtype != RRType.ANY:
+                stats.recursive += 1
+                return Pending(query, outcome.rest, query.question.rrtype, outcome, asked, options)
+            # RFC 8482 §4.2: others are not asked for everything that they have
+            outcome.answer.append(RRset.of(outcome.rest, ANY_TTL, [HINFO(b"RFC8482", b"")]))
+            outcome.rcode, outcome.authority, outcome.additional = Rcode.NOERROR, [], []
         if isinstance(outcome, Outcome):
             reply = self._begin(query, outcome.rcode, asked)
             _fill(reply, outcome)
@@ -392,6 +433,29 @@ class Authority:
 def _fill(reply: Message, outcome: Outcome) -> None:
     reply.aa = outcome.aa
     reply.answer, reply.authority, reply.additional = outcome.answer, outcome.authority, outcome.additional
+
+
+def _template(reply: Message, *, rest: bool) -> Template | None:
+    """What can be kept of a reply without EDNS; None if it is too large for that."""
+    wire = reply.build(MAX_TCP)
+    if len(wire) > MAX_TEMPLATE:
+        return None
+    assert reply.question is not None
+    counts = wire[4:HEADER]
+    return Template(
+        flags=wire[2] << 8 | wire[3],
+        counts=counts,
+        counts_edns=counts[:6] + (int.from_bytes(counts[6:], "big") + 1).to_bytes(2, "big"),
+        tail=wire[HEADER + len(reply.question.name) + 4 :],
+        rest=rest,
+    )
+
+
+def _put(table: dict[bytes, T], key: bytes, value: T, most: int) -> None:
+    """In the place of the oldest one, when the table is full."""
+    if len(table) >= most and key not in table:
+        del table[next(iter(table))]
+    table[key] = value
 
 
 def _checked(octets: bytes) -> Name | None:

@@ -189,12 +189,14 @@ class DnsServer:
         except (NXDOMAIN, NoData) as error:
             rcode = Rcode.NXDOMAIN if isinstance(error, NXDOMAIN) else Rcode.NOERROR
             negative = [] if error.soa is None else [error.soa]
-            wire = authority.complete(pending, [*error.chain], rcode=rcode, authority=negative, ede=error.ede)
+            wire = authority.complete(
+                pending, [*error.chain], self.now(), rcode=rcode, authority=negative, ede=error.ede
+            )
         except DnsError as error:
             wire = authority.fail(pending, error.ede or _explanation(error))
         else:
             ede = answer.ede or (Ede(EdeCode.STALE_ANSWER) if answer.stale else None)  # RFC 8914 §4.4
-            wire = authority.complete(pending, [*answer.chain, answer.rrset], ede=ede)
+            wire = authority.complete(pending, [*answer.chain, answer.rrset], self.now(), ede=ede)
         send(wire)
 
     # -- connections

@@ -400,11 +400,11 @@ def test_what_others_said_is_put_together_with_what_the_zones_say():
     pending = ask(asked, Name.parse("out.example.test"), source=OWN)
     assert (pending.name, pending.rrtype) == (outside, RRType.A)
     found = RRset.of(outside, 60, [A("192.0.2.1")])
-    reply = Message.parse(asked.complete(pending, [found], ede=(EdeCode.STALE_ANSWER, "old")))
+    reply = Message.parse(asked.complete(pending, [found], 0, ede=(EdeCode.STALE_ANSWER, "old")))
     assert [rrset.rrtype for rrset in reply.answer] == [RRType.CNAME, RRType.A]
     assert (reply.rcode, reply.ra, reply.rd, reply.id, reply.authority) == (0, True, True, 4711, [])
     assert [str(ede) for ede in reply.edns.ede] == ["stale answer (old)"]
-    reply = Message.parse(asked.complete(pending, [], rcode=Rcode.NXDOMAIN))
+    reply = Message.parse(asked.complete(pending, [], 0, rcode=Rcode.NXDOMAIN))
     assert (reply.rcode, len(reply.answer)) == (Rcode.NXDOMAIN, 1)
     reply = Message.parse(asked.fail(pending, (EdeCode.NETWORK_ERROR, "")))
     assert (reply.rcode, reply.answer, [ede.code for ede in reply.edns.ede]) == (2, [], [EdeCode.NETWORK_ERROR])
@@ -416,7 +416,7 @@ def test_a_name_below_a_delegation_is_resolved_for_who_may_and_referred_for_who_
     assert pending.name == name
     for reply in (ask(asked, name), ask(asked, name, source=OWN, rd=False)):
         assert (reply.rcode, reply.answer, reply.authority[0].rrtype) == (0, [], RRType.NS)
-    reply = Message.parse(asked.complete(pending, [RRset.of(name, 60, [A("192.0.2.1")])]))
+    reply = Message.parse(asked.complete(pending, [RRset.of(name, 60, [A("192.0.2.1")])], 0))
     assert (reply.aa, len(reply.answer), reply.authority) == (False, 1, [])
 
 
@@ -425,6 +425,49 @@ def test_an_answer_of_others_is_cut_to_the_client_too():
     name = Name.parse("big.elsewhere.net")
     addresses = [A(f"192.0.2.{number}") for number in range(200)]
     for options in ({}, {"edns": None}):
-        wire = asked.complete(ask(asked, name, source=OWN, **options), [RRset.of(name, 60, addresses)])
+        wire = asked.complete(ask(asked, name, source=OWN, **options), [RRset.of(name, 60, addresses)], 0)
         assert struct.unpack("!H", wire[2:4])[0] & 0x200
         assert len(wire) <= 1232
+
+
+def test_what_others_said_is_known_for_a_second():
+    asked, name = server(recursive=True), Name.parse("WWW.elsewhere.net")
+    found = [RRset.of(Name.parse("www.elsewhere.net"), 60, [A("192.0.2.1")])]
+    soa = asked.zones.closest(Name.parse("example.test")).negative_soa
+    first = asked.complete(ask(asked, name, source=OWN), found, 5_000_000)
+    again = asked.respond(query(Name.parse("www.ELSEWHERE.net"), rd=True), OWN, 5_999_999)
+    assert Message.parse(again).answer == Message.parse(first).answer == found
+    assert Message.parse(again).flags == Message.parse(first).flags
+    assert str(Message.parse(again).question.name) == "www.ELSEWHERE.net."
+    # not for those who may not ask, or did not want it, nor for another type
+    assert ask(asked, name, now=5_500_000).rcode == Rcode.REFUSED
+    assert ask(asked, name, source=OWN, rd=False, now=5_500_000).rcode == Rcode.REFUSED
+    assert isinstance(ask(asked, name, RRType.AAAA, source=OWN, now=5_500_000), Pending)
+    assert isinstance(ask(asked, name, source=OWN, now=6_000_000), Pending)
+    # names that do not exist, too; not what is too old, has an explanation, or a TTL of 0
+    missing = ask(asked, name, source=OWN, now=7_000_000)
+    asked.complete(missing, [], 7_000_000, rcode=Rcode.NXDOMAIN, authority=[soa])
+    assert ask(asked, name, source=OWN, now=7_000_001).rcode == Rcode.NXDOMAIN
+    for answer, ede in (([found[0].with_ttl(0)], None), (found, (EdeCode.STALE_ANSWER, ""))):
+        asked.complete(ask(asked, name, source=OWN, now=9_000_000), answer, 9_000_000, ede=ede)
+        assert isinstance(ask(asked, name, source=OWN, now=9_000_001), Pending)
+
+
+def test_what_others_said_is_bounded_and_goes_with_the_zones(monkeypatch):
+    monkeypatch.setattr(module, "MAX_RECENT", 10)
+    asked = server(recursive=True)
+    for number in range(30):
+        name = Name.parse(f"n{number}.net")
+        asked.complete(ask(asked, name, source=OWN), [RRset.of(name, 60, [A("192.0.2.1")])], 0)
+    assert len(asked._recent) == 10
+    assert len(ask(asked, Name.parse("n29.net"), source=OWN).answer) == 1
+    asked.zones = Zones([])
+    assert isinstance(ask(asked, Name.parse("n29.net"), source=OWN), Pending)
+
+
+@rfc("8482", "4.2")
+def test_others_are_not_asked_for_everything():
+    asked = server(recursive=True)
+    reply = ask(asked, Name.parse("www.elsewhere.net"), RRType.ANY, source=OWN)
+    assert [str(rrset.rdatas[0]) for rrset in reply.answer] == ['"RFC8482" ""']
+    assert (reply.rcode, reply.aa, reply.authority) == (Rcode.NOERROR, False, [])
