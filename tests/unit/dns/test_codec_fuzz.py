@@ -136,12 +136,12 @@ def agrees(message: Message, wire: bytes) -> bool:
 
 
 def test_damage_is_refused_with_a_reason_or_does_none():
-    reasons, accepted, compared = run(12_000, seed=1, compare_every=4)
+    reasons, accepted, compared = run(8_000, seed=1, compare_every=5)
     # what damage of this kind can cause was caused
     rare = {FormReason.NAME_TOO_LONG, FormReason.OPT_TWICE, FormReason.TSIG}
     assert [reason.name for reason in FormReason if not reasons[reason] and reason not in rare] == []
-    assert accepted > 2_000
-    assert compared > 300
+    assert accepted > 1_300
+    assert compared > 150
 
 
 @pytest.mark.slow
