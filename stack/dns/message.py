@@ -109,6 +109,8 @@ class Message:
     @classmethod
     def parse(cls, wire: bytes) -> "Message":
         """The message that these octets are.  Raises FormError, and nothing else, whatever they are."""
+        if type(wire) is not bytes:
+            wire = bytes(wire)  # of a bytearray or memoryview not even the names could be kept
         size = len(wire)
         if size < HEADER:
             raise FormError(FormReason.SHORT, f"{size} octets")

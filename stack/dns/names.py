@@ -38,7 +38,8 @@ class Name(bytes):
 
     @classmethod
     def parse(cls, text: str, origin: bytes | None = None) -> Self:
-        r"""The name that `text` writes: labels between dots, with \. and \DDD, non-ASCII letters by IDNA.
+        r"""The name that `text` writes: labels between dots, with \. and \DDD, non-ASCII letters by IDNA
+        (RFC 3490, which is what the standard library has).
 
         A final dot changes nothing unless `origin` is given: then a text without it is relative to that, and "@" is
         the origin itself.  Raises BadName.
@@ -125,8 +126,10 @@ class Name(bytes):
 
     def is_within(self, other: bytes) -> bool:
         """It is `other` or below it, whatever the case of the letters."""
+        if len(other) == 1:
+            return True
         above = len(self) - len(other)
-        if above < 0 or not self.lower().endswith(other.lower()):
+        if above < 0 or (self[above:] != other and self[above:].lower() != other.lower()):
             return False
         at = 0
         while at < above:  # the end is equal: does it begin with a label?

@@ -300,5 +300,11 @@ def test_refused_with_its_reason(wire, reason):
     assert refusal(wire) is reason
 
 
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_octets_in_another_form(kind):
+    wire = message(RECORD, counts=(1, 0, 0))
+    assert Message.parse(kind(wire)).build() == Message.parse(wire).build()
+
+
 def test_a_question_is_not_needed():
     assert Message.parse(header() + b"").question is None

@@ -1,6 +1,8 @@
 """Domain names: text both ways, relations, and what comes out of messages."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stack.dns.errors import BadName, FormError, FormReason
 from stack.dns.names import MAX_NAME, ROOT, Name, read_name
@@ -68,6 +70,16 @@ def test_letters_beyond_ascii_go_by_idna():
 def test_what_is_no_name(text):
     with pytest.raises(BadName):
         Name.parse(text)
+
+
+@given(st.text(max_size=300) | st.text("ab.\\0129üß。", max_size=300))
+def test_whatever_the_text_only_one_error_comes_of_it(text):
+    try:
+        name = Name.parse(text)
+    except BadName:
+        return
+    assert len(name) <= MAX_NAME
+    assert Name.parse(str(name)) == name
 
 
 def test_the_longest_name():

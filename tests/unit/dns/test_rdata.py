@@ -185,6 +185,20 @@ def test_octets_that_are_refused(rrtype, raw):
     assert caught.value.reason is FormReason.RDATA
 
 
+_pieces = st.sampled_from(
+    ["1", "65536", "a.b", ".", "@", '"', "\\", "\\#", "-", "=", "alpn=h2", "port=", "::1", "1.2.3.4", "é", "A"]
+)
+
+
+@given(st.sampled_from([*rdata.CLASSES, 65280]), st.text(max_size=40) | st.lists(_pieces, max_size=10).map(" ".join))
+def test_whatever_the_text_only_one_error_comes_of_it(rrtype, text):
+    try:
+        made = rdata.parse(rrtype, text, ORIGIN)
+    except BadRdata:
+        return
+    assert rdata.decode(rrtype, made.to_wire()) == made
+
+
 @rfc("3597", "5", "D-CODEC-UNKNOWN")
 def test_unknown_types_are_octets_and_keep_them():
     made = rdata.decode(65280, b"\xc0\x0c\1")
