@@ -33,6 +33,7 @@ from stack.dns.errors import NXDOMAIN, DnsError, Ede, NoData, Timeout, ZoneError
 from stack.dns.lookup import Zones
 from stack.dns.names import HEADER, Name
 from stack.dns.zone import Zone
+from stack.errors import StackError
 
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
@@ -192,8 +193,11 @@ class DnsServer:
             wire = authority.complete(
                 pending, [*error.chain], self.now(), rcode=rcode, authority=negative, ede=error.ede
             )
-        except DnsError as error:
-            wire = authority.fail(pending, error.ede or _explanation(error))
+        except StackError as error:  # also of a resolver that was closed
+            wire = authority.fail(pending, _explanation(error))
+        except asyncio.CancelledError:
+            send(authority.fail(pending))
+            raise
         else:
             ede = answer.ede or (Ede(EdeCode.STALE_ANSWER) if answer.stale else None)  # RFC 8914 §4.4
             wire = authority.complete(pending, [*answer.chain, answer.rrset], self.now(), ede=ede)
@@ -236,10 +240,11 @@ class DnsServer:
         return self._limits
 
 
-def _explanation(error: DnsError) -> Ede:
-    """RFC 8914 §4.23, §4.24: what there is to say when no server said anything."""
-    code = EdeCode.NO_REACHABLE_AUTHORITY if isinstance(error, Timeout) else EdeCode.NETWORK_ERROR
-    return Ede(code)
+def _explanation(error: StackError) -> Ede | None:
+    """What a server said, or what there is to say when none did (RFC 8914 §4.23, §4.24)."""
+    if not isinstance(error, DnsError):
+        return None
+    return error.ede or Ede(EdeCode.NO_REACHABLE_AUTHORITY if isinstance(error, Timeout) else EdeCode.NETWORK_ERROR)
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -428,7 +433,7 @@ async def serve(
     authority = Authority(
         Zones(zones),
         Access(allow, ask),
-        rng or random.SystemRandom(),
+        rng or getattr(loop, "new_rng", random.SystemRandom)(),  # a simulation's loop has its own
         int(loop.time() * SECOND),
         recursive=resolver is not None,
         rate=limits.answers_per_second,

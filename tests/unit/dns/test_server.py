@@ -12,7 +12,7 @@ from stack.device.fault_settings import Faults
 from stack.dns.constants import EdeCode, Rcode, RRType
 from stack.dns.core.actions import Answer
 from stack.dns.edns import Edns
-from stack.dns.errors import NXDOMAIN, BadName, Ede, NoData, ServFail, Timeout, ZoneError
+from stack.dns.errors import NXDOMAIN, BadName, DnsError, Ede, NoData, ServFail, Timeout, ZoneError
 from stack.dns.message import Message, Question
 from stack.dns.names import Name
 from stack.dns.rdata import CNAME, A
@@ -89,7 +89,9 @@ class Oracle:
             return what
         if what is None:
             return found(name)
-        raise what(Question(Name.parse(name), rrtype), ede=Ede(EdeCode.OTHER, "so it is"))
+        if not issubclass(what, DnsError):
+            raise what("it is of no use")
+        raise what(Question(Name.parse(name), rrtype), ede=None if name == "alone.net." else Ede(EdeCode.OTHER, "so"))
 
 
 def found(name, **more):
@@ -334,6 +336,9 @@ async def test_what_the_resolver_says(net):
         "empty_net": NoData,
         "broken_net": ServFail,
         "silent_net": Timeout,
+        "alone_net": Timeout,
+        "closed_net": ConfigError,
+        "cancelled_net": asyncio.CancelledError,
         "stale_net": found("stale.net", stale=True),
         "alias_net": found("www.net", chain=chain),
     }
@@ -344,6 +349,9 @@ async def test_what_the_resolver_says(net):
             ("empty.net", Rcode.NOERROR, 0, [EdeCode.OTHER]),
             ("broken.net", Rcode.SERVFAIL, 0, [EdeCode.OTHER]),
             ("silent.net", Rcode.SERVFAIL, 0, [EdeCode.OTHER]),
+            ("alone.net", Rcode.SERVFAIL, 0, [EdeCode.NO_REACHABLE_AUTHORITY]),
+            ("closed.net", Rcode.SERVFAIL, 0, []),
+            ("cancelled.net", Rcode.SERVFAIL, 0, []),
             ("stale.net", Rcode.NOERROR, 1, [EdeCode.STALE_ANSWER]),
             ("alias.net", Rcode.NOERROR, 2, []),
             (ELSEWHERE, Rcode.NOERROR, 1, []),
@@ -429,6 +437,16 @@ async def test_a_resolver_of_ours_through_servers_of_ours(net):
     assert [server.stats["queries"] for server in servers[:3]] == before
     for one in (stub, iterative, *servers):
         await one.aclose()
+
+
+def test_in_a_simulation_the_seed_decides_the_cookies_too():
+    async def main(net):
+        async with Setting(net) as s:
+            wire = Message.query(Name.parse("www.example.test"), 1, id=7, edns=Edns(options=[(10, bytes(8))])).build()
+            return (await s.udp.ask(wire)).edns.cookie
+
+    assert run(main, seed=1) == run(main, seed=1)
+    assert run(main, seed=1) != run(main, seed=2)
 
 
 # -- ports, files
