@@ -43,6 +43,20 @@ def test_routed_network_breaks_and_heals():
     assert run("routed_network.py", "2") == out
 
 
+def test_a_dns_of_ones_own_is_resolved_from_its_root():
+    out = run("dns_hierarchy.py")
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("├─ 10.")] == [
+        "10.0.0.1",
+        "10.0.0.1",
+        "10.0.0.2",
+        "10.0.0.3",
+    ]
+    assert "www.example.test. 300 IN A 192.0.2.80" in out
+    assert out.count("asked [2, 1, 1] times") == 2
+    assert run("dns_hierarchy.py") == out
+    assert "NXDOMAIN" in run("dns_hierarchy.py", "missing.example.test", "TXT")
+
+
 def test_an_algorithm_of_ones_own_keeps_the_delay_low():
     rows = [line.split() for line in run("congestion_control.py").splitlines()[1:]]
     rates = {row[0]: float(row[1]) for row in rows}
