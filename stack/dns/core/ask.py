@@ -72,7 +72,7 @@ class _Insisting:
             if result.rcode in _NO_EDNS and had_edns and result.edns is None:
                 # RFC 6891 §7: a server that does not know EDNS says so with FORMERR, or NOTIMP
                 context.stats.counts[Count.WITHOUT_EDNS] += 1
-                facts.edns = False
+                facts.on_no_edns()
                 return "without EDNS"
         elif result in _BY_TCP and not tcp:
             self._folding = result is Fate.WRONG_CASE

@@ -81,8 +81,8 @@ class Entry:
 
     # fmt: off
     __slots__ = (
-        "delegation", "ede", "expires_at", "kind", "name", "refresh_at", "retry_at", "rrset", "rrtype", "secure",
-        "server", "size", "trust", "why",
+        "delegation", "ede", "expires_at", "failure", "kind", "name", "refresh_at", "retry_at", "rrset", "rrtype",
+        "secure", "server", "size", "trust",
     )
     # fmt: on
 
@@ -99,7 +99,7 @@ class Entry:
         self.secure: bool | None = None
         self.ede: Ede | None = None
         self.delegation: Delegation | None = None
-        self.why = ""  # of a FAILURE
+        self.failure = "", False  # why a FAILURE is one, and whether nobody answered
         self.size = ENTRY_BYTES
 
     def at(self, ttl: int) -> RRset:
@@ -226,7 +226,7 @@ class Cache:
         entry.size += delegation.size
         self._put((delegation.key, CUT), entry)
 
-    def put_failure(self, name: Name, rrtype: int, why: str, now: int) -> None:
+    def put_failure(self, name: Name, rrtype: int, why: str, now: int, *, silent: bool = False) -> None:
         """Keep for a moment that nothing could be found out.  RFC 9520 §3.2.  Data that can be served stale stay."""
         key = (name.key, rrtype)
         old = self._table.get(key)
@@ -234,7 +234,7 @@ class Cache:
             old.retry_at = now + self._config.stale_recheck_us
             return
         entry = Entry(FAILURE, name, rrtype, now + self._config.failure_ttl_us)
-        entry.why = why
+        entry.failure = why or "it was so a moment ago", silent
         self._put(key, entry)
 
     def _put(self, key: tuple[bytes, int], entry: Entry) -> None:

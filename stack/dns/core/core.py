@@ -168,10 +168,10 @@ class ResolverCore:
             result = ServFail(Question(name, rrtype), because=because)
         if result is not None:
             self._exchanges.actions.append(Finished(handle, result))
-            return handle
-        search = search and bool(self._config.search)
-        self._wait(handle, name, rrtype, now + timeout_us, trace, search=search)
-        self._drain()
+        else:
+            search = search and bool(self._config.search)
+            self._wait(handle, name, rrtype, now + timeout_us, trace, search=search)
+            self._drain()
         return handle
 
     def _wait(
@@ -215,6 +215,7 @@ class ResolverCore:
         for client in list(self._clients.values()):
             question = Question(client.name, client.task.rrtype)
             self._finish(client, ServFail(question, because="the resolver was closed"))
+            client.task.clients.clear()
         for task in [*self._tasks.values(), *self._background]:
             self._abandon(task)
         self._exchanges.close()
@@ -328,14 +329,14 @@ class ResolverCore:
             self.stats.counts[_CACHE_HITS] += 1
             if self._context.now >= trail.refresh_at:
                 self._prefetch(trail.asked, task.rrtype, trail.entry)
-        for client in list(task.clients):
+        for client in task.clients:
             # who joined wrote the name with letters of their own
             asked = client.name if len(trail.asked) == len(client.name) else trail.asked
             self._finish(client, self._result(asked, task.rrtype, trail, task.work))
 
     def _on_failure(self, task: Task, failure: ResolutionFailed) -> None:
         self._forget(task)
-        for client in list(task.clients):
+        for client in task.clients:
             stale = self._stale(client.name, task.rrtype)
             self._finish(client, stale or self._error(client.name, task, failure))
 
@@ -351,6 +352,7 @@ class ResolverCore:
             if task.background:
                 self._background.add(task)
             self._finish(client, stale)
+            self._leave(client)
             return
         self.stats.counts[Count.CLIENT_TIMEOUTS] += 1
         tries = list(task.work.tries)
@@ -358,6 +360,7 @@ class ResolverCore:
             waited_us = now - task.exchange.sent_at
             tries.append(Try(task.exchange.facts.address[0], f"no answer yet after {waited_us // 1000} ms"))
         self._finish(client, Timeout(Question(client.name, task.rrtype), tries, ede=task.work.ede))
+        self._leave(client)
 
     def _finish(self, client: Client, result: Answer | DnsError) -> None:
         del self._clients[client.handle]
@@ -365,9 +368,9 @@ class ResolverCore:
         if isinstance(result, Answer) and result.stale:
             self.stats.counts[Count.STALE_ANSWERS] += 1
         self._exchanges.actions.append(Finished(client.handle, result))
-        self._leave(client)
 
     def _leave(self, client: Client) -> None:
+        """A client goes, its task stays; unless nobody is left who wants to know."""
         task = client.task
         task.clients.remove(client)
         if not task.clients and not task.background and task.exchange is not None:

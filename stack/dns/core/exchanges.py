@@ -188,14 +188,8 @@ class Exchanges:
         exchange.asked = exchange.question = build_question(name, send.rrtype)
         if guards.random_case and facts.keeps_case:
             exchange.question = change_case(name, bits >> ID_BITS) + exchange.asked[len(name) :]
-        cookie = b""
-        if facts.edns and guards.cookies:
-            cookie = facts.client_cookie + facts.server_cookie
-            exchange.cookie = True
-        udp_size = self._config.udp_size if facts.edns else 0
-        return build_query(
-            exchange.message_id, exchange.question, recursion=send.recursion, udp_size=udp_size, cookie=cookie
-        )
+        exchange.cookie = facts.edns and guards.cookies
+        return build_query(exchange.message_id, exchange.question, facts.opt, recursion=send.recursion)
 
     def _stream_to(self, facts: ServerFacts) -> Stream | None:
         """A stream with room; None when there are too many already."""
@@ -300,7 +294,7 @@ class Exchanges:
             if not facts.cookies:
                 return True
             if exchange.stream is not None:
-                facts.forget_cookies()
+                facts.on_cookie(b"", self._config)
                 return True
             self._stats.refused[Refused.NO_COOKIE] += 1
             self._end(exchange, Fate.NO_COOKIE)
@@ -309,7 +303,7 @@ class Exchanges:
             self._mismatch(exchange, Refused.WRONG_COOKIE)
             return False
         if len(cookie) > COOKIE_LEN:
-            facts.on_cookie(cookie[COOKIE_LEN:])
+            facts.on_cookie(cookie[COOKIE_LEN:], self._config)
         return True
 
     def _mismatch(self, exchange: Exchange, why: Refused) -> None:

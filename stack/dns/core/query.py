@@ -46,15 +46,17 @@ def build_question(name: bytes, rrtype: int) -> bytes:
     return name + _TYPE_CLASS.pack(rrtype, _CLASS_IN)
 
 
-def build_query(message_id: int, question: bytes, *, recursion: bool, udp_size: int, cookie: bytes) -> bytes:
-    """The whole message; `udp_size` 0: without EDNS (and so without the cookie)."""
-    head = _HEADER.pack(message_id, FLAG_RD if recursion else 0, 1, 0, 0, 1 if udp_size else 0)
-    if not udp_size:
-        return head + question
+def build_opt(udp_size: int, cookie: bytes) -> bytes:
+    """The OPT record of a query; `cookie` may be empty."""
     if not cookie:
-        return head + question + _OPT.pack(0, _OPT_TYPE, udp_size, 0, 0)
+        return _OPT.pack(0, _OPT_TYPE, udp_size, 0, 0)
     opt = _OPT.pack(0, _OPT_TYPE, udp_size, 0, 4 + len(cookie))
-    return head + question + opt + _OPTION.pack(_COOKIE, len(cookie)) + cookie
+    return opt + _OPTION.pack(_COOKIE, len(cookie)) + cookie
+
+
+def build_query(message_id: int, question: bytes, opt: bytes, *, recursion: bool) -> bytes:
+    """The whole message; with an empty `opt` it is one without EDNS."""
+    return _HEADER.pack(message_id, FLAG_RD if recursion else 0, 1, 0, 0, 1 if opt else 0) + question + opt
 
 
 def refuse(wire: bytes, message_id: int, question: bytes, *, check_question: bool) -> Refused | None:

@@ -130,7 +130,8 @@ class Resolution:
                 assert trail.entry is not None
                 work.step(trail.name, rrtype, "cache", _in_cache(trail.entry, context.now))
                 if trail.entry.kind == FAILURE:
-                    raise ResolutionFailed(trail.entry.why)
+                    why, silent = trail.entry.failure
+                    raise ResolutionFailed(why, silent=silent)
                 return trail
             if trail.links > context.config.limits.restarts:
                 self._too_long(trail, rrtype, name)
@@ -142,7 +143,7 @@ class Resolution:
                 else:
                     finding = yield from self._forward.forward(trail.name, rrtype, work, *zone)
             except ResolutionFailed as failure:
-                context.cache.put_failure(trail.name, rrtype, failure.why, context.now)
+                context.cache.put_failure(trail.name, rrtype, failure.why, context.now, silent=failure.silent)
                 raise
             trail.extend(finding)
             if finding.kind != ALIAS:
@@ -198,5 +199,5 @@ class Resolution:
 def _in_cache(entry: Entry, now: int) -> str:
     if entry.kind == POSITIVE:
         return f"{type_text(entry.rrtype)} of {entry.name}, {entry.ttl(now)} s left"
-    what = {NODATA: "no such record", NXDOMAIN: f"{entry.name} does not exist", FAILURE: entry.why}
+    what = {NODATA: "no such record", NXDOMAIN: f"{entry.name} does not exist", FAILURE: entry.failure[0]}
     return f"{what[entry.kind]}, {entry.ttl(now)} s left"

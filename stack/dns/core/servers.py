@@ -13,6 +13,7 @@ from typing import Final
 
 from stack.config import Rng
 from stack.dns.core.config import ResolverConfig, Server
+from stack.dns.core.query import build_opt
 
 COOKIE_LEN: Final = 8  # RFC 7873 §4: of a client's
 
@@ -22,8 +23,8 @@ class ServerFacts:
 
     # fmt: off
     __slots__ = (
-        "address", "client_cookie", "cookies", "edns", "expires_at", "failures", "keeps_case", "lame", "probe_at",
-        "rto", "rttvar", "server_cookie", "srtt",
+        "address", "client_cookie", "cookies", "edns", "expires_at", "failures", "keeps_case", "lame", "opt",
+        "probe_at", "rto", "rttvar", "server_cookie", "srtt",
     )
     # fmt: on
 
@@ -36,11 +37,13 @@ class ServerFacts:
         self.failures = 0  # tries without a reply, since the last one
         self.probe_at = 0  # a failed forwarder is worth a probe then
         self.edns = config.edns
+        self.opt = b""  # the OPT record of what it is asked
         self.cookies = False  # it has sent one
         # RFC 7873 §4.1, RFC 9018 §3: a secret of its own for each server is as good as a hash over its address
         self.client_cookie = cookie
         self.server_cookie = b""
         self.keeps_case = True
+        self._set_opt(config)
         self.lame: dict[bytes, int] = {}  # key of a zone that it was expected to serve, and does not -> until when
 
     def on_reply(self, rtt_us: int, config: ResolverConfig) -> None:
@@ -65,15 +68,25 @@ class ServerFacts:
         self.failures += 1
         self.probe_at = now + config.probe_us
 
-    def on_cookie(self, server_cookie: bytes) -> None:
-        """It sent a cookie for us, along with ours.  RFC 7873 §5.3."""
-        self.cookies = True
-        self.server_cookie = server_cookie
+    def on_cookie(self, server_cookie: bytes, config: ResolverConfig) -> None:
+        """It sent a cookie for us, along with ours; none: it was seen, where nobody can forge, to answer without.
 
-    def forget_cookies(self) -> None:
-        """It was seen, in a way that cannot be forged, to answer without."""
-        self.cookies = False
-        self.server_cookie = b""
+        RFC 7873 §5.3.
+        """
+        self.cookies = bool(server_cookie)
+        if server_cookie != self.server_cookie:
+            self.server_cookie = server_cookie
+            self._set_opt(config)
+
+    def on_no_edns(self) -> None:
+        """It does not know EDNS, nor what depends on it."""
+        self.edns = self.cookies = False
+        self.opt = b""
+
+    def _set_opt(self, config: ResolverConfig) -> None:
+        if self.edns:
+            cookie = self.client_cookie + self.server_cookie if config.guards.cookies else b""
+            self.opt = build_opt(config.udp_size, cookie)
 
 
 class Servers:

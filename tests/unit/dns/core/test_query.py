@@ -6,7 +6,7 @@ import pytest
 
 from stack.dns.constants import RRType
 from stack.dns.core.deadlines import Deadlines
-from stack.dns.core.query import build_query, build_question, change_case, refuse
+from stack.dns.core.query import build_opt, build_query, build_question, change_case, refuse
 from stack.dns.core.stats import Refused
 from stack.dns.edns import Edns, cookie_option
 from stack.dns.message import Message
@@ -21,13 +21,12 @@ def test_a_query_is_what_the_codec_would_build(recursion, cookie):
     edns = Edns(1232, options=[cookie_option(cookie[:8], cookie[8:])] if cookie else [])
     wanted = Message.query(NAME, RRType.MX, id=4711, rd=recursion, edns=edns).build()
     question = build_question(NAME, RRType.MX)
-    assert build_query(4711, question, recursion=recursion, udp_size=1232, cookie=cookie) == wanted
+    assert build_query(4711, question, build_opt(1232, cookie), recursion=recursion) == wanted
 
 
 def test_a_query_without_edns():
     wanted = Message.query(NAME, RRType.A, id=1).build()
-    got = build_query(1, build_question(NAME, RRType.A), recursion=True, udp_size=0, cookie=b"12345678")
-    assert got == wanted
+    assert build_query(1, build_question(NAME, RRType.A), b"", recursion=True) == wanted
 
 
 def test_case_changes_letters_and_nothing_else():
