@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from stack.config import MINUTE, MS, SECOND
+from stack.dns.constants import UDP_SIZE
 from stack.dns.core.hints import ROOT_HINTS, Hint
 from stack.dns.names import Name
 from stack.dns.rrset import RRset
@@ -85,7 +86,7 @@ class ResolverConfig:
     ipv6: bool = False  # servers with IPv6 addresses are asked too
 
     edns: bool = True
-    udp_size: int = 1232  # RFC 9715 §3.1: never fragmented
+    udp_size: int = UDP_SIZE  # RFC 9715 §3.2: 1400 or less, so that it is never fragmented
     rto_unknown_us: int = 376 * MS  # of a server never met
     rto_min_us: int = 50 * MS
     rto_max_us: int = 12 * SECOND

@@ -127,7 +127,7 @@ class Iteration:
         return descent.name.suffix(descent.depth) if descent.depth < descent.name.depth else None
 
     def _prime(self, work: Work) -> Generator[Send, Result, Delegation]:
-        """Ask a root server who the root servers are.  RFC 9609."""
+        """Ask a root server who the root servers are, another one if it does not say.  RFC 9609 §3."""
         context = self._context
         glue = {hint.name.key: hint.addresses for hint in context.config.hints}
         hints = Delegation(ROOT, tuple([hint.name for hint in context.config.hints]), glue)
@@ -140,7 +140,7 @@ class Iteration:
                 raise
             finding = None
         if finding is None or finding.delegation is None:
-            # RFC 9609 §3.3: the hints will do for a while
+            # nobody told: the hints will do for a while
             context.cache.put_delegation(hints, HINTS_TTL, context.now)
             return hints
         context.stats.counts[Count.PRIMED] += 1
