@@ -69,12 +69,12 @@ class Engine:
         future.add_done_callback(lambda done: self._take_back(handle) if done.cancelled() else None)
         return future
 
-    def cached(self, name: Name, rrtype: int) -> Result | None:
-        """What is at hand."""
-        result = self.core.cached(name, rrtype, self.clock())
-        if result is not None:
+    def cached(self, name: Name, rrtype: int) -> Answer | None:
+        """An answer that is there for the taking; None only means: `ask`."""
+        answer = self.core.cached(name, rrtype, self.clock())
+        if answer is not None:
             self._run()  # it may want to fetch anew what will soon expire
-        return result
+        return answer
 
     def _take_back(self, handle: int) -> None:
         """Nobody waits for the answer any more."""

@@ -207,10 +207,10 @@ class Resolver:
             engine = self._current()
         asked, number, search, dots = _asked(name, rrtype)
         search = search and bool(self._config.search)
-        if search and dots >= self._config.ndots:  # resolv.conf(5): then it is tried as it is first
-            result = engine.cached(asked, number)
-            if isinstance(result, Answer):
-                return result
+        if not search or dots >= self._config.ndots:  # resolv.conf(5): then it is tried as it is first
+            answer = engine.cached(asked, number)
+            if answer is not None:
+                return answer
         return engine.ask(asked, number, int(timeout_s * SECOND), search=search)
 
     def _current(self) -> Engine:
