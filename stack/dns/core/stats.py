@@ -21,7 +21,7 @@ class Refused(IntEnum):
     NO_COOKIE = 8  # of a server that has shown to know them
     MISMATCHES = 9  # too many wrong replies to one question
     # the server: another one is asked
-    MALFORMED = 10  # by what: `malformed`
+    MALFORMED = 10  # what is wrong with it: `malformed`
     LAME_REFUSED = 11
     LAME_UPWARD = 12  # refers to its own zone or above
     LAME_NOT_AUTHORITATIVE = 13
@@ -87,8 +87,9 @@ class ResolverStats:
         self.malformed: Tally[str] = Tally()  # reasons of FormError, of which there are few
 
     def refused_by_name(self) -> dict[str, int]:
-        """Reasons that occurred, by lower-case name."""
-        return {r.name.lower(): self.refused[r] for r in Refused if self.refused[r]}
+        """Reasons that occurred, by lower-case name; those of what could not be read begin with "malformed_"."""
+        reasons = {r.name.lower(): self.refused[r] for r in Refused if self.refused[r] and r is not Refused.MALFORMED}
+        return reasons | {f"malformed_{reason}": count for reason, count in self.malformed.items()}
 
     def counts_by_name(self) -> dict[str, int]:
         """All counters by lower-case name."""
