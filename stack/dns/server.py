@@ -19,7 +19,7 @@ import ipaddress
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -33,7 +33,7 @@ from stack.dns.errors import NXDOMAIN, DnsError, Ede, NoData, Timeout, ZoneError
 from stack.dns.lookup import Zones
 from stack.dns.names import HEADER, Name
 from stack.dns.zone import Zone
-from stack.errors import StackError
+from stack.errors import ConfigError, StackError
 
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 LOOPBACK: Final = "127.0.0.1"
 ANY: Final = "0.0.0.0"  # noqa: S104  (of a host that has no address yet)
-STALE_TTL: Final = 30  # seconds (RFC 8767 §4)
+MAX_SECONDS: Final = 3600
+MAX_COUNT: Final = 1_000_000  # of anything; more than a rate or a table of ours can mean
 _PORT_TRIES: Final = 8  # to have the same free port for UDP and TCP, when any will do
 _LENGTH: Final = 2  # octets before each message on TCP
 
@@ -64,6 +65,16 @@ class Limits:
     resolving_per_connection: int = 64
     resolve_s: float = 5.0  # for each of them; most clients ask again after as long
     answers_per_second: int = 1000  # over UDP, for each network other than those of `allow`; 0: any number
+
+    def validate(self) -> None:
+        """Raise ConfigError for the first that cannot be."""
+        for field in fields(self):
+            value, least = getattr(self, field.name), 0 if field.name == "answers_per_second" else 1
+            if field.name.endswith("_s"):
+                if not 0 < value <= MAX_SECONDS:
+                    raise ConfigError(f"{field.name} is {value}: use seconds, more than 0 and up to {MAX_SECONDS}")
+            elif not least <= value <= MAX_COUNT:
+                raise ConfigError(f"{field.name} is {value}: use a number from {least} to {MAX_COUNT}")
 
 
 class DnsServer:
@@ -426,6 +437,7 @@ async def serve(
     Raises ConfigError, OSError.
     """
     limits = limits or Limits()
+    limits.validate()
     stack: AsyncHost | None = getattr(host, "stack", host)  # type: ignore[arg-type]
     if allow is None:
         allow = THIS_MACHINE if stack is None else networks_of(stack)

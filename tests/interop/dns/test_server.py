@@ -453,3 +453,13 @@ def test_as_a_resolver_it_says_what_unbound_says(resolving):
         assert {one[:2] + one[3:] for one in records(our.answer)} == {
             one[:2] + one[3:] for one in records(their.answer)
         }
+
+
+def test_signed_zones_are_read_as_named_compilezone_reads_them(hierarchy, tmp_path):
+    signed = sorted((hierarchy._folder / "zones").glob("*.signed"))
+    assert len(signed) == 5
+    for file in signed:
+        name = "." if file.stem == "root" else file.stem
+        ours = loaded(file, name)
+        assert ours == compiled(file, name, tmp_path)
+        assert {dns.rdatatype.RRSIG, dns.rdatatype.NSEC, dns.rdatatype.DNSKEY} <= {rrtype for _, _, rrtype, _ in ours}

@@ -488,6 +488,20 @@ def test_a_zone_of_files(tmp_path):
         load_zone(file, "a..b")
 
 
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (Limits(connections=0), "connections is 0: use a number from 1 to"),
+        (Limits(answers_per_second=-1), "answers_per_second is -1: use a number from 0 to"),
+        (Limits(idle_s=0), "idle_s is 0: use seconds"),
+        (Limits(resolve_s=float("nan")), "resolve_s is nan: use seconds"),
+    ],
+)
+def test_limits_that_cannot_be_are_refused(limits, said):
+    with pytest.raises(ConfigError, match=said):
+        asyncio.run(serve([ZONE], port=0, limits=limits))
+
+
 @simulated
 async def test_networks_that_are_none_are_refused(net):
     with pytest.raises(ConfigError, match="write it like"):
