@@ -22,24 +22,28 @@ import errno
 import select
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stack.aio.active import ACTIVE
 from stack.aio.datagram import StackDatagramTransport, attach, open_udp
+from stack.aio.driver import Driver
 from stack.aio.names import address_of
 from stack.config import Rng
 from stack.dns.constants import PORT
 from stack.dns.core.actions import Failure
 from stack.dns.core.config import Server
+from stack.errors import AddressInUse
+from stack.udp.endpoint import UdpEndpoint
 from stack.wire.addr import ANY, format_addr, is_loopback
 
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
 
 LOW_PORT, PORTS = 1024, 65_536 - 1024  # RFC 6056 §3.2: the whole range of those that are nobody's privilege
-PORT_TRIES: Final = 16  # of ports, until one is found that is free; then the kernel chooses
+PORT_TRIES: Final = 16  # of ports, until one is found that is free; then the kernel, or the host, chooses
 MAX_DATAGRAM: Final = 4096  # what is read of one; we announce 1232
 READY_AT_ONCE: Final = 256  # sockets that are served before the loop goes on
 IDLE_S: Final = 10.0  # RFC 7766 §6.2.3: "of the order of a few seconds"
@@ -296,7 +300,11 @@ class Stream(asyncio.Protocol):
 class Transport:
     """See the head of this file.  `host` None: whoever the loop says speaks to an address."""
 
-    __slots__ = ("_context", "_host", "_idle_s", "_kernel", "_loop", "_ports", "_sink", "_source_for", "_streams")
+    # fmt: off
+    __slots__ = (
+        "_context", "_host", "_idle_s", "_kernel", "_loop", "_ports", "_rng", "_sink", "_source_for", "_streams",
+    )
+    # fmt: on
 
     def __init__(
         self,
@@ -313,6 +321,7 @@ class Transport:
         self._idle_s = idle_s
         self._context: Context = copy_context()  # whose active host is ours, whoever asks
         self._source_for = getattr(loop, "source_for", None)  # of a StackLoop
+        self._rng = rng
         self._kernel = KernelPorts(loop, rng, sink)
         self._ports: dict[int, StackDatagramTransport] = {}
         self._streams: dict[int, Stream] = {}
@@ -362,9 +371,16 @@ class Transport:
     def _send_by(self, host: "AsyncHost", exchange: int, server: Server, wire: bytes) -> None:
         driver = host.open_driver()
         peer = (address_of(server[0]) or ANY, server[1])
-        endpoint = open_udp(driver, (ANY, 0), peer)
+        endpoint = self._bind(driver, peer)
         self._ports[exchange], _ = attach(driver, endpoint, lambda: _HostPort(exchange, self._sink), peer)
         self._ports[exchange].sendto(wire)
+
+    def _bind(self, driver: Driver, peer: tuple[int, int]) -> UdpEndpoint:
+        """On a port drawn from all there are, as with the kernel's: the host's ephemeral ones are half of them."""
+        for _ in range(PORT_TRIES):
+            with suppress(AddressInUse):
+                return open_udp(driver, (ANY, LOW_PORT + self._rng.randrange(PORTS)), peer)
+        return open_udp(driver, (ANY, 0), peer)
 
     def release(self, exchange: int) -> None:
         """The exchange is over."""

@@ -36,11 +36,15 @@ def beside(peer: str) -> Sides:
     return sides
 
 
-def on_our_stack(stack: ExitStack, folder: Path, setting: Setting) -> list[Side]:  # noqa: ARG001  (as all of them)
-    """Us and a bare echo, both on a host of ours; unbound is the kernel's at the other end of the TAP device."""
-    namespace = tap_of(stack)
-    server = start("unbound", namespace, namespace, folder, command(folder, CLIENT), "53", address=CLIENT)
-    return [Side(name, namespace, server.server, server.log) for name in (OURS, "echo")]
+def on_our_stack(peer: str) -> Sides:
+    """Us and this client, both on a host of ours; unbound is the kernel's at the other end of the TAP device."""
+
+    def sides(stack: ExitStack, folder: Path, setting: Setting) -> list[Side]:  # noqa: ARG001  (as all of them)
+        namespace = tap_of(stack)
+        server = start("unbound", namespace, namespace, folder, command(folder, CLIENT), "53", address=CLIENT)
+        return [Side(name, namespace, server.server, server.log) for name in (OURS, peer)]
+
+    return sides
 
 
 def rate(side: Side, setting: Setting, at_a_time: int, *where: str) -> Sample:

@@ -140,14 +140,16 @@ METRICS = {
     "idle": Metric(idle, "bytes_each", "bytes", runs=1),
     "uvicorn": Metric(wrk, "per_second", "req/s", sides=uvicorns),
     "connect_close": Metric(connect_close, "us_each", "µs", runs=10, sides=loopback),
-    "dns_stack": Metric(dns.many_on_our_stack, "per_second", "q/s", sides=dns.on_our_stack, peer="echo"),
-    "dns_stack_1": Metric(dns.one_on_our_stack, "per_second", "q/s", sides=dns.on_our_stack, peer="echo"),
 }
 METRICS["dns_server"] = Metric(dns.dnsperf, "per_second", "q/s", sides=dns.serving, peer="echo")
 for peer in ("dnspython", "aiodns", "bare"):  # on kernel sockets all of them; 32 at a time, then one
     sides = dns.beside(peer)
     METRICS[f"dns_{peer}"] = Metric(dns.many, "per_second", "q/s", sides=sides, peer=peer)
     METRICS[f"dns_{peer}_1"] = Metric(dns.one, "per_second", "q/s", sides=sides, peer=peer)
+for peer in ("echo", "bare"):  # all of them on our stack: to and fro on one port; a fresh port for each question
+    sides = dns.on_our_stack(peer)
+    METRICS[f"dns_stack_{peer}"] = Metric(dns.many_on_our_stack, "per_second", "q/s", sides=sides, peer=peer)
+    METRICS[f"dns_stack_{peer}_1"] = Metric(dns.one_on_our_stack, "per_second", "q/s", sides=sides, peer=peer)
 for case in ("cache", "answer", "referral"):
     METRICS[f"dns_{case}"] = Metric(dns.micro(case), "us_each", "µs", sides=dns.beside("dnspython"), peer="dnspython")
 
