@@ -35,6 +35,9 @@ def test_as_it_is_the_package_keeps_them(copy):
         ("stack/wire/seq.py", "import stack.tcp.state"),
         ("stack/tcp/state.py", "import stack.udp"),
         ("stack/config.py", "import stack.wire.seq"),
+        ("stack/dns/names.py", "import socket"),
+        ("stack/dns/rdata/text.py", "import datetime"),
+        ("stack/aio/names.py", "import stack.dns.names"),
     ],
 )
 def test_a_forbidden_import_is_noticed(copy, path, statement):

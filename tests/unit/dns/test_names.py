@@ -1,7 +1,7 @@
 """Domain names: text both ways, relations, and what comes out of messages."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.dns.errors import BadName, FormError, FormReason
@@ -73,6 +73,7 @@ def test_what_is_no_name(text):
 
 
 @given(st.text(max_size=300) | st.text("ab.\\0129üß。", max_size=300))
+@settings(deadline=None)
 def test_whatever_the_text_only_one_error_comes_of_it(text):
     try:
         name = Name.parse(text)

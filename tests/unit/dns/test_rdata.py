@@ -3,7 +3,7 @@
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.dns import rdata
@@ -191,6 +191,7 @@ _pieces = st.sampled_from(
 
 
 @given(st.sampled_from([*rdata.CLASSES, 65280]), st.text(max_size=40) | st.lists(_pieces, max_size=10).map(" ".join))
+@settings(deadline=None)
 def test_whatever_the_text_only_one_error_comes_of_it(rrtype, text):
     try:
         made = rdata.parse(rrtype, text, ORIGIN)
@@ -253,6 +254,7 @@ def test_key_tag():
 
 
 @given(st.binary(min_size=16, max_size=16) | st.lists(st.sampled_from([b"\0\0", b"\0\1"]), min_size=8, max_size=8))
+@settings(deadline=None)
 def test_ipv6_is_written_as_rfc_5952_says(raw):
     raw = raw if isinstance(raw, bytes) else b"".join(raw)
     text = format_ipv6(raw)
@@ -262,6 +264,7 @@ def test_ipv6_is_written_as_rfc_5952_says(raw):
 
 
 @given(st.text("0123456789abcdef:.", max_size=24) | st.from_regex(r"[0-9a-f:]{2,30}(\d{1,3}\.){0,3}", fullmatch=True))
+@settings(deadline=None)
 def test_ipv6_texts_are_taken_as_by_the_library_of_the_language(text):
     try:
         expected = ipaddress.IPv6Address(text).packed
@@ -275,6 +278,7 @@ def test_ipv6_texts_are_taken_as_by_the_library_of_the_language(text):
 
 
 @given(st.text("0123456789.", max_size=16))
+@settings(deadline=None)
 def test_ipv4_texts_are_taken_as_by_the_library_of_the_language(text):
     try:
         expected = ipaddress.IPv4Address(text).packed
@@ -288,6 +292,7 @@ def test_ipv4_texts_are_taken_as_by_the_library_of_the_language(text):
 
 
 @given(st.integers(0, 0xFFFF_FFFF))
+@settings(deadline=None)
 def test_times_both_ways(seconds):
     assert parse_time(format_time(seconds)) == seconds
 

@@ -21,7 +21,7 @@ TYPES = sorted(rdata.CLASSES.values(), key=lambda cls: cls.rrtype)
 
 @pytest.mark.parametrize("cls", TYPES, ids=lambda cls: cls.__name__)
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_wire_and_text_both_ways(cls, data):
     ours = data.draw(values.rdatas(cls))
     wire = ours.to_wire()
@@ -37,6 +37,7 @@ def test_wire_and_text_both_ways(cls, data):
 
 
 @given(values.unknowns)
+@settings(deadline=None)
 def test_unknown_types(ours):
     theirs = dns.rdata.from_text(IN, ours.rrtype, str(ours))
     assert theirs.to_wire() == ours.to_wire() == ours.data
@@ -45,7 +46,7 @@ def test_unknown_types(ours):
 
 @pytest.mark.parametrize("cls", TYPES, ids=lambda cls: cls.__name__)
 @given(st.data())
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_known_types_in_the_form_of_unknown_ones(cls, data):
     ours = data.draw(values.rdatas(cls))
     assert rdata.parse(cls.rrtype, str(rdata.Unknown(int(cls.rrtype), ours.to_wire()))) == ours
@@ -53,7 +54,7 @@ def test_known_types_in_the_form_of_unknown_ones(cls, data):
 
 @pytest.mark.parametrize("cls", TYPES, ids=lambda cls: cls.__name__)
 @given(st.data())
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_any_octets_are_understood_alike_or_refused(cls, data):
     """What comes of octets at random, or of right ones with some changed: the same, where neither refuses them."""
     raw = bytearray(data.draw(values.rdatas(cls)).to_wire())
@@ -77,6 +78,7 @@ def test_any_octets_are_understood_alike_or_refused(cls, data):
 
 
 @given(st.binary(max_size=300), st.sampled_from(TYPES))
+@settings(deadline=None)
 def test_noise_raises_nothing_else(raw, cls):
     try:
         ours = cls.from_wire(raw)
