@@ -1,0 +1,74 @@
+"""`tapstack dig` and `tapstack resolve` with a daemon: who asks, from where, and what is said without a way there."""
+
+import json
+import sys
+
+import pytest
+
+from tests.support.netns import HOST, STACK, Daemon, tapstack
+
+pytestmark = pytest.mark.netns
+
+SERVER = """
+import asyncio, sys
+from tests.support.dns_zone_server import Served, Zone
+
+async def main():
+    zone = Zone("www.example.test A 192.0.2.1", "www.example.test AAAA 2001:db8::1", "big.example.test A 192.0.2.2",
+                "1.2.0.192.in-addr.arpa PTR www.example.test.", truncate=("big.example.test.",))
+    async with Served(zone, "198.18.0.1", 53) as outer, Served(zone, "127.0.0.1", 53):
+        receive = outer.endpoint.datagram_received
+
+        def noting(data, addr):
+            print(addr[0], flush=True)
+            receive(data, addr)
+
+        outer.endpoint.datagram_received = noting
+        print("ready", flush=True)
+        await asyncio.get_running_loop().create_future()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def daemon(namespace, tmp_path):
+    """A daemon that asks the kernel's end of its device, where a DNS server is; `heard` is whom that one heard."""
+    config = tmp_path / "up.toml"
+    config.write_text(f'resolver = "{HOST}"\n')
+    with Daemon(namespace, tmp_path, "--config", str(config)) as made:
+        made.settle()
+        server = namespace.start(sys.executable, "-c", SERVER)
+        assert server.stdout.readline() == "ready\n"
+        yield made, server.stdout
+
+
+def test_by_the_daemon_and_by_the_kernel(daemon):
+    made, heard = daemon
+    shown = made.command("dig", "www.example.test")
+    assert shown.splitlines()[:2] == [
+        f";; asked by the daemon on tapstack0, from {STACK}",
+        "www.example.test.\t300\tIN\tA\t192.0.2.1",
+    ]
+    assert heard.readline() == f"{STACK}\n"
+    shown = made.command("dig", "www.example.test", f"@{HOST}", "--via", "kernel")
+    assert shown.startswith(";; asked through kernel sockets\nwww.example.test.\t300\tIN\tA\t192.0.2.1\n")
+    assert heard.readline() == f"{HOST}\n"  # the kernel speaks to itself
+    assert made.command("resolve", "www.example.test") == "192.0.2.1\n2001:db8::1\n"
+    assert made.command("resolve", "192.0.2.1") == "www.example.test\n"
+    shown = json.loads(made.command("dig", "big.example.test", "--json"))
+    assert shown["via"] == "daemon"
+    assert [hop["tcp"] for hop in shown["hops"]] == [False, True]
+    # a nameserver on loopback is the kernel's, whoever asks
+    shown = made.command("dig", "www.example.test", "@127.0.0.1")
+    assert shown.startswith(f";; asked by the daemon on tapstack0, from {STACK}\nwww.example.test.")
+
+
+def test_without_a_way_there_the_sentence_names_via_kernel(daemon, namespace):
+    made, _ = daemon
+    result = namespace.run(
+        *tapstack("dig", "www.example.test", "@192.0.2.99", "-W", "1", "--control", str(made._control)), check=False
+    )
+    assert result.returncode == 1
+    assert "use --via kernel" in result.stderr
+    assert result.stderr.count("\n") == 1
