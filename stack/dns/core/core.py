@@ -138,6 +138,7 @@ class ResolverCore:
         if now >= entry.refresh_at and now >= entry.retry_at:
             context.now = now
             self._prefetch(name, rrtype, entry)
+            self._drain()
         ttl = (entry.expires_at - now) // SECOND
         return Answer(name, rrtype, entry.at(ttl), ttl, (), entry.secure, False, entry.server, entry.ede)
 
@@ -212,11 +213,11 @@ class ResolverCore:
     def close(self, now: int) -> None:
         """Finish all that is in hand with an error, and close all that is open."""
         self._context.now = now
-        for client in list(self._clients.values()):
+        clients = list(self._clients.values())
+        for client in clients:
             question = Question(client.name, client.task.rrtype)
             self._finish(client, ServFail(question, because="the resolver was closed"))
-            client.task.clients.clear()
-        for task in [*self._tasks.values(), *self._background]:
+        for task in {client.task for client in clients} | self._background:
             self._abandon(task)
         self._exchanges.close()
 

@@ -133,7 +133,3 @@ class Servers:
         least = min([tried[facts] for facts in fast])
         fresh = [facts for facts in fast if tried[facts] == least]
         return fresh[self._rng.randrange(len(fresh))]
-
-    def snapshot(self) -> dict[Server, ServerFacts]:
-        """A copy of the table."""
-        return dict(self._table)

@@ -339,10 +339,10 @@ def test_closing_finishes_everything():
     world.ask("h1.test")
     handle = world.start("www.test")
     world.advance(2 * DELAY_US + 1)
-    other = world.start("h2.test")
+    other, traced = world.start("h2.test"), world.start("h3.test", trace=[])
     world.core.close(world.now)
     world._pump()
-    for number in (handle, other):
+    for number in (handle, other, traced):
         assert "was closed" in str(world.results[number])
     assert world.open == {}
     assert world.core.deadline is None
