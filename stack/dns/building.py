@@ -42,7 +42,9 @@ def build_message(message: "Message", limit: int, pad: int) -> bytes:
     try:
         return _build(message, limit, pad)
     except (struct.error, OverflowError) as error:
-        raise ValueError(f"{message!r} has a number that does not fit its field: {error}") from error
+        raise ValueError(f"message {message.id} has a number that does not fit its field: {error}") from error
+    except IndexError as error:
+        raise ValueError(f"message {message.id} has an RRset whose octets are not of its type") from error
 
 
 def _build(message: "Message", limit: int, pad: int) -> bytes:

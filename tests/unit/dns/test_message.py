@@ -231,6 +231,9 @@ def test_values_that_no_field_holds():
     reply.additional = [RRset(ROOT, RRType.OPT, 1232, 0, [b""])]
     with pytest.raises(ValueError, match="edns"):
         reply.build()
+    reply.additional = [RRset(ROOT, RRType.MX, RRClass.IN, 0, [b""])]
+    with pytest.raises(ValueError, match="not of its type"):
+        reply.build()
 
 
 @pytest.mark.parametrize(
