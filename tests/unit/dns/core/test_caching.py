@@ -226,6 +226,24 @@ def test_what_is_wanted_shortly_before_its_end_is_fetched_anew():
     assert world.counts()["prefetches"] == 1
 
 
+def test_answers_at_hand_are_fetched_anew_too():
+    world = resolver()
+    name = Name.parse("www.test")
+    world.ask("www.test")
+    world.advance(269 * SECOND)
+    assert world.core.cached(name, 1, world.now) is not None
+    assert world.core.poll() == []
+    world.advance(5 * SECOND)
+    for _ in range(3):
+        answer = world.core.cached(name, 1, world.now)
+        assert answer is not None
+        assert answer.ttl == 26
+        world._pump()
+    world.settle()
+    assert len(world.sent) == 2
+    assert world.ask("www.test").ttl == 300
+
+
 def test_a_prefetch_that_fails_is_not_repeated_with_every_hit():
     world = resolver()
     world.ask("www.test")

@@ -146,6 +146,19 @@ def test_servfail_of_all_says_what_each_said():
     assert world.refused() == {"server_failure": 1, "lame_refused": 1}
 
 
+def test_what_a_server_has_to_say_about_its_answer_comes_along():
+    def respond(query, tcp):
+        reply = Recursive(HOSTS).respond(query, tcp)
+        reply.edns = Edns(options=[ede_option(3, "old")])
+        return reply
+
+    world = stub({"10.0.0.1": Scripted(respond)})
+    for _ in range(2):
+        assert world.ask("www.example.test").ede == (3, "old")
+        assert world.ask("none.test").ede == (3, "old")
+    assert len(world.sent) == 2
+
+
 def test_a_server_that_only_refers_is_of_no_use_to_a_stub():
     def respond(query, tcp):
         reply = query.reply()
