@@ -222,6 +222,21 @@ def test_refreshes_are_bounded():
     assert len(world.sent) == 25
 
 
+def test_refreshes_of_what_was_given_stale_are_bounded():
+    text = "\n".join(f"h{i}.test. 100 A 192.0.2.1" for i in range(20))
+    world = stub({"10.0.0.1": Recursive(text)}, limits=Limits(background=5))
+    for i in range(20):
+        world.ask(f"h{i}.test")
+    world.advance(200 * SECOND)
+    world.down = {"10.0.0.1"}
+    handles = [world.start(f"h{i}.test") for i in range(20)]
+    assert all(world.wait(handle).stale for handle in handles)
+    assert len(world.open) == 5
+    assert len(world.core._background) == 5
+    world.settle()
+    assert len(world.core._background) == 0
+
+
 def test_facts_of_servers_are_bounded():
     world = iterative(limits=Limits(servers=3))
     world.ask("www.example.test")
