@@ -32,10 +32,28 @@ def sources() -> list[str]:
     return found
 
 
-# besides all of stack.tcp: what a frame passes on its way through a host and a simulated network
+# besides all of stack.tcp: what a frame passes on its way through a host and a simulated network, and what a question
+# of the DNS passes between resolver and wire
 ALONGSIDE: Final = (
     "stack.device.codel",
     "stack.device.fault",
+    "stack.dns.core.admit",
+    "stack.dns.core.ask",
+    "stack.dns.core.cache",
+    "stack.dns.core.context",
+    "stack.dns.core.core",
+    "stack.dns.core.deadlines",
+    "stack.dns.core.exchanges",
+    "stack.dns.core.forward",
+    "stack.dns.core.iterate",
+    "stack.dns.core.local",
+    "stack.dns.core.query",
+    "stack.dns.core.reply",
+    "stack.dns.core.resolve",
+    "stack.dns.core.servers",
+    "stack.dns.core.work",
+    "stack.dns.parsing",
+    "stack.dns.rrset",
     "stack.host.host",
     "stack.host.tcp_layer",
     "stack.host.timer_queue",

@@ -10,8 +10,8 @@ takes the question back.  An engine that was retired answers what it has in hand
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
 
@@ -36,7 +36,8 @@ class Engine:
 
     # fmt: off
     __slots__ = (
-        "_busy", "_futures", "_is_retired", "_results", "_timer", "_timer_at", "clock", "core", "loop", "transport",
+        "_busy", "_futures", "_is_closed", "_is_retired", "_results", "_timer", "_timer_at", "clock", "core", "loop",
+        "transport",
     )
     # fmt: on
 
@@ -49,6 +50,7 @@ class Engine:
         self.transport = Transport(loop, rng, self, host=host)
         self._busy = False
         self._is_retired = False
+        self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
         self._futures: dict[int, asyncio.Future[Answer]] = {}
@@ -58,16 +60,24 @@ class Engine:
 
     def ask(
         self, name: Name, rrtype: int, timeout_us: int, *, search: bool, trace: list[Step] | None = None
-    ) -> "Result | asyncio.Future[Answer]":
-        """What is at hand, or a future: give it to `wait`.  Raises ValueError for a type that cannot be asked for."""
+    ) -> Result | Coroutine[Any, Any, Answer]:
+        """What is at hand, or what to await.  Raises ValueError for a type that cannot be asked for."""
         handle = self.core.start(name, rrtype, self.clock(), timeout_us=timeout_us, trace=trace, search=search)
         self._run()
         result = self._results.pop(handle, None)
         if result is not None:
             return result
         future = self._futures[handle] = self.loop.create_future()
-        future.add_done_callback(lambda done: self._take_back(handle) if done.cancelled() else None)
-        return future
+        return self._wait(handle, future)
+
+    async def _wait(self, handle: int, future: "asyncio.Future[Answer]") -> Answer:
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if self._futures.pop(handle, None) is not None:
+                self.core.cancel(handle, self.clock())
+                self._run()
+            raise
 
     def cached(self, name: Name, rrtype: int) -> Answer | None:
         """An answer that is there for the taking; None only means: `ask`."""
@@ -75,12 +85,6 @@ class Engine:
         if answer is not None:
             self._run()  # it may want to fetch anew what will soon expire
         return answer
-
-    def _take_back(self, handle: int) -> None:
-        """Nobody waits for the answer any more."""
-        if self._futures.pop(handle, None) is not None:
-            self.core.cancel(handle, self.clock())
-            self._run()
 
     # -- between core and transport
 
@@ -160,14 +164,15 @@ class Engine:
             self.close()
 
     def close(self) -> None:
-        """Close all sockets; who waits is cancelled.  Safe to call twice."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        futures, self._futures = self._futures, {}
-        for future in futures.values():
-            future.cancel()
-        self.transport.close()
+        """Close all sockets; who waits is told.  Safe to call twice."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.core.close(self.clock())
+            self._run()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self.transport.close()
 
 
 def _clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], int]:

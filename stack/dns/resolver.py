@@ -13,7 +13,7 @@ servers may differ.
 import asyncio
 import random
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from ipaddress import ip_address
@@ -179,7 +179,7 @@ class Resolver:
         return f"<{type(self).__name__} {how}{' closed' if self._is_closed else ''}>"
 
     async def aclose(self) -> None:
-        """Close all sockets.  Who waits for an answer is cancelled.  Safe to call twice."""
+        """Close all sockets.  Who waits for an answer gets ServFail.  Safe to call twice."""
         self._is_closed = True
         if self._engine is not None:
             self._engine.close()
@@ -200,8 +200,8 @@ class Resolver:
             raise result
         return await result
 
-    def _ask(self, name: str, rrtype: str | int, timeout_s: float) -> "Result | asyncio.Future[Answer]":
-        """What is at hand, or a future."""
+    def _ask(self, name: str, rrtype: str | int, timeout_s: float) -> Result | Coroutine[Any, Any, Answer]:
+        """What is at hand, or what to await."""
         engine = self._engine
         if engine is None or self._files is not None or self._is_closed:
             engine = self._current()
@@ -245,16 +245,16 @@ class Resolver:
         if family not in _TYPES:
             raise ValueError(f"family {family}: use socket.AF_INET, socket.AF_INET6, or 0 for both")
         results: list[Result | None] = []
-        futures: dict[int, asyncio.Future[Answer]] = {}
+        tasks: dict[int, asyncio.Task[Answer]] = {}
         for place, rrtype in enumerate(_TYPES[family]):
             result = self._ask(name, rrtype, timeout_s)
-            if isinstance(result, asyncio.Future):
-                futures[place] = result
-                results.append(None)
-            else:
+            if isinstance(result, Answer | DnsError):
                 results.append(result)
-        if futures:
-            await _collect(futures, results, patience_s)
+            else:
+                tasks[place] = asyncio.ensure_future(result)
+                results.append(None)
+        if tasks:
+            await _collect(tasks, results, patience_s)
         found = [
             rdata.address
             for result in results
@@ -315,11 +315,10 @@ class Resolver:
         engine, steps = self._current(), list[Step]()
         asked, number, search, _ = _asked(name, rrtype)
         begun_at = engine.clock()
-        result: Result | asyncio.Future[Answer]
+        given = engine.ask(asked, number, int(timeout * SECOND), search=search, trace=steps)
+        result: Result
         try:
-            result = engine.ask(asked, number, int(timeout * SECOND), search=search, trace=steps)
-            if isinstance(result, asyncio.Future):
-                result = await result
+            result = given if isinstance(given, Answer | DnsError) else await given
         except DnsError as error:
             result = error
         return explain(asked, number, steps, result, engine.clock() - begun_at)
@@ -337,30 +336,28 @@ class Resolver:
 
 
 async def _collect(
-    futures: dict[int, asyncio.Future[Answer]], results: list[Result | None], patience_s: float | None
+    tasks: dict[int, asyncio.Task[Answer]], results: list[Result | None], patience_s: float | None
 ) -> None:
-    """Put what comes of `futures` into `results`, at their places."""
-    waiting = set(futures.values())
+    """Put what comes of `tasks` into `results`, at their places."""
+    waiting = set(tasks.values())
     try:
         while waiting:
             enough = any(isinstance(result, Answer) for result in results)
             done, waiting = await asyncio.wait(
                 waiting, timeout=patience_s if enough else None, return_when=asyncio.FIRST_COMPLETED
             )
-            for place, future in futures.items():
-                if future in done:
-                    error = future.exception()
-                    if error is None:
-                        results[place] = future.result()
-                    elif isinstance(error, DnsError):
-                        results[place] = error
-                    else:
-                        raise error
+            for place, task in tasks.items():
+                if task not in done:
+                    continue
+                try:
+                    results[place] = task.result()
+                except DnsError as error:
+                    results[place] = error
             if not done:
                 break
     finally:
-        for future in waiting:
-            future.cancel()
+        for task in waiting:
+            task.cancel()
 
 
 def _worst(errors: Sequence[DnsError]) -> DnsError:

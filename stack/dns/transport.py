@@ -5,7 +5,8 @@ Theory of operation.  The core numbers its exchanges and streams; here each has 
 *Datagrams.*  Every exchange has a socket of its own, on a port of its own drawn from all there are (RFC 5452 §9.2), and
 connected, so that the kernel drops what others send and tells of ICMP errors.  Over the kernel these are plain sockets
 in one epoll set, of which alone the loop knows: to have it watch a descriptor that lives for one reply would cost more
-than the reply.  No port is opened ahead: one that waits for its question can be found by probing before that is asked.
+than the reply.  One is made ahead, while a server is at work; but no port is opened ahead, since a port that waits for
+its question can be found by probing before that is asked.
 
 *Streams.*  One connection for each stream of the core; what is to be sent waits until it is open.  Messages come out of
 the byte stream by their lengths (RFC 1035 §4.2.2), in whatever order the server sends them.  A connection on which
@@ -42,11 +43,13 @@ from stack.wire.addr import ANY, format_addr, is_loopback
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
 
-LOW_PORT, PORTS = 1024, 65_536 - 1024  # RFC 6056 §3.2: the whole range of those that are nobody's privilege
+LOW_PORT: Final = 1024  # RFC 6056 §3.2: the whole range of those that are nobody's privilege
 PORT_TRIES: Final = 16  # of ports, until one is found that is free; then the kernel, or the host, chooses
 MAX_DATAGRAM: Final = 4096  # what is read of one; we announce 1232
 READY_AT_ONCE: Final = 256  # sockets that are served before the loop goes on
 IDLE_S: Final = 10.0  # RFC 7766 §6.2.3: "of the order of a few seconds"
+_PORT_BITS: Final = 16
+_KIND: Final = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 _LENGTH: Final = 2  # octets before each message
 _IP_RECVERR, _IPV6_RECVERR = 11, 25  # linux/in.h, in6.h: also ICMP errors other than "port unreachable" are told
 
@@ -85,10 +88,18 @@ def failure_of(error: BaseException | None) -> Failure:
     return Failure.UNREACHABLE
 
 
+def random_port(rng: Rng) -> int:
+    """Any that is nobody's privilege.  Bits cost a fifth of what `randrange` does."""
+    while True:
+        port = rng.getrandbits(_PORT_BITS)
+        if port >= LOW_PORT:
+            return port
+
+
 class KernelPorts:
     """UDP sockets of the kernel, each for one exchange.  `loop` must have `add_reader`."""
 
-    __slots__ = ("_epoll", "_exchanges", "_loop", "_rng", "_sink", "_sockets")
+    __slots__ = ("_epoll", "_exchanges", "_loop", "_rng", "_sink", "_sockets", "_spare")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, rng: Rng, sink: Sink) -> None:
         self._loop = loop
@@ -97,6 +108,7 @@ class KernelPorts:
         self._epoll: select.epoll | None = None
         self._sockets: dict[int, socket.socket] = {}  # by exchange
         self._exchanges: dict[int, int] = {}  # by descriptor
+        self._spare: socket.socket | None = None  # for the next IPv4 exchange; it has no port yet
 
     def __len__(self) -> int:
         return len(self._sockets)
@@ -107,28 +119,29 @@ class KernelPorts:
         if epoll is None:
             epoll = self._epoll = select.epoll()
             self._loop.add_reader(epoll.fileno(), self._on_ready)
-        is_v6 = ":" in server[0]
-        sock = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        if ":" in server[0]:
+            sock = _open(epoll, socket.AF_INET6)
+        else:
+            sock = self._spare or _open(epoll, socket.AF_INET)
+            self._spare = None
         try:
-            if is_v6:
-                sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
-            else:
-                sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
             self._bind(sock)
             sock.connect(server)
             sock.send(wire)
-            epoll.register(sock.fileno(), select.EPOLLIN)
         except BaseException:
             sock.close()
             raise
         self._sockets[exchange] = sock
         self._exchanges[sock.fileno()] = exchange
+        if self._spare is None:
+            with suppress(OSError):  # whoever needs one will be told
+                self._spare = _open(epoll, socket.AF_INET)  # while the server is at work
 
     def _bind(self, sock: socket.socket) -> None:
         """To a port drawn by us: the kernel would draw from fewer.  Where so many are taken, one that it finds."""
         for _ in range(PORT_TRIES):
             try:
-                sock.bind(("", LOW_PORT + self._rng.randrange(PORTS)))
+                sock.bind(("", random_port(self._rng)))
             except OSError as error:
                 if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
                     raise
@@ -165,11 +178,29 @@ class KernelPorts:
         """Close everything."""
         for exchange in list(self._sockets):
             self.release(exchange)
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
         if self._epoll is not None:
             if not self._loop.is_closed():
                 self._loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
             self._epoll = None
+
+
+def _open(epoll: select.epoll, family: socket.AddressFamily) -> socket.socket:
+    """A socket that is watched, and has no port.  Raises OSError."""
+    sock = socket.socket(family, _KIND)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        epoll.register(sock.fileno(), select.EPOLLIN)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 class _HostPort(asyncio.DatagramProtocol):
@@ -379,7 +410,7 @@ class Transport:
         """On a port drawn from all there are, as with the kernel's: the host's ephemeral ones are half of them."""
         for _ in range(PORT_TRIES):
             with suppress(AddressInUse):
-                return open_udp(driver, (ANY, LOW_PORT + self._rng.randrange(PORTS)), peer)
+                return open_udp(driver, (ANY, random_port(self._rng)), peer)
         return open_udp(driver, (ANY, 0), peer)
 
     def release(self, exchange: int) -> None:

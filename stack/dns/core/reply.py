@@ -8,7 +8,6 @@ servers that this very referral names.  All else is left out and counted.
 A forwarder is asked about everything, so its zone is the root's, and it need not be an authority.
 """
 
-from dataclasses import dataclass, field
 from typing import Final
 
 from stack.config import NEVER
@@ -43,23 +42,30 @@ _NS: Final = int(RRType.NS)
 _ADDRESSES: Final = (RRType.A, RRType.AAAA)
 
 
-@dataclass(slots=True)
 class Finding:
     """See the head of this file."""
 
-    kind: int
-    name: Name  # at the end of the chain
-    chain: tuple[RRset, ...] = ()
-    rrset: RRset | None = None
-    soa: RRset | None = None
-    delegation: Delegation | None = None
-    ttl: int = 0  # of the delegation
-    keep: list[tuple[RRset, Trust]] = field(default_factory=list)  # for the cache
-    refused: Refused | None = None
-    why: str = ""
-    secure: bool | None = None
-    entry: Entry | None = None  # what the cache holds of `name` now
-    expires_at: int = NEVER  # of the first of all this that expires
+    # fmt: off
+    __slots__ = (
+        "chain", "delegation", "entry", "expires_at", "keep", "kind", "name", "refused", "rrset", "secure", "soa",
+        "ttl", "why",
+    )
+    # fmt: on
+
+    def __init__(self, kind: int, name: Name, *, refused: Refused | None = None, why: str = "") -> None:
+        self.kind = kind
+        self.name = name  # at the end of the chain
+        self.chain: tuple[RRset, ...] = ()
+        self.rrset: RRset | None = None
+        self.soa: RRset | None = None
+        self.delegation: Delegation | None = None
+        self.ttl = 0  # of the delegation
+        self.keep: list[tuple[RRset, Trust]] = []  # for the cache
+        self.refused = refused
+        self.why = why
+        self.secure: bool | None = None
+        self.entry: Entry | None = None  # what the cache holds of `name` now
+        self.expires_at = NEVER  # of the first of all this that expires
 
     def meaning(self) -> tuple[str, str]:
         """What it is, and of what, for people."""
@@ -204,7 +210,8 @@ class Reader:
                 return self._useless(name, Refused.LAME_UPWARD, "it refers to its own zone or above")
             return self._useless(name, Refused.LAME_NOT_AUTHORITATIVE, "not an authority for it")
         ns = max(below, key=lambda rrset: len(rrset.name))
-        finding = Finding(REFERRAL, name, delegation=self.read_delegation(ns, message, zone), ttl=ns.ttl)
+        finding = Finding(REFERRAL, name)
+        finding.delegation, finding.ttl = self.read_delegation(ns, message, zone), ns.ttl
         if not self._guards.ranking:
             finding.keep += [(rrset, Trust.GLUE) for rrset in message.additional if rrset.rrtype in _ADDRESSES]
         return finding
