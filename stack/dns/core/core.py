@@ -47,10 +47,11 @@ class Client:
 
     __slots__ = ("deadline_at", "handle", "name", "task", "timer")
 
-    def __init__(self, handle: int, name: Name, task: "Task", deadline_at: int) -> None:
+    task: "Task"
+
+    def __init__(self, handle: int, name: Name, deadline_at: int) -> None:
         self.handle = handle
         self.name = name
-        self.task = task
         self.deadline_at = deadline_at
         self.timer = 0
 
@@ -162,7 +163,8 @@ class ResolverCore:
         self._context.now = now
         self._context.stats.counts[_QUERIES] += 1
         self._handle = handle = self._handle + 1
-        result = self._local_answer(name, rrtype)
+        key = name.key
+        result = self._local_answer(name, key, rrtype)
         if result is None and len(self._clients) >= self._config.limits.clients:
             self._context.stats.refused[Refused.CLIENT_LIMIT] += 1
             because = f"the resolver has {len(self._clients)} questions in hand already"
@@ -171,35 +173,32 @@ class ResolverCore:
             self._exchanges.actions.append(Finished(handle, result))
         else:
             search = search and bool(self._config.search)
-            self._wait(handle, name, rrtype, now + timeout_us, trace, search=search)
+            self._wait(Client(handle, name, now + timeout_us), key, rrtype, trace, search=search)
             self._drain()
         return handle
 
-    def _wait(
-        self, handle: int, name: Name, rrtype: int, deadline_at: int, trace: list[Step] | None, *, search: bool
-    ) -> None:
-        """Make somebody a client of the task that resolves the question."""
-        context = self._context
-        name_key = name.key
-        key = (name_key, rrtype, search) if trace is None and self._config.guards.coalesce else None
-        task = self._tasks.get(key) if key is not None else None
-        is_new = task is None
+    def _wait(self, client: Client, key: bytes, rrtype: int, trace: list[Step] | None, *, search: bool) -> None:
+        """Make somebody a client of the task that resolves the question, which begins if it has not."""
+        context, name = self._context, client.name
+        task_key = (key, rrtype, search) if trace is None and self._config.guards.coalesce else None
+        task = begun = self._tasks.get(task_key) if task_key is not None else None
         if task is None:
-            task = Task(key, name, rrtype, Work(self._config.limits, context.stats, trace))
+            task = Task(task_key, name, rrtype, Work(self._config.limits, context.stats, trace))
             resolution = self._resolution
             task.generator = (resolution.search if search else resolution.resolve)(name, rrtype, task.work)
-            if key is not None:
-                self._tasks[key] = task
+            if task_key is not None:
+                self._tasks[task_key] = task
         else:
             context.stats.counts[Count.COALESCED] += 1
-        self._clients[handle] = client = Client(handle, name, task, deadline_at)
+        client.task = task
         task.clients.append(client)
-        at = deadline_at
-        if context.cache.has_expired(name_key, rrtype, context.now):
+        self._clients[client.handle] = client
+        at = client.deadline_at
+        if context.cache.has_expired(key, rrtype, context.now):
             # RFC 8767 §5: the client response timer
             at = min(at, context.now + self._config.stale_answer_us)
         self._timers.set(client, at)
-        if is_new:
+        if begun is None:
             self._run(task, None)
 
     def cancel(self, handle: int, now: int) -> None:
@@ -379,8 +378,8 @@ class ResolverCore:
 
     # --- results -----------------------------------------------------------------------------------------------------
 
-    def _local_answer(self, name: Name, rrtype: int) -> Answer | DnsError | None:
-        local = self._local.find(name, rrtype)
+    def _local_answer(self, name: Name, key: bytes, rrtype: int) -> Answer | DnsError | None:
+        local = self._local.find(key, rrtype)
         if local is None:
             return None
         if local is True:
@@ -396,7 +395,7 @@ class ResolverCore:
         chain = tuple(trail.chain)
         if entry.kind == POSITIVE and entry.rrset is not None:
             counts[_ANSWERS] += 1
-            ttl = max(0, (trail.expires_at - self._context.now) // SECOND)
+            ttl = max(0, (trail.expires_at - self._context.now) // SECOND)  # an alias may have expired on the way
             return Answer(name, rrtype, entry.at(ttl), ttl, chain, entry.secure, False, entry.server, entry.ede)
         negative = entry.kind == NODATA
         counts[Count.NODATA if negative else Count.NXDOMAIN] += 1

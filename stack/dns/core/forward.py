@@ -72,9 +72,9 @@ class Forwarding:
     def _order(self, servers: tuple[Server, ...], name: Name, rrtype: int, zone: Name) -> list[ServerFacts]:
         """The servers in the order in which they are asked, and a probe of one that failed a while ago."""
         context, config = self._context, self._context.config
+        if len(servers) == 1:
+            return [context.servers.get(servers[0], context.now)]
         order = [context.servers.get(server, context.now) for server in servers]
-        if len(order) == 1:
-            return order
         if config.rotate:
             self._turn = (self._turn + 1) % len(order)
             order = order[self._turn :] + order[: self._turn]

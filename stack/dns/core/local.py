@@ -26,9 +26,8 @@ class LocalNames:
         self._hosts = hosts
         self._known = {key for key, rrtype in hosts if rrtype in _ADDRESSES}
 
-    def find(self, name: Name, rrtype: int) -> RRset | bool | None:
-        """The records; or whether a name exists that has none such; or None: somebody else has to know."""
-        key = name.key
+    def find(self, key: bytes, rrtype: int) -> RRset | bool | None:
+        """The records of a name (its key); or whether it exists, with none such; or None: somebody else has to know."""
         rrset = self._hosts.get((key, rrtype))
         if rrset is not None:
             return rrset

@@ -140,12 +140,17 @@ class Reader:
         answer = message.answer
         # RFC 2181 §5.4.1: what an authority says of the first name is what it is asked for; the rest may be hearsay
         trust = Trust.AUTHORITY if message.aa else Trust.ANSWER
-        key = name.key
         first = answer[0]
-        if len(answer) == 1 and first.rrtype == rrtype and first.rrclass == _IN and first.name.key == key:
+        if (
+            len(answer) == 1
+            and first.rrtype == rrtype
+            and first.rrclass == _IN
+            and (first.name == name or first.name.key == name.key)  # mostly it is just as it was asked for
+        ):
             finding.kind, finding.rrset = ANSWER, first
             finding.keep.append((first, trust))
             return
+        key = name.key
         index = {(rrset.name.key, rrset.rrtype): rrset for rrset in answer if rrset.rrclass == RRClass.IN}
         dnames = [rrset for rrset in index.values() if rrset.rrtype == RRType.DNAME]
         chain: list[RRset] = []

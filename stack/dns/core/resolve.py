@@ -86,7 +86,8 @@ class Trail:
             self.links += sum(rrset.rrtype == _CNAME for rrset in finding.chain)
         self.name = finding.name
         self.entry = finding.entry
-        self.expires_at = min(self.expires_at, finding.expires_at)
+        if finding.expires_at < self.expires_at:
+            self.expires_at = finding.expires_at
 
 
 def _find(context: Context, key: bytes, rrtype: int, which: int) -> Entry | None:

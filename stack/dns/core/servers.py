@@ -54,7 +54,10 @@ class ServerFacts:
         else:
             self.srtt = rtt_us or 1
             self.rttvar = rtt_us >> 1
-        self.rto = min(max(self.srtt + 4 * self.rttvar, config.rto_min_us), config.rto_max_us)
+        rto = self.srtt + 4 * self.rttvar
+        self.rto = (
+            rto if config.rto_min_us < rto < config.rto_max_us else min(max(rto, config.rto_min_us), config.rto_max_us)
+        )
         self.failures = 0
 
     def on_silence(self, waited_us: int, config: ResolverConfig, now: int) -> None:

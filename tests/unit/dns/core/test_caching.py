@@ -82,6 +82,17 @@ def test_a_chain_lives_as_long_as_its_shortest_link():
     assert len(world.sent) == 2
 
 
+def test_an_alias_that_expires_while_its_target_is_looked_up():
+    world = iterative(prefetch_percent=0, stale_us=0)
+    world.ask("away.example.test", "CNAME")
+    world.advance(299 * SECOND + 900 * MS)
+    world.delays = dict.fromkeys(world.servers, 100 * MS)
+    answer = world.ask("away.example.test")
+    assert texts(answer) == ["198.51.100.1"]
+    assert (answer.ttl, answer.rrset.ttl) == (0, 0)
+    assert len(answer.chain) == 1
+
+
 def test_cached_answers_are_given_without_a_handle():
     world = resolver()
     name = Name.parse("www.test")
