@@ -18,6 +18,7 @@ from stack.errors import (
     AddressInUse,
     AddressNotAvailable,
     ConnectionAborted,
+    ConnectionRefused,
     ConnectionReset,
     ConnectionTimedOut,
     InvalidAddress,
@@ -103,13 +104,18 @@ class TcpLayer:
     # -- application
 
     def connect(self, raddr: int, rport: int, laddr: int, lport: int, config: TcpConfig | None, now: int) -> Connection:
-        """Active OPEN.  Raises NetworkUnreachable, AddressNotAvailable, AddressInUse, InvalidAddress."""
-        if not 0 < rport <= 0xFFFF:
+        """Active OPEN.  Raises NetworkUnreachable, AddressNotAvailable, AddressInUse, InvalidAddress, and for port 0, on
+        which nobody can listen, ConnectionRefused.
+        """
+        if not 0 <= rport <= 0xFFFF:
             raise InvalidAddress(f"{rport} is not a port that can be connected to")
         path = self._ip.path(raddr, laddr)
         if path.kind not in (ip_out.UNICAST, ip_out.LOCAL):
             # RFC 9293 §3.9.2.3 (MUST-46)
             raise InvalidAddress(f"{format_addr(raddr)} is a broadcast or multicast address; TCP needs one host")
+        if not rport:
+            # RFC 6335 §6: 0 is reserved.  The kernel asks, and hears what every peer answers.
+            raise ConnectionRefused("port 0 is nobody's: connect to the port that the peer listens on")
         laddr = path.src
         if self.n_conns >= self._config.tcp.max_connections:
             raise NoBufferSpace("the host holds as many connections as it may (max_connections)")

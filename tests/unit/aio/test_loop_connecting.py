@@ -263,6 +263,24 @@ def test_a_port_that_is_none(on_loop, port):
     on_loop(main())
 
 
+def test_port_0_refuses(on_loop):
+    """The kernel asks the peer, on which nothing listens there; nothing ever does."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with StackNet():
+            for host in ("127.0.0.1", SERVER_IP):
+                with pytest.raises(ConnectionRefusedError) as caught:
+                    await loop.create_connection(Recorder, host, 0)
+                assert caught.value.errno == errno.ECONNREFUSED
+                with socket.socket() as sock:
+                    sock.setblocking(False)
+                    with pytest.raises(ConnectionRefusedError):
+                        await loop.sock_connect(sock, (host, 0))
+
+    on_loop(main())
+
+
 def test_neither_host_nor_socket(on_loop):
     async def main():
         with pytest.raises(ValueError, match="host and port"):
