@@ -75,7 +75,7 @@ class Attempt:
             raise
         try:
             await ready
-            return app_transport(secure, transport), protocol
+            return app_transport(secure), protocol
         except BaseException:
             transport.abort()
             raise

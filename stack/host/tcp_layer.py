@@ -104,8 +104,8 @@ class TcpLayer:
     # -- application
 
     def connect(self, raddr: int, rport: int, laddr: int, lport: int, config: TcpConfig | None, now: int) -> Connection:
-        """Active OPEN.  Raises NetworkUnreachable, AddressNotAvailable, AddressInUse, InvalidAddress, and for port 0, on
-        which nobody can listen, ConnectionRefused.
+        """Active OPEN.  Raises NetworkUnreachable, AddressNotAvailable, AddressInUse, InvalidAddress, and for port 0
+        ConnectionRefused: nobody can listen there.
         """
         if not 0 <= rport <= 0xFFFF:
             raise InvalidAddress(f"{rport} is not a port that can be connected to")
