@@ -120,7 +120,10 @@ class StackDatagramTransport(asyncio.DatagramTransport):
         if not self._lost:
             self._lost = True
             self._driver.release(self)
-            self._protocol.connection_lost(self._error)
+            try:
+                self._protocol.connection_lost(self._error)
+            finally:
+                self._socket.retire()
 
     def on_callback_error(self, exc: Exception) -> None:
         """`connection_lost` raised: there is nothing left to end."""

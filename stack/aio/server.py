@@ -68,6 +68,7 @@ class Listening:
         listener, driver = self._listener, self._driver
         if not listener.closed:
             listener.user = None
+            self.socket.retire()
             driver.host.unlisten(listener, driver.time())
             driver.release(self)
             driver.schedule()

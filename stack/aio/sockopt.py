@@ -1,9 +1,10 @@
 """What a socket of the stack is: addresses, and options as rows of a table.
 
 Theory of operation.  Protocols ask sockets for addresses and set options on them; like asyncio's TransportSocket those
-of the stack carry no data and cannot be closed.  A row of the table says what getsockopt(2) reads and what
-setsockopt(2) does.  What has no row raises OSError(ENOPROTOOPT), as the kernel does.  Values go through the same bytes
-as in the kernel: an int is four of them, and an answer is cut to the length that was asked for.
+of the stack carry no data and cannot be closed: `retire` is the end of their transport, after which, as of a
+descriptor that was closed, every question raises OSError(EBADF).  A row of the table says what getsockopt(2) reads and
+what setsockopt(2) does.  What has no row raises OSError(ENOPROTOOPT), as the kernel does.  Values go through the same
+bytes as in the kernel: an int is four of them, and an answer is cut to the length that was asked for.
 """
 
 import contextlib
@@ -71,7 +72,7 @@ def _flag(level: int, option: int) -> Option:
 class StackSocket:
     """The common part: addresses, and the options of all sockets."""
 
-    __slots__ = ("kept",)
+    __slots__ = ("_retired", "kept")
 
     family: ClassVar = socket.AF_INET
     type: ClassVar = socket.SOCK_STREAM
@@ -90,10 +91,21 @@ class StackSocket:
 
     def __init__(self) -> None:
         self.kept: dict[tuple[int, int], int] = {}  # options that were set, where nothing else remembers them
+        self._retired = False
+
+    def retire(self) -> None:
+        """What it stood for has been closed."""
+        self._retired = True
+
+    def check_open(self) -> None:
+        """Raises OSError(EBADF)."""
+        if self._retired:
+            fail(errno.EBADF, "its transport was closed")
 
     def __repr__(self) -> str:
-        parts = [f"family={self.family!s}", f"type={self.type!s}", f"proto={self.proto}", f"laddr={self.getsockname()}"]
+        parts = [f"family={self.family!s}", f"type={self.type!s}", f"proto={self.proto}"]
         with contextlib.suppress(OSError):
+            parts.append(f"laddr={self.getsockname()}")
             parts.append(f"raddr={self.getpeername()}")
         return f"<tapstack.{type(self).__name__} fd=-1, {', '.join(parts)}>"
 
@@ -132,6 +144,7 @@ class StackSocket:
 
     def getpeername(self) -> Address:
         """Raises OSError(ENOTCONN)."""
+        self.check_open()
         fail(errno.ENOTCONN)
 
     def shutdown(self, how: int) -> None:
@@ -147,13 +160,16 @@ class StackSocket:
     # -- options
 
     def setsockopt(self, level: int, option: int, value: Any, optlen: int | None = None) -> None:
-        """Raises OSError: ENOPROTOOPT for an option that the stack does not have, EINVAL for a bad value."""
+        """Raises OSError: ENOPROTOOPT for an option that the stack does not have, EINVAL for a bad value, EBADF once
+        the transport was closed.
+        """
         if value is None:
             if optlen is None:
                 raise TypeError("setsockopt() needs an int or bytes, or None with a length")
             fail(errno.EFAULT if optlen else errno.EINVAL)
         if optlen is not None:
             raise TypeError("setsockopt() takes a length only with None")
+        self.check_open()
         row = self.options.get((level, option))
         if row is None or row.set is None:
             fail(errno.ENOPROTOOPT, f"the stack has no option {option} of level {level} to set")
@@ -163,6 +179,7 @@ class StackSocket:
         """An int, or with `buflen` at most so many bytes.  Raises OSError(ENOPROTOOPT) as setsockopt does."""
         if not 0 <= buflen <= MAX_BUFLEN:
             raise OSError("getsockopt buflen out of range")
+        self.check_open()
         row = self.options.get((level, option))
         if row is None:
             fail(errno.ENOPROTOOPT, f"the stack has no option {option} of level {level}")

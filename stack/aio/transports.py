@@ -390,6 +390,8 @@ class StackTransport(asyncio.Transport):
         try:
             self._protocol.connection_lost(self._error)
         finally:
+            if self._socket is not None:
+                self._socket.retire()
             self._protocol = None  # nothing is kept alive by what TCP still has to do
             server, self._server = self._server, None
             if server is not None:
@@ -416,6 +418,8 @@ class StackTransport(asyncio.Transport):
         if name == "socket":
             if self._socket is None:
                 self._socket = TcpSocket(conn, self._driver)
+                if self._lost:
+                    self._socket.retire()
             return self._socket
         if name == "connection":
             return conn

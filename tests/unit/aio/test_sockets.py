@@ -456,13 +456,72 @@ def test_the_error_of_a_lost_connection_is_told_once(on_loop):
     async def main():
         async with StackPlace() as pair:
             assert isinstance(pair.sock, TcpSocket)
+            told = []
+            tell = pair.client.connection_lost
+
+            def lost(exc):  # the last moment at which the socket answers
+                told.extend(pair.sock.getsockopt(SOL, socket.SO_ERROR) for _ in range(2))
+                fails(errno.ENOTCONN, pair.sock.shutdown, socket.SHUT_WR)
+                tell(exc)
+
+            pair.client.connection_lost = lost
             pair.peer.transport.get_extra_info("socket").setsockopt(SOL, socket.SO_LINGER, LINGER.pack(1, 0))
             pair.peer.transport.abort()
             await pair.client.closed
-            assert pair.sock.getsockopt(SOL, socket.SO_ERROR) == errno.ECONNRESET
-            assert pair.sock.getsockopt(SOL, socket.SO_ERROR) == 0
+            assert told == [errno.ECONNRESET, 0]
             fails(errno.EBADF, pair.sock.dup)
             assert pair.sock.fileno() == -1
-            fails(errno.ENOTCONN, pair.sock.shutdown, socket.SHUT_WR)
 
     on_loop(main())
+
+
+def every_call_fails(sock):
+    """With EBADF."""
+    calls = [
+        sock.getsockname,
+        sock.getpeername,
+        lambda: sock.getsockopt(SOL, socket.SO_TYPE),
+        lambda: sock.setsockopt(SOL, socket.SO_REUSEADDR, 1),
+        lambda: sock.shutdown(socket.SHUT_WR),
+    ]
+    for call in calls:
+        fails(errno.EBADF, call)
+    assert sock.fileno() == -1
+    assert "laddr" not in repr(sock)
+
+
+def test_the_socket_of_a_closed_transport_is_a_closed_socket(asyncio_place):
+    async def body(pair):
+        client, listening = pair.client.transport, pair.server.sockets[0]
+        client.close()
+        assert pair.sock.getpeername() == client.get_extra_info("peername")  # not before connection_lost
+        await pair.client.closed
+        await asyncio.sleep(0)
+        every_call_fails(pair.sock)
+        assert pair.sock.family == socket.AF_INET
+        every_call_fails(client.get_extra_info("socket"))
+        assert client.get_extra_info("sockname")
+        pair.server.close()
+        every_call_fails(listening)
+
+    over(asyncio_place, body)
+
+
+def test_the_socket_of_a_closed_endpoint_is_a_closed_socket(asyncio_place):
+    async def main():
+        async with asyncio_place.net() as net:
+            loop = asyncio.get_running_loop()
+            lost = loop.create_future()
+
+            class Endpoint(asyncio.DatagramProtocol):
+                def connection_lost(self, exc):
+                    lost.set_result(transport.get_extra_info("socket").getsockname())
+
+            transport, _ = await loop.create_datagram_endpoint(Endpoint, local_addr=(net.ip, 0))
+            sock = transport.get_extra_info("socket")
+            transport.close()
+            assert await lost == transport.get_extra_info("sockname")
+            await asyncio.sleep(0)
+            every_call_fails(sock)
+
+    asyncio_place.run(main())
