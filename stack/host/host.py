@@ -131,8 +131,7 @@ class Host:
                 if actions & ENDED or (conn.parent is not None and tcp.gives_way(conn, seg, now)):
                     tcp.on_late(conn, seg, now)
                     continue
-                # without a reason nothing was dropped: a segment that is finished with early, like an ACK of old data
-                if self.trace is not None and actions >> DROP_SHIFT:
+                if self.trace is not None and actions >> DROP_SHIFT:  # else finished with, like the last ACK
                     self.trace.on_drop(actions >> DROP_SHIFT, index)
             # the usual part of TcpLayer.after
             if actions & _SPECIAL or actions >= STOP or conn.parent is not None:
