@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from stack.aio.driver import Driver
 from stack.aio.sockets import UdpSocket
-from stack.aio.sockopt import from_sockaddr, sockaddr
+from stack.aio.sockopt import datagram_target, sockaddr
 from stack.aio.transports import HIGH_WATER, water_marks
 from stack.errors import DeviceGone
 from stack.udp.endpoint import UdpEndpoint
@@ -137,18 +137,20 @@ class StackDatagramTransport(asyncio.DatagramTransport):
     # -- sending
 
     def sendto(self, data: Any, addr: Any = None) -> None:
-        """Send one datagram (any bytes-like object), to `addr` or to the fixed peer; after `close` nothing."""
+        """Send one datagram (any bytes-like object), to `addr` or to the fixed peer; after `close` nothing.
+
+        Raises TypeError, ValueError and OverflowError for what can be no address, as asyncio or the socket module do;
+        all else that keeps it from being sent is told to `error_received`.
+        """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-        if self._peer is not None and addr is not None and tuple(addr) != sockaddr(*self._peer):
+        if self._peer is not None and addr is not None and addr != sockaddr(*self._peer):
             raise ValueError(f"Invalid address: must be None or {sockaddr(*self._peer)}")
-        if self._peer is None and addr is None:
-            raise ValueError("an address is needed: the endpoint has no fixed peer")
         if self._closing:
             return
         driver = self._driver
         try:
-            target, port = self._peer if self._peer is not None else from_sockaddr(addr)
+            target, port = self._peer if self._peer is not None else datagram_target(addr)
             driver.host.udp_send(self._endpoint, bytes(data), target, port, driver.time())
         except OSError as exc:
             self._protocol.error_received(exc)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stack.aio.datagram import StackDatagramTransport, attach, open_udp
 from stack.aio.names import AddrInfo, Base, address_of
 from stack.aio.serving import EVERYWHERE, TRIES, active_on, is_in_use
-from stack.aio.sockopt import sockaddr
+from stack.aio.sockopt import datagram_target, no_figures, sockaddr
 from stack.errors import HostUnreachable
 from stack.udp.endpoint import UdpEndpoint
 from stack.wire.addr import ANY
@@ -331,30 +331,41 @@ class RoutedTransport(asyncio.DatagramTransport):
     # -- asyncio.DatagramTransport
 
     def sendto(self, data: Any, addr: Any = None) -> None:
-        """Send one datagram to `addr`, by the host that speaks to it, else by the kernel; after `close` nothing."""
+        """Send one datagram to `addr`, by the host that speaks to it, else by the kernel; after `close` nothing.
+
+        Raises TypeError and OverflowError for what can be no address, as the socket module does; all else that keeps it
+        from being sent is told to `error_received`.
+        """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-        if addr is None:
-            raise ValueError("an address is needed: the endpoint has no fixed peer")
         if self._closing:
             return
-        _, transport = self._members.get(self._ways.get(tuple(addr)), (None, None))  # type: ignore[arg-type]  # None is no key
-        if transport is None:
-            try:
-                transport = self._choose(addr[0])
-            except OSError as exc:
-                self._protocol.error_received(exc)
-                return
-        transport.sendto(data, addr)
+        try:
+            self._member_that_sends(addr).sendto(data, addr)
+        except OSError as exc:
+            self._protocol.error_received(exc)
+        except ValueError:
+            if address_of(addr[0]) is not None:
+                raise
+            # uvloop's, of a name
+            self._protocol.error_received(no_figures(addr[0]))
 
-    def _choose(self, name: Any) -> Any:
-        """The member that speaks to an address.  Raises OSError."""
-        number = address_of(name)
-        host = self._loop.source_for(number) if number is not None else None
+    def _member_that_sends(self, addr: Any) -> Any:
+        """Raises OSError, and what `datagram_target` does; a name is the kernel's member's business."""
+        try:
+            number = datagram_target(addr)[0]
+        except socket.gaierror:
+            if self._kernel is None:
+                raise
+            return self._kernel
+        _, transport = self._members.get(self._ways.get(addr), (None, None))  # type: ignore[arg-type]  # None is no key
+        if transport is not None:
+            return transport
+        host = self._loop.source_for(number)
         if host is not None:
             return self._member_for(host)
         if self._kernel is None:
-            raise HostUnreachable(f"no host of the loop speaks to {name}, and the kernel is not asked")
+            raise HostUnreachable(f"no host of the loop speaks to {addr[0]}, and the kernel is not asked")
         return self._kernel
 
     def is_closing(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 from stack.aio import tcp_info
 from stack.aio.driver import Driver
-from stack.aio.sockopt import Address, Option, StackSocket, fail, from_sockaddr, int_of, number_of, sockaddr
+from stack.aio.sockopt import Address, Option, StackSocket, fail, int_of, number_of, sockaddr
 from stack.config import MS, SECOND, TcpConfig
 from stack.errors import ConfigError
 from stack.tcp.congestion.registry import algorithm
@@ -437,6 +437,5 @@ __all__ = [
     "TcpOptions",
     "TcpSocket",
     "UdpSocket",
-    "from_sockaddr",
     "sockaddr",
 ]

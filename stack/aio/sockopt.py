@@ -16,12 +16,14 @@ import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn
 
+from stack.errors import InvalidAddress
 from stack.wire.addr import format_addr, parse_addr
 
 Address = tuple[str, int]
 
 INT: Final = 4
 MAX_BUFLEN: Final = 1024  # of getsockopt, as in CPython
+MAX_PORT: Final = 0xFFFF
 
 _text = functools.lru_cache(maxsize=4096)(format_addr)
 _number = functools.lru_cache(maxsize=4096)(parse_addr)
@@ -32,9 +34,37 @@ def sockaddr(addr: int, port: int) -> Address:
     return (_text(addr), port)
 
 
-def from_sockaddr(address: Address) -> tuple[int, int]:
-    """(address, port) as the Host takes them.  Raises InvalidAddress."""
-    return _number(address[0]), address[1]
+def datagram_target(address: Any) -> tuple[int, int]:
+    """(address, port) of where `sendto` shall send, as the Host takes them.
+
+    Raises what `socket.sendto` does: TypeError for what is no pair of a host and a number, OverflowError for what is no
+    port, socket.gaierror for what is no IPv4 address in figures: nothing is looked up here.
+    """
+    if address is None:
+        raise TypeError("sendto() needs an address, (host, port): the endpoint has no fixed peer")
+    if not isinstance(address, tuple) or len(address) != 2:
+        raise TypeError(f"sendto() takes an IPv4 address as a tuple (host, port), not {address!r}")
+    host, port = address
+    if not isinstance(host, str):
+        if not isinstance(host, (bytes, bytearray)):
+            raise TypeError(f"sendto() takes the host as a str, not {type(host).__name__!r}")
+        host = host.decode("latin-1")
+    if not isinstance(port, int):
+        raise TypeError(f"sendto() takes the port as an int, not {type(port).__name__!r}")
+    if not 0 <= port <= MAX_PORT:
+        raise OverflowError(f"sendto(): port must be 0-{MAX_PORT}.")
+    try:
+        return _number(host), port
+    except InvalidAddress:
+        raise no_figures(host) from None
+
+
+def no_figures(host: Any) -> socket.gaierror:
+    """The error of a datagram to a name."""
+    code = socket.EAI_ADDRFAMILY if ":" in str(host) else socket.EAI_NONAME
+    return socket.gaierror(
+        code, f"{host!r} is no IPv4 address in figures: sendto() looks nothing up, use loop.getaddrinfo() before"
+    )
 
 
 def fail(code: int, what: str = "") -> NoReturn:
