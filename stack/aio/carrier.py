@@ -3,7 +3,8 @@
 Theory of operation.  Programs connect a socket object of their own and hand it to `create_connection(sock=...)`, or
 go on with `loop.sock_recv` and `loop.sock_sendall`.  The object cannot be exchanged, so its class is: from then on it
 is a CarrierSocket, whose names and options are those of the connection.  Its descriptor stays what it was, a kernel
-socket that is connected to nothing, so reading or writing past the loop is refused with a clear error.
+socket that is connected to nothing, so reading or writing past the loop, and waiting for the descriptor (`add_reader`),
+is refused with a clear error.
 
     connected -> claimed by create_connection, or dropped: closed, detached or collected
 
@@ -184,6 +185,7 @@ for _name in (
     setattr(CarrierSocket, _name, _refuse)
 
 _RECORDS: weakref.WeakKeyDictionary[socket.socket, tuple[Carried, Any]] = weakref.WeakKeyDictionary()
+_BY_DESCRIPTOR: weakref.WeakValueDictionary[int, socket.socket] = weakref.WeakValueDictionary()
 
 
 def carried(sock: socket.socket) -> Carried:
@@ -192,6 +194,16 @@ def carried(sock: socket.socket) -> Carried:
     if record is None:
         raise OSError(errno.EBADF, "this socket was closed, or its connection handed to create_connection")
     return record[0]
+
+
+def check_descriptor(fd: Any) -> None:
+    """Before a loop waits for `fd`, a descriptor or what has one.  Raises OSError(EOPNOTSUPP) for a CarrierSocket's.
+
+    The kernel would tell of events that have nothing to do with the connection.
+    """
+    sock = _BY_DESCRIPTOR.get(fd) if isinstance(fd, int) else fd
+    if isinstance(sock, CarrierSocket) and sock in _RECORDS and (sock is fd or sock.fileno() == fd):
+        _refuse(sock)
 
 
 def claim(sock: socket.socket) -> Carried:
@@ -224,6 +236,7 @@ def _carry(sock: socket.socket, connection: Carried) -> None:
     finalizer = weakref.finalize(sock, _abandon, connection)
     finalizer.atexit = False
     _RECORDS[sock] = (connection, finalizer)
+    _BY_DESCRIPTOR[sock.fileno()] = sock
 
 
 def _abandon(connection: Carried) -> None:

@@ -16,7 +16,7 @@ import asyncio
 import socket
 from asyncio import sslproto
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, TypeVarTuple
 
 import uvloop
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
+Ts = TypeVarTuple("Ts")
 Wildcard = Literal["kernel", "stack", "both"]
 Capture = Literal["own", "all"]
 
@@ -169,6 +170,16 @@ class StackLoop(asyncio.AbstractEventLoop):
     async def connect_kernel_socket(self, sock: socket.socket, address: Any) -> None:
         """The base loop's `sock_connect`, whoever owns `address`."""
         await super().sock_connect(sock, address)
+
+    def add_reader(self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> None:
+        """The base loop's.  Raises OSError(EOPNOTSUPP) for a CarrierSocket, which the kernel has no news of."""
+        carrier.check_descriptor(fd)
+        super().add_reader(fd, callback, *args)
+
+    def add_writer(self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> None:
+        """The same."""
+        carrier.check_descriptor(fd)
+        super().add_writer(fd, callback, *args)
 
     async def sock_recv(self, sock: socket.socket, nbytes: int) -> bytes:
         """Up to `nbytes` bytes."""

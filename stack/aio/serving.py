@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Final
 
-from stack.aio import tls
+from stack.aio import carrier, tls
 from stack.aio.active import ACTIVE
 from stack.aio.names import MAX_PORT, Base, address_of
 from stack.aio.server import Listening, StackServer, acceptor
@@ -86,6 +86,8 @@ async def create_server(
             raise ValueError("host/port and sock can not be specified at the same time")
         host, port = sock.getsockname()
         del options["sock"]
+    elif isinstance(sock, carrier.CarrierSocket):
+        raise OSError(errno.EINVAL, "this socket is connected: a server listens on one that is not")
     chosen = Options(**options)
     if isinstance(host, Iterable) and not isinstance(host, str):
         host = list(host)

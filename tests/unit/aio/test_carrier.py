@@ -252,6 +252,46 @@ def test_going_past_the_loop_is_refused(on_loop, name, args):
     on_loop(main())
 
 
+@pytest.mark.parametrize("call", ["add_reader", "add_writer"])
+def test_waiting_for_the_descriptor_is_refused(on_loop, call):
+    """The kernel has no news of the connection; it tells of its own socket, which is connected to nothing."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with Net():
+            sock = await connected()
+            for fd in (sock, sock.fileno()):
+                with pytest.raises(OSError, match="sock_recv") as info:
+                    getattr(loop, call)(fd, print)
+                assert info.value.errno == errno.EOPNOTSUPP
+            freed = sock.fileno()
+            sock.close()
+            near, far = socket.socketpair()
+            near.setblocking(False)
+            far.send(b"x")
+            assert freed in {near.fileno(), far.fileno()}  # as soon as it is another's it may be waited for
+            for side in (near, near.fileno(), far.fileno()):
+                fired = loop.create_future()
+                getattr(loop, call)(side, lambda fired=fired: fired.done() or fired.set_result(None))
+                if call == "add_writer" or side is near:
+                    await fired
+                getattr(loop, call.replace("add", "remove"))(side)
+            near.close()
+            far.close()
+
+    on_loop(main())
+
+
+def test_a_server_is_not_made_of_it(on_loop):
+    async def main():
+        async with Net():
+            with await connected() as sock, pytest.raises(OSError) as info:
+                await asyncio.get_running_loop().create_server(Recorder, sock=sock)
+            assert info.value.errno == errno.EINVAL
+
+    on_loop(main())
+
+
 def test_options_act_on_the_connection(on_loop):
     async def main():
         async with Net() as net:
