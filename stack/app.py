@@ -15,6 +15,7 @@ import logging
 import os
 import random
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, BinaryIO, Final, TypeVar
 
@@ -183,15 +184,19 @@ def factory() -> UvLoop:
     - TAPSTACK_WILDCARD: where a server without an address listens, "kernel" (the default), "stack" or "both"
 
     The device is opened and the kernel's end configured in here, which needs root (CAP_NET_ADMIN); both end when the
-    loop is closed, after what was written had `drain_s` seconds to arrive.  Raises ConfigError, DeviceError,
-    AddressInUse with a sentence that says what to do.
+    loop is closed, after what was written had `drain_s` seconds to arrive.
+
+    Like the command line this ends the program when it cannot be: SystemExit, with a sentence that says what to do;
+    somebody typed a command, and of an error uvicorn would show the frames.  A program that wants the error itself
+    (ConfigError, DeviceError, AddressInUse) takes `stack.run` or `new_event_loop`, and `open_tap`.
     """
     try:
         settings, wildcard = _from_environment(os.environ)
         return _TapLoop(settings, wildcard)
     except StackError as exc:
-        # it ends the program of somebody who typed a command: our frames and causes would only hide the sentence
-        raise exc.with_traceback(None) from None
+        # the program's coroutine, which was made before its loop, is of no interest now
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        raise SystemExit(f"tapstack: {exc.strerror or exc}") from None
 
 
 def _from_environment(environment: Mapping[str, str]) -> tuple[Settings, Wildcard]:

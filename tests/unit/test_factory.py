@@ -1,9 +1,12 @@
 """What `stack.aio:factory` reads from the environment, and what it says when that cannot be."""
 
+import subprocess
+import sys
+
 import pytest
 
 from stack import app
-from stack.errors import ConfigError, DeviceError
+from stack.errors import DeviceError
 
 
 def test_without_a_word_it_is_what_the_daemon_would_have():
@@ -57,9 +60,10 @@ def test_what_cannot_be_is_said_in_one_sentence(monkeypatch, tmp_path, environme
         monkeypatch.setenv("TAPSTACK_CONFIG", str(file))
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=what) as info:
+    with pytest.raises(SystemExit, match=f"^tapstack: .*{what}") as info:
         app.factory()
     assert "\n" not in str(info.value)
+    assert "Errno" not in str(info.value)
 
 
 def test_a_device_that_cannot_be_opened_leaves_no_loop_open(monkeypatch):
@@ -68,5 +72,16 @@ def test_a_device_that_cannot_be_opened_leaves_no_loop_open(monkeypatch):
 
     monkeypatch.setattr(app, "open_device", refuse)
     monkeypatch.setattr(app.hostside, "check_free", lambda *args: None)
-    with pytest.raises(DeviceError, match="no permission"):
+    with pytest.raises(SystemExit, match=r"^tapstack: no permission"):
         app.factory()  # a loop left open would be a ResourceWarning, which is an error here
+
+
+def test_uvicorn_shows_the_sentence_and_nothing_else(monkeypatch, tmp_path):
+    """The command as it is typed."""
+    monkeypatch.setenv("TAPSTACK_WILDCARD", "all")
+    (tmp_path / "pages.py").write_text("async def app(scope, receive, send): ...")
+    options = ["--loop", "stack.aio:factory", "--host", "198.18.0.2", "--app-dir", str(tmp_path), "pages:app"]
+    command = [sys.executable, "-m", "uvicorn", *options]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == "tapstack: wildcard 'all': use 'kernel', 'stack' or 'both'\n"
