@@ -10,7 +10,8 @@ that was held back) is posted to the driver.
 * The connection's send buffer takes the place of the kernel's: the transport's own "write buffer" is
   what exceeds `TcpConfig.send_buffer`.  So `connection_lost` follows `close` as soon as the rest fits
   there, while the connection lives on until the peer has everything, and the water marks mean what
-  they mean over a kernel socket.
+  they mean over a kernel socket.  Until then a transport that is closing still takes what is written,
+  as asyncio's does: TLS says goodbye when it is told to write again.
 * While reading is paused, data stays in the connection, whose window closes.
 * After `connection_lost` (lost) the application is gone.  The transport stays with the connection
   until that has ended (forgotten): the driver can then tell when everything has drained.
@@ -67,6 +68,7 @@ class StackTransport(asyncio.Transport):
         "_eof_seen",
         "_eof_written",
         "_error",
+        "_flushing",
         "_high",
         "_lost",
         "_low",
@@ -99,6 +101,7 @@ class StackTransport(asyncio.Transport):
         self._barred = ""  # why `write` may not be called: the text of its RuntimeError
         self._paused = False
         self._closing = False
+        self._flushing = False  # closing, with more to send than the connection's send buffer holds
         self._dropped = False  # connection_lost is on its way
         self._lost = False
         self._eof_seen = False
@@ -247,7 +250,7 @@ class StackTransport(asyncio.Transport):
             data = bytes(data)
         if self._barred:
             raise RuntimeError(self._barred)
-        if self._closing:
+        if self._closing and not self._flushing:
             self._ignore_write()
             return
         if not data:
@@ -318,6 +321,8 @@ class StackTransport(asyncio.Transport):
             except Exception as exc:  # noqa: BLE001  (application code may raise anything)
                 self._report("resume_writing", exc)
         if self._closing and not self.get_write_buffer_size():
+            if self._flushing and self._conn.user is self:
+                self._end()
             self._connection_lost()
 
     @property
@@ -341,7 +346,9 @@ class StackTransport(asyncio.Transport):
             return
         self._closing = True
         if self._conn.user is self:
-            self._end()
+            self._flushing = self.get_write_buffer_size() > 0
+            if not self._flushing:
+                self._end()
         if not self.get_write_buffer_size():
             self._driver.post(self, _LOST)
 
@@ -363,6 +370,7 @@ class StackTransport(asyncio.Transport):
         if self._dropped:
             return
         self._closing = self._dropped = True
+        self._flushing = False
         self._error = exc
         if self._conn.user is self:
             self._conn.snd.drop_excess()
@@ -378,6 +386,7 @@ class StackTransport(asyncio.Transport):
         if self._lost:
             return
         self._lost = True
+        self._flushing = False
         if self._conn.user is self:
             if self._resets_at_end():
                 self._conn.abort(self._driver.time())

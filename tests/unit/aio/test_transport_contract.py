@@ -308,6 +308,52 @@ def test_what_close_has_left_to_the_kernel_is_not_cut_off_by_abort(place):
     over(place, body)
 
 
+def test_a_closing_transport_takes_more_while_it_holds_something(place):
+    """TLS does so: its goodbye is written when it is told that there is room."""
+
+    class Late(Recorder):
+        def resume_writing(self):
+            super().resume_writing()
+            assert self.transport.is_closing()
+            self.transport.write(b"goodbye")
+
+    async def body(a, b):
+        b.transport.pause_reading()
+        size = 0
+        while "pause" not in a.log:
+            a.transport.write(bytes(MB))
+            size += MB
+        a.transport.close()
+        a.transport.write(b"more")
+        b.transport.resume_reading()
+        await b.eof
+        await a.closed
+        assert len(b.data) == size + 11
+        assert b.data.endswith(b"moregoodbye")
+        await shut(b)
+
+    over(place, body, client=Late)
+
+
+def test_abort_while_closing_takes_nothing_more(place):
+    async def body(a, b):
+        b.transport.pause_reading()
+        size = 0
+        while "pause" not in a.log:
+            a.transport.write(bytes(MB))
+            size += MB
+        a.transport.close()
+        a.transport.abort()
+        a.transport.write(b"too late")
+        await a.closed
+        b.transport.resume_reading()
+        await b.closed
+        assert len(b.data) < size
+        assert not any(b.data)
+
+    over(place, body)
+
+
 def test_abort_drops_what_the_transport_holds(place):
     async def body(a, b):
         b.transport.pause_reading()
