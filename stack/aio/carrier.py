@@ -1,15 +1,16 @@
 """Kernel socket objects whose connection is one of the stack: what `loop.sock_connect` to a stack address makes.
 
 Theory of operation.  Programs connect a socket object of their own and hand it to `create_connection(sock=...)`, or
-go on with `loop.sock_recv` and `loop.sock_sendall`.  The object cannot be exchanged, so its class is: from then on it
-is a CarrierSocket, whose names and options are those of the connection.  Its descriptor stays what it was, a kernel
-socket that is connected to nothing, so reading or writing past the loop, and waiting for the descriptor (`add_reader`),
-is refused with a clear error.
+go on with `loop.sock_recv`, `loop.sock_sendall` and `loop.sock_sendfile`.  The object cannot be exchanged, so its class
+is: from then on it is a CarrierSocket, whose names and options are those of the connection.  Its descriptor stays what
+it was, a kernel socket that is connected to nothing, so reading or writing past the loop, and waiting for the
+descriptor (`add_reader`), is refused with a clear error.
 
     connected -> claimed by create_connection, or dropped: closed, detached or collected
 
-Dropped, it ends as the connection of any kernel socket: what was sent arrives, then FIN; RST if something was not read,
-or comes later.
+Claimed, its names and options are still the connection's, as of a kernel socket, until it is closed; reading, writing
+and closing are the transport's business.  Dropped, it ends as the connection of any kernel socket: what was sent
+arrives, then FIN; RST if something was not read, or comes later.
 
 A socket cannot be bound to a stack address beforehand, which the kernel refuses; a port of any address can be chosen.
 A CarrierSocket is not shared between loops; only its collection may happen in another thread.
@@ -138,19 +139,19 @@ class CarrierSocket(socket.socket):
 
     def getsockname(self) -> Any:
         """The address that the stack connected from."""
-        return carried(self).face.getsockname()
+        return _face(self).getsockname()
 
     def getpeername(self) -> Any:
         """The address that the stack connected to."""
-        return carried(self).face.getpeername()
+        return _face(self).getpeername()
 
     def setsockopt(self, *args: Any) -> None:
         """Acts on the connection."""
-        carried(self).face.setsockopt(*args)
+        _face(self).setsockopt(*args)
 
     def getsockopt(self, *args: Any) -> Any:
         """Asks the connection."""
-        return carried(self).face.getsockopt(*args)
+        return _face(self).getsockopt(*args)
 
     def shutdown(self, how: int) -> None:
         """SHUT_WR and SHUT_RDWR send a FIN after what is queued."""
@@ -184,6 +185,7 @@ for _name in (
 ):
     setattr(CarrierSocket, _name, _refuse)
 
+_CLAIMED: weakref.WeakKeyDictionary[socket.socket, TcpSocket] = weakref.WeakKeyDictionary()
 _RECORDS: weakref.WeakKeyDictionary[socket.socket, tuple[Carried, Any]] = weakref.WeakKeyDictionary()
 _BY_DESCRIPTOR: weakref.WeakValueDictionary[int, socket.socket] = weakref.WeakValueDictionary()
 
@@ -212,10 +214,18 @@ def claim(sock: socket.socket) -> Carried:
     found = _release(sock)
     assert found is not None
     sock.close()
+    _CLAIMED[sock] = found.face
     return found
 
 
+def _face(sock: socket.socket) -> TcpSocket:
+    """Names and options.  Raises OSError(EBADF) when it was closed."""
+    face = _CLAIMED.get(sock)
+    return face if face is not None else carried(sock).face
+
+
 def _release(sock: socket.socket) -> Carried | None:
+    _CLAIMED.pop(sock, None)
     record = _RECORDS.pop(sock, None)
     if record is None:
         return None

@@ -203,6 +203,14 @@ class StackLoop(asyncio.AbstractEventLoop):
         else:
             await super().sock_sendall(sock, data)
 
+    async def sock_sendfile(
+        self, sock: socket.socket, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool | None = True
+    ) -> int:
+        """See `stack.aio.sending`."""
+        if isinstance(sock, carrier.CarrierSocket):
+            return await sending.sock_sendfile(self, sock, file, offset, count, fallback=fallback)
+        return await super().sock_sendfile(sock, file, offset, count, fallback=fallback)
+
 
 class UvLoop(StackLoop, uvloop.Loop):  # type: ignore[misc]  # uvloop describes some methods more narrowly
     """Over uvloop."""

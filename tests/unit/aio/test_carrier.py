@@ -63,6 +63,14 @@ def test_a_connected_socket_is_handed_to_create_connection(on_loop):
             assert type(transport) is StackTransport
             assert transport.get_extra_info("sockname") == name
             assert sock.fileno() == -1
+            assert (sock.getsockname(), sock.getpeername()) == (name, (SERVER_IP, 7))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
+            face = transport.get_extra_info("socket")
+            assert face.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 40_000
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 40_000
+            with pytest.raises(OSError) as info:
+                await loop.sock_sendall(sock, b"past the transport")
+            assert info.value.errno == errno.EBADF
             sock.close()  # as those do who make sure: no concern of the connection
             transport.write(b"hello")
             await protocol.received(5)

@@ -1,4 +1,4 @@
-"""sendfile, over the kernel's transports (of asyncio: uvloop has none) and over ours."""
+"""sendfile, over the kernel's transports (of asyncio: uvloop has none) and over ours; sock_sendfile over ours."""
 
 import asyncio
 import hashlib
@@ -253,6 +253,57 @@ def test_cancelling_gives_the_transport_back(on_loop, path):
             peer.transport.write(b"hello")
             await client.received(5)
             await shut(client, peer)
+            listener.close()
+
+    on_loop(main())
+
+
+@pytest.mark.parametrize("family", [{"local_addr": ("0.0.0.0", 0)}, {"family": socket.AF_INET}], ids=["host", "routed"])
+def test_a_datagram_transport_cannot(on_loop, path, family):
+    async def main():
+        async with StackNet() as net:
+            if "local_addr" in family:
+                transport, _ = await net.client.create_datagram_endpoint(asyncio.DatagramProtocol, **family)
+            else:
+                loop = asyncio.get_running_loop()
+                transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, **family)
+            with path.open("rb") as file, pytest.raises(RuntimeError, match="not supported"):
+                await asyncio.get_running_loop().sendfile(transport, file)
+            transport.close()
+
+    on_loop(main())
+
+
+@pytest.mark.parametrize(
+    ("offset", "count"), [(0, None), (5, None), (0, 10), (MB, MB + 1), (len(CONTENT), None)], ids=str
+)
+def test_from_a_socket_object(on_loop, path, offset, count):
+    async def main():
+        async with StackNet() as net:
+            loop = asyncio.get_running_loop()
+            made = loop.create_future()
+            peer = Recorder()
+
+            def factory():
+                made.set_result(peer)
+                return peer
+
+            listener = await loop.create_server(factory, net.ip, 0)
+            with socket.socket() as sock, path.open("rb") as file:
+                sock.setblocking(False)
+                await loop.sock_connect(sock, listener.sockets[0].getsockname())
+                await made
+                wanted = CONTENT[offset:] if count is None else CONTENT[offset : offset + count]
+                assert await loop.sock_sendfile(sock, file, offset, count) == len(wanted)
+                assert file.tell() == offset + len(wanted)
+                await loop.sock_sendall(sock, b"end")
+                await peer.received(len(wanted) + 3)
+                assert peer.data == wanted + b"end"
+                with pytest.raises(SendfileNotAvailableError):
+                    await loop.sock_sendfile(sock, file, fallback=False)
+                with pytest.raises(ValueError, match="count"):
+                    await loop.sock_sendfile(sock, file, 0, 0)
+            await peer.closed
             listener.close()
 
     on_loop(main())
