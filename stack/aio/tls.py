@@ -27,6 +27,12 @@ class HandshakeFirst(sslproto.SSLProtocol):
     _holding = False
     _held_eof = False
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The handshake begins."""
+        # a connection that is lost when its user asks has its names still, as one without TLS
+        self._extra.update({name: transport.get_extra_info(name) for name in ("sockname", "peername")})
+        super().connection_made(transport)
+
     def _wakeup_waiter(self, exc: BaseException | None = None) -> None:
         """The handshake is over, well unless `exc`."""
         is_awaited = self._waiter is not None

@@ -6,7 +6,7 @@ import ssl
 import pytest
 
 from stack.aio.tls import HandshakeFirst, Tls, app_transport
-from tests.support.aio_nets import SERVER_IP, StackNet
+from tests.support.aio_nets import CLIENT_IP, SERVER_IP, StackNet
 from tests.support.aio_protocols import Recorder
 
 GREETING = b"220 ready"
@@ -94,6 +94,8 @@ def test_nothing_is_heard_before_the_call_has_returned(on_loop, one_burst, end, 
         if end == "close":
             assert await protocol.closed is None
             assert protocol.log == ["made", "data", "eof", "lost"]
+            assert transport.get_extra_info("peername") == (SERVER_IP, 443)
+            assert transport.get_extra_info("sockname")[0] == CLIENT_IP
         else:
             assert not transport.is_closing()
         assert (protocol.early, protocol.data) == ([], GREETING)
