@@ -165,6 +165,8 @@ def _way(loop: "StackLoop", info: AddrInfo, locals_: Sequence[AddrInfo]) -> Way 
     if family != socket.AF_INET or remote is None:
         return None
     mine = [local for kind, _, _, _, local in locals_ if kind == socket.AF_INET]
+    if locals_ and not mine:
+        return None  # whose socket cannot be bound, either
     addr, port = (address_of(mine[0][0]) or ANY, mine[0][1]) if mine else (ANY, 0)
     source = loop.ownership.owner(addr) if addr else loop.source_for(remote)
     return None if source is None else functools.partial(_over_stack, source, (remote, address[1]), (addr, port))

@@ -13,6 +13,8 @@ that was held back) is posted to the driver.
   they mean over a kernel socket.  Until then a transport that is closing still takes what is written,
   as asyncio's does: TLS says goodbye when it is told to write again.
 * While reading is paused, data stays in the connection, whose window closes.
+* What happens to the connection is told from the loop's next round on, as by asyncio's loop: a task that
+  `connection_made` has begun can pause reading or start TLS before the old protocol hears of data.
 * After `connection_lost` (lost) the application is gone.  The transport stays with the connection
   until that has ended (forgotten): the driver can then tell when everything has drained.
 """
@@ -59,6 +61,7 @@ class StackTransport(asyncio.Transport):
 
     __slots__ = (
         "_barred",
+        "_begun",
         "_buffered",
         "_closing",
         "_conn",
@@ -72,6 +75,7 @@ class StackTransport(asyncio.Transport):
         "_high",
         "_lost",
         "_low",
+        "_missed",
         "_paused",
         "_protocol",
         "_protocol_paused",
@@ -100,6 +104,8 @@ class StackTransport(asyncio.Transport):
         self._socket = face
         self._barred = ""  # why `write` may not be called: the text of its RuntimeError
         self._paused = False
+        self._begun = False  # the round after `start`: from then on events are acted on
+        self._missed = 0  # events that came before
         self._closing = False
         self._flushing = False  # closing, with more to send than the connection's send buffer holds
         self._dropped = False  # connection_lost is on its way
@@ -125,17 +131,21 @@ class StackTransport(asyncio.Transport):
     # -- events
 
     def start(self) -> None:
-        """Make the connection known to the protocol, then deliver what came already."""
+        """Make the connection known to the protocol, and in the next round deliver what came already."""
         self._make()
+        self._driver.loop.call_soon(self._begin)
         self.on_events(self._conn.take_events())
 
     def on_events(self, events: int) -> None:
         """The driver's call, inside a pass."""
-        if events == READABLE and not self._lost:
+        if events == READABLE and self._begun and not self._lost:
             self._read()
             return
         if events & CLOSED:
             self._conn.user = None  # first of all: what follows may raise
+        if not self._begun:
+            self._missed |= events
+            return
         if self._lost:
             if events & CLOSED:
                 self._driver.release(self)
@@ -150,6 +160,11 @@ class StackTransport(asyncio.Transport):
             self._on_closed()
         if events & _LOST:
             self._connection_lost()
+
+    def _begin(self) -> None:
+        self._begun = True
+        if self._missed and not self._lost:
+            self._driver.post(self, self._missed)
 
     def _make(self) -> None:
         """An error in `connection_made` is told of, and the connection goes on, as in asyncio."""
