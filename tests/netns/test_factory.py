@@ -64,7 +64,7 @@ def test_what_was_written_arrives_though_the_program_and_its_loop_end(namespace,
 def test_a_second_loop_on_the_same_device_is_told(namespace, factory):
     with namespace.entered():
         loop = factory()
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(SystemExit, match="in use"):
             factory()
         loop.close()
         factory().close()
