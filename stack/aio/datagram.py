@@ -44,8 +44,11 @@ def open_udp(
     return endpoint
 
 
-class StackDatagramTransport(asyncio.DatagramTransport):
-    """A datagram transport; `peer` is where datagrams without an address go, and the only one that may be named."""
+class StackDatagramTransport(asyncio.DatagramTransport, asyncio.Transport):
+    """A datagram transport; `peer` is where datagrams without an address go, and the only one that may be named.
+
+    An asyncio.Transport as well, as those of asyncio's own loops are; what streams alone do is NotImplementedError.
+    """
 
     __slots__ = (
         "_closing",

@@ -18,12 +18,11 @@ from asyncio import sslproto
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, TypeVarTuple
 
-import uvloop
-
 from stack.aio import carrier, connecting, endpoints, names, sending, serving, tls
 from stack.aio.active import ACTIVE
 from stack.aio.ownership import Ownership
 from stack.aio.transports import StackTransport
+from stack.aio.uv import WholeUvLoop
 from stack.errors import ConfigError
 from stack.wire.addr import parse_cidr
 
@@ -212,7 +211,7 @@ class StackLoop(asyncio.AbstractEventLoop):
         return await super().sock_sendfile(sock, file, offset, count, fallback=fallback)
 
 
-class UvLoop(StackLoop, uvloop.Loop):  # type: ignore[misc]  # uvloop describes some methods more narrowly
+class UvLoop(StackLoop, WholeUvLoop):  # type: ignore[misc]  # uvloop describes some methods more narrowly
     """Over uvloop."""
 
 
