@@ -214,6 +214,12 @@ class StackLoop(asyncio.AbstractEventLoop):
 class UvLoop(StackLoop, WholeUvLoop):  # type: ignore[misc]  # uvloop describes some methods more narrowly
     """Over uvloop."""
 
+    async def sendfile(
+        self, transport: Any, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool = True
+    ) -> int:
+        """See `stack.aio.sending`; uvloop has none of its own."""
+        return await sending.sendfile(self, None, transport, file, offset, count, fallback=fallback)
+
 
 class SelectorLoop(StackLoop, asyncio.SelectorEventLoop):
     """Over asyncio's own loop."""

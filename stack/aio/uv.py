@@ -1,6 +1,7 @@
 """What asyncio's own loops do and uvloop's does not, so that UvLoop has all that programs may ask of a loop.
 
-This is about the kernel's sockets and about descriptors.  Nothing here is on the path of connections.
+This is about the kernel's sockets and about descriptors (for `sendfile` see UvLoop).  Nothing here is on the path of
+connections.
 """
 
 import asyncio
@@ -29,6 +30,13 @@ class WholeUvLoop(uvloop.Loop):
         if self.is_running():
             raise RuntimeError("This event loop is already running")
         return super().run_until_complete(future)
+
+    def close(self) -> None:
+        """Also forgets what it watched."""
+        super().close()
+        if self.is_closed():
+            self._read_watched.clear()
+            self._write_watched.clear()
 
     # -- descriptors
 
