@@ -114,15 +114,17 @@ async def open_tap(
     mtu: int = 1500,
     offload: bool = True,
     config: HostConfig | None = None,
+    **options: Any,
 ) -> AsyncIterator[AsyncHost]:
     """A host of its own address on a new TAP device; it and the device end with the context.
 
     `host_address` is what the kernel gets on its side, and the stack's default gateway; None leaves the
-    kernel's side to you.  Needs root (CAP_NET_ADMIN).  Raises ConfigError, DeviceError, AddressInUse.
+    kernel's side to you.  `options` are those of AsyncHost: resolver, prefixes, capture and so on.  Needs root
+    (CAP_NET_ADMIN).  Raises ConfigError, DeviceError, AddressInUse.
     """
     interface, gateway = _addresses(address, host_address)
     device = open_device(name, mtu=mtu, offload=offload)
-    async with _host_on(device, interface, gateway, config) as host:
+    async with _host_on(device, interface, gateway, config, options) as host:
         host.add_device(device, address, gateway=host_address)
         yield host
 
@@ -136,6 +138,7 @@ async def open_tun(
     mtu: int = 1500,
     offload: bool = True,
     config: HostConfig | None = None,
+    **options: Any,
 ) -> AsyncIterator[AsyncHost]:
     """As `open_tap`, on a TUN device: IP packets pass, there is no Ethernet and no ARP.
 
@@ -143,7 +146,7 @@ async def open_tun(
     """
     interface, gateway = _addresses(address, host_address)
     device = TunDevice(name, mtu=mtu, offload=offload)
-    async with _host_on(device, interface, gateway, config) as host:
+    async with _host_on(device, interface, gateway, config, options) as host:
         host.add_device(device, address, routes=["0.0.0.0/0"])
         yield host
 
@@ -154,13 +157,14 @@ async def _host_on(
     interface: ipaddress.IPv4Interface,
     gateway: ipaddress.IPv4Interface | None,
     config: HostConfig | None,
+    options: dict[str, Any],
 ) -> AsyncIterator[AsyncHost]:
     """A host for `device`, whose other end the kernel has been given."""
     try:
         if gateway is not None:
             hostside.check_free(device.name, interface.network)
             hostside.configure(device.name, gateway, device.mtu)
-        async with AsyncHost(config) as host:
+        async with AsyncHost(config, **options) as host:
             yield host
     finally:
         device.close()
@@ -168,6 +172,9 @@ async def _host_on(
 
 # what of the settings the environment may say, too
 _VARIABLES: Final = {"dev": "TAPSTACK_DEV", "address": "TAPSTACK_ADDRESS", "host_address": "TAPSTACK_HOST_ADDRESS"}
+_KNOWN: Final = ("TAPSTACK_CONFIG", *_VARIABLES.values(), "TAPSTACK_MTU", "TAPSTACK_WILDCARD")
+# what `stack._form`, `stack.wire.accel`, the demonstration and the tests read
+_ELSEWHERE: Final = ("TAPSTACK_FORM", "TAPSTACK_PURE", "TAPSTACK_DEMO_NETNS", "TAPSTACK_SEEDS")
 # settings that take more than a loop: privileges to give up, rules to take back, files to look after
 _OF_THE_DAEMON: Final = ("user", "uplink", "control", "capture")
 
@@ -200,6 +207,9 @@ def factory() -> UvLoop:
 
 
 def _from_environment(environment: Mapping[str, str]) -> tuple[Settings, Wildcard]:
+    for name in environment:
+        if name.startswith("TAPSTACK_") and name not in (*_KNOWN, *_ELSEWHERE):
+            raise ConfigError(f"{name} is no setting: there are {', '.join(_KNOWN)}")
     options: dict[str, Any] = {name: environment.get(variable) for name, variable in _VARIABLES.items()}
     if mtu := environment.get("TAPSTACK_MTU"):
         if not (mtu.isascii() and mtu.isdigit()):

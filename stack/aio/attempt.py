@@ -21,12 +21,20 @@ from stack.aio.driver import Driver
 from stack.aio.sockets import TcpSocket
 from stack.aio.tls import Tls, app_transport
 from stack.aio.transports import StackTransport
-from stack.errors import ConnectionAborted, DeviceGone
+from stack.errors import ConnectionAborted, DeviceGone, StackError
 from stack.tcp.connection import Connection
 from stack.tcp.events import CLOSED, CONNECTED
 from stack.wire.addr import format_addr
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+def connect_failed(error: Exception, addr: int, port: int) -> Exception:
+    """`error` with where to, in asyncio's words."""
+    if not isinstance(error, StackError):
+        return error
+    reason = error.strerror or str(error)
+    return type(error)(f"Connect call failed ({format_addr(addr)!r}, {port}): {reason}", error.errno)
 
 
 class Attempt:
@@ -105,7 +113,8 @@ class Attempt:
             self.conn.user = None
             self.driver.release(self)
             if not self._connected.done():
-                self._connected.set_exception(self.conn.error or ConnectionAborted("closed while connecting"))
+                error = self.conn.error or ConnectionAborted("closed while connecting")
+                self._connected.set_exception(connect_failed(error, self.conn.remote_addr, self.conn.remote_port))
 
     def on_callback_error(self, exc: Exception) -> None:
         """No callbacks of others are called."""

@@ -303,7 +303,8 @@ async def sock_connect(loop: "StackLoop", base: Base, sock: socket.socket, addre
             errno.EOPNOTSUPP,
             f"{address[0]} is reached by the stack, and this is no stream socket; use create_datagram_endpoint",
         )
-    connection = Carried(*source.dial(remote, address[1], address_of(local) or 0, local_port))
+    reuse = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR))
+    connection = Carried(*source.dial(remote, address[1], address_of(local) or 0, local_port, reuse=reuse))
     try:
         for level, option, value in _chosen_options(sock):
             connection.face.setsockopt(level, option, value)

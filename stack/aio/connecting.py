@@ -78,6 +78,8 @@ async def create_connection(
     if host is None and port is None:
         raise ValueError("host and port was not specified and no sock specified")
     check_port(port)
+    if isinstance(local_addr, tuple | list) and len(local_addr) == 2:
+        check_port(local_addr[1], "bind")
     infos = await _resolve(loop, (host, port), family, proto, flags)
     locals_ = await _resolve(loop, local_addr, family, proto, flags) if local_addr is not None else []
     if happy_eyeballs_delay is not None and interleave is None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from stack.aio.driver import Driver
+from stack.aio.names import check_port
 from stack.aio.sockets import UdpSocket
 from stack.aio.sockopt import datagram_target, sockaddr
 from stack.aio.transports import HIGH_WATER, water_marks
@@ -31,8 +32,11 @@ def open_udp(
     broadcast: bool = False,
 ) -> UdpEndpoint:
     """An endpoint on `local` (address, port), connected to `peer`.  Raises AddressInUse, AddressNotAvailable,
-    InvalidAddress.
+    InvalidAddress, OverflowError for what is no port.
     """
+    check_port(local[1], "bind")
+    if peer is not None:
+        check_port(peer[1])
     host = driver.host
     endpoint = host.udp_open(*local, driver.time(), reuse=reuse, broadcast=broadcast)
     if peer is not None:

@@ -13,13 +13,14 @@ only answers; "stack": on all hosts, and not on the kernel's; "both": everywhere
 
 import asyncio
 import dataclasses
+import errno
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from stack.aio.datagram import StackDatagramTransport, attach, open_udp
-from stack.aio.names import AddrInfo, Base, address_of
-from stack.aio.serving import EVERYWHERE, TRIES, active_on, is_in_use
+from stack.aio.names import AddrInfo, Base, address_of, check_port
+from stack.aio.serving import EVERYWHERE, TRIES, active_on, is_told, nobody_has_it
 from stack.aio.sockopt import datagram_target, no_figures, sockaddr
 from stack.errors import HostUnreachable
 from stack.udp.endpoint import UdpEndpoint
@@ -67,11 +68,22 @@ async def create_datagram_endpoint(
         return await _route(loop, base, factory, port, chosen)
     way = await _way(loop, None if anywhere else local_addr, remote_addr, chosen)
     if way is None:
-        return await base(factory, local_addr, remote_addr, **options)  # type: ignore[no-any-return]
+        return await _by_kernel(loop, base, factory, local_addr, remote_addr, options)
     host, local, peer = way
     if anywhere and local_addr:
         local = (ANY, await _port(loop, local_addr, chosen))
     return _on_host(host, factory, local, peer, chosen)
+
+
+async def _by_kernel(
+    loop: "StackLoop", base: Base, factory: Factory, local_addr: Any, remote_addr: Any, options: dict[str, Any]
+) -> tuple[Any, Any]:
+    try:
+        return await base(factory, local_addr, remote_addr, **options)  # type: ignore[no-any-return]
+    except OSError as exc:
+        if local_addr is None or not is_told(exc, errno.EADDRNOTAVAIL):
+            raise
+        raise OSError(errno.EADDRNOTAVAIL, f"{exc.strerror or exc}: {nobody_has_it(loop)}") from exc
 
 
 def _is_pair(address: Any) -> bool:
@@ -91,7 +103,8 @@ async def _resolve(loop: "StackLoop", address: Any, options: Options) -> list[Ad
 
 
 async def _port(loop: "StackLoop", address: tuple[Any, Any], options: Options) -> int:
-    """The port as a number.  Raises socket.gaierror for the name of no service."""
+    """The port as a number.  Raises socket.gaierror for the name of no service, OverflowError for what is no port."""
+    check_port(address[1], "bind")
     infos = await _resolve(loop, ("0.0.0.0", address[1]), options)  # noqa: S104  (any address: the port is wanted)
     return int(infos[0][4][1])
 
@@ -100,8 +113,8 @@ async def _way(
     loop: "StackLoop", local_addr: Any, remote_addr: Any, options: Options
 ) -> "tuple[AsyncHost, tuple[int, int], tuple[int, int] | None] | None":
     """The host that has the endpoint, its address there and the peer; None: the kernel has it."""
-    locals_ = [] if local_addr is None else _ipv4(await _resolve(loop, local_addr, options))
-    remotes = [] if not remote_addr else _ipv4(await _resolve(loop, remote_addr, options))
+    locals_ = [] if local_addr is None else _ipv4(await _resolve(loop, local_addr, options), local_addr[1])
+    remotes = [] if not remote_addr else _ipv4(await _resolve(loop, remote_addr, options), remote_addr[1])
     for local in locals_:
         owner = loop.ownership.owner(local[0])
         if owner is not None and (remotes or not remote_addr):
@@ -115,9 +128,14 @@ async def _way(
     return None
 
 
-def _ipv4(infos: list[AddrInfo]) -> list[tuple[int, int]]:
-    """What of it the stack can use, as numbers."""
-    return [(address_of(info[4][0]) or ANY, info[4][1]) for info in infos if info[0] == socket.AF_INET]
+def _ipv4(infos: list[AddrInfo], port: Any) -> list[tuple[int, int]]:
+    """What of it the stack can use, as numbers; a `port` as it was given: getaddrinfo would cut it to 16 bits."""
+    given = port if isinstance(port, int) else None
+    return [
+        (address_of(address[0]) or ANY, address[1] if given is None else given)
+        for family, _, _, _, address in infos
+        if family == socket.AF_INET
+    ]
 
 
 def _on_host(
@@ -152,7 +170,7 @@ async def _route(
         except BaseException as exc:
             routed.drop()
             chosen_by_us = hosts and not port
-            if not (chosen_by_us and left and is_in_use(exc)):
+            if not (chosen_by_us and left and is_told(exc, errno.EADDRINUSE)):
                 raise
         else:
             return routed, protocol

@@ -27,6 +27,15 @@ class Resolver(Protocol):
         """Addresses in figures, best first.  Raises OSError when there are none, TimeoutError when nobody answered."""
 
 
+def check_resolver(resolver: object) -> None:
+    """Raises TypeError for what is neither a Resolver nor None."""
+    if resolver is not None and not callable(getattr(resolver, "resolve", None)):
+        raise TypeError(
+            f"resolver is {resolver!r}: use an object with a coroutine method resolve(name), which returns a list of "
+            "addresses in figures"
+        )
+
+
 @functools.lru_cache(maxsize=4096)
 def _figures(text: str) -> int | None:
     try:
@@ -40,10 +49,10 @@ def address_of(host: object) -> int | None:
     return _figures(host) if isinstance(host, str) else None
 
 
-def check_port(port: object) -> None:
-    """Raises OverflowError, as `socket.connect` does, for a number that getaddrinfo would cut to 16 bits."""
+def check_port(port: object, call: str = "connect") -> None:
+    """Raises OverflowError, as the socket's method `call` does, for a number that getaddrinfo would cut to 16 bits."""
     if isinstance(port, int) and not 0 <= port <= MAX_PORT:
-        raise OverflowError(f"connect(): port must be 0-{MAX_PORT}.")
+        raise OverflowError(f"{call}(): port must be 0-{MAX_PORT}.")
 
 
 def is_numeric(host: str | bytes) -> bool:

@@ -19,23 +19,23 @@ from typing import Any, Final, Self, TypeVar
 
 from stack.aio import tls
 from stack.aio.active import activate
-from stack.aio.attempt import Attempt
+from stack.aio.attempt import Attempt, connect_failed
 from stack.aio.datagram import StackDatagramTransport, attach, open_udp
 from stack.aio.device_driver import DEFAULT_SPIN, DeviceDriver, monotonic_us
 from stack.aio.driver import Driver
 from stack.aio.loop import Capture, StackLoop
-from stack.aio.names import Resolver
+from stack.aio.names import Resolver, check_port, check_resolver
 from stack.aio.ping import Ping
 from stack.aio.server import Listening, StackServer, acceptor
 from stack.aio.sockets import Address
 from stack.config import HostConfig, Rng, TcpConfig
 from stack.device.base import Device
-from stack.errors import ConfigError, HostClosed, InvalidAddress, NetworkUnreachable
+from stack.errors import AddressInUse, ConfigError, HostClosed, InvalidAddress, NetworkUnreachable, StackError
 from stack.host.host import Host
 from stack.host.icmp_layer import EchoReply
 from stack.tcp.connection import Connection
 from stack.trace import Trace
-from stack.wire.addr import ANY, parse_addr, parse_cidr
+from stack.wire.addr import ANY, format_addr, parse_addr, parse_cidr
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 D = TypeVar("D", bound=asyncio.DatagramProtocol)
@@ -100,6 +100,7 @@ class AsyncHost:
     def _begin(
         self, driver: Driver, resolver: Resolver | None, prefixes: Sequence[str] | None, capture: Capture
     ) -> None:
+        check_resolver(resolver)
         self.host = driver.host
         self.driver = driver
         self.resolver = resolver
@@ -230,11 +231,32 @@ class AsyncHost:
         return await attempt.attach(protocol_factory, secure)
 
     def dial(
-        self, remote: int, port: int, local: int = ANY, local_port: int = 0, config: TcpConfig | None = None
+        self,
+        remote: int,
+        port: int,
+        local: int = ANY,
+        local_port: int = 0,
+        config: TcpConfig | None = None,
+        *,
+        reuse: bool = False,
     ) -> tuple[Driver, Connection]:
-        """Begin to open a connection; an Attempt is to be made of the result.  Raises as `Host.connect`, HostClosed."""
+        """Begin to open a connection; an Attempt is to be made of the result.  Raises as `Host.connect`, HostClosed,
+        OverflowError for what is no port.
+
+        A `local_port` is taken as bind(2) takes it: it must have no listener, and unless `reuse` no connection.
+        """
         driver = self.open_driver()
-        return driver, self.host.connect(remote, port, local, local_port, config, driver.time())
+        check_port(port)
+        check_port(local_port, "bind")
+        try:
+            if local_port and self.host.tcp.is_taken(local, local_port, listening_only=reuse):
+                raise AddressInUse(
+                    f"TCP port {local_port} is in use on {format_addr(local) if local else 'this host'}; connect from "
+                    "another, or from 0 for a free one"
+                )
+            return driver, self.host.connect(remote, port, local, local_port, config, driver.time())
+        except StackError as exc:
+            raise connect_failed(exc, remote, port) from exc
 
     async def create_server(
         self,
@@ -251,8 +273,9 @@ class AsyncHost:
     ) -> StackServer:
         """Listen on `host` (None: every address of this host) and `port`, as `loop.create_server` does.
 
-        Raises AddressInUse, AddressNotAvailable, InvalidAddress.
+        Raises AddressInUse, AddressNotAvailable, InvalidAddress, OverflowError for what is no port.
         """
+        check_port(port, "bind")
         secure = tls.server(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         addr, _ = await self._local((host or "", port))
         driver = self.open_driver()

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn
 
+from stack.aio.names import check_port
 from stack.errors import InvalidAddress
 from stack.wire.addr import format_addr, parse_addr
 
@@ -23,7 +24,14 @@ Address = tuple[str, int]
 
 INT: Final = 4
 MAX_BUFLEN: Final = 1024  # of getsockopt, as in CPython
-MAX_PORT: Final = 0xFFFF
+
+_PREFIXES: Final = {
+    socket.SOL_SOCKET: "SO_",
+    socket.IPPROTO_IP: "IP_",
+    socket.IPPROTO_TCP: "TCP_",
+    socket.IPPROTO_UDP: "UDP_",
+    socket.IPPROTO_IPV6: "IPV6_",
+}
 
 _text = functools.lru_cache(maxsize=4096)(format_addr)
 _number = functools.lru_cache(maxsize=4096)(parse_addr)
@@ -51,8 +59,7 @@ def datagram_target(address: Any) -> tuple[int, int]:
         host = host.decode("latin-1")
     if not isinstance(port, int):
         raise TypeError(f"sendto() takes the port as an int, not {type(port).__name__!r}")
-    if not 0 <= port <= MAX_PORT:
-        raise OverflowError(f"sendto(): port must be 0-{MAX_PORT}.")
+    check_port(port, "sendto")
     try:
         return _number(host), port
     except InvalidAddress:
@@ -70,6 +77,30 @@ def no_figures(host: Any) -> socket.gaierror:
 def fail(code: int, what: str = "") -> NoReturn:
     """Raise what a system call would."""
     raise OSError(code, f"{os.strerror(code)}: {what}" if what else os.strerror(code))
+
+
+def _option_name(level: int, option: int) -> str:
+    """As the socket module has it, where it does."""
+    prefix = _PREFIXES.get(level)
+    # of names with one value the last: IP_DEFAULT_..., IP_MAX_... are values of options
+    names = [name for name in sorted(vars(socket)) if prefix and name.startswith(prefix)]
+    found = [name for name in names if vars(socket)[name] == option]
+    return found[-1] if found else f"option {option} of level {level}"
+
+
+def _value_bytes(value: Any) -> bytes:
+    """What a system call is given.  Raises TypeError."""
+    if isinstance(value, int):
+        if not -1 << 31 <= value < 1 << 31:
+            raise TypeError(f"setsockopt() takes an int of {INT} bytes, not {value}, or a bytes-like object")
+        return value.to_bytes(INT, sys.byteorder, signed=True)
+    try:
+        return bytes(memoryview(value))
+    except TypeError:
+        hint = f": use {value.encode()!r}" if isinstance(value, str) else ""
+        raise TypeError(
+            f"setsockopt() takes an int or a bytes-like object, not {type(value).__name__!r}{hint}"
+        ) from None
 
 
 def int_of(value: bytes) -> int:
@@ -202,8 +233,8 @@ class StackSocket:
         self.check_open()
         row = self.options.get((level, option))
         if row is None or row.set is None:
-            fail(errno.ENOPROTOOPT, f"the stack has no option {option} of level {level} to set")
-        row.set(self, value.to_bytes(INT, sys.byteorder, signed=True) if isinstance(value, int) else bytes(value))
+            fail(errno.ENOPROTOOPT, f"the stack has no {_option_name(level, option)} to set")
+        row.set(self, _value_bytes(value))
 
     def getsockopt(self, level: int, option: int, buflen: int = 0) -> Any:
         """An int, or with `buflen` at most so many bytes.  Raises OSError(ENOPROTOOPT) as setsockopt does."""
@@ -212,7 +243,7 @@ class StackSocket:
         self.check_open()
         row = self.options.get((level, option))
         if row is None:
-            fail(errno.ENOPROTOOPT, f"the stack has no option {option} of level {level}")
+            fail(errno.ENOPROTOOPT, f"the stack has no {_option_name(level, option)}")
         value = row.get(self)
         if isinstance(value, int):
             if not buflen:

@@ -22,6 +22,7 @@ from stack.errors import (
     ConnectionReset,
     ConnectionTimedOut,
     InvalidAddress,
+    NetworkUnreachable,
     NoBufferSpace,
 )
 from stack.host.ip_layer import IpLayer
@@ -112,7 +113,7 @@ class TcpLayer:
         path = self._ip.path(raddr, laddr)
         if path.kind not in (ip_out.UNICAST, ip_out.LOCAL):
             # RFC 9293 §3.9.2.3 (MUST-46)
-            raise InvalidAddress(f"{format_addr(raddr)} is a broadcast or multicast address; TCP needs one host")
+            raise NetworkUnreachable(f"{format_addr(raddr)} is a broadcast or multicast address; TCP needs one host")
         if not rport:
             # RFC 6335 §6: 0 is reserved.  The kernel asks, and hears what every peer answers.
             raise ConnectionRefused("port 0 is nobody's: connect to the port that the peer listens on")
@@ -167,7 +168,8 @@ class TcpLayer:
             (not laddr or not x.local_addr or x.local_addr == laddr) and not (share and x.group is not None)
             for x in rivals
         ):
-            raise AddressInUse(f"TCP port {port} is in use on {format_addr(laddr) if laddr else 'this host'}")
+            where = format_addr(laddr) if laddr else "this host"
+            raise AddressInUse(f"TCP port {port} is in use on {where}; choose another, or 0 for a free one")
         listener = Listener(laddr, port, self._settings(config), backlog, self._secret, self.budget)
         listener.accepting = accepting
         first = self.listeners.setdefault(key, listener)
@@ -186,6 +188,18 @@ class TcpLayer:
 
     def _listening(self, laddr: int, port: int) -> bool:
         return laddr << 16 | port in self.listeners or port in self.listeners
+
+    def is_taken(self, laddr: int, port: int, *, listening_only: bool = False) -> bool:
+        """Whether something has the port on `laddr` (0: on any address): a listener or, also, a connection."""
+        if any(key & 0xFFFF == port and (not laddr or not key >> 16 or key >> 16 == laddr) for key in self.listeners):
+            return True
+        if listening_only:
+            return False
+        tables = [self.flows.get(laddr, {})] if laddr else self.flows.values()
+        # one that was aborted is there still, until its reset has gone out
+        return any(
+            key & 0xFFFF == port and conn.state != state.CLOSED for table in tables for key, conn in table.items()
+        )
 
     def unlisten(self, listener: Listener, now: int) -> None:
         """Close a listener; what it had not handed out is reset."""

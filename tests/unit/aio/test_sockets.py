@@ -9,6 +9,7 @@ import struct
 import pytest
 
 from stack.aio.sockets import TcpSocket
+from stack.aio.sockopt import StackSocket
 from stack.tcp.congestion.registry import ALGORITHMS
 from tests.support.aio_nets import StackNet
 from tests.support.aio_protocols import Recorder, shut
@@ -163,9 +164,12 @@ def test_what_is_not_there_is_refused(place):
         fails(errno.ENOPROTOOPT, pair.sock.getsockopt, TCP, 9999)
         fails(errno.ENOPROTOOPT, pair.sock.setsockopt, SOL, socket.SO_TYPE, 1)
         fails(errno.EFAULT, pair.sock.setsockopt, TCP, socket.TCP_NODELAY, None, 4)
+        for value in ("cubic", 1.0, [1]):
+            with pytest.raises(TypeError, match=f"bytes-like object.*, not '{type(value).__name__}'"):
+                pair.sock.setsockopt(TCP, socket.TCP_CONGESTION, value)
         with pytest.raises(TypeError):
             pair.sock.setsockopt(TCP, socket.TCP_NODELAY, None)
-        with pytest.raises((OverflowError, TypeError)):
+        with pytest.raises(TypeError, match="bytes-like object"):
             pair.sock.setsockopt(TCP, socket.TCP_NODELAY, 1 << 31)
         with pytest.raises(OSError):
             pair.sock.getsockopt(TCP, socket.TCP_NODELAY, -1)
@@ -173,6 +177,23 @@ def test_what_is_not_there_is_refused(place):
             pair.sock.getsockopt(TCP, socket.TCP_NODELAY, 1025)
 
     over(place, body)
+
+
+def test_an_option_that_is_not_there_is_named_and_a_str_is_corrected():
+    sock = StackSocket()
+    for level, option, name in [
+        (TCP, socket.TCP_CORK, "no TCP_CORK"),
+        (SOL, socket.SO_MARK, "no SO_MARK"),
+        (IP, socket.IP_MULTICAST_TTL, "no IP_MULTICAST_TTL"),
+        (TCP, 9999, "no option 9999 of level 6"),
+        (77, 1, "no option 1 of level 77"),
+    ]:
+        with pytest.raises(OSError, match=name):
+            sock.setsockopt(level, option, 1)
+        with pytest.raises(OSError, match=name):
+            sock.getsockopt(level, option)
+    with pytest.raises(TypeError, match="use b'cubic'"):
+        sock.setsockopt(SOL, socket.SO_REUSEADDR, "cubic")
 
 
 def test_an_answer_is_cut_to_the_length_that_was_asked_for(place):
