@@ -196,10 +196,7 @@ class TcpLayer:
         if listening_only:
             return False
         tables = [self.flows.get(laddr, {})] if laddr else self.flows.values()
-        # one that was aborted is there still, until its reset has gone out
-        return any(
-            key & 0xFFFF == port and conn.state != state.CLOSED for table in tables for key, conn in table.items()
-        )
+        return any(key & 0xFFFF == port for table in tables for key in table)
 
     def unlisten(self, listener: Listener, now: int) -> None:
         """Close a listener; what it had not handed out is reset."""
