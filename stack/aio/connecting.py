@@ -77,11 +77,8 @@ async def create_connection(
         return await base(factory, sock=sock, **to_base)  # type: ignore[no-any-return]
     if host is None and port is None:
         raise ValueError("host and port was not specified and no sock specified")
-    check_port(port)
-    if isinstance(local_addr, tuple | list) and len(local_addr) == 2:
-        check_port(local_addr[1], "bind")
-    infos = await _resolve(loop, (host, port), family, proto, flags)
-    locals_ = await _resolve(loop, local_addr, family, proto, flags) if local_addr is not None else []
+    infos = await _resolve(loop, "connect", (host, port), family, proto, flags)
+    locals_ = await _resolve(loop, "bind", local_addr, family, proto, flags) if local_addr is not None else []
     if happy_eyeballs_delay is not None and interleave is None:
         interleave = 1
     if interleave:
@@ -132,10 +129,12 @@ async def _give_kernel_socket(
 # -- addresses
 
 
-async def _resolve(loop: "StackLoop", address: Any, family: int, proto: int, flags: int) -> list[AddrInfo]:
+async def _resolve(loop: "StackLoop", call: str, address: Any, family: int, proto: int, flags: int) -> list[AddrInfo]:
+    """What `address` may be, for the socket's method `call`."""
     if not isinstance(address, tuple | list) or len(address) != 2:
         raise ValueError("local_addr must be a tuple of host and port")
     host, port = address
+    check_port(port, call)
     infos: list[AddrInfo] = await loop.getaddrinfo(
         host, port, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags
     )
