@@ -17,11 +17,11 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from stack.aio.driver import Driver
+from stack.aio.driver import Driver, Ended
 from stack.aio.sockets import TcpSocket
 from stack.aio.tls import Tls, app_transport
 from stack.aio.transports import StackTransport
-from stack.errors import ConnectionAborted, DeviceGone, StackError
+from stack.errors import ConnectionAborted, HostClosed, StackError
 from stack.tcp.connection import Connection
 from stack.tcp.events import CLOSED, CONNECTED
 from stack.wire.addr import format_addr
@@ -48,7 +48,7 @@ class Attempt:
         self.events = 0  # what came and waits
         self.face: TcpSocket | None = None  # the options so far, for who sets some before there is a transport
         self._connected: asyncio.Future[None] = driver.loop.create_future()
-        self._gone: DeviceGone | None = None
+        self._gone: Ended | None = None
         driver.admit(self)
         conn.user = self
         driver.wake(conn)
@@ -116,18 +116,20 @@ class Attempt:
                 error = self.conn.error or ConnectionAborted("closed while connecting")
                 self._connected.set_exception(connect_failed(error, self.conn.remote_addr, self.conn.remote_port))
 
-    def on_callback_error(self, exc: Exception) -> None:
+    def on_callback_error(self, exc: BaseException) -> None:
         """No callbacks of others are called."""
 
-    def on_device_gone(self, exc: DeviceGone) -> None:
-        """The link is lost for good."""
+    def on_device_gone(self, exc: Ended) -> None:
+        """The link is lost for good, or the host was closed."""
         self.conn.user = None
         self._gone = exc
         if not self._connected.done():
             self._connected.set_exception(exc)
 
     def close(self) -> None:
-        """The same as abort: nothing was ever sent."""
+        """The host is closed; nothing was ever sent."""
+        if not self._connected.done():
+            self._connected.set_exception(HostClosed("this AsyncHost was closed while it was connecting"))
         self.abort()
 
     def abort(self) -> None:

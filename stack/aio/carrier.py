@@ -23,15 +23,17 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from stack.aio.attempt import Attempt
-from stack.aio.driver import Driver
+from stack.aio.driver import Driver, Ended
 from stack.aio.names import Base, address_of, check_port
 from stack.aio.sockets import TcpSocket
-from stack.errors import AlreadyConnected, BrokenPipe, DeviceGone, NotConnected
+from stack.errors import AlreadyConnected, BrokenPipe, NotConnected
 from stack.tcp.connection import Connection
 from stack.tcp.events import CLOSED, EOF
+from stack.wire.addr import ANY
 
 if TYPE_CHECKING:
     from stack.aio.loop import StackLoop
+    from stack.aio.network import AsyncHost
 
 PAIR: Final = 2  # (host, port)
 _INT_OPTIONS: Final = (
@@ -65,8 +67,8 @@ class Carried(Attempt):
         super().on_events(events)
         self._wake()
 
-    def on_device_gone(self, exc: DeviceGone) -> None:
-        """The link is lost for good."""
+    def on_device_gone(self, exc: Ended) -> None:
+        """The link is lost for good, or the host was closed."""
         super().on_device_gone(exc)
         self._wake()
 
@@ -116,6 +118,8 @@ class Carried(Attempt):
     def close(self) -> None:
         """As of a kernel socket: FIN after what was sent, RST if not all was read or SO_LINGER says so."""
         conn, now = self.conn, self.driver.time()
+        if not self._connected.done():
+            super().close()
         if conn.user is not self:
             return
         if self.face.linger == (1, 0):
@@ -272,6 +276,34 @@ def _chosen_options(sock: socket.socket) -> list[tuple[int, int, int | bytes]]:
     return chosen
 
 
+def _source(loop: "StackLoop", sock: socket.socket, remote: int) -> "tuple[AsyncHost | None, tuple[int, int]]":
+    """The host that speaks to `remote` for `sock`, None for the kernel; and what `sock` is bound to."""
+    source = loop.source_for(remote)
+    if source is None:
+        return None, (ANY, 0)
+    text, port = sock.getsockname()
+    local = address_of(text) or ANY
+    return source if local == ANY else loop.ownership.owner(local), (local, port)
+
+
+def _refuse_datagrams(address: str) -> NoReturn:
+    raise OSError(
+        errno.EOPNOTSUPP,
+        f"{address} is reached by the stack, and this is no stream socket; use create_datagram_endpoint",
+    )
+
+
+def check_datagram(loop: "StackLoop", sock: socket.socket, address: Any) -> None:
+    """Before the kernel's `sock_sendto`.  Raises OSError(EOPNOTSUPP) for a UDP socket and a stack address.
+
+    A name, which `sendto` looks up, is the kernel's.
+    """
+    if sock.family == socket.AF_INET and sock.type == socket.SOCK_DGRAM and isinstance(address, tuple) and address:
+        remote = address_of(address[0])
+        if remote is not None and _source(loop, sock, remote)[0] is not None:
+            _refuse_datagrams(address[0])
+
+
 async def sock_connect(loop: "StackLoop", base: Base, sock: socket.socket, address: Any) -> None:
     """`loop.sock_connect`: a stack address makes `sock` a CarrierSocket, all else is `base`'s.
 
@@ -291,20 +323,14 @@ async def sock_connect(loop: "StackLoop", base: Base, sock: socket.socket, addre
     check_port(address[1])
     remote = address_of(address[0])
     assert remote is not None  # AF_INET was asked for
-    source = loop.source_for(remote)
-    local, local_port = sock.getsockname() if source is not None else ("0.0.0.0", 0)  # noqa: S104  (what is not bound)
-    if local != "0.0.0.0":  # noqa: S104
-        source = loop.ownership.owner(address_of(local) or 0)
+    source, local = _source(loop, sock, remote)
     if source is None:
         await base(sock, address)
         return
     if sock.type != socket.SOCK_STREAM:
-        raise OSError(
-            errno.EOPNOTSUPP,
-            f"{address[0]} is reached by the stack, and this is no stream socket; use create_datagram_endpoint",
-        )
+        _refuse_datagrams(address[0])
     reuse = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR))
-    connection = Carried(*source.dial(remote, address[1], address_of(local) or 0, local_port, reuse=reuse))
+    connection = Carried(*source.dial(remote, address[1], *local, reuse=reuse))
     try:
         for level, option, value in _chosen_options(sock):
             connection.face.setsockopt(level, option, value)

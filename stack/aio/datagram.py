@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from stack.aio.driver import Driver
+from stack.aio.driver import Driver, Ended
 from stack.aio.names import check_port
 from stack.aio.sockets import UdpSocket
 from stack.aio.sockopt import datagram_target, sockaddr
 from stack.aio.transports import HIGH_WATER, water_marks
-from stack.errors import DeviceGone
 from stack.udp.endpoint import UdpEndpoint
 
 D = TypeVar("D", bound=asyncio.DatagramProtocol)
@@ -132,11 +131,11 @@ class StackDatagramTransport(asyncio.DatagramTransport, asyncio.Transport):
             finally:
                 self._socket.retire()
 
-    def on_callback_error(self, exc: Exception) -> None:
+    def on_callback_error(self, exc: BaseException) -> None:
         """`connection_lost` raised: there is nothing left to end."""
 
-    def on_device_gone(self, exc: DeviceGone) -> None:
-        """The link is lost for good."""
+    def on_device_gone(self, exc: Ended) -> None:
+        """The link is lost for good, or the host was closed."""
         self._closing = True
         self._error = exc
         self._connection_lost()
@@ -158,11 +157,10 @@ class StackDatagramTransport(asyncio.DatagramTransport, asyncio.Transport):
         driver = self._driver
         try:
             target, port = self._peer if self._peer is not None else datagram_target(addr)
+            driver.schedule()  # first, since it raises in another thread and in a forked child
             driver.host.udp_send(self._endpoint, bytes(data), target, port, driver.time())
         except OSError as exc:
             self._protocol.error_received(exc)
-            return
-        driver.schedule()
 
     def get_write_buffer_size(self) -> int:
         """Always 0."""
@@ -186,6 +184,7 @@ class StackDatagramTransport(asyncio.DatagramTransport, asyncio.Transport):
         """Free the port; `connection_lost` follows."""
         if self._closing:
             return
+        self._driver.schedule()  # first, as in `sendto`
         self._closing = True
         self._endpoint.user = None
         self._driver.host.udp_close(self._endpoint)

@@ -167,6 +167,7 @@ async def _route(
                 routed.begin(protocol, None)
             else:
                 await _add_kernel(base, routed, protocol, None if port < 0 else routed.port)
+                routed.hear()  # not before: the protocol hears of nothing until the caller has the transport
         except BaseException as exc:
             routed.drop()
             chosen_by_us = hosts and not port
@@ -256,7 +257,7 @@ class RoutedTransport(asyncio.DatagramTransport):
         self._protocol: Any = None
         self._kernel: Any = None
         self._shown: Any = None  # the member whose socket and limits are shown
-        self._taken: dict[AsyncHost, UdpEndpoint] = {}  # before `begin`
+        self._taken: dict[AsyncHost, UdpEndpoint] = {}  # before `hear`
         self._members: dict[_Member, tuple[AsyncHost | None, Any]] = {}  # their hosts (None: the kernel) and transports
         self._ways: dict[Any, _Member] = {}  # by peer, the oldest first
         self._closing = False
@@ -292,25 +293,33 @@ class RoutedTransport(asyncio.DatagramTransport):
         self.abort()
 
     def begin(self, protocol: asyncio.DatagramProtocol, kernel: "tuple[_Member, Any] | None") -> None:
-        """Tell `protocol` of its transport; from now on it receives.  `kernel`: that member and its transport."""
+        """Tell `protocol` of its transport.  `kernel`: that member and its transport."""
         if self._closing and kernel is not None:  # dropped meanwhile; uvloop does not close what nobody waits for
             self._lost = True
             kernel[1].abort()
             return
         self._protocol = protocol
-        taken, self._taken = self._taken, {}
         if kernel is not None:
             member, self._kernel = kernel
             self._members[member] = (None, self._kernel)
             self._shown = self._kernel
-        for host, endpoint in taken.items():
-            self._add(host, endpoint)
+        else:
+            self.hear()
         try:
             protocol.connection_made(self)
         except Exception as exc:  # noqa: BLE001  (application code may raise anything)
             self._loop.call_exception_handler(
                 {"message": "protocol.connection_made() failed", "exception": exc, "transport": self}
             )
+
+    def hear(self) -> None:
+        """Receive on the hosts whose ports were taken, unless it was closed meanwhile."""
+        taken, self._taken = self._taken, {}
+        for host, endpoint in taken.items():
+            if self._closing or not host.driver.is_open:
+                host.host.udp_close(endpoint)
+            else:
+                self._add(host, endpoint)
 
     def _add(self, host: "AsyncHost", endpoint: UdpEndpoint) -> StackDatagramTransport:
         member = _Member(self)
@@ -344,7 +353,7 @@ class RoutedTransport(asyncio.DatagramTransport):
         for other, transport in self._members.values():
             if other is host:
                 return transport  # type: ignore[no-any-return]
-        return self._add(host, self._open(host))
+        return self._add(host, self._taken.pop(host) if host in self._taken else self._open(host))
 
     # -- asyncio.DatagramTransport
 

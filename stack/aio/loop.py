@@ -207,6 +207,11 @@ class StackLoop(asyncio.AbstractEventLoop):
         else:
             await super().sock_sendall(sock, data)
 
+    async def sock_sendto(self, sock: socket.socket, data: Any, address: Any) -> int:
+        """The kernel's.  Raises OSError(EOPNOTSUPP) for a stack address: use create_datagram_endpoint."""
+        carrier.check_datagram(self, sock, address)
+        return await super().sock_sendto(sock, data, address)
+
     async def sock_sendfile(
         self, sock: socket.socket, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool | None = True
     ) -> int:

@@ -126,6 +126,14 @@ async def _ask(resolver: Resolver, name: str) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, f"{name}: {exc.strerror or exc}") from exc
 
 
+async def first_of(resolver: Resolver, name: str) -> str:
+    """The best IPv4 address of a name.  Raises socket.gaierror."""
+    for text in await _ask(resolver, _ascii(name)):
+        if ":" not in text:
+            return text
+    raise socket.gaierror(socket.EAI_NONAME, f"{name} has no IPv4 address")
+
+
 async def getnameinfo(
     resolver: Resolver | None, base: Base, sockaddr: tuple[Any, ...], flags: int = 0
 ) -> tuple[str, str]:

@@ -24,10 +24,10 @@ import logging
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
-from stack.aio.driver import Driver
+from stack.aio.driver import Driver, Ended
 from stack.aio.sockets import TcpSocket
 from stack.aio.sockopt import sockaddr
-from stack.errors import BrokenPipe, DeviceGone, StackError
+from stack.errors import BrokenPipe, StackError
 from stack.tcp.connection import Connection
 from stack.tcp.events import CLOSED, EOF, READABLE, WRITABLE
 
@@ -191,12 +191,12 @@ class StackTransport(asyncio.Transport):
         # else both sides have sent their FIN; as over a kernel socket it is the application that closes, now or after
         # it has read the rest
 
-    def on_callback_error(self, exc: Exception) -> None:
+    def on_callback_error(self, exc: BaseException) -> None:
         """A callback of the protocol raised: the end is that of `abort`, as in asyncio."""
         self._force_close(exc)
 
-    def on_device_gone(self, exc: DeviceGone) -> None:
-        """The link is lost for good."""
+    def on_device_gone(self, exc: Ended) -> None:
+        """The link is lost for good, or the host was closed."""
         self._conn.user = None
         if not self._lost:
             self._closing = self._dropped = True
@@ -359,6 +359,7 @@ class StackTransport(asyncio.Transport):
         """Send what is queued, then FIN; no more data is received."""
         if self._closing:
             return
+        self._driver.schedule()  # first, since it raises in another thread and in a forked child
         self._closing = True
         if self._conn.user is self:
             self._flushing = self.get_write_buffer_size() > 0
@@ -379,6 +380,7 @@ class StackTransport(asyncio.Transport):
         a time of 0 makes the end a RST.
         """
         if not self._lost:
+            self._driver.schedule()  # first, as in `close`
             self._force_close(None)
 
     def _force_close(self, exc: BaseException | None) -> None:

@@ -105,6 +105,19 @@ def test_uvicorn_as_the_page_says_it(namespace, uvicorn):
     assert len(namespace.run("ip", "-br", "link").stdout.splitlines()) == 1
 
 
+def test_uvicorn_tells_that_its_device_was_lost(namespace, uvicorn):
+    process, log = uvicorn()
+    wait_until(lambda: "running on" in log.read_text() or process.poll() is not None, "it listens")
+    namespace.ip("link delete tapstack0")
+    wait_until(lambda: "disappeared" in log.read_text(), "the loss is told")
+    stop(process, signal.SIGINT)
+    [line] = [line for line in log.read_text().splitlines() if "the host on it has ended" in line]
+    assert line.startswith("tapstack0 disappeared")
+    assert "start the program again" in line
+    assert "Traceback" not in log.read_text()
+    assert "Finished server process" in log.read_text()
+
+
 def test_uvicorn_on_an_address_that_nobody_has(uvicorn):
     process, log = uvicorn(host="198.18.0.9")
     assert process.wait(20) != 0

@@ -456,3 +456,24 @@ def test_a_connection_that_ended_before_its_host_is_refused(on_loop):
                 assert info.value.errno == errno.ENETDOWN
 
     on_loop(main())
+
+
+def test_the_kernels_datagrams_do_not_go_to_a_stack_address(on_loop):
+    async def main():
+        loop = asyncio.get_running_loop()
+        with socket.socket(type=socket.SOCK_DGRAM) as free, socket.socket(type=socket.SOCK_DGRAM) as bound:
+            for sock in (free, bound):
+                sock.setblocking(False)
+            bound.bind(("127.0.0.1", 0))
+            async with StackNet():
+                with pytest.raises(OSError, match="use create_datagram_endpoint") as info:
+                    await loop.sock_sendto(free, b"x", (SERVER_IP, 9))
+                assert info.value.errno == errno.EOPNOTSUPP
+                assert await loop.sock_sendto(free, b"hello", bound.getsockname()) == 5
+                # who binds a socket to an address of the kernel means the kernel
+                with pytest.raises(OSError) as info:
+                    await loop.sock_sendto(bound, b"x", (SERVER_IP, 9))
+                assert info.value.errno != errno.EOPNOTSUPP
+            assert await loop.sock_recv(bound, 10) == b"hello"
+
+    on_loop(main())

@@ -54,7 +54,8 @@ def test_a_host_whose_device_is_lost_is_forgotten(on_loop):
         await asyncio.sleep(0)
         assert loop.ownership.hosts == ()
 
-    on_loop(main())
+    [told] = on_loop(main(), expect_errors=True)
+    assert "is closed: the host on it has ended" in told["message"]
 
 
 def test_prefixes_and_capture(on_loop):

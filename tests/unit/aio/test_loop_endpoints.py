@@ -416,6 +416,39 @@ def test_a_bound_one_hears_on_the_kernel_and_answers_of_hosts(on_loop):
 
 
 @pytest.mark.parametrize("wildcard", ["stack", "both"])
+def test_nothing_is_heard_before_the_endpoint_was_returned(on_loop, wildcard):
+    port = free_port()
+    returned = []
+
+    class Early(Endpoint):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            self.peer.sendto(b"first", (SERVER_IP, port))
+
+        def datagram_received(self, data, addr):
+            super().datagram_received(data, addr)
+            self.when.append(list(returned))
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.wildcard = wildcard
+        async with StackNet() as net:
+            Early.peer, peer = await net.client.create_datagram_endpoint(Endpoint, (CLIENT_IP, 0))
+            # ARP is done with, and nothing is in the way of the datagram
+            await net.client.ping(SERVER_IP)
+            Early.when = []
+            transport, protocol = await loop.create_datagram_endpoint(Early, (ANYWHERE, port))
+            returned.append(True)
+            assert (await protocol.inbox.get())[0] == b"first"
+            assert Early.when == [[True]]
+            transport.sendto(b"answer", (CLIENT_IP, Early.peer.get_extra_info("sockname")[1]))
+            assert await peer.inbox.get() == (b"answer", (SERVER_IP, port))
+            await shut(transport)
+
+    on_loop(main())
+
+
+@pytest.mark.parametrize("wildcard", ["stack", "both"])
 @pytest.mark.parametrize("fixed", [False, True])
 def test_a_bound_one_hears_on_every_host(on_loop, wildcard, fixed):
     async def main():

@@ -326,7 +326,7 @@ def test_device_gone_is_told_once(run):
             await b.step()
             assert len(b.protocol.events) == 2
 
-    run(main())
+    assert len(run(main(), expect_errors=True)) == 1
 
 
 def test_the_protocol_is_not_kept_until_tcp_has_ended_the_connection(run):
