@@ -13,6 +13,7 @@ loopback interface, often with blocking kernel sockets at one end, and 127/8 is 
   still: the loop is run until that connection is there;
 * the tests of sendfile connect such a socket to a server of their own and hand it to the loop: it is connected by
   `loop.sock_connect`, so that what sends is a connection of the stack;
+* datagrams on socket objects are the kernel's alone (DATAGRAMS), so their tests stay on the loopback interface;
 * two tests of servers need the kernel's addresses besides ours (WILDCARD).
 
 With `plain` the tests run unchanged on uvloop without us: what fails there is no fault of ours.
@@ -55,6 +56,7 @@ from tests.support.interop_hosts import OURS as STACK
 PACKAGE = "test.test_asyncio"
 LOCAL = {"127.0.0.1", "localhost", STACK}
 HANDED_ON = "test_sendfile."  # its sockets are connected for the loop
+DATAGRAMS = "test_sock_lowlevel."  # its datagram sockets talk to one another
 # listen on the kernel, too: one connects by IPv6, the other wants a port that a kernel socket has
 WILDCARD = {"test_create_server_dual_stack": "both", "test_create_server_addr_in_use": "both"}
 THEIRS = {"utils", "functional"}  # what these modules bind is always a kernel socket
@@ -185,8 +187,9 @@ class KernelSocket(socket.socket):
 
     def bind(self, address: Any) -> None:
         """As above; the port is remembered."""
-        if self.family == socket.AF_INET and address[0] in LOCAL:
-            address = (KERNEL, *address[1:])
+        if self.family == socket.AF_INET and address[0] in {KERNEL, *LOCAL}:
+            stays = self.type == socket.SOCK_DGRAM and Report.running.startswith(DATAGRAMS)
+            address = ("127.0.0.1" if stays else KERNEL, *address[1:])
         super().bind(address)
         if self.family == socket.AF_INET:
             BOUND.add(self.getsockname()[1])
