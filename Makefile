@@ -12,7 +12,7 @@ PURE_TESTS := tests/unit/tcp tests/unit/host tests/sim/test_tcp_over_faults.py t
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup:  ## virtual environment in .venv/ with the compiled core (packages too, when root)
+setup:  ## virtual environment in .venv/ with the C core (packages too, when root)
 	@scripts/setup.sh run
 
 setup-test:

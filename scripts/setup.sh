@@ -13,7 +13,7 @@ stamp=.venv/.set-up-$profile
 python=.venv/bin/python
 
 # What the environment is made from.  A moved folder needs a new one: its scripts name their path.
-wanted=$(pwd; cat pyproject.toml setup.py native/*.c native/*.h native/*.py 2>/dev/null | cksum)
+wanted=$(pwd; cat pyproject.toml setup.py scripts/bootstrap.sh native/*.c native/*.h native/*.py 2>/dev/null | cksum)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && "$python" -c '' 2>/dev/null; then
     exit 0
 fi

@@ -15,6 +15,7 @@ import logging
 import os
 import random
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, BinaryIO, Final, TypeVar
 
@@ -115,15 +116,17 @@ async def open_tap(
     mtu: int = 1500,
     offload: bool = True,
     config: HostConfig | None = None,
+    **options: Any,
 ) -> AsyncIterator[AsyncHost]:
     """A host of its own address on a new TAP device; it and the device end with the context.
 
     `host_address` is what the kernel gets on its side, and the stack's default gateway; None leaves the
-    kernel's side to you.  Needs root (CAP_NET_ADMIN).  Raises ConfigError, DeviceError, AddressInUse.
+    kernel's side to you.  `options` are those of AsyncHost: resolver, prefixes, capture and so on.  Needs root
+    (CAP_NET_ADMIN).  Raises ConfigError, DeviceError, AddressInUse.
     """
     interface, gateway = _addresses(address, host_address)
     device = open_device(name, mtu=mtu, offload=offload)
-    async with _host_on(device, interface, gateway, config) as host:
+    async with _host_on(device, interface, gateway, config, options) as host:
         host.add_device(device, address, gateway=host_address)
         yield host
 
@@ -137,6 +140,7 @@ async def open_tun(
     mtu: int = 1500,
     offload: bool = True,
     config: HostConfig | None = None,
+    **options: Any,
 ) -> AsyncIterator[AsyncHost]:
     """As `open_tap`, on a TUN device: IP packets pass, there is no Ethernet and no ARP.
 
@@ -144,7 +148,7 @@ async def open_tun(
     """
     interface, gateway = _addresses(address, host_address)
     device = TunDevice(name, mtu=mtu, offload=offload)
-    async with _host_on(device, interface, gateway, config) as host:
+    async with _host_on(device, interface, gateway, config, options) as host:
         host.add_device(device, address, routes=["0.0.0.0/0"])
         yield host
 
@@ -155,13 +159,14 @@ async def _host_on(
     interface: ipaddress.IPv4Interface,
     gateway: ipaddress.IPv4Interface | None,
     config: HostConfig | None,
+    options: dict[str, Any],
 ) -> AsyncIterator[AsyncHost]:
     """A host for `device`, whose other end the kernel has been given."""
     try:
         if gateway is not None:
             hostside.check_free(device.name, interface.network)
             hostside.configure(device.name, gateway, device.mtu)
-        async with AsyncHost(config) as host:
+        async with AsyncHost(config, **options) as host:
             yield host
     finally:
         device.close()
@@ -174,6 +179,9 @@ _VARIABLES: Final = {
     "host_address": "TAPSTACK_HOST_ADDRESS",
     "resolver": "TAPSTACK_RESOLVER",
 }
+_KNOWN: Final = ("TAPSTACK_CONFIG", *_VARIABLES.values(), "TAPSTACK_MTU", "TAPSTACK_WILDCARD")
+# what `stack._form`, `stack.wire.accel`, the demonstration and the tests read
+_ELSEWHERE: Final = ("TAPSTACK_FORM", "TAPSTACK_PURE", "TAPSTACK_DEMO_NETNS", "TAPSTACK_SEEDS")
 # settings that take more than a loop: privileges to give up, rules to take back, files and services to look after
 _OF_THE_DAEMON: Final = ("user", "uplink", "control", "capture", "dns")
 
@@ -193,18 +201,25 @@ def factory() -> UvLoop:
     - TAPSTACK_WILDCARD: where a server without an address listens, "kernel" (the default), "stack" or "both"
 
     The device is opened and the kernel's end configured in here, which needs root (CAP_NET_ADMIN); both end when the
-    loop is closed, after what was written had `drain_s` seconds to arrive.  Raises ConfigError, DeviceError,
-    AddressInUse with a sentence that says what to do.
+    loop is closed, after what was written had `drain_s` seconds to arrive.
+
+    Like the command line this ends the program when it cannot be: SystemExit, with a sentence that says what to do;
+    somebody typed a command, and of an error uvicorn would show the frames.  A program that wants the error itself
+    (ConfigError, DeviceError, AddressInUse) takes `stack.run` or `new_event_loop`, and `open_tap`.
     """
     try:
         settings, wildcard = _from_environment(os.environ)
         return _TapLoop(settings, wildcard)
     except StackError as exc:
-        # it ends the program of somebody who typed a command: our frames and causes would only hide the sentence
-        raise exc.with_traceback(None) from None
+        # the program's coroutine, which was made before its loop, is of no interest now
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        raise SystemExit(f"tapstack: {exc.strerror or exc}") from None
 
 
 def _from_environment(environment: Mapping[str, str]) -> tuple[Settings, Wildcard]:
+    for name in environment:
+        if name.startswith("TAPSTACK_") and name not in (*_KNOWN, *_ELSEWHERE):
+            raise ConfigError(f"{name} is no setting: there are {', '.join(_KNOWN)}")
     options: dict[str, Any] = {name: environment.get(variable) for name, variable in _VARIABLES.items()}
     if mtu := environment.get("TAPSTACK_MTU"):
         if not (mtu.isascii() and mtu.isdigit()):

@@ -91,7 +91,7 @@ def main() -> int:
         for path in BUILT.rglob("*.so"):  # a checkout gives old text new times
             os.utime(path)
         return 0
-    print("compiling the TCP core with mypyc (about a minute) ...", file=sys.stderr, flush=True)
+    print("compiling the TCP core with mypyc (one to two minutes) ...", file=sys.stderr, flush=True)
     (ROOT / "build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT / "build") as folder:
         child = subprocess.run(

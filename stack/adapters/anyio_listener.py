@@ -44,7 +44,7 @@ class StackListener(anyio.abc.SocketListener):
         self._socket = acceptor.socket
 
     async def accept(self) -> "StackStream":
-        """The next connection.  Raises ClosedResourceError, DeviceGone."""
+        """The next connection.  Raises ClosedResourceError, HostClosed, DeviceGone."""
         with _errors():
             return StackStream(await self._acceptor.accept())
 

@@ -19,10 +19,11 @@ import ssl
 from collections import deque
 from typing import Final
 
+from stack.aio.driver import Ended
 from stack.aio.network import BACKLOG, AsyncHost
 from stack.aio.sockets import LINGER, Address, ListenSocket, StackSocket
 from stack.aio.transports import StackTransport
-from stack.errors import DeviceGone, InvalidAddress
+from stack.errors import InvalidAddress
 from stack.tcp.listener import Listener
 from stack.wire.addr import ANY, parse_addr
 
@@ -285,11 +286,11 @@ class Acceptor:
             self._driver.start(StackTransport(self._driver, conn, stream))
             self._waiters.popleft().set_result(stream)
 
-    def on_callback_error(self, exc: Exception) -> None:
+    def on_callback_error(self, exc: BaseException) -> None:
         """Nothing of a listener's own can be given up."""
 
-    def on_device_gone(self, exc: DeviceGone) -> None:
-        """The link is lost for good."""
+    def on_device_gone(self, exc: Ended) -> None:
+        """The link is lost for good, or the host was closed."""
         self._end(exc)
 
     # -- the application's calls
@@ -300,7 +301,10 @@ class Acceptor:
         return ListenSocket(self._listener, self._driver)
 
     async def accept(self) -> ByteStream:
-        """The next connection.  Raises OSError(EBADF) when this was closed, DeviceGone when the host has ended."""
+        """The next connection.
+
+        Raises OSError(EBADF) when this was closed, HostClosed or DeviceGone when the host has ended.
+        """
         if self._gone is not None:
             raise self._gone
         waiter: asyncio.Future[ByteStream] = self._driver.loop.create_future()

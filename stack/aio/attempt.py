@@ -17,16 +17,24 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from stack.aio.driver import Driver
+from stack.aio.driver import Driver, Ended
 from stack.aio.sockets import TcpSocket
 from stack.aio.tls import Tls, app_transport
 from stack.aio.transports import StackTransport
-from stack.errors import ConnectionAborted, DeviceGone
+from stack.errors import ConnectionAborted, HostClosed, StackError
 from stack.tcp.connection import Connection
 from stack.tcp.events import CLOSED, CONNECTED
 from stack.wire.addr import format_addr
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+def connect_failed(error: Exception, addr: int, port: int) -> Exception:
+    """`error` with where to, in asyncio's words."""
+    if not isinstance(error, StackError):
+        return error
+    reason = error.strerror or str(error)
+    return type(error)(f"Connect call failed ({format_addr(addr)!r}, {port}): {reason}", error.errno)
 
 
 class Attempt:
@@ -40,7 +48,7 @@ class Attempt:
         self.events = 0  # what came and waits
         self.face: TcpSocket | None = None  # the options so far, for who sets some before there is a transport
         self._connected: asyncio.Future[None] = driver.loop.create_future()
-        self._gone: DeviceGone | None = None
+        self._gone: Ended | None = None
         driver.admit(self)
         conn.user = self
         driver.wake(conn)
@@ -75,7 +83,7 @@ class Attempt:
             raise
         try:
             await ready
-            return app_transport(secure, transport), protocol
+            return app_transport(secure), protocol
         except BaseException:
             transport.abort()
             raise
@@ -105,20 +113,23 @@ class Attempt:
             self.conn.user = None
             self.driver.release(self)
             if not self._connected.done():
-                self._connected.set_exception(self.conn.error or ConnectionAborted("closed while connecting"))
+                error = self.conn.error or ConnectionAborted("closed while connecting")
+                self._connected.set_exception(connect_failed(error, self.conn.remote_addr, self.conn.remote_port))
 
-    def on_callback_error(self, exc: Exception) -> None:
+    def on_callback_error(self, exc: BaseException) -> None:
         """No callbacks of others are called."""
 
-    def on_device_gone(self, exc: DeviceGone) -> None:
-        """The link is lost for good."""
+    def on_device_gone(self, exc: Ended) -> None:
+        """The link is lost for good, or the host was closed."""
         self.conn.user = None
         self._gone = exc
         if not self._connected.done():
             self._connected.set_exception(exc)
 
     def close(self) -> None:
-        """The same as abort: nothing was ever sent."""
+        """The host is closed; nothing was ever sent."""
+        if not self._connected.done():
+            self._connected.set_exception(HostClosed("this AsyncHost was closed while it was connecting"))
         self.abort()
 
     def abort(self) -> None:

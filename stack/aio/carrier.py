@@ -1,14 +1,16 @@
 """Kernel socket objects whose connection is one of the stack: what `loop.sock_connect` to a stack address makes.
 
 Theory of operation.  Programs connect a socket object of their own and hand it to `create_connection(sock=...)`, or
-go on with `loop.sock_recv` and `loop.sock_sendall`.  The object cannot be exchanged, so its class is: from then on it
-is a CarrierSocket, whose names and options are those of the connection.  Its descriptor stays what it was, a kernel
-socket that is connected to nothing, so reading or writing past the loop is refused with a clear error.
+go on with `loop.sock_recv`, `loop.sock_sendall` and `loop.sock_sendfile`.  The object cannot be exchanged, so its class
+is: from then on it is a CarrierSocket, whose names and options are those of the connection.  Its descriptor stays what
+it was, a kernel socket that is connected to nothing, so reading or writing past the loop, and waiting for the
+descriptor (`add_reader`), is refused with a clear error.
 
     connected -> claimed by create_connection, or dropped: closed, detached or collected
 
-Dropped, it ends as the connection of any kernel socket: what was sent arrives, then FIN; RST if something was not read,
-or comes later.
+Claimed, its names and options are still the connection's, as of a kernel socket, until it is closed; reading, writing
+and closing are the transport's business.  Dropped, it ends as the connection of any kernel socket: what was sent
+arrives, then FIN; RST if something was not read, or comes later.
 
 A socket cannot be bound to a stack address beforehand, which the kernel refuses; a port of any address can be chosen.
 A CarrierSocket is not shared between loops; only its collection may happen in another thread.
@@ -21,15 +23,17 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from stack.aio.attempt import Attempt
-from stack.aio.driver import Driver
+from stack.aio.driver import Driver, Ended
 from stack.aio.names import Base, address_of, check_port
 from stack.aio.sockets import TcpSocket
-from stack.errors import AlreadyConnected, BrokenPipe, DeviceGone, NotConnected
+from stack.errors import AlreadyConnected, BrokenPipe, NotConnected
 from stack.tcp.connection import Connection
 from stack.tcp.events import CLOSED, EOF
+from stack.wire.addr import ANY
 
 if TYPE_CHECKING:
     from stack.aio.loop import StackLoop
+    from stack.aio.network import AsyncHost
 
 PAIR: Final = 2  # (host, port)
 _INT_OPTIONS: Final = (
@@ -63,8 +67,8 @@ class Carried(Attempt):
         super().on_events(events)
         self._wake()
 
-    def on_device_gone(self, exc: DeviceGone) -> None:
-        """The link is lost for good."""
+    def on_device_gone(self, exc: Ended) -> None:
+        """The link is lost for good, or the host was closed."""
         super().on_device_gone(exc)
         self._wake()
 
@@ -114,6 +118,8 @@ class Carried(Attempt):
     def close(self) -> None:
         """As of a kernel socket: FIN after what was sent, RST if not all was read or SO_LINGER says so."""
         conn, now = self.conn, self.driver.time()
+        if not self._connected.done():
+            super().close()
         if conn.user is not self:
             return
         if self.face.linger == (1, 0):
@@ -137,19 +143,19 @@ class CarrierSocket(socket.socket):
 
     def getsockname(self) -> Any:
         """The address that the stack connected from."""
-        return carried(self).face.getsockname()
+        return _face(self).getsockname()
 
     def getpeername(self) -> Any:
         """The address that the stack connected to."""
-        return carried(self).face.getpeername()
+        return _face(self).getpeername()
 
     def setsockopt(self, *args: Any) -> None:
         """Acts on the connection."""
-        carried(self).face.setsockopt(*args)
+        _face(self).setsockopt(*args)
 
     def getsockopt(self, *args: Any) -> Any:
         """Asks the connection."""
-        return carried(self).face.getsockopt(*args)
+        return _face(self).getsockopt(*args)
 
     def shutdown(self, how: int) -> None:
         """SHUT_WR and SHUT_RDWR send a FIN after what is queued."""
@@ -183,7 +189,9 @@ for _name in (
 ):
     setattr(CarrierSocket, _name, _refuse)
 
+_CLAIMED: weakref.WeakKeyDictionary[socket.socket, TcpSocket] = weakref.WeakKeyDictionary()
 _RECORDS: weakref.WeakKeyDictionary[socket.socket, tuple[Carried, Any]] = weakref.WeakKeyDictionary()
+_BY_DESCRIPTOR: weakref.WeakValueDictionary[int, socket.socket] = weakref.WeakValueDictionary()
 
 
 def carried(sock: socket.socket) -> Carried:
@@ -194,16 +202,34 @@ def carried(sock: socket.socket) -> Carried:
     return record[0]
 
 
+def check_descriptor(fd: Any) -> None:
+    """Before a loop waits for `fd`, a descriptor or what has one.  Raises OSError(EOPNOTSUPP) for a CarrierSocket's.
+
+    The kernel would tell of events that have nothing to do with the connection.
+    """
+    sock = _BY_DESCRIPTOR.get(fd) if isinstance(fd, int) else fd
+    if isinstance(sock, CarrierSocket) and sock in _RECORDS and (sock is fd or sock.fileno() == fd):
+        _refuse(sock)
+
+
 def claim(sock: socket.socket) -> Carried:
     """The connection of a CarrierSocket for the caller to adopt; the descriptor is closed.  Raises OSError(EBADF)."""
     carried(sock)
     found = _release(sock)
     assert found is not None
     sock.close()
+    _CLAIMED[sock] = found.face
     return found
 
 
+def _face(sock: socket.socket) -> TcpSocket:
+    """Names and options.  Raises OSError(EBADF) when it was closed."""
+    face = _CLAIMED.get(sock)
+    return face if face is not None else carried(sock).face
+
+
 def _release(sock: socket.socket) -> Carried | None:
+    _CLAIMED.pop(sock, None)
     record = _RECORDS.pop(sock, None)
     if record is None:
         return None
@@ -224,6 +250,7 @@ def _carry(sock: socket.socket, connection: Carried) -> None:
     finalizer = weakref.finalize(sock, _abandon, connection)
     finalizer.atexit = False
     _RECORDS[sock] = (connection, finalizer)
+    _BY_DESCRIPTOR[sock.fileno()] = sock
 
 
 def _abandon(connection: Carried) -> None:
@@ -249,6 +276,34 @@ def _chosen_options(sock: socket.socket) -> list[tuple[int, int, int | bytes]]:
     return chosen
 
 
+def _source(loop: "StackLoop", sock: socket.socket, remote: int) -> "tuple[AsyncHost | None, tuple[int, int]]":
+    """The host that speaks to `remote` for `sock`, None for the kernel; and what `sock` is bound to."""
+    source = loop.source_for(remote)
+    if source is None:
+        return None, (ANY, 0)
+    text, port = sock.getsockname()
+    local = address_of(text) or ANY
+    return source if local == ANY else loop.ownership.owner(local), (local, port)
+
+
+def _refuse_datagrams(address: str) -> NoReturn:
+    raise OSError(
+        errno.EOPNOTSUPP,
+        f"{address} is reached by the stack, and this is no stream socket; use create_datagram_endpoint",
+    )
+
+
+def check_datagram(loop: "StackLoop", sock: socket.socket, address: Any) -> None:
+    """Before the kernel's `sock_sendto`.  Raises OSError(EOPNOTSUPP) for a UDP socket and a stack address.
+
+    A name, which `sendto` looks up, is the kernel's.
+    """
+    if sock.family == socket.AF_INET and sock.type == socket.SOCK_DGRAM and isinstance(address, tuple) and address:
+        remote = address_of(address[0])
+        if remote is not None and _source(loop, sock, remote)[0] is not None:
+            _refuse_datagrams(address[0])
+
+
 async def sock_connect(loop: "StackLoop", base: Base, sock: socket.socket, address: Any) -> None:
     """`loop.sock_connect`: a stack address makes `sock` a CarrierSocket, all else is `base`'s.
 
@@ -268,19 +323,14 @@ async def sock_connect(loop: "StackLoop", base: Base, sock: socket.socket, addre
     check_port(address[1])
     remote = address_of(address[0])
     assert remote is not None  # AF_INET was asked for
-    source = loop.source_for(remote)
-    local, local_port = sock.getsockname() if source is not None else ("0.0.0.0", 0)  # noqa: S104  (what is not bound)
-    if local != "0.0.0.0":  # noqa: S104
-        source = loop.ownership.owner(address_of(local) or 0)
+    source, local = _source(loop, sock, remote)
     if source is None:
         await base(sock, address)
         return
     if sock.type != socket.SOCK_STREAM:
-        raise OSError(
-            errno.EOPNOTSUPP,
-            f"{address[0]} is reached by the stack, and this is no stream socket; use create_datagram_endpoint",
-        )
-    connection = Carried(*source.dial(remote, address[1], address_of(local) or 0, local_port))
+        _refuse_datagrams(address[0])
+    reuse = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR))
+    connection = Carried(*source.dial(remote, address[1], *local, reuse=reuse))
     try:
         for level, option, value in _chosen_options(sock):
             connection.face.setsockopt(level, option, value)

@@ -83,9 +83,8 @@ async def create_connection(
         return await base(factory, sock=sock, **to_base)  # type: ignore[no-any-return]
     if host is None and port is None:
         raise ValueError("host and port was not specified and no sock specified")
-    check_port(port)
-    infos = await _resolve(loop, (host, port), family, proto, flags)
-    locals_ = await _resolve(loop, local_addr, family, proto, flags) if local_addr is not None else []
+    infos = await _resolve(loop, "connect", (host, port), family, proto, flags)
+    locals_ = await _resolve(loop, "bind", local_addr, family, proto, flags) if local_addr is not None else []
     if happy_eyeballs_delay is not None and interleave is None:
         interleave = FIRST_FAMILY_COUNT
     if interleave:
@@ -133,10 +132,12 @@ async def _give_kernel_socket(
 # -- addresses
 
 
-async def _resolve(loop: "StackLoop", address: Any, family: int, proto: int, flags: int) -> list[AddrInfo]:
+async def _resolve(loop: "StackLoop", call: str, address: Any, family: int, proto: int, flags: int) -> list[AddrInfo]:
+    """What `address` may be, for the socket's method `call`."""
     if not isinstance(address, tuple | list) or len(address) != 2:
         raise ValueError("local_addr must be a tuple of host and port")
     host, port = address
+    check_port(port, call)
     infos: list[AddrInfo] = await loop.getaddrinfo(
         host, port, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags
     )
@@ -178,6 +179,8 @@ def _way(loop: "StackLoop", info: AddrInfo, locals_: Sequence[AddrInfo]) -> Way 
     if family != socket.AF_INET or remote is None:
         return None
     mine = [local for kind, _, _, _, local in locals_ if kind == socket.AF_INET]
+    if locals_ and not mine:
+        return None  # whose socket cannot be bound, either
     addr, port = (address_of(mine[0][0]) or ANY, mine[0][1]) if mine else (ANY, 0)
     source = loop.ownership.owner(addr) if addr else loop.source_for(remote)
     return None if source is None else functools.partial(_over_stack, source, (remote, address[1]), (addr, port))

@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from stack.aio.driver import Driver
+from stack.aio.driver import Driver, Ended
+from stack.aio.names import check_port
 from stack.aio.sockets import UdpSocket
-from stack.aio.sockopt import from_sockaddr, sockaddr
+from stack.aio.sockopt import datagram_target, sockaddr
 from stack.aio.transports import HIGH_WATER, water_marks
-from stack.errors import DeviceGone
 from stack.udp.endpoint import UdpEndpoint
 
 D = TypeVar("D", bound=asyncio.DatagramProtocol)
@@ -31,8 +31,11 @@ def open_udp(
     broadcast: bool = False,
 ) -> UdpEndpoint:
     """An endpoint on `local` (address, port), connected to `peer`.  Raises AddressInUse, AddressNotAvailable,
-    InvalidAddress.
+    InvalidAddress, OverflowError for what is no port.
     """
+    check_port(local[1], "bind")
+    if peer is not None:
+        check_port(peer[1])
     host = driver.host
     endpoint = host.udp_open(*local, driver.time(), reuse=reuse, broadcast=broadcast)
     if peer is not None:
@@ -44,8 +47,11 @@ def open_udp(
     return endpoint
 
 
-class StackDatagramTransport(asyncio.DatagramTransport):
-    """A datagram transport; `peer` is where datagrams without an address go, and the only one that may be named."""
+class StackDatagramTransport(asyncio.DatagramTransport, asyncio.Transport):
+    """A datagram transport; `peer` is where datagrams without an address go, and the only one that may be named.
+
+    An asyncio.Transport as well, as those of asyncio's own loops are; what streams alone do is NotImplementedError.
+    """
 
     __slots__ = (
         "_closing",
@@ -120,13 +126,16 @@ class StackDatagramTransport(asyncio.DatagramTransport):
         if not self._lost:
             self._lost = True
             self._driver.release(self)
-            self._protocol.connection_lost(self._error)
+            try:
+                self._protocol.connection_lost(self._error)
+            finally:
+                self._socket.retire()
 
-    def on_callback_error(self, exc: Exception) -> None:
+    def on_callback_error(self, exc: BaseException) -> None:
         """`connection_lost` raised: there is nothing left to end."""
 
-    def on_device_gone(self, exc: DeviceGone) -> None:
-        """The link is lost for good."""
+    def on_device_gone(self, exc: Ended) -> None:
+        """The link is lost for good, or the host was closed."""
         self._closing = True
         self._error = exc
         self._connection_lost()
@@ -134,23 +143,24 @@ class StackDatagramTransport(asyncio.DatagramTransport):
     # -- sending
 
     def sendto(self, data: Any, addr: Any = None) -> None:
-        """Send one datagram (any bytes-like object), to `addr` or to the fixed peer; after `close` nothing."""
+        """Send one datagram (any bytes-like object), to `addr` or to the fixed peer; after `close` nothing.
+
+        Raises TypeError, ValueError and OverflowError for what can be no address, as asyncio or the socket module do;
+        all else that keeps it from being sent is told to `error_received`.
+        """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-        if self._peer is not None and addr is not None and tuple(addr) != sockaddr(*self._peer):
+        if self._peer is not None and addr is not None and addr != sockaddr(*self._peer):
             raise ValueError(f"Invalid address: must be None or {sockaddr(*self._peer)}")
-        if self._peer is None and addr is None:
-            raise ValueError("an address is needed: the endpoint has no fixed peer")
         if self._closing:
             return
         driver = self._driver
         try:
-            target, port = self._peer if self._peer is not None else from_sockaddr(addr)
+            target, port = self._peer if self._peer is not None else datagram_target(addr)
+            driver.schedule()  # first, since it raises in another thread and in a forked child
             driver.host.udp_send(self._endpoint, bytes(data), target, port, driver.time())
         except OSError as exc:
             self._protocol.error_received(exc)
-            return
-        driver.schedule()
 
     def get_write_buffer_size(self) -> int:
         """Always 0."""
@@ -174,6 +184,7 @@ class StackDatagramTransport(asyncio.DatagramTransport):
         """Free the port; `connection_lost` follows."""
         if self._closing:
             return
+        self._driver.schedule()  # first, as in `sendto`
         self._closing = True
         self._endpoint.user = None
         self._driver.host.udp_close(self._endpoint)

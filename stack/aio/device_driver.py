@@ -135,21 +135,17 @@ class DeviceDriver(Driver):
         """Application code did something with `endpoint`: see what it has to send."""
         self.host.wake(endpoint)
         if not self.in_pass and not self._flush_scheduled:
-            self._flush_scheduled = True
             self.loop.call_soon(self._flush)
+            self._flush_scheduled = True  # not when that raises: from another thread, or in a forked child
 
     def schedule(self) -> None:
         """Have a pass run soon, unless one is running."""
         if not self.in_pass and not self._flush_scheduled:
-            self._flush_scheduled = True
             self.loop.call_soon(self._flush)
+            self._flush_scheduled = True  # not when that raises: from another thread, or in a forked child
 
-    def check_open(self) -> None:
-        """Raises HostClosed, and RuntimeError in a child of the process that the driver belongs to."""
-        self._check_process()
-        super().check_open()
-
-    def _check_process(self) -> None:
+    def check_process(self) -> None:
+        """Raises RuntimeError in a child of the process that the driver belongs to."""
         if isinstance(self.loop, _ForkedLoop):
             raise RuntimeError(_FORKED)  # noqa: TRY004  (the process is wrong, not the type)
 
@@ -162,7 +158,7 @@ class DeviceDriver(Driver):
     def read(self, port: _Port) -> None:
         """Handle what `port` has received, until it has no more; spin a little for what comes next."""
         if not self.is_open:
-            self._check_process()
+            self.check_process()
             return
         host, burst, rx_burst, ifindex = self.host, self._burst, port.rx_burst, port.ifindex
         spin = self._spin_for(port)
@@ -228,7 +224,7 @@ class DeviceDriver(Driver):
     def _run_pass(self) -> None:
         """A pass without a burst."""
         if not self.is_open:
-            self._check_process()
+            self.check_process()
             return
         now = self.now = time.monotonic_ns() // 1000
         self.in_pass = True
@@ -280,7 +276,17 @@ class DeviceDriver(Driver):
                 port.device.on_readable = None
             port.device.close()
         self._ports.clear()
+        if reason is not None:
+            self._tell_of(reason)
         self._end(reason)
+
+    def _tell_of(self, reason: DeviceGone) -> None:
+        """Servers may have nobody who waits for their end."""
+        message = (
+            f"{reason.strerror}: the host on it has ended, with its connections and servers, and its addresses are the "
+            "kernel's; open the device anew and make a new AsyncHost, or start the program again"
+        )
+        self.loop.call_exception_handler({"message": message, "exception": reason.with_traceback(None)})
 
     def on_forked(self) -> None:
         """We are in a child of the process that this driver belongs to, and leave everything that it shares alone.

@@ -11,16 +11,21 @@ anyone but its own connection.  `post` gives a handler event bits of our own mak
 dispatched after the Host's, at most once per pass, so a handler that posts to itself cannot starve
 the loop.
 
+SystemExit and KeyboardInterrupt end the loop, as from any callback, from a handle of their own: the pass is finished
+before, so that nobody has missed anything when the loop goes on afterwards.
+
 Tables of handlers keep their order: when many are told of an end at once, it is the order in which they were made, and
 not that of their places in memory.
 """
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from stack.errors import DeviceGone, HostClosed
 from stack.host.host import Host
+
+Ended = DeviceGone | HostClosed  # why a host has
 
 
 class Handler(Protocol):
@@ -29,11 +34,11 @@ class Handler(Protocol):
     def on_events(self, events: int) -> None:
         """Act on event bits (`stack.tcp.events`)."""
 
-    def on_callback_error(self, exc: Exception) -> None:
+    def on_callback_error(self, exc: BaseException) -> None:
         """`on_events` raised: give up on this endpoint only."""
 
-    def on_device_gone(self, exc: DeviceGone) -> None:
-        """The link is lost for good; the endpoint is gone."""
+    def on_device_gone(self, exc: Ended) -> None:
+        """The link is lost for good, or the host was closed; the endpoint is gone."""
 
     def close(self) -> None:
         """Finish what was begun, then end."""
@@ -79,8 +84,12 @@ class Driver(ABC):
 
     # -- application side
 
+    def check_process(self) -> None:  # noqa: B027  (most work in every process)
+        """Raises RuntimeError in a child of the process that the driver belongs to, when it cannot work there."""
+
     def check_open(self) -> None:
-        """Raises HostClosed."""
+        """Raises HostClosed, and what `check_process` does."""
+        self.check_process()
         if not self.is_open:
             raise HostClosed("this AsyncHost was closed; make a new one")
 
@@ -98,7 +107,7 @@ class Driver(ABC):
         """Begin the life of a transport, under the same guard as its later callbacks; only inside a pass."""
         try:
             handler.start()
-        except Exception as exc:  # noqa: BLE001  (application code may raise anything)
+        except BaseException as exc:  # noqa: BLE001  (application code may raise anything)
             self._callback_failed(handler, exc)
 
     def admit(self, handler: Handler) -> None:
@@ -134,20 +143,26 @@ class Driver(ABC):
             handler: Handler | None = endpoint.user
             if handler is None:
                 continue
+            events = endpoint.take_events()
             try:
-                handler.on_events(endpoint.take_events())
-            except Exception as exc:  # noqa: BLE001  (application code may raise anything)
-                self._callback_failed(handler, exc)
+                handler.on_events(events)
+            except BaseException as exc:  # noqa: BLE001  (application code may raise anything)
+                self._callback_failed(handler, exc, events)
         if not self._posted:
             return
         posted, self._posted = self._posted, []
         for handler, events in posted:
             try:
                 handler.on_events(events)
-            except Exception as exc:  # noqa: BLE001  (application code may raise anything)
-                self._callback_failed(handler, exc)
+            except BaseException as exc:  # noqa: BLE001  (application code may raise anything)
+                self._callback_failed(handler, exc, events)
 
-    def _callback_failed(self, handler: Handler, exc: Exception) -> None:
+    def _callback_failed(self, handler: Handler, exc: BaseException, events: int = 0) -> None:
+        if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+            if events:
+                self._posted.append((handler, events))  # it may not have come to all of them
+            self.loop.call_soon(_leave, exc)
+            return
         self.loop.call_exception_handler(
             {
                 "message": f"Fatal error: a callback of {handler!r} failed.",
@@ -160,12 +175,16 @@ class Driver(ABC):
     def _end(self, reason: DeviceGone | None) -> None:
         """Everything is over: tell who waits and who is open.  The subclass has set `is_open` to False."""
         self._closed.set_result(reason)
-        gone = reason or DeviceGone("the stack was shut down")
+        gone = reason or HostClosed("this AsyncHost was closed; make a new one")
         for handler in list(self.handlers):
             try:
                 handler.on_device_gone(gone)
-            except Exception as exc:  # noqa: BLE001  (application code may raise anything)
+            except BaseException as exc:  # noqa: BLE001  (application code may raise anything)
                 self._callback_failed(handler, exc)
         for handler in list(self.handlers):
             self.release(handler)
         self._posted.clear()
+
+
+def _leave(exc: BaseException) -> NoReturn:
+    raise exc

@@ -13,14 +13,15 @@ only answers; "stack": on all hosts, and not on the kernel's; "both": everywhere
 
 import asyncio
 import dataclasses
+import errno
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from stack.aio.datagram import StackDatagramTransport, attach, open_udp
-from stack.aio.names import AddrInfo, Base, address_of
-from stack.aio.serving import EVERYWHERE, TRIES, active_on, is_in_use
-from stack.aio.sockopt import sockaddr
+from stack.aio.names import AddrInfo, Base, address_of, check_port
+from stack.aio.serving import EVERYWHERE, TRIES, active_on, is_told, nobody_has_it
+from stack.aio.sockopt import datagram_target, no_figures, sockaddr
 from stack.errors import HostUnreachable
 from stack.udp.endpoint import UdpEndpoint
 from stack.wire.addr import ANY
@@ -67,11 +68,22 @@ async def create_datagram_endpoint(
         return await _route(loop, base, factory, port, chosen)
     way = await _way(loop, None if anywhere else local_addr, remote_addr, chosen)
     if way is None:
-        return await base(factory, local_addr, remote_addr, **options)  # type: ignore[no-any-return]
+        return await _by_kernel(loop, base, factory, local_addr, remote_addr, options)
     host, local, peer = way
     if anywhere and local_addr:
         local = (ANY, await _port(loop, local_addr, chosen))
     return _on_host(host, factory, local, peer, chosen)
+
+
+async def _by_kernel(
+    loop: "StackLoop", base: Base, factory: Factory, local_addr: Any, remote_addr: Any, options: dict[str, Any]
+) -> tuple[Any, Any]:
+    try:
+        return await base(factory, local_addr, remote_addr, **options)  # type: ignore[no-any-return]
+    except OSError as exc:
+        if local_addr is None or not is_told(exc, errno.EADDRNOTAVAIL):
+            raise
+        raise OSError(errno.EADDRNOTAVAIL, f"{exc.strerror or exc}: {nobody_has_it(loop)}") from exc
 
 
 def _is_pair(address: Any) -> bool:
@@ -91,7 +103,8 @@ async def _resolve(loop: "StackLoop", address: Any, options: Options) -> list[Ad
 
 
 async def _port(loop: "StackLoop", address: tuple[Any, Any], options: Options) -> int:
-    """The port as a number.  Raises socket.gaierror for the name of no service."""
+    """The port as a number.  Raises socket.gaierror for the name of no service, OverflowError for what is no port."""
+    check_port(address[1], "bind")
     infos = await _resolve(loop, ("0.0.0.0", address[1]), options)  # noqa: S104  (any address: the port is wanted)
     return int(infos[0][4][1])
 
@@ -100,8 +113,8 @@ async def _way(
     loop: "StackLoop", local_addr: Any, remote_addr: Any, options: Options
 ) -> "tuple[AsyncHost, tuple[int, int], tuple[int, int] | None] | None":
     """The host that has the endpoint, its address there and the peer; None: the kernel has it."""
-    locals_ = [] if local_addr is None else _ipv4(await _resolve(loop, local_addr, options))
-    remotes = [] if not remote_addr else _ipv4(await _resolve(loop, remote_addr, options))
+    locals_ = [] if local_addr is None else _ipv4(await _resolve(loop, local_addr, options), local_addr[1])
+    remotes = [] if not remote_addr else _ipv4(await _resolve(loop, remote_addr, options), remote_addr[1])
     for local in locals_:
         owner = loop.ownership.owner(local[0])
         if owner is not None and (remotes or not remote_addr):
@@ -115,9 +128,14 @@ async def _way(
     return None
 
 
-def _ipv4(infos: list[AddrInfo]) -> list[tuple[int, int]]:
-    """What of it the stack can use, as numbers."""
-    return [(address_of(info[4][0]) or ANY, info[4][1]) for info in infos if info[0] == socket.AF_INET]
+def _ipv4(infos: list[AddrInfo], port: Any) -> list[tuple[int, int]]:
+    """What of it the stack can use, as numbers; a `port` as it was given: getaddrinfo would cut it to 16 bits."""
+    given = port if isinstance(port, int) else None
+    return [
+        (address_of(address[0]) or ANY, address[1] if given is None else given)
+        for family, _, _, _, address in infos
+        if family == socket.AF_INET
+    ]
 
 
 def _on_host(
@@ -149,10 +167,11 @@ async def _route(
                 routed.begin(protocol, None)
             else:
                 await _add_kernel(base, routed, protocol, None if port < 0 else routed.port)
+                routed.hear()  # not before: the protocol hears of nothing until the caller has the transport
         except BaseException as exc:
             routed.drop()
             chosen_by_us = hosts and not port
-            if not (chosen_by_us and left and is_in_use(exc)):
+            if not (chosen_by_us and left and is_told(exc, errno.EADDRINUSE)):
                 raise
         else:
             return routed, protocol
@@ -238,7 +257,7 @@ class RoutedTransport(asyncio.DatagramTransport):
         self._protocol: Any = None
         self._kernel: Any = None
         self._shown: Any = None  # the member whose socket and limits are shown
-        self._taken: dict[AsyncHost, UdpEndpoint] = {}  # before `begin`
+        self._taken: dict[AsyncHost, UdpEndpoint] = {}  # before `hear`
         self._members: dict[_Member, tuple[AsyncHost | None, Any]] = {}  # their hosts (None: the kernel) and transports
         self._ways: dict[Any, _Member] = {}  # by peer, the oldest first
         self._closing = False
@@ -274,25 +293,33 @@ class RoutedTransport(asyncio.DatagramTransport):
         self.abort()
 
     def begin(self, protocol: asyncio.DatagramProtocol, kernel: "tuple[_Member, Any] | None") -> None:
-        """Tell `protocol` of its transport; from now on it receives.  `kernel`: that member and its transport."""
+        """Tell `protocol` of its transport.  `kernel`: that member and its transport."""
         if self._closing and kernel is not None:  # dropped meanwhile; uvloop does not close what nobody waits for
             self._lost = True
             kernel[1].abort()
             return
         self._protocol = protocol
-        taken, self._taken = self._taken, {}
         if kernel is not None:
             member, self._kernel = kernel
             self._members[member] = (None, self._kernel)
             self._shown = self._kernel
-        for host, endpoint in taken.items():
-            self._add(host, endpoint)
+        else:
+            self.hear()
         try:
             protocol.connection_made(self)
         except Exception as exc:  # noqa: BLE001  (application code may raise anything)
             self._loop.call_exception_handler(
                 {"message": "protocol.connection_made() failed", "exception": exc, "transport": self}
             )
+
+    def hear(self) -> None:
+        """Receive on the hosts whose ports were taken, unless it was closed meanwhile."""
+        taken, self._taken = self._taken, {}
+        for host, endpoint in taken.items():
+            if self._closing or not host.driver.is_open:
+                host.host.udp_close(endpoint)
+            else:
+                self._add(host, endpoint)
 
     def _add(self, host: "AsyncHost", endpoint: UdpEndpoint) -> StackDatagramTransport:
         member = _Member(self)
@@ -326,35 +353,46 @@ class RoutedTransport(asyncio.DatagramTransport):
         for other, transport in self._members.values():
             if other is host:
                 return transport  # type: ignore[no-any-return]
-        return self._add(host, self._open(host))
+        return self._add(host, self._taken.pop(host) if host in self._taken else self._open(host))
 
     # -- asyncio.DatagramTransport
 
     def sendto(self, data: Any, addr: Any = None) -> None:
-        """Send one datagram to `addr`, by the host that speaks to it, else by the kernel; after `close` nothing."""
+        """Send one datagram to `addr`, by the host that speaks to it, else by the kernel; after `close` nothing.
+
+        Raises TypeError and OverflowError for what can be no address, as the socket module does; all else that keeps it
+        from being sent is told to `error_received`.
+        """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-        if addr is None:
-            raise ValueError("an address is needed: the endpoint has no fixed peer")
         if self._closing:
             return
-        _, transport = self._members.get(self._ways.get(tuple(addr)), (None, None))  # type: ignore[arg-type]  # None is no key
-        if transport is None:
-            try:
-                transport = self._choose(addr[0])
-            except OSError as exc:
-                self._protocol.error_received(exc)
-                return
-        transport.sendto(data, addr)
+        try:
+            self._member_that_sends(addr).sendto(data, addr)
+        except OSError as exc:
+            self._protocol.error_received(exc)
+        except ValueError:
+            if address_of(addr[0]) is not None:
+                raise
+            # uvloop's, of a name
+            self._protocol.error_received(no_figures(addr[0]))
 
-    def _choose(self, name: Any) -> Any:
-        """The member that speaks to an address.  Raises OSError."""
-        number = address_of(name)
-        host = self._loop.source_for(number) if number is not None else None
+    def _member_that_sends(self, addr: Any) -> Any:
+        """Raises OSError, and what `datagram_target` does; a name is the kernel's member's business."""
+        try:
+            number = datagram_target(addr)[0]
+        except socket.gaierror:
+            if self._kernel is None:
+                raise
+            return self._kernel
+        _, transport = self._members.get(self._ways.get(addr), (None, None))  # type: ignore[arg-type]  # None is no key
+        if transport is not None:
+            return transport
+        host = self._loop.source_for(number)
         if host is not None:
             return self._member_for(host)
         if self._kernel is None:
-            raise HostUnreachable(f"no host of the loop speaks to {name}, and the kernel is not asked")
+            raise HostUnreachable(f"no host of the loop speaks to {addr[0]}, and the kernel is not asked")
         return self._kernel
 
     def is_closing(self) -> bool:

@@ -24,7 +24,7 @@ from stack.device.pcap import CaptureDevice
 from stack.device.pcapng import PcapngWriter
 from stack.device.virtual import FULL_OFFLOAD, Switch, VirtualDevice, link
 from stack.errors import AddressInUse, ConfigError
-from stack.wire.addr import format_addr, parse_cidr, prefix_mask
+from stack.wire.addr import format_addr, parse_network
 from stack.wire.frame import Caps
 
 logger = logging.getLogger(__name__)
@@ -81,10 +81,8 @@ def _addresses(hosts: tuple[AsyncHost, ...], network: str) -> tuple[list[int], i
     """An address for each host.  Raises ConfigError, InvalidAddress, AddressInUse."""
     if len(hosts) < 2 or len(set(hosts)) < len(hosts):
         raise ConfigError(f"a link joins two or more different hosts, not {len(hosts)}")
-    base, prefix_len = parse_cidr(network)
+    base, prefix_len = parse_network(network)
     room = (1 << 32 - prefix_len) - 2  # without those of the network and of its broadcast
-    if base & ~prefix_mask(prefix_len) & 0xFFFF_FFFF:
-        raise ConfigError(f"{network} is no network: write {format_addr(base & prefix_mask(prefix_len))}/{prefix_len}")
     if room < len(hosts):
         raise ConfigError(f"{network} has addresses for {max(room, 0)} hosts, not for {len(hosts)}")
     addrs = [base + 1 + i for i in range(len(hosts))]

@@ -16,21 +16,21 @@ import asyncio
 import socket
 from asyncio import sslproto
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
-
-import uvloop
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, TypeVarTuple
 
 from stack.aio import carrier, connecting, endpoints, names, sending, serving, tls
 from stack.aio.active import ACTIVE
-from stack.aio.ownership import Ownership
+from stack.aio.driver import Driver
+from stack.aio.ownership import Ownership, parse_prefixes
 from stack.aio.transports import StackTransport
+from stack.aio.uv import WholeUvLoop
 from stack.errors import ConfigError
-from stack.wire.addr import parse_cidr
 
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
+Ts = TypeVarTuple("Ts")
 Wildcard = Literal["kernel", "stack", "both"]
 Capture = Literal["own", "all"]
 
@@ -42,7 +42,7 @@ class StackLoop(asyncio.AbstractEventLoop):
     """The mixin; see the head of this file.
 
     `resolver` is asked about names, instead of the C library.  `wildcard` says where a server without an address
-    listens.  Raises ConfigError.
+    listens.  Raises ConfigError, TypeError for what is no resolver.
     """
 
     # No __slots__: the loops that this is mixed into have a layout of their own.
@@ -54,9 +54,12 @@ class StackLoop(asyncio.AbstractEventLoop):
         self.ownership: Ownership[AsyncHost] = Ownership()
         self.resolver = resolver
         self.wildcard = wildcard
-        if wildcard not in {"kernel", "stack", "both"}:
+        try:
+            names.check_resolver(resolver)
+            _check_wildcard(wildcard)
+        except BaseException:
             self.close()
-            raise ConfigError(f"wildcard {wildcard!r}: use 'kernel', 'stack' or 'both'")
+            raise
 
     # -- hosts
 
@@ -64,13 +67,15 @@ class StackLoop(asyncio.AbstractEventLoop):
         """Serve the addresses of `host` and its `prefixes` (None: its subnets; else like "10.0.0.0/8") by the stack.
 
         `capture="all"` gives it also what no other prefix holds.  Adding it again replaces what it was added with.
-        Raises AddressInUse when another host has one of its addresses, InvalidAddress, ConfigError.
+        Raises AddressInUse when another host has one of its addresses, InvalidAddress, ConfigError, TypeError.
         """
+        if not isinstance(getattr(host, "driver", None), Driver):
+            raise TypeError(f"add_host() takes an AsyncHost, not {host!r}")
         if host.loop is not self:
             raise ConfigError("this AsyncHost runs on another loop; make it on the loop that shall use it")
         if capture not in {"own", "all"}:
             raise ConfigError(f"capture {capture!r}: use 'own' or 'all'")
-        parsed = None if prefixes is None else [parse_cidr(prefix) for prefix in prefixes]
+        parsed = None if prefixes is None else parse_prefixes(prefixes)
         self.ownership.add(host, parsed, everything=capture == "all")
 
     def remove_host(self, host: "AsyncHost") -> None:
@@ -170,6 +175,16 @@ class StackLoop(asyncio.AbstractEventLoop):
         """The base loop's `sock_connect`, whoever owns `address`."""
         await super().sock_connect(sock, address)
 
+    def add_reader(self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> None:
+        """The base loop's.  Raises OSError(EOPNOTSUPP) for a CarrierSocket, which the kernel has no news of."""
+        carrier.check_descriptor(fd)
+        super().add_reader(fd, callback, *args)
+
+    def add_writer(self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> None:
+        """The same."""
+        carrier.check_descriptor(fd)
+        super().add_writer(fd, callback, *args)
+
     async def sock_recv(self, sock: socket.socket, nbytes: int) -> bytes:
         """Up to `nbytes` bytes."""
         if isinstance(sock, carrier.CarrierSocket):
@@ -192,9 +207,33 @@ class StackLoop(asyncio.AbstractEventLoop):
         else:
             await super().sock_sendall(sock, data)
 
+    async def sock_sendto(self, sock: socket.socket, data: Any, address: Any) -> int:
+        """The kernel's.  Raises OSError(EOPNOTSUPP) for a stack address: use create_datagram_endpoint."""
+        carrier.check_datagram(self, sock, address)
+        return await super().sock_sendto(sock, data, address)
 
-class UvLoop(StackLoop, uvloop.Loop):  # type: ignore[misc]  # uvloop describes some methods more narrowly
+    async def sock_sendfile(
+        self, sock: socket.socket, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool | None = True
+    ) -> int:
+        """See `stack.aio.sending`."""
+        if isinstance(sock, carrier.CarrierSocket):
+            return await sending.sock_sendfile(self, sock, file, offset, count, fallback=fallback)
+        return await super().sock_sendfile(sock, file, offset, count, fallback=fallback)
+
+
+def _check_wildcard(wildcard: str) -> None:
+    if wildcard not in {"kernel", "stack", "both"}:
+        raise ConfigError(f"wildcard {wildcard!r}: use 'kernel', 'stack' or 'both'")
+
+
+class UvLoop(StackLoop, WholeUvLoop):  # type: ignore[misc]  # uvloop describes some methods more narrowly
     """Over uvloop."""
+
+    async def sendfile(
+        self, transport: Any, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool = True
+    ) -> int:
+        """See `stack.aio.sending`; uvloop has none of its own."""
+        return await sending.sendfile(self, None, transport, file, offset, count, fallback=fallback)
 
 
 class SelectorLoop(StackLoop, asyncio.SelectorEventLoop):

@@ -39,6 +39,15 @@ class FamilyResolver(Protocol):
         """As `Resolver.resolve`, addresses of `family` (socket.AF_INET or AF_INET6) only, of both for 0."""
 
 
+def check_resolver(resolver: object) -> None:
+    """Raises TypeError for what is neither a Resolver nor None."""
+    if resolver is not None and not callable(getattr(resolver, "resolve", None)):
+        raise TypeError(
+            f"resolver is {resolver!r}: use an object with a coroutine method resolve(name), which returns a list of "
+            "addresses in figures"
+        )
+
+
 @functools.lru_cache(maxsize=4096)
 def _figures(text: str) -> int | None:
     try:
@@ -52,10 +61,10 @@ def address_of(host: object) -> int | None:
     return _figures(host) if isinstance(host, str) else None
 
 
-def check_port(port: object) -> None:
-    """Raises OverflowError, as `socket.connect` does, for a number that getaddrinfo would cut to 16 bits."""
+def check_port(port: object, call: str = "connect") -> None:
+    """Raises OverflowError, as the socket's method `call` does, for a number that getaddrinfo would cut to 16 bits."""
     if isinstance(port, int) and not 0 <= port <= MAX_PORT:
-        raise OverflowError(f"connect(): port must be 0-{MAX_PORT}.")
+        raise OverflowError(f"{call}(): port must be 0-{MAX_PORT}.")
 
 
 def is_numeric(host: str | bytes) -> bool:
@@ -130,6 +139,14 @@ async def _ask(resolver: Resolver, name: str, family: int) -> list[str]:
             reason = exc.strerror or str(exc) or "the resolver had no answer in time"
             raise socket.gaierror(socket.EAI_AGAIN, f"{name}: {reason}") from exc
         raise socket.gaierror(socket.EAI_NONAME, f"{name}: {exc.strerror or exc}") from exc
+
+
+async def first_of(resolver: Resolver, name: str) -> str:
+    """The best IPv4 address of a name.  Raises socket.gaierror."""
+    for text in await _ask(resolver, _ascii(name)):
+        if ":" not in text:
+            return text
+    raise socket.gaierror(socket.EAI_NONAME, f"{name} has no IPv4 address")
 
 
 async def getnameinfo(

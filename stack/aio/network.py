@@ -11,6 +11,7 @@ side on one loop.
 
 import asyncio
 import random
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from ssl import SSLContext
@@ -19,23 +20,23 @@ from typing import Any, Final, Self, TypeVar
 
 from stack.aio import tls
 from stack.aio.active import activate
-from stack.aio.attempt import Attempt
+from stack.aio.attempt import Attempt, connect_failed
 from stack.aio.datagram import StackDatagramTransport, attach, open_udp
 from stack.aio.device_driver import DEFAULT_SPIN, DeviceDriver, monotonic_us
 from stack.aio.driver import Driver
 from stack.aio.loop import Capture, StackLoop
-from stack.aio.names import Resolver
+from stack.aio.names import Resolver, address_of, check_port, check_resolver, first_of
 from stack.aio.ping import Ping
 from stack.aio.server import Listening, StackServer, acceptor
 from stack.aio.sockets import Address
 from stack.config import HostConfig, Rng, TcpConfig
 from stack.device.base import Device
-from stack.errors import ConfigError, HostClosed, InvalidAddress, NetworkUnreachable
+from stack.errors import AddressInUse, ConfigError, HostClosed, NetworkUnreachable, StackError
 from stack.host.host import Host
 from stack.host.icmp_layer import EchoReply
 from stack.tcp.connection import Connection
 from stack.trace import Trace
-from stack.wire.addr import ANY, parse_addr, parse_cidr
+from stack.wire.addr import ANY, format_addr, parse_addr, parse_cidr
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 D = TypeVar("D", bound=asyncio.DatagramProtocol)
@@ -50,8 +51,8 @@ class AsyncHost:
     """A TCP/IP host on the running event loop, or on `loop`, which need not run yet.
 
     `config` is checked here (ConfigError).  `spin` is the number of empty device reads after a burst
-    before control returns to the loop, 0 for none.  `resolver`, if given, is asked about names; without
-    one, only dotted quads are taken.
+    before control returns to the loop, 0 for none.  `resolver` is asked about names, by default that of the
+    StackLoop; without either, only dotted quads are taken.
 
     On a StackLoop any asyncio program uses the host: for its own addresses and for `prefixes` (None: its subnets), with
     `capture="all"` also for what is in no other prefix; see `StackLoop.add_host`.
@@ -100,6 +101,7 @@ class AsyncHost:
     def _begin(
         self, driver: Driver, resolver: Resolver | None, prefixes: Sequence[str] | None, capture: Capture
     ) -> None:
+        check_resolver(resolver)
         self.host = driver.host
         self.driver = driver
         self.resolver = resolver
@@ -127,7 +129,15 @@ class AsyncHost:
         return self.driver.loop
 
     def active(self) -> AbstractContextManager[None]:
-        """Within the block the running StackLoop makes connections and endpoints as this host; blocks nest."""
+        """Within the block the running StackLoop makes connections and endpoints as this host; blocks nest.
+
+        Raises RuntimeError on any other loop, and in a forked child.
+        """
+        self.driver.check_process()
+        if not isinstance(self.loop, StackLoop):
+            raise RuntimeError(  # noqa: TRY004  (the loop is wrong, not the type of an argument)
+                "this loop does not know hosts: run the program with stack.run, or on stack.aio.new_event_loop()"
+            )
         return activate(self)
 
     def addresses(self) -> list[tuple[int, int]]:
@@ -220,7 +230,7 @@ class AsyncHost:
         """Connect; returns (transport, protocol), as `loop.create_connection` does.
 
         `config` replaces the host's TCP settings for this connection.  Raises the OSError a kernel socket would
-        (ConnectionRefusedError, TimeoutError, ENETUNREACH ...), InvalidAddress for what is not an address.
+        (ConnectionRefusedError, TimeoutError, ENETUNREACH ...), socket.gaierror for a name.
         Cancelling it aborts the attempt.
         """
         secure = tls.client(ssl, host, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
@@ -230,11 +240,32 @@ class AsyncHost:
         return await attempt.attach(protocol_factory, secure)
 
     def dial(
-        self, remote: int, port: int, local: int = ANY, local_port: int = 0, config: TcpConfig | None = None
+        self,
+        remote: int,
+        port: int,
+        local: int = ANY,
+        local_port: int = 0,
+        config: TcpConfig | None = None,
+        *,
+        reuse: bool = False,
     ) -> tuple[Driver, Connection]:
-        """Begin to open a connection; an Attempt is to be made of the result.  Raises as `Host.connect`, HostClosed."""
+        """Begin to open a connection; an Attempt is to be made of the result.  Raises as `Host.connect`, HostClosed,
+        OverflowError for what is no port.
+
+        A `local_port` is taken as bind(2) takes it: it must have no listener, and unless `reuse` no connection.
+        """
         driver = self.open_driver()
-        return driver, self.host.connect(remote, port, local, local_port, config, driver.time())
+        check_port(port)
+        check_port(local_port, "bind")
+        try:
+            if local_port and self.host.tcp.is_taken(local, local_port, listening_only=reuse):
+                raise AddressInUse(
+                    f"TCP port {local_port} is in use on {format_addr(local) if local else 'this host'}; connect from "
+                    "another, or from 0 for a free one"
+                )
+            return driver, self.host.connect(remote, port, local, local_port, config, driver.time())
+        except StackError as exc:
+            raise connect_failed(exc, remote, port) from exc
 
     async def create_server(
         self,
@@ -251,8 +282,9 @@ class AsyncHost:
     ) -> StackServer:
         """Listen on `host` (None: every address of this host) and `port`, as `loop.create_server` does.
 
-        Raises AddressInUse, AddressNotAvailable, InvalidAddress.
+        Raises AddressInUse, AddressNotAvailable, socket.gaierror, OverflowError for what is no port.
         """
+        check_port(port, "bind")
         secure = tls.server(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         addr, _ = await self._local((host or "", port))
         driver = self.open_driver()
@@ -298,7 +330,7 @@ class AsyncHost:
     ) -> tuple[StackDatagramTransport, D]:
         """A UDP endpoint; with `remote_addr` only that peer is heard, and its refusals are.
 
-        Raises AddressInUse, AddressNotAvailable, InvalidAddress.
+        Raises AddressInUse, AddressNotAvailable, socket.gaierror.
         """
         driver = self.open_driver()
         local, local_port = await self._local(local_addr)
@@ -360,9 +392,14 @@ class AsyncHost:
     async def _resolve(self, name: str) -> int:
         if ":" in name:
             raise NetworkUnreachable(f"{name}: this host speaks no IPv6")
-        try:
-            return parse_addr(name)
-        except InvalidAddress:
-            if self.resolver is None:
-                raise InvalidAddress(f"{name!r} is no IPv4 address, and this host has no resolver for names") from None
-            return parse_addr((await self.resolver.resolve(name))[0])
+        if (addr := address_of(name)) is not None:
+            return addr
+        loop = self.loop
+        resolver = self.resolver or (loop.resolver if isinstance(loop, StackLoop) else None)
+        if resolver is None:
+            raise socket.gaierror(
+                socket.EAI_NONAME,
+                f"{name!r} is no IPv4 address, and nobody is asked about names: give AsyncHost(resolver=...) or "
+                "new_event_loop(resolver=...) one",
+            )
+        return parse_addr(await first_of(resolver, name))

@@ -11,12 +11,34 @@ each prefix length in use.
 """
 
 from collections.abc import Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
-from stack.errors import AddressInUse
-from stack.wire.addr import format_addr, is_loopback, prefix_mask
+from stack.errors import AddressInUse, ConfigError
+from stack.wire.addr import format_addr, is_loopback, parse_network, prefix_mask
 
 Prefix = tuple[int, int]  # address, length
+
+KERNELS_LEN: Final = 8  # of the prefixes that are always the kernel's
+
+
+def parse_prefixes(prefixes: Sequence[str]) -> list[Prefix]:
+    """What a host shall speak to, of texts like "10.0.0.0/8".  Raises InvalidAddress, ConfigError, TypeError."""
+    if isinstance(prefixes, str):
+        raise ConfigError(f"prefixes is a list of networks: write [{prefixes!r}]")
+    parsed = []
+    for text in prefixes:
+        if not isinstance(text, str):
+            raise TypeError(f"prefixes are texts like '10.0.0.0/8', not {text!r}")
+        network, prefix_len = parse_network(text)
+        if prefix_len >= KERNELS_LEN and _is_kernels(network):
+            raise ConfigError(f"{text} is the kernel's, whatever the prefixes are: leave it out")
+        parsed.append((network, prefix_len))
+    return parsed
+
+
+def _is_kernels(addr: int) -> bool:
+    """In 127/8 or 0/8."""
+    return is_loopback(addr) or not addr >> 24
 
 
 class Owner(Protocol):
@@ -121,7 +143,7 @@ class Ownership(Generic[H]):
         other than its owner, so that hosts of one process meet on their link; with no such host the owner itself; else
         the one that was added with `everything`.
         """
-        if is_loopback(addr) or not addr >> 24:
+        if _is_kernels(addr):
             return None
         if active is not None:
             return active

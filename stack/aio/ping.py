@@ -2,8 +2,7 @@
 
 import asyncio
 
-from stack.aio.driver import Driver
-from stack.errors import DeviceGone
+from stack.aio.driver import Driver, Ended
 from stack.host.icmp_layer import EchoReply
 from stack.udp.endpoint import to_exception
 
@@ -37,11 +36,11 @@ class Ping:
         elif endpoint.errors:
             answer.set_exception(to_exception(endpoint.errors.popleft()[0]))
 
-    def on_callback_error(self, exc: Exception) -> None:
+    def on_callback_error(self, exc: BaseException) -> None:
         """No callbacks of others are called."""
 
-    def on_device_gone(self, exc: DeviceGone) -> None:
-        """The link is lost for good."""
+    def on_device_gone(self, exc: Ended) -> None:
+        """The link is lost for good, or the host was closed."""
         if not self.answer.done():
             self.answer.set_exception(exc)
 

@@ -1,4 +1,5 @@
-"""`loop.sendfile` on transports of the stack, with TLS over them or without.
+"""`loop.sendfile` on transports of the stack, with TLS over them or without, and on uvloop's, which has none;
+`loop.sock_sendfile`.
 
 Theory of operation.  No system call does it: the file is read in an executor, piece by piece, and written to the
 transport, which keeps the pieces by reference.  Meanwhile a protocol of ours stands in for the application's: it waits
@@ -9,20 +10,26 @@ the last byte sent.
 
 import asyncio
 import io
+import socket
 from asyncio import sslproto
 from asyncio.exceptions import SendfileNotAvailableError
 from typing import IO, Any, Final
 
+from stack.aio import carrier
+from stack.aio.datagram import StackDatagramTransport
+from stack.aio.endpoints import RoutedTransport
 from stack.aio.names import Base
 from stack.aio.transports import StackTransport
 
 PIECE: Final = 256 << 10
+_POLL_S: Final = 0.01
+_NO_SYSTEM_CALL: Final = "the sendfile system call is not supported by the stack; allow the fallback"
 IN_PROGRESS: Final = "unable to write; sendfile is in progress"
 
 
 async def sendfile(
     loop: asyncio.AbstractEventLoop,
-    base: Base,
+    base: Base | None,
     transport: Any,
     file: IO[bytes],
     offset: int = 0,
@@ -30,32 +37,33 @@ async def sendfile(
     *,
     fallback: bool = True,
 ) -> int:
-    """As asyncio's; returns the number of bytes that were sent.  `base` is what the loop would do without us.
+    """As asyncio's; returns the number of bytes that were sent.  `base` is what the loop alone would do, if it can.
 
     Raises RuntimeError for a transport that is closing or sends a file already, ValueError, TypeError for arguments as
     asyncio does, SendfileNotAvailableError without `fallback`, ConnectionError when the connection ends.
     """
-    if not _is_ours(transport):
+    if isinstance(transport, (StackDatagramTransport, RoutedTransport)):
+        raise RuntimeError(f"sendfile is not supported for transport {transport!r}")  # noqa: TRY004  (as asyncio)
+    if base is not None and not _is_ours(transport):
         return await base(transport, file, offset, count, fallback=fallback)  # type: ignore[no-any-return]
     if transport.is_closing():
         raise RuntimeError("Transport is closing")
     _check(file, offset, count)
     if not fallback:
         if isinstance(transport, StackTransport):
-            raise SendfileNotAvailableError("the stack has no sendfile system call; allow the fallback")
+            raise SendfileNotAvailableError(_NO_SYSTEM_CALL)
         raise RuntimeError(f"fallback is disabled and native sendfile is not supported for transport {transport!r}")
+    if not hasattr(transport, "write_eof"):
+        raise RuntimeError(f"sendfile is not supported for transport {transport!r}")
     if isinstance(transport.get_protocol(), _Sending):
         raise RuntimeError("a file is being sent on this transport; wait for that first")  # noqa: TRY004  (no type is wrong)
-    # a file without a descriptor is read from where it stands, as asyncio does
-    if offset or _has_descriptor(file):
-        file.seek(offset)
+    _rewind(file, offset)
+    if not hasattr(transport, "_protocol_paused"):
+        await _drained(transport)
     sending = _Sending(loop, transport)
     sent = 0
     try:
-        while count is None or sent < count:
-            piece = await loop.run_in_executor(None, file.read, PIECE if count is None else min(PIECE, count - sent))
-            if not piece:
-                break
+        while piece := await _piece(loop, file, sent, count):
             await sending.room()
             sending.write(piece)
             sent += len(piece)
@@ -64,6 +72,52 @@ async def sendfile(
         if hasattr(file, "seek"):
             file.seek(offset + sent)
     return sent
+
+
+async def sock_sendfile(
+    loop: asyncio.AbstractEventLoop,
+    sock: socket.socket,
+    file: IO[bytes],
+    offset: int = 0,
+    count: int | None = None,
+    *,
+    fallback: bool | None = True,
+) -> int:
+    """The same for a CarrierSocket.  Raises what sendfile and `sock_sendall` do."""
+    _check(file, offset, count)
+    if not fallback:
+        raise SendfileNotAvailableError(_NO_SYSTEM_CALL)
+    connection = carrier.carried(sock)
+    _rewind(file, offset)
+    sent = 0
+    try:
+        while piece := await _piece(loop, file, sent, count):
+            await connection.sendall(piece)
+            sent += len(piece)
+    finally:
+        if hasattr(file, "seek"):
+            file.seek(offset + sent)
+    return sent
+
+
+async def _drained(transport: Any) -> None:
+    """Until the protocol is certainly not paused: uvloop's transports do not say.  Raises ConnectionError."""
+    while transport.get_write_buffer_size() > transport.get_write_buffer_limits()[0]:
+        await asyncio.sleep(_POLL_S)
+        if transport.is_closing():
+            raise ConnectionError("Connection closed by peer")
+
+
+def _rewind(file: IO[bytes], offset: int) -> None:
+    # a file without a descriptor is read from where it stands, as asyncio does
+    if offset or _has_descriptor(file):
+        file.seek(offset)
+
+
+async def _piece(loop: asyncio.AbstractEventLoop, file: IO[bytes], sent: int, count: int | None) -> bytes:
+    """What comes after the `sent` bytes, b"" when the file or `count` ends."""
+    size = PIECE if count is None else min(PIECE, count - sent)
+    return await loop.run_in_executor(None, file.read, size) if size else b""
 
 
 def _is_ours(transport: Any) -> bool:
@@ -103,7 +157,8 @@ class _Sending(asyncio.Protocol):
         self._transport = transport
         self._behind: Any = transport.get_protocol()
         self._reading = transport.is_reading()
-        self._was_paused = transport._protocol_paused  # noqa: SLF001  (the name by which asyncio asks, too)
+        # the name by which asyncio asks, too; without it, `_drained` came before
+        self._was_paused: bool = getattr(transport, "_protocol_paused", False)
         self._paused = self._was_paused
         self._waiter: asyncio.Future[None] | None = None
         self._error: BaseException | None = None

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 
 from stack.aio import tls
-from stack.aio.driver import Driver
+from stack.aio.driver import Driver, Ended
 from stack.aio.sockets import ListenSocket
 from stack.aio.transports import StackTransport
-from stack.errors import DeviceGone
+from stack.errors import HostClosed
 from stack.tcp.connection import Connection
 from stack.tcp.listener import Listener
 
@@ -68,6 +68,7 @@ class Listening:
         listener, driver = self._listener, self._driver
         if not listener.closed:
             listener.user = None
+            self.socket.retire()
             driver.host.unlisten(listener, driver.time())
             driver.release(self)
             driver.schedule()
@@ -79,32 +80,34 @@ class Listening:
         while (server := self._server) is not None and (conn := self._listener.accept()) is not None:
             try:
                 transport = self._accept(conn, server)
-            except Exception as exc:  # noqa: BLE001  (application code may raise anything)
-                self._driver.loop.call_exception_handler({"message": "accepting a connection failed", "exception": exc})
+            except BaseException as exc:
                 conn.abort(self._driver.time())
                 self._driver.wake(conn)
+                if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                    raise
+                self._driver.loop.call_exception_handler({"message": "accepting a connection failed", "exception": exc})
                 continue
             if self.socket.linger[0]:
                 transport.get_extra_info("socket").inherit(self.socket)
             server.attach(transport)
             self._driver.start(transport)
 
-    def on_callback_error(self, exc: Exception) -> None:
+    def on_callback_error(self, exc: BaseException) -> None:
         """Nothing of a listener's own can be given up."""
 
-    def on_device_gone(self, exc: DeviceGone) -> None:
-        """The link is lost for good."""
+    def on_device_gone(self, exc: Ended) -> None:
+        """The link is lost for good, or the host was closed."""
         self._leave(exc)
 
     def close(self) -> None:
         """The host is closed."""
-        self._leave(None)
+        self._leave(HostClosed("the AsyncHost of this server was closed; make a new one"))
 
     def abort(self) -> None:
         """The same as close."""
-        self._leave(None)
+        self.close()
 
-    def _leave(self, reason: DeviceGone | None) -> None:
+    def _leave(self, reason: Ended) -> None:
         self.stop()
         server, self._server = self._server, None
         if server is not None:
@@ -146,12 +149,12 @@ class StackServer(asyncio.AbstractServer):
         if self._closed and not self._connections:
             self._wake_waiters()
 
-    def drop(self, place: Listening, reason: DeviceGone | None) -> None:
+    def drop(self, place: Listening, reason: Ended) -> None:
         """`place` has ended; with the last one the server has, and a waiting `serve_forever` raises the `reason`."""
         self._places.remove(place)
         if self._places or self._base is not None:
             return
-        if reason is not None and self._forever is not None and not self._forever.done():
+        if self._forever is not None and not self._forever.done():
             self._forever.set_exception(reason)
         self.close()
 
@@ -191,7 +194,9 @@ class StackServer(asyncio.AbstractServer):
                 place.start()
 
     async def serve_forever(self) -> None:
-        """Accept until cancelled or closed; then CancelledError is raised, or DeviceGone when the link was lost."""
+        """Accept until cancelled or closed, and then raise CancelledError; when the last host that it was on has ended,
+        DeviceGone (its device was lost) or HostClosed.
+        """
         if self._forever is not None:
             raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
         self._forever = forever = self._loop.create_future()

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Final
 
-from stack.aio import tls
+from stack.aio import carrier, tls
 from stack.aio.active import ACTIVE
-from stack.aio.names import MAX_PORT, Base, address_of
+from stack.aio.names import Base, address_of, check_port
 from stack.aio.server import Listening, StackServer, acceptor
 from stack.aio.sockopt import Address, StackSocket, sockaddr
 from stack.wire.addr import ANY, format_addr
@@ -86,6 +86,8 @@ async def create_server(
             raise ValueError("host/port and sock can not be specified at the same time")
         host, port = sock.getsockname()
         del options["sock"]
+    elif isinstance(sock, carrier.CarrierSocket):
+        raise OSError(errno.EINVAL, "this socket is connected: a server listens on one that is not")
     chosen = Options(**options)
     if isinstance(host, Iterable) and not isinstance(host, str):
         host = list(host)
@@ -98,9 +100,9 @@ async def create_server(
         try:
             return await base(factory, host, port, **options)
         except OSError as exc:
-            if exc.errno != errno.EADDRNOTAVAIL:
+            if not is_told(exc, errno.EADDRNOTAVAIL):
                 raise
-            raise OSError(exc.errno, f"{exc.strerror}: {nobody_has_it(loop)}") from exc
+            raise OSError(errno.EADDRNOTAVAIL, f"{exc.strerror or exc}: {nobody_has_it(loop)}") from exc
     secure = tls.server(chosen.ssl, chosen.ssl_handshake_timeout, chosen.ssl_shutdown_timeout)
     if kernel:
 
@@ -192,7 +194,7 @@ async def _together(
             for place in places:
                 place.stop()
             chosen_by_us = not sites[0][2]
-            if not (chosen_by_us and left and is_in_use(exc)):
+            if not (chosen_by_us and left and is_told(exc, errno.EADDRINUSE)):
                 raise
     raise AssertionError  # the last try returns or raises
 
@@ -219,8 +221,7 @@ def _take_ports(sites: list[Site], options: Options, upper: tuple[Factory, tls.T
 def _take(
     host: "AsyncHost", addr: int, port: int, options: Options, upper: tuple[Factory, tls.Tls | None]
 ) -> Listening:
-    if not 0 <= port <= MAX_PORT:
-        raise OverflowError(f"bind(): port must be 0-{MAX_PORT}.")
+    check_port(port, "bind")
     driver = host.open_driver()
     config = dataclasses.replace(host.host.config.tcp, keepalive=True) if options.keep_alive else None
     try:
@@ -229,16 +230,18 @@ def _take(
         )
     except OSError as exc:
         reason = os.strerror(exc.errno or 0).lower()
+        if exc.errno == errno.EADDRINUSE:
+            reason += "; choose another port, or 0 for a free one"
         where = sockaddr(addr, port)
         raise OSError(exc.errno, f"error while attempting to bind on address {where!r}: {reason}") from exc
     return Listening(driver, listener, acceptor(driver, *upper))
 
 
-def is_in_use(exc: BaseException) -> bool:
-    """Whether an address was taken.  uvloop tells the errno of some failures only in what they were caused by."""
+def is_told(exc: BaseException, code: int) -> bool:
+    """Whether `exc` is of errno `code`.  uvloop tells it of some failures only in what they were caused by."""
     told: BaseException | None = exc
     while told is not None:
-        if isinstance(told, OSError) and told.errno == errno.EADDRINUSE:
+        if isinstance(told, OSError) and told.errno == code:
             return True
         told = told.__cause__ or told.__context__
     return False

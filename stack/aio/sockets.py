@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 from stack.aio import tcp_info
 from stack.aio.driver import Driver
-from stack.aio.sockopt import Address, Option, StackSocket, fail, from_sockaddr, int_of, number_of, sockaddr
+from stack.aio.sockopt import Address, Option, StackSocket, fail, int_of, number_of, sockaddr
 from stack.config import MS, SECOND, TcpConfig
 from stack.errors import ConfigError
 from stack.tcp.congestion.registry import algorithm
@@ -241,6 +241,7 @@ class ListenSocket(TcpOptions):
 
     def getsockname(self) -> Address:
         """The local address and port."""
+        self.check_open()
         return sockaddr(self._listener.local_addr, self._listener.local_port)
 
     @property
@@ -278,10 +279,12 @@ class TcpSocket(TcpOptions):
 
     def getsockname(self) -> Address:
         """The local address and port."""
+        self.check_open()
         return sockaddr(self._conn.local_addr, self._conn.local_port)
 
     def getpeername(self) -> Address:
         """The remote address and port."""
+        self.check_open()
         return sockaddr(self._conn.remote_addr, self._conn.remote_port)
 
     def shutdown(self, how: int) -> None:
@@ -413,10 +416,12 @@ class UdpSocket(StackSocket):
 
     def getsockname(self) -> Address:
         """The local address and port."""
+        self.check_open()
         return sockaddr(self.endpoint.local_addr, self.endpoint.local_port)
 
     def getpeername(self) -> Address:
         """Raises OSError(ENOTCONN) without a fixed peer."""
+        self.check_open()
         return sockaddr(*self._peer) if self._peer is not None else super().getpeername()
 
     def take_error(self) -> int:
@@ -432,6 +437,5 @@ __all__ = [
     "TcpOptions",
     "TcpSocket",
     "UdpSocket",
-    "from_sockaddr",
     "sockaddr",
 ]

@@ -3,17 +3,74 @@
 uvloop has a TLS of its own which takes no transports but its own; what runs over ours is therefore always the
 standard library's, a protocol between the StackTransport and the application's.  This module alone knows how
 asyncio puts the two together, and what the arguments named ssl_... mean.
+
+What a peer sends with the last message of the handshake (a greeting, or all it has to say and the end) comes in one
+burst with it.  Whoever awaits the handshake goes on in the loop's next round, so `HandshakeFirst` holds all that until
+then: the protocol hears of nothing before `create_connection` or `start_tls` has returned.
 """
 
 import asyncio
 from asyncio import sslproto
 from dataclasses import dataclass
 from ssl import SSLContext
-from typing import Any
 
 from stack.errors import ConnectionAborted
 
 TlsOption = SSLContext | bool | None  # of a client: a context, True for the default one
+
+
+class HandshakeFirst(sslproto.SSLProtocol):
+    """See the head of this file."""
+
+    # No __slots__: the class below has none.
+
+    _holding = False
+    _held_eof = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The handshake begins."""
+        # a connection that is lost when its user asks has its names still, as one without TLS
+        self._extra.update({name: transport.get_extra_info(name) for name in ("sockname", "peername")})
+        super().connection_made(transport)
+
+    def _wakeup_waiter(self, exc: BaseException | None = None) -> None:
+        """The handshake is over, well unless `exc`."""
+        is_awaited = self._waiter is not None
+        super()._wakeup_waiter(exc)
+        if is_awaited and exc is None:
+            self._holding = True
+            self._loop.call_soon(self._let_go)  # behind what goes on because of the waiter
+
+    def _do_read(self) -> None:
+        if not self._holding:
+            super()._do_read()  # type: ignore[misc]  # typeshed does not know it
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # what it returns is told to the transport
+        """The peer's FIN."""
+        if not self._holding:
+            return super().eof_received()
+        self._held_eof = True
+        return True  # the transport is closed later
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection has ended."""
+        if self._holding:
+            self._loop.call_soon(super().connection_lost, exc)  # behind `_let_go`
+        else:
+            super().connection_lost(exc)
+
+    def _start_shutdown(self) -> None:
+        self._let_go()  # as `close` has what was received delivered
+        super()._start_shutdown()
+
+    def _let_go(self) -> None:
+        if not self._holding:
+            return
+        self._holding = False
+        self._do_read()
+        transport = self._transport
+        if self._held_eof and not self.eof_received() and transport is not None:
+            transport.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +90,12 @@ class Tls:
         ready: "asyncio.Future[None] | None" = None,
         *,
         call_connection_made: bool = True,
-    ) -> sslproto.SSLProtocol:
+    ) -> HandshakeFirst:
         """The protocol that stands between the transport and `protocol`; `ready` tells of the handshake's end.
 
         Raises ValueError for a timeout that is not positive.
         """
-        return sslproto.SSLProtocol(
+        return HandshakeFirst(
             loop,
             protocol,
             self.context,  # type: ignore[arg-type]  # None is taken
@@ -98,22 +155,12 @@ def server(
     return Tls(ssl, server_side=True, handshake_timeout=handshake_timeout, shutdown_timeout=shutdown_timeout)
 
 
-def app_transport(secure: sslproto.SSLProtocol, below: asyncio.BaseTransport) -> asyncio.Transport:
-    """What the application writes to, once the handshake over `below` is done.
-
-    Raises ConnectionAborted when that was cut short.
-    """
-    state: Any = secure
-    transport = state._app_transport  # noqa: SLF001  (there is no public name for any of this)
-    if transport is None:  # the connection is lost
-        extra = state._extra  # noqa: SLF001
-        if "ssl_object" not in extra:  # closed from this side meanwhile: sslproto takes that for success
-            raise ConnectionAborted("the connection was closed during the TLS handshake")
-        # all that the peer had to say came with the end of the handshake: a transport that is closed
-        extra.update({name: below.get_extra_info(name) for name in ("sockname", "peername", "socket")})
-        transport = sslproto._SSLProtocolTransport(state._loop, secure)  # noqa: SLF001
-        transport._closed = True  # noqa: SLF001
-    return transport  # type: ignore[no-any-return]
+def app_transport(secure: sslproto.SSLProtocol) -> asyncio.Transport:
+    """What the application writes to, once the handshake is done.  Raises ConnectionAborted when that was cut short."""
+    transport: asyncio.Transport | None = secure._app_transport  # noqa: SLF001  (nothing of this has a public name)
+    if transport is None:  # closed from this side meanwhile: sslproto takes that for success
+        raise ConnectionAborted("the connection was closed during the TLS handshake")
+    return transport
 
 
 async def start_tls(
@@ -147,4 +194,4 @@ async def start_tls(
         for handle in begun:
             handle.cancel()
         raise
-    return app_transport(secure, transport)
+    return app_transport(secure)

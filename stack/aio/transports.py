@@ -10,8 +10,11 @@ that was held back) is posted to the driver.
 * The connection's send buffer takes the place of the kernel's: the transport's own "write buffer" is
   what exceeds `TcpConfig.send_buffer`.  So `connection_lost` follows `close` as soon as the rest fits
   there, while the connection lives on until the peer has everything, and the water marks mean what
-  they mean over a kernel socket.
+  they mean over a kernel socket.  Until then a transport that is closing still takes what is written,
+  as asyncio's does: TLS says goodbye when it is told to write again.
 * While reading is paused, data stays in the connection, whose window closes.
+* What happens to the connection is told from the loop's next round on, as by asyncio's loop: a task that
+  `connection_made` has begun can pause reading or start TLS before the old protocol hears of data.
 * After `connection_lost` (lost) the application is gone.  The transport stays with the connection
   until that has ended (forgotten): the driver can then tell when everything has drained.
 """
@@ -21,10 +24,10 @@ import logging
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
-from stack.aio.driver import Driver
+from stack.aio.driver import Driver, Ended
 from stack.aio.sockets import TcpSocket
 from stack.aio.sockopt import sockaddr
-from stack.errors import BrokenPipe, DeviceGone, StackError
+from stack.errors import BrokenPipe, StackError
 from stack.tcp.connection import Connection
 from stack.tcp.events import CLOSED, EOF, READABLE, WRITABLE
 
@@ -58,6 +61,7 @@ class StackTransport(asyncio.Transport):
 
     __slots__ = (
         "_barred",
+        "_begun",
         "_buffered",
         "_closing",
         "_conn",
@@ -67,9 +71,11 @@ class StackTransport(asyncio.Transport):
         "_eof_seen",
         "_eof_written",
         "_error",
+        "_flushing",
         "_high",
         "_lost",
         "_low",
+        "_missed",
         "_paused",
         "_protocol",
         "_protocol_paused",
@@ -98,7 +104,10 @@ class StackTransport(asyncio.Transport):
         self._socket = face
         self._barred = ""  # why `write` may not be called: the text of its RuntimeError
         self._paused = False
+        self._begun = False  # the round after `start`: from then on events are acted on
+        self._missed = 0  # events that came before
         self._closing = False
+        self._flushing = False  # closing, with more to send than the connection's send buffer holds
         self._dropped = False  # connection_lost is on its way
         self._lost = False
         self._eof_seen = False
@@ -122,17 +131,21 @@ class StackTransport(asyncio.Transport):
     # -- events
 
     def start(self) -> None:
-        """Make the connection known to the protocol, then deliver what came already."""
+        """Make the connection known to the protocol, and in the next round deliver what came already."""
         self._make()
+        self._driver.loop.call_soon(self._begin)
         self.on_events(self._conn.take_events())
 
     def on_events(self, events: int) -> None:
         """The driver's call, inside a pass."""
-        if events == READABLE and not self._lost:
+        if events == READABLE and self._begun and not self._lost:
             self._read()
             return
         if events & CLOSED:
             self._conn.user = None  # first of all: what follows may raise
+        if not self._begun:
+            self._missed |= events
+            return
         if self._lost:
             if events & CLOSED:
                 self._driver.release(self)
@@ -147,6 +160,11 @@ class StackTransport(asyncio.Transport):
             self._on_closed()
         if events & _LOST:
             self._connection_lost()
+
+    def _begin(self) -> None:
+        self._begun = True
+        if self._missed and not self._lost:
+            self._driver.post(self, self._missed)
 
     def _make(self) -> None:
         """An error in `connection_made` is told of, and the connection goes on, as in asyncio."""
@@ -173,12 +191,12 @@ class StackTransport(asyncio.Transport):
         # else both sides have sent their FIN; as over a kernel socket it is the application that closes, now or after
         # it has read the rest
 
-    def on_callback_error(self, exc: Exception) -> None:
+    def on_callback_error(self, exc: BaseException) -> None:
         """A callback of the protocol raised: the end is that of `abort`, as in asyncio."""
         self._force_close(exc)
 
-    def on_device_gone(self, exc: DeviceGone) -> None:
-        """The link is lost for good."""
+    def on_device_gone(self, exc: Ended) -> None:
+        """The link is lost for good, or the host was closed."""
         self._conn.user = None
         if not self._lost:
             self._closing = self._dropped = True
@@ -247,7 +265,7 @@ class StackTransport(asyncio.Transport):
             data = bytes(data)
         if self._barred:
             raise RuntimeError(self._barred)
-        if self._closing:
+        if self._closing and not self._flushing:
             self._ignore_write()
             return
         if not data:
@@ -318,6 +336,8 @@ class StackTransport(asyncio.Transport):
             except Exception as exc:  # noqa: BLE001  (application code may raise anything)
                 self._report("resume_writing", exc)
         if self._closing and not self.get_write_buffer_size():
+            if self._flushing and self._conn.user is self:
+                self._end()
             self._connection_lost()
 
     @property
@@ -339,9 +359,12 @@ class StackTransport(asyncio.Transport):
         """Send what is queued, then FIN; no more data is received."""
         if self._closing:
             return
+        self._driver.schedule()  # first, since it raises in another thread and in a forked child
         self._closing = True
         if self._conn.user is self:
-            self._end()
+            self._flushing = self.get_write_buffer_size() > 0
+            if not self._flushing:
+                self._end()
         if not self.get_write_buffer_size():
             self._driver.post(self, _LOST)
 
@@ -357,12 +380,14 @@ class StackTransport(asyncio.Transport):
         a time of 0 makes the end a RST.
         """
         if not self._lost:
+            self._driver.schedule()  # first, as in `close`
             self._force_close(None)
 
     def _force_close(self, exc: BaseException | None) -> None:
         if self._dropped:
             return
         self._closing = self._dropped = True
+        self._flushing = False
         self._error = exc
         if self._conn.user is self:
             self._conn.snd.drop_excess()
@@ -378,6 +403,7 @@ class StackTransport(asyncio.Transport):
         if self._lost:
             return
         self._lost = True
+        self._flushing = False
         if self._conn.user is self:
             if self._resets_at_end():
                 self._conn.abort(self._driver.time())
@@ -390,6 +416,8 @@ class StackTransport(asyncio.Transport):
         try:
             self._protocol.connection_lost(self._error)
         finally:
+            if self._socket is not None:
+                self._socket.retire()
             self._protocol = None  # nothing is kept alive by what TCP still has to do
             server, self._server = self._server, None
             if server is not None:
@@ -416,6 +444,8 @@ class StackTransport(asyncio.Transport):
         if name == "socket":
             if self._socket is None:
                 self._socket = TcpSocket(conn, self._driver)
+                if self._lost:
+                    self._socket.retire()
             return self._socket
         if name == "connection":
             return conn

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
+from stack.aio.driver import Ended
 from stack.aio.network import AsyncHost
-from stack.errors import DeviceGone
 from stack.udp.endpoint import to_exception
 from stack.wire.addr import parse_addr
 
@@ -74,8 +74,8 @@ class Pinger:
             else:
                 self._settle(error.seq, result)
 
-    def on_callback_error(self, exc: Exception) -> None:
+    def on_callback_error(self, exc: BaseException) -> None:
         """Nothing of ours raises."""
 
-    def on_device_gone(self, exc: DeviceGone) -> None:
+    def on_device_gone(self, exc: Ended) -> None:
         """Those who wait are told when their time is up."""

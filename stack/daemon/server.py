@@ -92,9 +92,7 @@ class Daemon:
         on_ready()
         ticking = loop.create_task(self._tick())
         gone = await self._first_of(self._stop.wait(), host.driver.closed) == 1
-        if gone:
-            logger.error("the device %s disappeared; its connections are lost", settings.dev)
-        else:
+        if not gone:  # of which the driver has told
             await self._first_of(self._drain(), self._hurry.wait())
         await control.stop()
         if resolver is not None:

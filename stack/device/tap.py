@@ -277,7 +277,7 @@ def _open_error(name: str, kind: str, exc: OSError) -> DeviceError:
         case errno.EBUSY:
             text = f"{kind} {name} is in use by another process: choose another name"
         case errno.EINVAL:
-            text = f"{name} exists and is no {kind} device that can be shared with its maker"
+            text = f"{name} exists and is no {kind} device: choose another name"
         case code:
             text = f"cannot open {kind} {name}: {os.strerror(code or 0)}"
     return DeviceError(text, exc.errno)

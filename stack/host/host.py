@@ -131,7 +131,7 @@ class Host:
                 if actions & ENDED or (conn.parent is not None and tcp.gives_way(conn, seg, now)):
                     tcp.on_late(conn, seg, now)
                     continue
-                if self.trace is not None:
+                if self.trace is not None and actions >> DROP_SHIFT:  # else finished with, like the last ACK
                     self.trace.on_drop(actions >> DROP_SHIFT, index)
             # the usual part of TcpLayer.after
             if actions & _SPECIAL or actions >= STOP or conn.parent is not None:
@@ -237,7 +237,7 @@ class Host:
         self, raddr: int, rport: int, laddr: int = 0, lport: int = 0, config: TcpConfig | None = None, now: int = 0
     ) -> Connection:
         """Active OPEN; CONNECTED or CLOSED follows in the connection's events.  Raises NetworkUnreachable,
-        AddressNotAvailable, AddressInUse, InvalidAddress.  RFC 9293 §3.10.1.
+        AddressNotAvailable, AddressInUse, InvalidAddress, ConnectionRefused for port 0.  RFC 9293 §3.10.1.
         """
         return self.tcp.connect(raddr, rport, laddr, lport, config, now)
 

@@ -18,9 +18,11 @@ from stack.errors import (
     AddressInUse,
     AddressNotAvailable,
     ConnectionAborted,
+    ConnectionRefused,
     ConnectionReset,
     ConnectionTimedOut,
     InvalidAddress,
+    NetworkUnreachable,
     NoBufferSpace,
 )
 from stack.host.ip_layer import IpLayer
@@ -103,13 +105,18 @@ class TcpLayer:
     # -- application
 
     def connect(self, raddr: int, rport: int, laddr: int, lport: int, config: TcpConfig | None, now: int) -> Connection:
-        """Active OPEN.  Raises NetworkUnreachable, AddressNotAvailable, AddressInUse, InvalidAddress."""
-        if not 0 < rport <= 0xFFFF:
+        """Active OPEN.  Raises NetworkUnreachable, AddressNotAvailable, AddressInUse, InvalidAddress, and for port 0
+        ConnectionRefused: nobody can listen there.
+        """
+        if not 0 <= rport <= 0xFFFF:
             raise InvalidAddress(f"{rport} is not a port that can be connected to")
         path = self._ip.path(raddr, laddr)
         if path.kind not in (ip_out.UNICAST, ip_out.LOCAL):
             # RFC 9293 §3.9.2.3 (MUST-46)
-            raise InvalidAddress(f"{format_addr(raddr)} is a broadcast or multicast address; TCP needs one host")
+            raise NetworkUnreachable(f"{format_addr(raddr)} is a broadcast or multicast address; TCP needs one host")
+        if not rport:
+            # RFC 6335 §6: 0 is reserved.  The kernel asks, and hears what every peer answers.
+            raise ConnectionRefused("port 0 is nobody's: connect to the port that the peer listens on")
         laddr = path.src
         if self.n_conns >= self._config.tcp.max_connections:
             raise NoBufferSpace("the host holds as many connections as it may (max_connections)")
@@ -161,7 +168,8 @@ class TcpLayer:
             (not laddr or not x.local_addr or x.local_addr == laddr) and not (share and x.group is not None)
             for x in rivals
         ):
-            raise AddressInUse(f"TCP port {port} is in use on {format_addr(laddr) if laddr else 'this host'}")
+            where = format_addr(laddr) if laddr else "this host"
+            raise AddressInUse(f"TCP port {port} is in use on {where}; choose another, or 0 for a free one")
         listener = Listener(laddr, port, self._settings(config), backlog, self._secret, self.budget)
         listener.accepting = accepting
         first = self.listeners.setdefault(key, listener)
@@ -180,6 +188,15 @@ class TcpLayer:
 
     def _listening(self, laddr: int, port: int) -> bool:
         return laddr << 16 | port in self.listeners or port in self.listeners
+
+    def is_taken(self, laddr: int, port: int, *, listening_only: bool = False) -> bool:
+        """Whether something has the port on `laddr` (0: on any address): a listener or, also, a connection."""
+        if any(key & 0xFFFF == port and (not laddr or not key >> 16 or key >> 16 == laddr) for key in self.listeners):
+            return True
+        if listening_only:
+            return False
+        tables = [self.flows.get(laddr, {})] if laddr else self.flows.values()
+        return any(key & 0xFFFF == port for table in tables for key in table)
 
     def unlisten(self, listener: Listener, now: int) -> None:
         """Close a listener; what it had not handed out is reset."""

@@ -23,7 +23,7 @@ from stack.ip import output as out
 from stack.stats import Counter, DropReason
 from stack.udp.endpoint import CLOSED, Datagram, UdpEndpoint
 from stack.wire import accel, udp
-from stack.wire.addr import is_multicast
+from stack.wire.addr import format_addr, is_multicast
 from stack.wire.burst import ROW_BAD_CSUM, ROW_GSO, ROW_IPOPTS, Burst
 from stack.wire.frame import GSO_NONE, L4_OFF, NEEDS_CSUM, TxFrame
 from stack.wire.icmp import ErrorKind, TransportError
@@ -63,7 +63,7 @@ class UdpLayer:
         Raises AddressInUse, AddressNotAvailable, NoBufferSpace.
         """
         if laddr and not (laddr in self._ip.local_addrs or is_multicast(laddr)):
-            raise AddressNotAvailable("the local address is not one of this host")
+            raise AddressNotAvailable(f"{format_addr(laddr)} is not an address of this host")
         if self._count >= self._config.max_udp_endpoints:
             raise NoBufferSpace("too many UDP endpoints")
         if not 0 <= lport <= 0xFFFF:
@@ -71,7 +71,8 @@ class UdpLayer:
         if lport == 0:
             lport = self._free_port(laddr)
         elif not self._may_bind(laddr, lport, reuse=reuse):
-            raise AddressInUse(f"UDP port {lport} is in use")
+            where = format_addr(laddr) if laddr else "this host"
+            raise AddressInUse(f"UDP port {lport} is in use on {where}; choose another, or 0 for a free one")
         made = UdpEndpoint(
             laddr,
             lport,

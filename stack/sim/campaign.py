@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from random import SystemRandom
 from typing import Final
@@ -171,9 +172,9 @@ def _verdicts(seeds: Sequence[int], jobs: int) -> Iterable[Verdict]:
     if jobs <= 1:
         yield from map(judge_seed, seeds)
         return
-    with interrupts_held():
-        workers = multiprocessing.get_context("forkserver").Pool(jobs)
-    with workers as pool:
+    with ExitStack() as ending:
+        with interrupts_held():  # one that was held comes at the end of this block, and ends the workers, too
+            pool = ending.enter_context(multiprocessing.get_context("forkserver").Pool(jobs))
         yield from pool.imap_unordered(judge_seed, seeds, chunksize=min(CHUNK, max(1, len(seeds) // (4 * jobs))))
 
 

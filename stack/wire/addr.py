@@ -6,7 +6,7 @@ as an opaque int.  Classification follows RFC 6890 and RFC 1122 §3.2.1.3.
 
 from typing import Final
 
-from stack.errors import InvalidAddress
+from stack.errors import ConfigError, InvalidAddress
 
 ANY: Final = 0
 LIMITED_BROADCAST: Final = 0xFFFF_FFFF
@@ -19,6 +19,8 @@ def parse_addr(text: str) -> int:
     """The int of a dotted quad.  Raises InvalidAddress; only the strict form of four decimal numbers is taken."""
     parts = text.split(".")
     value = 0
+    if ":" in text:
+        raise InvalidAddress(f"{text!r} is not an IPv4 address, and the stack speaks IPv4 only: write 198.18.0.2")
     if len(parts) != 4:
         raise InvalidAddress(f"{text!r} is not an IPv4 address: write four numbers, like 198.18.0.2")
     for part in parts:
@@ -39,9 +41,21 @@ def format_addr(addr: int) -> str:
 def parse_cidr(text: str) -> tuple[int, int]:
     """(address, prefix length) of "198.18.0.2/24"; without a slash the length is 32.  Raises InvalidAddress."""
     head, slash, tail = text.partition("/")
+    addr = parse_addr(head)
     if slash and not (tail.isascii() and tail.isdigit() and len(tail) <= 2 and int(tail) <= 32):
         raise InvalidAddress(f"{text!r}: the prefix length {tail!r} is not a number from 0 to 32")
-    return parse_addr(head), int(tail) if slash else 32
+    return addr, int(tail) if slash else 32
+
+
+def parse_network(text: str) -> tuple[int, int]:
+    """(address, prefix length) of "10.0.0.0/8", a network.  Raises InvalidAddress, ConfigError."""
+    addr, prefix_len = parse_cidr(text)
+    if "/" not in text:
+        raise ConfigError(f"{text} has no prefix length: write a network like {text}/24, a single address as {text}/32")
+    network = addr & prefix_mask(prefix_len)
+    if addr != network:
+        raise ConfigError(f"{text} is no network: write {format_cidr(network, prefix_len)}")
+    return addr, prefix_len
 
 
 def format_cidr(addr: int, prefix_len: int) -> str:

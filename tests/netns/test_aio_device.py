@@ -28,4 +28,5 @@ def test_connections_and_the_waiting_program_are_told(run, namespace, offload, s
             await theirs.closed
 
     with namespace.entered():
-        run(main())
+        [told] = run(main(), expect_errors=True)
+    assert told["message"].startswith("tap0 disappeared")

@@ -64,7 +64,7 @@ def test_what_was_written_arrives_though_the_program_and_its_loop_end(namespace,
 def test_a_second_loop_on_the_same_device_is_told(namespace, factory):
     with namespace.entered():
         loop = factory()
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(SystemExit, match="in use"):
             factory()
         loop.close()
         factory().close()
@@ -103,6 +103,19 @@ def test_uvicorn_as_the_page_says_it(namespace, uvicorn):
     assert "Finished server process" in log.read_text()
     assert namespace.run("ip", "-br", "link").stdout.split()[0] == "lo"
     assert len(namespace.run("ip", "-br", "link").stdout.splitlines()) == 1
+
+
+def test_uvicorn_tells_that_its_device_was_lost(namespace, uvicorn):
+    process, log = uvicorn()
+    wait_until(lambda: "running on" in log.read_text() or process.poll() is not None, "it listens")
+    namespace.ip("link delete tapstack0")
+    wait_until(lambda: "disappeared" in log.read_text(), "the loss is told")
+    stop(process, signal.SIGINT)
+    [line] = [line for line in log.read_text().splitlines() if "the host on it has ended" in line]
+    assert line.startswith("tapstack0 disappeared")
+    assert "start the program again" in line
+    assert "Traceback" not in log.read_text()
+    assert "Finished server process" in log.read_text()
 
 
 def test_uvicorn_on_an_address_that_nobody_has(uvicorn):

@@ -1,10 +1,11 @@
 """`stack.open_tun` in a namespace: ping and curl towards us, our client towards the kernel's server."""
 
+import re
 import sys
 
 import pytest
 
-from tests.support.netns import HOST, STACK, Namespace, need, wait_until
+from tests.support.netns import HOST, ROOT, STACK, Namespace, need, wait_until
 
 pytestmark = pytest.mark.netns
 
@@ -59,3 +60,12 @@ def test_our_client_reaches_the_kernels_server(namespace: Namespace, host, tmp_p
     status, *rest = host.stdout.readline().rsplit(" ", 1)
     assert status.startswith("HTTP/1.0 200")
     assert int(rest[0]) > 700_000
+
+
+def test_the_program_of_the_page(namespace: Namespace):
+    need("curl")
+    page = (ROOT / "docs" / "links.md").read_text()
+    [program] = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "stack.run(main())" in block]
+    namespace.start(sys.executable, "-c", program)
+    curl = ("curl", "-sS", "--retry", "50", "--retry-delay", "1", "--retry-all-errors", "-m", "20", f"http://{STACK}/")
+    assert namespace.run(*curl).stdout == "hello\n"

@@ -5,6 +5,8 @@ does over the kernel.
 """
 
 import asyncio
+import ipaddress
+import os
 
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig, IpConfig
@@ -28,7 +30,8 @@ class KernelEnd:
 
 
 class KernelNet:
-    ip = "127.0.0.1"
+    # an address of this process's own: what other programs still send to a port that is ours now is not heard
+    ip = str(ipaddress.IPv4Address("127.64.0.0") + os.getpid() % (1 << 22))
     client_is_ours = False
 
     async def __aenter__(self):

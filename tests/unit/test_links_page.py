@@ -10,10 +10,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "links.md").read_text(), re.DOTALL)
-PROGRAMS = [block for block in BLOCKS if "asyncio.run(main())" in block]
+PROGRAMS = [block for block in BLOCKS if re.search(r"^(asyncio|anyio)\.run\(", block, re.MULTILINE)]
+OUTPUTS = [r"b'hello'\n", r"\d+ us\n", r"\d+ us\n", r"b'HELLO'\n"]
 
 
-@pytest.mark.parametrize(("program", "output"), list(zip(PROGRAMS, [r"b'hello'\n", r"\d+ us\n"], strict=True)))
+@pytest.mark.parametrize(("program", "output"), list(zip(PROGRAMS, OUTPUTS, strict=True)))
 def test_a_program_of_the_page(program, output):
     done = subprocess.run(
         [sys.executable, "-c", program],

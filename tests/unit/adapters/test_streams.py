@@ -12,7 +12,7 @@ from stack.adapters.streams import (
     connect,
     open_datagrams,
 )
-from stack.errors import AddressInUse, DeviceGone, InvalidAddress
+from stack.errors import AddressInUse, HostClosed, InvalidAddress
 
 MB = 1 << 20
 
@@ -223,7 +223,7 @@ def test_the_end_of_the_host_ends_an_accept(run):
         waiting = asyncio.create_task(Acceptor(hosts.server, hosts.ip, 80).accept())
         await asyncio.sleep(0)
         hosts.server.driver.close()
-        with pytest.raises(DeviceGone):
+        with pytest.raises(HostClosed):
             await waiting
 
     run(main)

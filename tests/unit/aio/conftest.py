@@ -111,3 +111,10 @@ def asyncio_place(request):
     """The same, for what uvloop itself does not do."""
     factory, is_ours = request.param
     return Place(factory, is_ours=is_ours)
+
+
+@pytest.fixture(params=[_ASYNCIO, (UvLoop, False), *_OURS], ids=_name)
+def sendfile_place(request):
+    """The same, and uvloop's transports on our loop, which gives them what uvloop has not."""
+    factory, is_ours = request.param
+    return Place(factory, is_ours=is_ours)

@@ -1,13 +1,14 @@
 """Attempt: a connection before it has a protocol, and the order in which that is told of things."""
 
 import asyncio
+import errno
 
 import pytest
 
 from stack.aio.attempt import Attempt
 from stack.aio.device_driver import DeviceDriver
 from stack.aio.transports import StackTransport
-from stack.errors import ConnectionReset, DeviceGone
+from stack.errors import ConnectionReset, DeviceGone, HostClosed
 from tests.support.aio_fakes import FakeConnection, FakeDevice, FakeHost
 
 
@@ -34,7 +35,8 @@ class Bench:
     def __init__(self):
         self.host = FakeHost()
         self.driver = DeviceDriver(self.host, asyncio.get_running_loop())
-        self.driver.attach(FakeDevice())
+        self.device = FakeDevice()
+        self.driver.attach(self.device)
         self.conn = FakeConnection(self.host)
         self.attempt = Attempt(self.driver, self.conn)
 
@@ -146,7 +148,8 @@ def test_a_factory_that_raises_aborts_the_connection(run):
 
 
 @pytest.mark.parametrize("answered", [False, True])
-def test_a_lost_device_is_told_to_who_waits_or_adopts(run, answered):
+@pytest.mark.parametrize(("gone", "error"), [(True, DeviceGone), (False, HostClosed)])
+def test_the_end_of_the_host_is_told_to_who_waits_or_adopts(run, answered, gone, error):
     async def main():
         b = Bench()
         waiting = asyncio.ensure_future(b.attempt.connected())
@@ -155,14 +158,31 @@ def test_a_lost_device_is_told_to_who_waits_or_adopts(run, answered):
             await b.step()
         else:
             await asyncio.sleep(0)
+        b.device.gone = gone
+        b.device.on_readable()
+        await asyncio.sleep(0)
         b.driver.close()
         if answered:
             await waiting
-            with pytest.raises(DeviceGone):
+            with pytest.raises(error):
                 b.attempt.adopt(Recorder())
         else:
-            with pytest.raises(DeviceGone):
+            with pytest.raises(error):
                 await waiting
+
+    assert len(run(main(), expect_errors=True)) == gone
+
+
+def test_who_waits_for_a_connection_of_a_host_that_closes_is_told_why(run):
+    async def main():
+        with Bench() as b:
+            waiting = asyncio.ensure_future(b.attempt.connected())
+            await asyncio.sleep(0)
+            b.attempt.close()
+            with pytest.raises(HostClosed) as info:
+                await waiting
+            assert info.value.errno == errno.ENETDOWN
+            assert b.conn.aborted
 
     run(main())
 

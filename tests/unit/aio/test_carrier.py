@@ -63,6 +63,14 @@ def test_a_connected_socket_is_handed_to_create_connection(on_loop):
             assert type(transport) is StackTransport
             assert transport.get_extra_info("sockname") == name
             assert sock.fileno() == -1
+            assert (sock.getsockname(), sock.getpeername()) == (name, (SERVER_IP, 7))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
+            face = transport.get_extra_info("socket")
+            assert face.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 40_000
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 40_000
+            with pytest.raises(OSError) as info:
+                await loop.sock_sendall(sock, b"past the transport")
+            assert info.value.errno == errno.EBADF
             sock.close()  # as those do who make sure: no concern of the connection
             transport.write(b"hello")
             await protocol.received(5)
@@ -252,6 +260,46 @@ def test_going_past_the_loop_is_refused(on_loop, name, args):
     on_loop(main())
 
 
+@pytest.mark.parametrize("call", ["add_reader", "add_writer"])
+def test_waiting_for_the_descriptor_is_refused(on_loop, call):
+    """The kernel has no news of the connection; it tells of its own socket, which is connected to nothing."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with Net():
+            sock = await connected()
+            for fd in (sock, sock.fileno()):
+                with pytest.raises(OSError, match="sock_recv") as info:
+                    getattr(loop, call)(fd, print)
+                assert info.value.errno == errno.EOPNOTSUPP
+            freed = sock.fileno()
+            sock.close()
+            near, far = socket.socketpair()
+            near.setblocking(False)
+            far.send(b"x")
+            assert freed in {near.fileno(), far.fileno()}  # as soon as it is another's it may be waited for
+            for side in (near, near.fileno(), far.fileno()):
+                fired = loop.create_future()
+                getattr(loop, call)(side, lambda fired=fired: fired.done() or fired.set_result(None))
+                if call == "add_writer" or side is near:
+                    await fired
+                getattr(loop, call.replace("add", "remove"))(side)
+            near.close()
+            far.close()
+
+    on_loop(main())
+
+
+def test_a_server_is_not_made_of_it(on_loop):
+    async def main():
+        async with Net():
+            with await connected() as sock, pytest.raises(OSError) as info:
+                await asyncio.get_running_loop().create_server(Recorder, sock=sock)
+            assert info.value.errno == errno.EINVAL
+
+    on_loop(main())
+
+
 def test_options_act_on_the_connection(on_loop):
     async def main():
         async with Net() as net:
@@ -406,5 +454,26 @@ def test_a_connection_that_ended_before_its_host_is_refused(on_loop):
                 with pytest.raises(OSError, match="closed") as info:
                     await asyncio.get_running_loop().create_connection(Recorder, sock=sock)
                 assert info.value.errno == errno.ENETDOWN
+
+    on_loop(main())
+
+
+def test_the_kernels_datagrams_do_not_go_to_a_stack_address(on_loop):
+    async def main():
+        loop = asyncio.get_running_loop()
+        with socket.socket(type=socket.SOCK_DGRAM) as free, socket.socket(type=socket.SOCK_DGRAM) as bound:
+            for sock in (free, bound):
+                sock.setblocking(False)
+            bound.bind(("127.0.0.1", 0))
+            async with StackNet():
+                with pytest.raises(OSError, match="use create_datagram_endpoint") as info:
+                    await loop.sock_sendto(free, b"x", (SERVER_IP, 9))
+                assert info.value.errno == errno.EOPNOTSUPP
+                assert await loop.sock_sendto(free, b"hello", bound.getsockname()) == 5
+                # who binds a socket to an address of the kernel means the kernel
+                with pytest.raises(OSError) as info:
+                    await loop.sock_sendto(bound, b"x", (SERVER_IP, 9))
+                assert info.value.errno != errno.EOPNOTSUPP
+            assert await loop.sock_recv(bound, 10) == b"hello"
 
     on_loop(main())

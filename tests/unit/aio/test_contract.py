@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from stack.aio.transports import StackTransport
 from tests.support.aio_protocols import Recorder, echo, pair, shut
 
 MB = 1 << 20
@@ -304,7 +305,9 @@ def test_abort_loses_what_the_socket_has_not_taken(run, net):
             assert await a.closed is None
             b.transport.resume_reading()
             assert await b.closed is None
-            assert 0 < len(b.data) <= len(data) - waiting
+            # uvloop's transport ends a pass later, and the kernel may take more until then
+            taken = len(data) - waiting if isinstance(a.transport, StackTransport) else len(data) - 1
+            assert 0 < len(b.data) <= taken
             assert data.startswith(b.data)
 
     run(main())

@@ -1,14 +1,17 @@
 """The driver's passes, timer, dispatch and end, against a scripted Host."""
 
 import asyncio
+import contextlib
 import os
 
 import pytest
+import uvloop
 
 from stack.aio.device_driver import MAX_BURSTS, DeviceDriver, monotonic_us
 from stack.errors import DeviceGone
 from stack.tcp.events import READABLE
 from tests.support.aio_fakes import FakeConnection, FakeDevice, FakeHost
+from tests.support.aio_nets import SERVER_IP, StackNet
 
 
 class Handler:
@@ -285,7 +288,55 @@ def test_when_the_device_goes_every_handler_and_the_daemon_are_told(run):
         driver.schedule()
         await settle()
 
-    run(main())
+    [told] = run(main(), expect_errors=True)
+    assert told["message"].startswith("unplugged: the host on it has ended")
+    assert isinstance(told["exception"], DeviceGone)
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_what_ends_the_program_costs_nobody_an_event(factory, kind):
+    loop = factory()
+    host, driver, device = loop.run_until_complete(started())
+    ends = iter([kind(3)])
+
+    def end(_events):
+        for exc in ends:
+            raise exc
+
+    bad, good, posted = FakeConnection(host), FakeConnection(host), Handler()
+    bad.user, good.user = Handler(end), Handler()
+    host.on_receive = lambda: (bad.feed(b"x"), good.feed(b"x"), driver.post(posted, READABLE))
+    device.arrive()
+    with pytest.raises(kind):
+        loop.run_forever()
+    loop.run_until_complete(settle())
+    assert good.user.calls == [READABLE]
+    assert posted.calls == [READABLE]
+    assert bad.user.calls == [READABLE, READABLE]  # what it had not come to
+    assert not bad.user.failures
+    assert host.log == ["receive", "transmit"]
+    driver.close()
+    loop.close()
+
+
+def test_a_callback_that_is_cancelled_has_failed(run):
+    async def main():
+        host, driver, device = await started()
+        bad, good = FakeConnection(host), FakeConnection(host)
+
+        def fail(_events):
+            raise asyncio.CancelledError
+
+        bad.user, good.user = Handler(fail), Handler()
+        host.on_receive = lambda: (bad.feed(b"x"), good.feed(b"x"))
+        device.arrive()
+        await settle(2)
+        assert [type(exc) for exc in bad.user.failures] == [asyncio.CancelledError]
+        assert good.user.calls == [READABLE]
+        driver.close()
+
+    assert len(run(main(), expect_errors=True)) == 1
 
 
 def test_giving_up_the_wait_for_the_end_does_not_bring_it(run):
@@ -342,16 +393,24 @@ def raised_in_child(act):
     return text
 
 
+def twice(act):
+    with contextlib.suppress(RuntimeError):
+        act()
+    act()
+
+
 @pytest.mark.parametrize(
     "act",
     [
         lambda driver: driver.check_open(),
         lambda driver: driver.wake(object()),
+        lambda driver: twice(lambda: driver.wake(object())),
+        lambda driver: twice(driver.schedule),
         lambda driver: driver.post(Handler(), READABLE),
         lambda driver: driver._run_pass(),
         lambda driver: driver.loop.create_future(),
     ],
-    ids=["check_open", "wake", "post", "pass", "loop"],
+    ids=["check_open", "wake", "wake-again", "schedule-again", "post", "pass", "loop"],
 )
 def test_a_forked_child_is_told_to_make_a_host_of_its_own(run, act):
     async def main():
@@ -379,3 +438,25 @@ def test_closing_in_a_forked_child_takes_nothing_from_the_parent(run):
         driver.close()
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda host, _stream, _datagrams: host.active(),
+        lambda _host, stream, _datagrams: twice(lambda: stream.write(b"x")),
+        lambda _host, stream, _datagrams: twice(stream.close),
+        lambda _host, _stream, datagrams: twice(lambda: datagrams.sendto(b"x", (SERVER_IP, 9))),
+    ],
+    ids=["active", "write", "close", "sendto"],
+)
+def test_what_a_forked_child_has_of_its_parents_host_cannot_be_used(on_loop, act):
+    async def main():
+        async with StackNet() as net:
+            await net.server.create_server(asyncio.Protocol, port=7)
+            stream, _ = await net.client.create_connection(asyncio.Protocol, SERVER_IP, 7)
+            datagrams, _ = await net.client.create_datagram_endpoint(asyncio.DatagramProtocol, ("0.0.0.0", 0))
+            text = raised_in_child(lambda: act(net.client, stream, datagrams))
+            assert text.startswith("RuntimeError: this host was made before os.fork()")
+
+    on_loop(main())

@@ -154,6 +154,8 @@ def test_what_cannot_be_joined(run):
         ]:
             with pytest.raises(error):
                 join(*hosts, network=network)
+        with pytest.raises(InvalidAddress, match="IPv4 only"):
+            join(a, b, network="fe80::/64")
         join(a, b)
         with pytest.raises(AddressInUse):
             join(c, b, a)

@@ -17,6 +17,11 @@ from tests.support.aio_nets import CLIENT_IP, CONFIG, SERVER_IP, StackNet
 from tests.support.aio_protocols import Recorder, echo
 
 
+class Book:
+    async def resolve(self, name):
+        return [SERVER_IP]
+
+
 def cable():
     return link(b"\x02\0\0\0\0\1", b"\x02\0\0\0\0\2")
 
@@ -49,7 +54,8 @@ def test_a_host_whose_device_is_lost_is_forgotten(on_loop):
         await asyncio.sleep(0)
         assert loop.ownership.hosts == ()
 
-    on_loop(main())
+    [told] = on_loop(main(), expect_errors=True)
+    assert "is closed: the host on it has ended" in told["message"]
 
 
 def test_prefixes_and_capture(on_loop):
@@ -108,15 +114,36 @@ def test_what_a_host_cannot_be_added_with(on_loop):
         loop = asyncio.get_running_loop()
         with pytest.raises(ConfigError, match="capture"):
             AsyncHost(CONFIG, capture="some")
-        with pytest.raises(InvalidAddress):
-            AsyncHost(CONFIG, prefixes=["ten"])
+        for prefixes, error, message in [
+            (["ten"], InvalidAddress, "not an IPv4 address"),
+            (["10.0.0.0"], ConfigError, "10.0.0.0 has no prefix length"),
+            (["10.0.0.1/8"], ConfigError, "10.0.0.1/8 is no network: write 10.0.0.0/8"),
+            (["10.0.0.0/8", "127.0.0.0/8"], ConfigError, "127.0.0.0/8 is the kernel's"),
+            (["0.0.0.0/32"], ConfigError, "0.0.0.0/32 is the kernel's"),
+            ("10.0.0.0/8", ConfigError, r"write \['10.0.0.0/8'\]"),
+            ([10], TypeError, "not 10"),
+        ]:
+            with pytest.raises(error, match=message):
+                AsyncHost(CONFIG, prefixes=prefixes)
+        with pytest.raises(TypeError, match="resolver is 3: use an object with"):
+            AsyncHost(CONFIG, resolver=3)
+        with pytest.raises(TypeError, match="an AsyncHost, not 3"):
+            loop.add_host(3)
         assert loop.ownership.hosts == ()
+        loop.add_host(AsyncHost(CONFIG), prefixes=["0.0.0.0/0", "126.0.0.0/7"])
+        assert loop.source_for(parse_addr("127.0.0.1")) is None
         other = SelectorLoop()
         with pytest.raises(ConfigError, match="another loop"):
             loop.add_host(AsyncHost(CONFIG, loop=other))
         other.close()
 
     on_loop(main())
+
+
+@pytest.mark.parametrize("choice", [True, False])
+def test_what_is_no_resolver(choice):
+    with pytest.raises(TypeError, match="resolver is 3: use an object with a coroutine method"):
+        new_event_loop(uvloop=choice, resolver=3)  # a loop left open would be a ResourceWarning, which is an error here
 
 
 def test_other_loops_take_no_prefixes(run):
@@ -179,7 +206,7 @@ def test_a_running_loop_is_not_closed(on_loop):
 
 def test_new_event_loop():
     for choice, base in ((None, uvloop.Loop), (True, uvloop.Loop), (False, asyncio.SelectorEventLoop)):
-        resolver = object()
+        resolver = Book()
         loop = new_event_loop(uvloop=choice, resolver=resolver, wildcard="both")
         assert isinstance(loop, base)
         assert isinstance(loop, StackLoop)

@@ -263,6 +263,37 @@ def test_a_port_that_is_none(on_loop, port):
     on_loop(main())
 
 
+def test_port_0_refuses(on_loop):
+    """The kernel asks the peer, on which nothing listens there; nothing ever does."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with StackNet():
+            for host in ("127.0.0.1", SERVER_IP):
+                with pytest.raises(ConnectionRefusedError) as caught:
+                    await loop.create_connection(Recorder, host, 0)
+                assert caught.value.errno == errno.ECONNREFUSED
+                with socket.socket() as sock:
+                    sock.setblocking(False)
+                    with pytest.raises(ConnectionRefusedError):
+                        await loop.sock_connect(sock, (host, 0))
+
+    on_loop(main())
+
+
+def test_a_local_address_of_another_family(on_loop):
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with StackNet() as net:
+            await net.server.create_server(Recorder, port=7)
+            for host in (SERVER_IP, "127.0.0.1"):
+                with pytest.raises(OSError, match="family") as caught:
+                    await loop.create_connection(Recorder, host, 7, local_addr=("::1", 0))
+                assert caught.value.errno == errno.EADDRNOTAVAIL
+
+    on_loop(main())
+
+
 def test_neither_host_nor_socket(on_loop):
     async def main():
         with pytest.raises(ValueError, match="host and port"):

@@ -186,6 +186,9 @@ def test_nobodys_address_is_not_available(place):
             with pytest.raises(OSError) as caught:
                 await opened(local_addr=(NOBODY, 0))
             assert told(caught.value) == errno.EADDRNOTAVAIL
+            if place.is_ours:
+                assert caught.value.errno == errno.EADDRNOTAVAIL
+                assert "the hosts of this loop have 10.0.0.1, 10.0.0.2, and no interface" in str(caught.value)
 
     place.run(main())
 
@@ -329,12 +332,68 @@ def test_a_datagram_that_cannot_be_sent_is_an_error_of_the_endpoint(on_loop):
             assert (await protocol.errors.get()).errno == errno.EMSGSIZE
             client.sendto(b"x", (SERVER_IP, 0))
             assert (await protocol.errors.get()).errno == errno.EINVAL
-            with pytest.raises(ValueError):
-                client.sendto(b"x")
             with pytest.raises(TypeError):
                 client.sendto("x", (SERVER_IP, 9))
             await shut(client)
             client.sendto(b"late", (SERVER_IP, 9))
+
+    on_loop(main())
+
+
+BAD_ADDRESSES = [
+    (None, TypeError, "needs an address"),
+    ("10.0.0.2", TypeError, "tuple"),
+    (5, TypeError, "tuple"),
+    ((), TypeError, "tuple"),
+    ((SERVER_IP,), TypeError, "tuple"),
+    ((SERVER_IP, 9, 0), TypeError, "tuple"),
+    ([SERVER_IP, 9], TypeError, "tuple"),
+    ((5, 9), TypeError, "host as a str"),
+    ((None, 9), TypeError, "host as a str"),
+    ((SERVER_IP, "9"), TypeError, "port as an int"),
+    ((SERVER_IP, 9.0), TypeError, "port as an int"),
+    ((SERVER_IP, -1), OverflowError, "0-65535"),
+    ((SERVER_IP, 65_536), OverflowError, "0-65535"),
+]
+NO_FIGURES = [("a.invalid", socket.EAI_NONAME), ("256.1.1.1", socket.EAI_NONAME), ("::1", socket.EAI_ADDRFAMILY)]
+
+
+@pytest.mark.parametrize("options", [{"family": socket.AF_INET}, {"local_addr": (CLIENT_IP, 0)}], ids=["any", "host"])
+def test_what_is_no_address_raises_as_a_socket_does(on_loop, options):
+    async def main():
+        async with StackNet():
+            client, protocol = await opened(**options)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                for address, kind, message in BAD_ADDRESSES:
+                    with pytest.raises(kind):
+                        sock.sendto(b"x", address)
+                    with pytest.raises(kind, match=message):
+                        client.sendto(b"x", address)
+                for host, code in NO_FIGURES:
+                    client.sendto(b"x", (host, 9))
+                    error = await protocol.errors.get()
+                    assert (type(error), error.errno) == (socket.gaierror, code)
+                    with pytest.raises(socket.gaierror) as caught:
+                        sock.sendto(b"x", (host, 9))
+                    assert caught.value.errno in {code, socket.EAI_AGAIN}  # where no server answers
+            client.sendto(b"x", (SERVER_IP.encode(), 0))
+            assert (await protocol.errors.get()).errno == errno.EINVAL
+            assert not client.is_closing()
+            await shut(client)
+
+    on_loop(main())
+
+
+def test_a_name_when_the_kernel_is_not_asked(on_loop):
+    async def main():
+        async with StackNet():
+            asyncio.get_running_loop().wildcard = "stack"
+            client, protocol = await opened(local_addr=(ANYWHERE, 0))
+            client.sendto(b"x", ("localhost", 9))
+            error = await protocol.errors.get()
+            assert type(error) is socket.gaierror
+            assert "getaddrinfo" in str(error)
+            await shut(client)
 
     on_loop(main())
 
@@ -352,6 +411,39 @@ def test_a_bound_one_hears_on_the_kernel_and_answers_of_hosts(on_loop):
             bound.sendto(b"far", server.get_extra_info("sockname"))
             assert await protocol.inbox.get() == (b"FAR", server.get_extra_info("sockname"))
             await shut(bound, near, server)
+
+    on_loop(main())
+
+
+@pytest.mark.parametrize("wildcard", ["stack", "both"])
+def test_nothing_is_heard_before_the_endpoint_was_returned(on_loop, wildcard):
+    port = free_port()
+    returned = []
+
+    class Early(Endpoint):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            self.peer.sendto(b"first", (SERVER_IP, port))
+
+        def datagram_received(self, data, addr):
+            super().datagram_received(data, addr)
+            self.when.append(list(returned))
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.wildcard = wildcard
+        async with StackNet() as net:
+            Early.peer, peer = await net.client.create_datagram_endpoint(Endpoint, (CLIENT_IP, 0))
+            # ARP is done with, and nothing is in the way of the datagram
+            await net.client.ping(SERVER_IP)
+            Early.when = []
+            transport, protocol = await loop.create_datagram_endpoint(Early, (ANYWHERE, port))
+            returned.append(True)
+            assert (await protocol.inbox.get())[0] == b"first"
+            assert Early.when == [[True]]
+            transport.sendto(b"answer", (CLIENT_IP, Early.peer.get_extra_info("sockname")[1]))
+            assert await peer.inbox.get() == (b"answer", (SERVER_IP, port))
+            await shut(transport)
 
     on_loop(main())
 

@@ -13,6 +13,7 @@ from stack.aio.network import AsyncHost
 from stack.aio.server import StackServer
 from stack.aio.serving import ListenAddress
 from stack.device.virtual import Switch
+from stack.errors import HostClosed
 from tests.support.aio_nets import CLIENT_IP, CONFIG, SERVER_IP, StackNet
 from tests.support.aio_protocols import Recorder, echo, shut
 
@@ -540,7 +541,7 @@ def test_a_server_lives_on_without_one_of_its_hosts_and_ends_with_the_last(on_lo
             await talk(SERVER_IP, port)
             await net.server.aclose(0.5)
             assert not server.is_serving()
-            with pytest.raises(asyncio.CancelledError):
+            with pytest.raises(HostClosed):
                 await forever
 
     on_loop(main())

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import random
+import socket
 import ssl
 
 import pytest
@@ -10,13 +11,14 @@ import uvloop
 
 from stack.aio.attempt import Attempt
 from stack.aio.device_driver import monotonic_us
+from stack.aio.loop import SelectorLoop, UvLoop
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig, IpConfig, TcpConfig
 from stack.device.fault_device import FaultDevice
 from stack.device.fault_settings import Faults
 from stack.device.virtual import Switch, link
 from stack.device.wrapper import NO_OFFLOAD
-from stack.errors import DeviceGone, HostClosed, InvalidAddress
+from stack.errors import DeviceGone, HostClosed
 from tests.support.aio_nets import CONFIG, SERVER_IP, StackNet
 
 MB = 1 << 20
@@ -132,13 +134,71 @@ def test_names_need_a_resolver(run):
     async def main():
         async with StackNet() as net:
             server = await net.server.start_server(echo, port=7)
-            with pytest.raises(InvalidAddress, match="no resolver"):
+            with pytest.raises(socket.gaierror, match=r"AsyncHost\(resolver=\.\.\.\)") as info:
                 await net.client.open_connection("server.example", 7)
+            assert info.value.errno == socket.EAI_NONAME
             net.client.resolver = Resolver()
             _, writer = await net.client.open_connection("server.example", 7)
             writer.close()
             await writer.wait_closed()
             server.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [SelectorLoop, UvLoop])
+def test_a_host_without_a_resolver_asks_its_loops(kind):
+    class Resolver:
+        async def resolve(self, name):
+            if name != "server.example":
+                raise OSError("no such name")
+            return ["2001:db8::1", SERVER_IP]
+
+    async def main():
+        async with StackNet() as net:
+            await net.server.start_server(echo, port=7)
+            _, writer = await net.client.open_connection("server.example", 7)
+            writer.close()
+            await writer.wait_closed()
+            with pytest.raises(socket.gaierror, match="no such name"):
+                await net.client.open_connection("nobody.example", 7)
+
+    with asyncio.Runner(loop_factory=lambda: kind(resolver=Resolver())) as runner:
+        runner.run(main())
+
+
+def test_no_host_is_active_on_a_loop_that_knows_none(run):
+    async def main():
+        async with StackNet() as net:
+            with pytest.raises(RuntimeError, match=r"run the program with stack\.run"):
+                net.client.active()
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "act",
+    [lambda stream, _: stream.close(), lambda stream, _: stream.abort(), lambda _, datagrams: datagrams.close()],
+    ids=["close", "abort", "datagrams"],
+)
+def test_another_thread_is_caught_in_debug_mode(run, act):
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with StackNet() as net:
+            await net.server.create_server(Silent, port=7)
+            stream, _ = await net.client.create_connection(Silent, SERVER_IP, 7)
+            datagrams, _ = await net.client.create_datagram_endpoint(Datagrams, ("0.0.0.0", 9))
+            await asyncio.sleep(0.02)
+            loop.set_debug(True)
+            for again in range(2):
+                with pytest.raises(RuntimeError, match="thread"):
+                    await asyncio.to_thread(act, stream, datagrams)
+                assert not stream.is_closing(), again
+                assert not datagrams.is_closing(), again
+            loop.set_debug(False)
+            stream.write(b"goes on")
+            stream.close()
+            await stream.get_protocol().closed
 
     run(main())
 
@@ -296,6 +356,35 @@ def test_a_lost_device_ends_everything_with_device_gone(run):
                 await serving
             transport.write(b"ignored")
             datagrams.sendto(b"ignored", (SERVER_IP, 7))
+
+    told = run(main(), expect_errors=True)  # once for each host
+    assert [context["message"].split(":")[0] for context in told] == ["veth-a is closed", "veth-b is closed"]
+    assert all(isinstance(context["exception"], DeviceGone) for context in told)
+
+
+def test_serving_ends_with_the_host(run):
+    async def main():
+        async with StackNet() as net:
+            server = await net.server.create_server(Silent, port=7)
+            serving = asyncio.ensure_future(server.serve_forever())
+            await asyncio.sleep(0)
+            await net.server.aclose()
+            with pytest.raises(HostClosed, match="of this server was closed") as info:
+                await serving
+            assert info.value.errno == errno.ENETDOWN
+
+    run(main())
+
+
+def test_a_connect_that_waits_ends_with_the_host(run):
+    async def main():
+        async with StackNet() as net:
+            connecting = asyncio.ensure_future(net.client.create_connection(Silent, "10.0.0.99", 7))
+            await asyncio.sleep(0.01)
+            await net.client.aclose()
+            with pytest.raises(HostClosed, match="while it was connecting") as info:
+                await connecting
+            assert info.value.errno == errno.ENETDOWN
 
     run(main())
 

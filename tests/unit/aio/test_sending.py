@@ -1,4 +1,4 @@
-"""sendfile, over the kernel's transports (of asyncio: uvloop has none) and over ours."""
+"""sendfile, over the kernel's transports (asyncio's; uvloop's on our loop) and over ours; sock_sendfile over ours."""
 
 import asyncio
 import hashlib
@@ -9,6 +9,7 @@ from asyncio.exceptions import SendfileNotAvailableError
 
 import pytest
 
+from stack.aio.loop import UvLoop
 from tests.support.aio_nets import StackNet
 from tests.support.aio_protocols import Recorder, shut
 
@@ -52,9 +53,9 @@ def shrink(client, peer):
     [(0, None), (5, None), (0, 10), (MB, MB + 1), (0, 100 * MB), (3 * MB, None), (len(CONTENT), None)],
     ids=str,
 )
-def test_part_of_a_file(asyncio_place, path, offset, count):
+def test_part_of_a_file(sendfile_place, path, offset, count):
     async def main():
-        async with asyncio_place.net() as net:
+        async with sendfile_place.net() as net:
             client, peer, listener = await connected(net)
             wanted = CONTENT[offset:] if count is None else CONTENT[offset : offset + count]
             with path.open("rb") as file:
@@ -70,12 +71,12 @@ def test_part_of_a_file(asyncio_place, path, offset, count):
             await shut(client, peer)
             listener.close()
 
-    asyncio_place.run(main())
+    sendfile_place.run(main())
 
 
-def test_a_file_without_a_descriptor_is_read_from_where_it_stands(asyncio_place):
+def test_a_file_without_a_descriptor_is_read_from_where_it_stands(sendfile_place):
     async def main():
-        async with asyncio_place.net() as net:
+        async with sendfile_place.net() as net:
             client, peer, listener = await connected(net)
             loop = asyncio.get_running_loop()
             file = io.BytesIO(b"0123456789")
@@ -87,12 +88,12 @@ def test_a_file_without_a_descriptor_is_read_from_where_it_stands(asyncio_place)
             await shut(client, peer)
             listener.close()
 
-    asyncio_place.run(main())
+    sendfile_place.run(main())
 
 
-def test_bad_arguments(asyncio_place, path):
+def test_bad_arguments(sendfile_place, path):
     async def main():
-        async with asyncio_place.net() as net:
+        async with sendfile_place.net() as net:
             client, peer, listener = await connected(net)
             sendfile = asyncio.get_running_loop().sendfile
             with path.open("rb") as file, path.open() as text:
@@ -112,23 +113,25 @@ def test_bad_arguments(asyncio_place, path):
             await shut(client, peer)
             listener.close()
 
-    asyncio_place.run(main())
+    sendfile_place.run(main())
 
 
-def test_the_protocol_hears_nothing_meanwhile_and_all_afterwards(asyncio_place, path):
+def test_the_protocol_hears_nothing_meanwhile_and_all_afterwards(sendfile_place, path):
     async def main():
-        async with asyncio_place.net() as net:
+        async with sendfile_place.net() as net:
             client, peer, listener = await connected(net)
             shrink(client, peer)
             peer.transport.pause_reading()
             with path.open("rb") as file:
                 # more than all buffers hold
                 sending = asyncio.ensure_future(asyncio.get_running_loop().sendfile(client.transport, file))
+                await asyncio.sleep(0)  # it has begun
                 peer.transport.write(b"meanwhile")
                 await asyncio.sleep(0.05)
                 assert client.log == ["made"]
-                with pytest.raises(RuntimeError):
-                    client.transport.write(b"mixed in")
+                if sendfile_place.is_ours or sendfile_place.factory is not UvLoop:  # uvloop's own cannot be barred
+                    with pytest.raises(RuntimeError):
+                        client.transport.write(b"mixed in")
                 peer.transport.resume_reading()
                 assert await sending == len(CONTENT)
             await client.received(9)
@@ -139,12 +142,12 @@ def test_the_protocol_hears_nothing_meanwhile_and_all_afterwards(asyncio_place, 
             await shut(client, peer)
             listener.close()
 
-    asyncio_place.run(main())
+    sendfile_place.run(main())
 
 
-def test_the_connection_is_lost_meanwhile(asyncio_place, path):
+def test_the_connection_is_lost_meanwhile(sendfile_place, path):
     async def main():
-        async with asyncio_place.net() as net:
+        async with sendfile_place.net() as net:
             client, peer, listener = await connected(net)
             shrink(client, peer)
             peer.transport.pause_reading()
@@ -159,7 +162,7 @@ def test_the_connection_is_lost_meanwhile(asyncio_place, path):
             await peer.closed
             listener.close()
 
-    asyncio_place.run(main())
+    sendfile_place.run(main())
 
 
 def test_without_a_fallback(on_loop, path, certificate):
@@ -253,6 +256,57 @@ def test_cancelling_gives_the_transport_back(on_loop, path):
             peer.transport.write(b"hello")
             await client.received(5)
             await shut(client, peer)
+            listener.close()
+
+    on_loop(main())
+
+
+@pytest.mark.parametrize("family", [{"local_addr": ("0.0.0.0", 0)}, {"family": socket.AF_INET}], ids=["host", "routed"])
+def test_a_datagram_transport_cannot(on_loop, path, family):
+    async def main():
+        async with StackNet() as net:
+            if "local_addr" in family:
+                transport, _ = await net.client.create_datagram_endpoint(asyncio.DatagramProtocol, **family)
+            else:
+                loop = asyncio.get_running_loop()
+                transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, **family)
+            with path.open("rb") as file, pytest.raises(RuntimeError, match="not supported"):
+                await asyncio.get_running_loop().sendfile(transport, file)
+            transport.close()
+
+    on_loop(main())
+
+
+@pytest.mark.parametrize(
+    ("offset", "count"), [(0, None), (5, None), (0, 10), (MB, MB + 1), (len(CONTENT), None)], ids=str
+)
+def test_from_a_socket_object(on_loop, path, offset, count):
+    async def main():
+        async with StackNet() as net:
+            loop = asyncio.get_running_loop()
+            made = loop.create_future()
+            peer = Recorder()
+
+            def factory():
+                made.set_result(peer)
+                return peer
+
+            listener = await loop.create_server(factory, net.ip, 0)
+            with socket.socket() as sock, path.open("rb") as file:
+                sock.setblocking(False)
+                await loop.sock_connect(sock, listener.sockets[0].getsockname())
+                await made
+                wanted = CONTENT[offset:] if count is None else CONTENT[offset : offset + count]
+                assert await loop.sock_sendfile(sock, file, offset, count) == len(wanted)
+                assert file.tell() == offset + len(wanted)
+                await loop.sock_sendall(sock, b"end")
+                await peer.received(len(wanted) + 3)
+                assert peer.data == wanted + b"end"
+                with pytest.raises(SendfileNotAvailableError):
+                    await loop.sock_sendfile(sock, file, fallback=False)
+                with pytest.raises(ValueError, match="count"):
+                    await loop.sock_sendfile(sock, file, 0, 0)
+            await peer.closed
             listener.close()
 
     on_loop(main())

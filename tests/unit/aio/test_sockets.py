@@ -9,6 +9,7 @@ import struct
 import pytest
 
 from stack.aio.sockets import TcpSocket
+from stack.aio.sockopt import StackSocket
 from stack.tcp.congestion.registry import ALGORITHMS
 from tests.support.aio_nets import StackNet
 from tests.support.aio_protocols import Recorder, shut
@@ -163,9 +164,12 @@ def test_what_is_not_there_is_refused(place):
         fails(errno.ENOPROTOOPT, pair.sock.getsockopt, TCP, 9999)
         fails(errno.ENOPROTOOPT, pair.sock.setsockopt, SOL, socket.SO_TYPE, 1)
         fails(errno.EFAULT, pair.sock.setsockopt, TCP, socket.TCP_NODELAY, None, 4)
+        for value in ("cubic", 1.0, [1]):
+            with pytest.raises(TypeError, match=f"bytes-like object.*, not '{type(value).__name__}'"):
+                pair.sock.setsockopt(TCP, socket.TCP_CONGESTION, value)
         with pytest.raises(TypeError):
             pair.sock.setsockopt(TCP, socket.TCP_NODELAY, None)
-        with pytest.raises((OverflowError, TypeError)):
+        with pytest.raises(TypeError, match="bytes-like object"):
             pair.sock.setsockopt(TCP, socket.TCP_NODELAY, 1 << 31)
         with pytest.raises(OSError):
             pair.sock.getsockopt(TCP, socket.TCP_NODELAY, -1)
@@ -173,6 +177,23 @@ def test_what_is_not_there_is_refused(place):
             pair.sock.getsockopt(TCP, socket.TCP_NODELAY, 1025)
 
     over(place, body)
+
+
+def test_an_option_that_is_not_there_is_named_and_a_str_is_corrected():
+    sock = StackSocket()
+    for level, option, name in [
+        (TCP, socket.TCP_CORK, "no TCP_CORK"),
+        (SOL, socket.SO_MARK, "no SO_MARK"),
+        (IP, socket.IP_MULTICAST_TTL, "no IP_MULTICAST_TTL"),
+        (TCP, 9999, "no option 9999 of level 6"),
+        (77, 1, "no option 1 of level 77"),
+    ]:
+        with pytest.raises(OSError, match=name):
+            sock.setsockopt(level, option, 1)
+        with pytest.raises(OSError, match=name):
+            sock.getsockopt(level, option)
+    with pytest.raises(TypeError, match="use b'cubic'"):
+        sock.setsockopt(SOL, socket.SO_REUSEADDR, "cubic")
 
 
 def test_an_answer_is_cut_to_the_length_that_was_asked_for(place):
@@ -456,13 +477,72 @@ def test_the_error_of_a_lost_connection_is_told_once(on_loop):
     async def main():
         async with StackPlace() as pair:
             assert isinstance(pair.sock, TcpSocket)
+            told = []
+            tell = pair.client.connection_lost
+
+            def lost(exc):  # the last moment at which the socket answers
+                told.extend(pair.sock.getsockopt(SOL, socket.SO_ERROR) for _ in range(2))
+                fails(errno.ENOTCONN, pair.sock.shutdown, socket.SHUT_WR)
+                tell(exc)
+
+            pair.client.connection_lost = lost
             pair.peer.transport.get_extra_info("socket").setsockopt(SOL, socket.SO_LINGER, LINGER.pack(1, 0))
             pair.peer.transport.abort()
             await pair.client.closed
-            assert pair.sock.getsockopt(SOL, socket.SO_ERROR) == errno.ECONNRESET
-            assert pair.sock.getsockopt(SOL, socket.SO_ERROR) == 0
+            assert told == [errno.ECONNRESET, 0]
             fails(errno.EBADF, pair.sock.dup)
             assert pair.sock.fileno() == -1
-            fails(errno.ENOTCONN, pair.sock.shutdown, socket.SHUT_WR)
 
     on_loop(main())
+
+
+def every_call_fails(sock):
+    """With EBADF."""
+    calls = [
+        sock.getsockname,
+        sock.getpeername,
+        lambda: sock.getsockopt(SOL, socket.SO_TYPE),
+        lambda: sock.setsockopt(SOL, socket.SO_REUSEADDR, 1),
+        lambda: sock.shutdown(socket.SHUT_WR),
+    ]
+    for call in calls:
+        fails(errno.EBADF, call)
+    assert sock.fileno() == -1
+    assert "laddr" not in repr(sock)
+
+
+def test_the_socket_of_a_closed_transport_is_a_closed_socket(asyncio_place):
+    async def body(pair):
+        client, listening = pair.client.transport, pair.server.sockets[0]
+        client.close()
+        assert pair.sock.getpeername() == client.get_extra_info("peername")  # not before connection_lost
+        await pair.client.closed
+        await asyncio.sleep(0)
+        every_call_fails(pair.sock)
+        assert pair.sock.family == socket.AF_INET
+        every_call_fails(client.get_extra_info("socket"))
+        assert client.get_extra_info("sockname")
+        pair.server.close()
+        every_call_fails(listening)
+
+    over(asyncio_place, body)
+
+
+def test_the_socket_of_a_closed_endpoint_is_a_closed_socket(asyncio_place):
+    async def main():
+        async with asyncio_place.net() as net:
+            loop = asyncio.get_running_loop()
+            lost = loop.create_future()
+
+            class Endpoint(asyncio.DatagramProtocol):
+                def connection_lost(self, exc):
+                    lost.set_result(transport.get_extra_info("socket").getsockname())
+
+            transport, _ = await loop.create_datagram_endpoint(Endpoint, local_addr=(net.ip, 0))
+            sock = transport.get_extra_info("socket")
+            transport.close()
+            assert await lost == transport.get_extra_info("sockname")
+            await asyncio.sleep(0)
+            every_call_fails(sock)
+
+    asyncio_place.run(main())

@@ -5,6 +5,7 @@ import asyncio
 
 import pytest
 
+from tests.support.aio_nets import SERVER_IP, StackNet
 from tests.support.aio_protocols import Recorder, shut
 
 MB = 1 << 20
@@ -308,6 +309,52 @@ def test_what_close_has_left_to_the_kernel_is_not_cut_off_by_abort(place):
     over(place, body)
 
 
+def test_a_closing_transport_takes_more_while_it_holds_something(place):
+    """TLS does so: its goodbye is written when it is told that there is room."""
+
+    class Late(Recorder):
+        def resume_writing(self):
+            super().resume_writing()
+            assert self.transport.is_closing()
+            self.transport.write(b"goodbye")
+
+    async def body(a, b):
+        b.transport.pause_reading()
+        size = 0
+        while "pause" not in a.log:
+            a.transport.write(bytes(MB))
+            size += MB
+        a.transport.close()
+        a.transport.write(b"more")
+        b.transport.resume_reading()
+        await b.eof
+        await a.closed
+        assert len(b.data) == size + 11
+        assert b.data.endswith(b"moregoodbye")
+        await shut(b)
+
+    over(place, body, client=Late)
+
+
+def test_abort_while_closing_takes_nothing_more(place):
+    async def body(a, b):
+        b.transport.pause_reading()
+        size = 0
+        while "pause" not in a.log:
+            a.transport.write(bytes(MB))
+            size += MB
+        a.transport.close()
+        a.transport.abort()
+        a.transport.write(b"too late")
+        await a.closed
+        b.transport.resume_reading()
+        await b.closed
+        assert len(b.data) < size
+        assert not any(b.data)
+
+    over(place, body)
+
+
 def test_abort_drops_what_the_transport_holds(place):
     async def body(a, b):
         b.transport.pause_reading()
@@ -364,3 +411,43 @@ def test_when_both_have_sent_their_end_it_is_the_application_that_closes(place):
         return Recorder(keep_open=True)
 
     over(place, body, client=keep, server=keep)
+
+
+def test_a_task_of_connection_made_is_there_before_the_first_data(on_loop):
+    """It may exchange the protocol, pause reading or start TLS, though data came in one burst with the handshake."""
+
+    class Greeted(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            self.task = asyncio.ensure_future(self.go_on())
+
+        async def go_on(self):
+            self.log.append("task")
+            self.transport.set_protocol(self.next)
+
+    async def main():
+        async with StackNet() as net:
+            server = Greeted()
+            server.next = Recorder()
+            await net.server.create_server(lambda: server, port=7)
+            await net.client.ping(SERVER_IP)  # the neighbour is known from now on
+            (port,) = net.server.driver._ports
+
+            def only_the_syn():
+                port.device.on_readable = lambda: None
+                port.on_frames()
+
+            port.device.on_readable = only_the_syn
+            transport, client = await net.client.create_connection(Recorder, SERVER_IP, 7)
+            transport.write(b"hello")
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not server.log
+            port.device.on_readable = port.on_frames
+            port.on_frames()
+            await server.next.received(5)
+            assert server.log == ["made", "task"]
+            transport.close()
+            await client.closed
+
+    on_loop(main())

@@ -13,6 +13,8 @@ from scapy.packet import Raw
 from stack.aio.sockets import TcpSocket
 from stack.config import HostConfig, TcpConfig
 from stack.host.host import Host
+from stack.stats import DropReason
+from stack.trace import Trace
 from stack.wire import accel
 from stack.wire.addr import parse_addr, parse_mac
 from stack.wire.burst import Burst
@@ -24,9 +26,9 @@ from tests.support.rfc import rfc
 class Peered:
     """A Host that knows the peer's link address, with a listener on port 80."""
 
-    def __init__(self, tcp=None):
+    def __init__(self, tcp=None, trace=None):
         self.sink = ListSink()
-        self.host = Host(HostConfig(tcp=tcp or TcpConfig()), random.Random(1))
+        self.host = Host(HostConfig(tcp=tcp or TcpConfig()), random.Random(1), 0, trace)
         self.host.add_interface("tap0", self.sink, parse_mac(OUR_MAC), 1500, 0)
         self.host.add_address(1, parse_addr(OUR_IP), 24, 0)
         self.host.listen(0, 80, now=0)
@@ -62,6 +64,16 @@ class Peered:
         return conn, self.transmit()[0]
 
 
+class Drops(Trace):
+    """Keeps why frames were dropped."""
+
+    def __init__(self):
+        self.reasons = []
+
+    def on_drop(self, reason, index):
+        self.reasons.append((DropReason(reason), index))
+
+
 class Driver:
     """What a socket needs of one."""
 
@@ -85,6 +97,25 @@ def test_every_segment_has_the_checksum_that_the_peer_computes(peered):
     assert peered.segment("R", 5, sport=2000) == []
     (rst,) = peered.segment("A", 5, 6, sport=2000)
     assert rst[TCP].flags == "R"
+
+
+@pytest.mark.parametrize("end", ["A", "R"])
+def test_a_segment_that_ends_a_connection_is_not_told_of_as_dropped(end):
+    """Captures say of every frame that was dropped why; the last ACK and a RST are taken."""
+    peered = Peered(trace=(drops := Drops()))
+    conn, syn = peered.connect()
+    ours = syn[TCP].seq + 1
+    peered.segment("SA", seq=100, ack=ours, answers=conn.local_port)
+    peered.segment("FA", seq=101, ack=ours, answers=conn.local_port)
+    conn.close(1)
+    peered.host.wake(conn)
+    fin = peered.transmit()[-1]
+    assert fin[TCP].flags == "FA"
+    peered.segment(end, seq=102, ack=ours + 1, answers=conn.local_port)
+    assert peered.host.connections() == []
+    assert drops.reasons == []
+    peered.segment("A", chksum=1)  # the control: of what is dropped it does hear
+    assert drops.reasons == [(DropReason.TCP_CHECKSUM, 0)]
 
 
 @rfc("9293", "3.2", "MUST-68, MUST-69")

@@ -8,7 +8,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
 from stack.config import NEVER, SECOND, HostConfig, IpConfig, TcpConfig
-from stack.errors import InvalidAddress
+from stack.errors import NetworkUnreachable
 from stack.host.host import Host
 from stack.stats import Counter, DropReason
 from stack.tcp.state import CLOSE_WAIT, CLOSED, ESTABLISHED
@@ -217,7 +217,7 @@ def test_dscp_and_ttl_are_passed_on():
 @pytest.mark.parametrize("dst", ["255.255.255.255", "198.18.0.255", "224.0.0.5"])
 def test_open_to_a_group_is_refused(dst):
     net = Net()
-    with pytest.raises(InvalidAddress):
+    with pytest.raises(NetworkUnreachable):
         net.host.connect(parse_addr(dst), 80, now=net.now)
 
 

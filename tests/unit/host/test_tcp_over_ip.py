@@ -8,7 +8,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
 from stack.config import HostConfig, IpConfig, TcpConfig
-from stack.errors import ConnectionRefused, HostUnreachable, InvalidAddress
+from stack.errors import ConnectionRefused, HostUnreachable, NetworkUnreachable
 from stack.host.host import Host
 from stack.stats import DropReason
 from stack.tcp import state
@@ -124,7 +124,7 @@ def test_syns_from_or_to_groups_are_not_answered(s):
 @rfc("9293", "3.9.2.3", "MUST-46")
 @pytest.mark.parametrize("dst", ["255.255.255.255", "198.18.0.255", "224.0.0.1"])
 def test_connecting_to_a_group_is_refused(s, dst):
-    with pytest.raises(InvalidAddress):
+    with pytest.raises(NetworkUnreachable):
         s.host.connect(parse_addr(dst), 80, now=s.now)
 
 

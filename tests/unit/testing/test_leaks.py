@@ -1,5 +1,7 @@
 """What a test leaves open fails it; each kind is planted here, and allowed by the marker."""
 
+import asyncio
+
 import pytest
 
 pytest_plugins = ["pytester"]
@@ -22,12 +24,15 @@ async def test_it(hosts):
     server, writer = await serving(hosts)
     {end}
 """
+# Of a StreamWriter that is garbage newer Pythons close the connection, and older ones, such as 3.11.2, leave it open.
+CLOSED_AS_GARBAGE = hasattr(asyncio.StreamWriter, "__del__")
+GARBAGE = "not closed before its StreamWriter was garbage" if CLOSED_AS_GARBAGE else "ESTABLISHED"
 PLANTED = {
     "nothing": ("writer.close(); server.close()", []),
     "connections": ("KEPT.append(writer); server.close()", ["connections: a: 10.0.0.1:* > 10.0.0.2:7 ESTABLISHED"]),
     "garbage": (
         "server.close(); del writer",
-        ["connections: a: 10.0.0.1:* > 10.0.0.2:7, not closed before its StreamWriter was garbage"],
+        ["connections: a: 10.0.0.1:* > 10.0.0.2:7*" + GARBAGE],
     ),
     "half": ("writer.write_eof(); KEPT.append(writer); server.close(); await asyncio.sleep(1)", []),
     "listeners": ("writer.close()", ["listeners: b: 0.0.0.0:7"]),
@@ -64,7 +69,7 @@ def test_the_marker_allows_one_kind_and_no_other(leak, kind):
     of = "connections" if kind == "garbage" else kind
     other = "tasks" if kind == "listeners" else "listeners"
     assert leak(kind, "@pytest.mark.stack_leaks").parseoutcomes() == {"passed": 1}
-    if kind != "connections":  # whose handler is a task
+    if kind != "connections" and (kind != "garbage" or CLOSED_AS_GARBAGE):  # the handler of an open one is a task
         assert leak(kind, f"@pytest.mark.stack_leaks('{of}')").parseoutcomes() == {"passed": 1}
     assert leak(kind, f"@pytest.mark.stack_leaks('{other}')").parseoutcomes() == {"failed": 1}
 

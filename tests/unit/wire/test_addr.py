@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stack.errors import InvalidAddress
+from stack.errors import ConfigError, InvalidAddress
 from stack.wire import addr
 from tests.support.rfc import rfc
 
@@ -40,6 +40,17 @@ def test_masks_and_broadcasts_as_the_library_has_them(value, prefix_len):
 def test_what_is_no_prefix_is_refused(text):
     with pytest.raises(InvalidAddress):
         addr.parse_cidr(text)
+
+
+def test_what_is_no_network_is_refused():
+    assert addr.parse_network("10.0.0.0/8") == (0x0A00_0000, 8)
+    assert addr.parse_network("10.0.0.1/32") == (0x0A00_0001, 32)
+    with pytest.raises(ConfigError, match=r"10.1.0.5/24 is no network: write 10.1.0.0/24"):
+        addr.parse_network("10.1.0.5/24")
+    with pytest.raises(ConfigError, match="has no prefix length"):
+        addr.parse_network("10.1.0.0")
+    with pytest.raises(InvalidAddress, match="IPv4 only"):
+        addr.parse_network("fe80::/64")
 
 
 @rfc("1122", "3.2.1.3", "IP-3")
