@@ -143,7 +143,7 @@ async def _ask(resolver: Resolver, name: str, family: int) -> list[str]:
 
 async def first_of(resolver: Resolver, name: str) -> str:
     """The best IPv4 address of a name.  Raises socket.gaierror."""
-    for text in await _ask(resolver, _ascii(name)):
+    for text in await _ask(resolver, _ascii(name), socket.AF_INET):
         if ":" not in text:
             return text
     raise socket.gaierror(socket.EAI_NONAME, f"{name} has no IPv4 address")
