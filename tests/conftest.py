@@ -18,6 +18,8 @@ os.environ.setdefault("TAPSTACK_FORM", "interpreted")  # before `stack` is impor
 
 # Who runs this in the background has SIGINT ignored, and what we start would inherit that: Ctrl-C is tested, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Who is told to end cleans up first: namespaces and the processes in them would stay.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 HERE = Path(__file__).parent
 CAPABLE = os.geteuid() == 0 and os.access("/dev/net/tun", os.R_OK | os.W_OK)
