@@ -9,12 +9,14 @@ anybody outside (RFC 6761 §6.3).
 import functools
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, runtime_checkable
+from ipaddress import ip_address
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 from stack.errors import InvalidAddress
 from stack.wire.addr import parse_addr
 
 AddrInfo = tuple[int, int, int, str, tuple[Any, ...]]  # family, type, proto, canonical name, sockaddr
+T = TypeVar("T")
 Base = Callable[..., Awaitable[Any]]
 
 MAX_PORT: Final = 0xFFFF
@@ -37,6 +39,14 @@ class FamilyResolver(Protocol):
 
     async def resolve_family(self, name: str, family: int) -> list[str]:
         """As `Resolver.resolve`, addresses of `family` (socket.AF_INET or AF_INET6) only, of both for 0."""
+
+
+@runtime_checkable
+class ReverseResolver(Protocol):
+    """A Resolver that knows the way back from addresses to names."""
+
+    async def reverse(self, address: str) -> str:
+        """The name of an address in figures.  Raises as `Resolver.resolve`."""
 
 
 def check_resolver(resolver: object) -> None:
@@ -128,10 +138,15 @@ def _ascii(host: str | bytes) -> str:
 
 
 async def _ask(resolver: Resolver, name: str, family: int) -> list[str]:
+    if isinstance(resolver, FamilyResolver):
+        return await _translated(name, resolver.resolve_family(name, family))
+    return await _translated(name, resolver.resolve(name))
+
+
+async def _translated(name: str, asking: Awaitable[T]) -> T:
+    """What comes of asking about a name or address.  Raises socket.gaierror in place of OSError."""
     try:
-        if isinstance(resolver, FamilyResolver):
-            return await resolver.resolve_family(name, family)
-        return await resolver.resolve(name)
+        return await asking
     except socket.gaierror:
         raise
     except OSError as exc:
@@ -152,14 +167,29 @@ async def first_of(resolver: Resolver, name: str) -> str:
 async def getnameinfo(
     resolver: Resolver | None, base: Base, sockaddr: tuple[Any, ...], flags: int = 0
 ) -> tuple[str, str]:
-    """As `socket.getnameinfo`; a Resolver knows no way back to names, so with one they stay figures.
+    """As `socket.getnameinfo`: where there is no name, its figures, unless NI_NAMEREQD asks for one.
 
-    Raises socket.gaierror.
+    A Resolver that is no ReverseResolver has no names.  Raises socket.gaierror.
     """
-    if resolver is not None and not flags & socket.NI_NAMEREQD:
-        flags |= socket.NI_NUMERICHOST
     if flags & socket.NI_NUMERICHOST:
         return socket.getnameinfo(sockaddr, flags)
-    if resolver is not None:
-        raise socket.gaierror(socket.EAI_NONAME, f"the loop's resolver has no name for {sockaddr[0]}")
-    return await base(sockaddr, flags)  # type: ignore[no-any-return]
+    if resolver is None:
+        return await base(sockaddr, flags)  # type: ignore[no-any-return]
+    # nobody is asked: the names of services are in a file
+    figures, service = socket.getnameinfo(sockaddr, flags & ~socket.NI_NAMEREQD | socket.NI_NUMERICHOST)
+    address = ip_address(figures.partition("%")[0])  # a scope means something on this host only
+    if address.is_loopback:
+        return await base(sockaddr, flags)  # type: ignore[no-any-return]
+    try:
+        return await _name_of(resolver, str(address)), service
+    except socket.gaierror as error:
+        if flags & socket.NI_NAMEREQD or error.errno != socket.EAI_NONAME:  # as the C library does
+            raise
+        return figures, service
+
+
+async def _name_of(resolver: Resolver, figures: str) -> str:
+    """Raises socket.gaierror."""
+    if not isinstance(resolver, ReverseResolver):
+        raise socket.gaierror(socket.EAI_NONAME, f"the loop's resolver has no name for {figures}")
+    return await _translated(figures, resolver.reverse(figures))

@@ -11,23 +11,11 @@ from typing import Any
 
 import click
 
-from stack.cli import client
+from stack.cli import client, talk
 from stack.cli.common import open_standard_streams, sentences
 from stack.cli.sim import sim
+from stack.cli.via import Way
 from stack.errors import ConfigError
-
-
-class Address(click.ParamType[str]):
-    """An IPv4 address, or a name that this machine can resolve to one."""
-
-    name = "address"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """As dotted decimal."""
-        try:
-            return client.resolve(str(value))
-        except OSError as error:
-            self.fail(f"{value}: {error.strerror or error}", param, ctx)
 
 
 def daemon_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -35,6 +23,16 @@ def daemon_options(function: Callable[..., None]) -> Callable[..., None]:
     function = click.option("--control", metavar="PATH", default=None, help="Its control socket.")(function)
     return click.option(
         "--dev", metavar="NAME", default="tapstack0", show_default=True, help="The device of the daemon to talk to."
+    )(function)
+
+
+def via_option(function: Callable[..., None]) -> Callable[..., None]:
+    """The option that chooses who does it."""
+    return click.option(
+        "--via",
+        type=click.Choice(["daemon", "kernel"]),
+        default=None,
+        help="From the stack's address, or through kernel sockets.  [default: daemon, if one runs]",
     )(function)
 
 
@@ -102,52 +100,47 @@ def status(dev: str, control: str | None, as_json: bool) -> None:
 
 @main.command()
 @daemon_options
+@via_option
 @click.option("-c", "--count", type=click.IntRange(min=1), default=None, help="Stop after so many.")
 @click.option("-s", "--size", type=click.IntRange(0, 65_507), default=56, show_default=True, help="Bytes of data.")
 @click.option("-i", "--interval", type=click.FloatRange(0.001, 3600), default=1.0, show_default=True)
 @click.option(
     "-W", "--timeout", type=click.FloatRange(0.001, 3600), default=2.0, show_default=True, help="Wait for an answer."
 )
-@click.argument("address", type=Address())
-def ping(dev: str, control: str | None, address: str, **options: Any) -> None:
-    """Send echo requests from the stack's address."""
+@click.argument("host")
+def ping(dev: str, control: str | None, via: str | None, host: str, **options: Any) -> None:
+    """Send echo requests."""
     with sentences():
-        sys.exit(client.ping(dev, control, address, **options))
+        sys.exit(talk.ping(Way(via, dev, control), host, **options))
 
 
 @main.command()
 @daemon_options
+@via_option
 @click.option("-w", "--timeout", type=click.FloatRange(0.001, 180), default=180.0, help="Wait for the connection.")
-@click.argument("address", type=Address())
+@click.argument("host")
 @click.argument("port", type=click.IntRange(1, 65_535))
-def nc(dev: str, control: str | None, address: str, port: int, timeout: float) -> None:
-    """Connect from the stack's address; standard input and output are the connection.
+def nc(dev: str, control: str | None, via: str | None, host: str, port: int, timeout: float) -> None:
+    """Connect to a host; standard input and output are the connection.
 
     The end of standard input is sent as FIN; the command ends when the peer has closed too.
     """
     with sentences():
-        sys.exit(client.nc(dev, control, address, port, timeout))
+        sys.exit(talk.nc(Way(via, dev, control), host, port, timeout))
 
 
 @main.command()
 @daemon_options
+@via_option
 @click.option("-o", "--output", metavar="FILE", default=None, help="Write the body there.")
 @click.option("-i", "--include", is_flag=True, help="Show the response headers too.")
 @click.argument("url")
-def get(dev: str, control: str | None, url: str, output: str | None, include: bool) -> None:
-    """Fetch an http:// URL from the stack's address."""
+def get(dev: str, control: str | None, via: str | None, url: str, output: str | None, include: bool) -> None:
+    """Fetch an http:// URL."""
     with sentences():
-        sys.exit(client.get(dev, control, url, output, include))
+        from stack.cli import get as command  # noqa: PLC0415  # it takes a while to load
 
-
-def via_option(function: Callable[..., None]) -> Callable[..., None]:
-    """The option that chooses who asks."""
-    return click.option(
-        "--via",
-        type=click.Choice(["daemon", "kernel"]),
-        default=None,
-        help="Who asks: the daemon, from the stack's address, or this process.  [default: the daemon if one runs]",
-    )(function)
+        sys.exit(command.get(Way(via, dev, control), url, output, include))
 
 
 _TIMEOUT = click.option(
@@ -172,7 +165,7 @@ def dig(dev: str, control: str | None, via: str | None, words: tuple[str, ...], 
     with sentences():
         from stack.cli import dig as command  # noqa: PLC0415  # it takes a while to load
 
-        sys.exit(command.dig(words, command.Way(via, dev, control), **options))
+        sys.exit(command.dig(words, Way(via, dev, control), **options))
 
 
 @main.command()
@@ -186,7 +179,7 @@ def resolve(dev: str, control: str | None, via: str | None, name: str, **options
     with sentences():
         from stack.cli import dig as command  # noqa: PLC0415  # it takes a while to load
 
-        sys.exit(command.resolve(name, command.Way(via, dev, control), **options))
+        sys.exit(command.resolve(name, Way(via, dev, control), **options))
 
 
 @main.command()

@@ -1,6 +1,7 @@
 """Names and addresses on a StackLoop, compared with the C library where that has an answer."""
 
 import asyncio
+import errno
 import socket
 
 import pytest
@@ -179,6 +180,61 @@ def test_getnameinfo(on_loop):
         assert await loop.getnameinfo(("10.0.0.2", 80)) == ("10.0.0.2", "http")
         with pytest.raises(socket.gaierror):
             await loop.getnameinfo(("10.0.0.2", 80), socket.NI_NAMEREQD)
+
+    on_loop(main())
+
+
+class Backwards(Book):
+    """A resolver that knows the names of addresses."""
+
+    def __init__(self, **names):
+        super().__init__()
+        self.names = names
+
+    async def reverse(self, address):
+        self.asked.append(address)
+        found = self.names["a" + address.replace(".", "_").replace(":", "_")]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def test_getnameinfo_asks_the_loops_resolver_for_names(on_loop):
+    async def main():
+        loop = asyncio.get_running_loop()
+        gone = OSError(errno.ENOENT, "it has no name")
+        book = Backwards(
+            a10_0_0_2="two.test",
+            a2001_db8__2="six.test",
+            afe80__1="link.test",
+            a10_0_0_3=gone,
+            a10_0_0_4=TimeoutError(),
+            a10_0_0_5=ValueError("wrong"),
+        )
+        loop.resolver = book
+        assert await loop.getnameinfo(("10.0.0.2", 80)) == ("two.test", "http")
+        assert await loop.getnameinfo(("10.0.0.2", 80), socket.NI_NUMERICSERV) == ("two.test", "80")
+        assert await loop.getnameinfo(("2001:db8::2", 80, 0, 0), socket.NI_NAMEREQD) == ("six.test", "http")
+        assert await loop.getnameinfo(("fe80::1", 80, 0, 1)) == ("link.test", "http")
+        assert book.asked == ["10.0.0.2", "10.0.0.2", "2001:db8::2", "fe80::1"]
+        assert await loop.getnameinfo(("10.0.0.2", 80), socket.NI_NUMERICHOST) == ("10.0.0.2", "http")
+        assert await loop.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICSERV) != ("", "")
+        assert len(book.asked) == 4  # figures and ourselves are nobody's business
+        for address, code in (("10.0.0.3", socket.EAI_NONAME), ("10.0.0.4", socket.EAI_AGAIN)):
+            with pytest.raises(socket.gaierror) as info:
+                await loop.getnameinfo((address, 80), socket.NI_NAMEREQD)
+            assert info.value.errno == code
+        assert await loop.getnameinfo(("10.0.0.3", 80)) == ("10.0.0.3", "http")
+        with pytest.raises(socket.gaierror) as info:
+            await loop.getnameinfo(("10.0.0.4", 80))
+        assert info.value.errno == socket.EAI_AGAIN
+        with pytest.raises(ValueError, match="wrong"):
+            await loop.getnameinfo(("10.0.0.5", 80))
+        with pytest.raises(socket.gaierror) as info:
+            await loop.getnameinfo(("10.0.0.2", 80), socket.NI_NAMEREQD | socket.NI_NUMERICHOST)
+        assert info.value.errno == socket.EAI_NONAME
+        with pytest.raises(socket.gaierror):
+            await loop.getnameinfo(("not figures", 80))
 
     on_loop(main())
 

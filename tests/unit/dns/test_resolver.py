@@ -322,6 +322,24 @@ def test_getaddrinfo(run):
     run(main())
 
 
+def test_getnameinfo(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, SelectorLoop | UvLoop):
+            return
+        records = ("9.0.0.10.in-addr.arpa PTR www.example.test.",)
+        async with Served(Zone(*records)) as served, resolver(served) as r:
+            loop.resolver = r
+            assert await loop.getnameinfo(("10.0.0.9", 80)) == ("www.example.test", "http")
+            assert await loop.getnameinfo(("10.0.0.8", 80)) == ("10.0.0.8", "http")
+            with pytest.raises(socket.gaierror) as info:
+                await loop.getnameinfo(("10.0.0.8", 80), socket.NI_NAMEREQD)
+            assert info.value.errno == socket.EAI_NONAME
+            assert isinstance(info.value.__cause__, NXDOMAIN)
+
+    run(main())
+
+
 def test_errors_are_those_of_the_system():
     for kind, number in ((NXDOMAIN, errno.ENOENT), (NoData, errno.ENODATA), (Timeout, errno.ETIMEDOUT)):
         assert kind.code == number
