@@ -30,6 +30,7 @@ class Packet:
     target_port: int
     flags: int  # of TCP
     payload: bytes
+    seq: int  # of TCP
 
     @property
     def is_query(self) -> bool:
@@ -76,14 +77,14 @@ class Sniffer:
         return sum(p.protocol == TCP and p.is_query and p.flags & (SYN | ACK) == SYN for p in self.packets)
 
     def stream(self, *, queries: bool) -> list[dns.message.Message]:
-        """The messages that were sent over TCP in one direction; there must have been no loss."""
-        streams: dict[tuple[str, int], bytes] = {}
+        """The messages that were sent over TCP in one direction."""
+        segments: dict[tuple[str, int], list[Packet]] = {}
         for p in self.packets:
             if p.protocol == TCP and p.is_query == queries:
                 key = (p.target, p.source_port) if queries else (p.source, p.target_port)
-                streams[key] = streams.get(key, b"") + p.payload
+                segments.setdefault(key, []).append(p)
         found = []
-        for data in streams.values():
+        for data in map(_joined, segments.values()):
             at = 0
             while at < len(data):
                 (length,) = struct.unpack_from("!H", data, at)
@@ -94,6 +95,19 @@ class Sniffer:
     def clear(self) -> None:
         """Forget what was seen."""
         self.packets.clear()
+
+
+def _joined(segments: list[Packet]) -> bytes:
+    """What they carry, each octet once: a segment may have been sent twice."""
+    first, data = segments[0].seq, bytearray()
+    if segments[0].flags & SYN:
+        first += 1
+    for p in sorted(segments, key=lambda p: (p.seq - first) & 0xFFFF_FFFF):
+        at = (p.seq - first) & 0xFFFF_FFFF
+        if p.payload:
+            assert at <= len(data), "a segment was not seen"
+            data += p.payload[len(data) - at :]
+    return bytes(data)
 
 
 def parse(frame: bytes) -> Packet | None:
@@ -110,7 +124,8 @@ def parse(frame: bytes) -> Packet | None:
     header = 8 if protocol == UDP else (rest[12] >> 4) * 4
     flags = 0 if protocol == UDP else rest[13]
     addresses = socket.inet_ntoa(ip[12:16]), socket.inet_ntoa(ip[16:20])
-    return Packet(protocol, *addresses, source_port, target_port, flags, rest[header:])
+    seq = 0 if protocol == UDP else int.from_bytes(rest[4:8], "big")
+    return Packet(protocol, *addresses, source_port, target_port, flags, rest[header:], seq)
 
 
 @contextlib.contextmanager

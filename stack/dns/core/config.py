@@ -38,6 +38,7 @@ class Limits:
     targets: int = 64  # names of servers looked up for one question
     targets_per_zone: int = 16  # for one delegation
     failed_targets: int = 5  # of those without an address, before no more are looked up
+    failed_targets_fallback: int = 10  # the same, where addresses that a parent told were fallen back to
     depth: int = 8  # of looking up names of servers for the sake of looking up names of servers
     minimise: int = 10  # RFC 9156 §2.3: MAX_MINIMISE_COUNT
     minimise_one: int = 4  # RFC 9156 §2.3: MINIMISE_ONE_LAB

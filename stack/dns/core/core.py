@@ -33,7 +33,8 @@ from stack.dns.names import ROOT, Name
 from stack.dns.rrset import Question
 
 # RFC 6895 §3.1: types that no question of a resolver has
-_NOT_ASKED: Final = frozenset((0, RRType.OPT, RRType.TKEY, RRType.TSIG, RRType.IXFR, RRType.AXFR))
+# RFC 8482 §4: what is got for ANY is what a server pleases, and cannot be told from all there is
+_NOT_ASKED: Final = frozenset((0, RRType.OPT, RRType.TKEY, RRType.TSIG, RRType.IXFR, RRType.AXFR, RRType.ANY))
 
 _QUERIES: Final = int(Count.QUERIES)  # a plain int indexes a list faster than an IntEnum
 _CACHE_HITS: Final = int(Count.CACHE_HITS)

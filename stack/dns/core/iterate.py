@@ -7,6 +7,8 @@ refers to a zone below or the whole name has been asked for.
 Which servers a zone has only its parent says (a Delegation).  Their addresses are, the best first: what was answered
 when somebody asked for them; the glue of this delegation; what is found when we ask, which is done for one server at
 a time, only when all of those known were silent or of no use, and within the limits that a question has as a whole.
+When nothing is left, glue is fallen back to that other addresses were better founded than: zones do move, and forget to
+tell their own servers.
 
 A server that does not serve a zone is lame: for that zone it is not asked again for a while.
 """
@@ -58,12 +60,13 @@ class Descent:
 class Candidates:
     """The servers of a zone as one question meets them."""
 
-    __slots__ = ("cut", "looked_up", "nameless", "tried")
+    __slots__ = ("cut", "looked_up", "nameless", "passed_over", "tried")
 
     def __init__(self, cut: Delegation) -> None:
         self.cut = cut
         self.tried: dict[ServerFacts, int] = {}  # those that may still be asked, and how often they were
         self.nameless: list[Name] = []  # servers without an address yet
+        self.passed_over: list[str] = []  # glue that differs from what was answered
         self.looked_up = 0
 
 
@@ -162,7 +165,9 @@ class Iteration:
             facts = context.servers.choose(candidates.tried)
             # who was silent is not waited for again while there are others whose addresses can be found
             while facts is None or (candidates.tried[facts] and candidates.nameless):
-                if (yield from self._find_address(candidates, work)):
+                if (yield from self._find_address(candidates, work)) or (
+                    facts is None and self._fall_back(candidates, work)
+                ):
                     facts = context.servers.choose(candidates.tried)
                 elif facts is None:
                     why = f"no server of {cut.zone} is left to ask"
@@ -206,9 +211,11 @@ class Iteration:
         candidates = Candidates(cut)
         for name in cut.names:
             key = name.key
-            addresses = self._known_addresses(key) or cut.glue.get(key, ())
-            if not self._add(candidates, addresses):
+            known, glue = self._known_addresses(key), cut.glue.get(key, ())
+            if not self._add(candidates, known or glue):
                 candidates.nameless.append(name)
+            if known:
+                candidates.passed_over += [address for address in glue if address not in known]
         return candidates
 
     def _known_addresses(self, key: bytes) -> list[str]:
@@ -239,6 +246,16 @@ class Iteration:
                 candidates.tried.setdefault(facts, 0)
         return count
 
+    def _fall_back(self, candidates: Candidates, work: Work) -> bool:
+        """Let glue be asked that was passed over; False when that is nobody new."""
+        addresses, candidates.passed_over = candidates.passed_over, []
+        known = len(candidates.tried)
+        self._add(candidates, addresses)
+        if len(candidates.tried) == known:
+            return False
+        work.failed_targets_allowed = self._context.config.limits.failed_targets_fallback
+        return True
+
     def _find_address(self, candidates: Candidates, work: Work) -> Generator[Send, Result, bool]:
         """Look up the address of one more server; False when there is none left that may be.
 
@@ -255,7 +272,7 @@ class Iteration:
             if (
                 candidates.looked_up >= limits.targets_per_zone
                 or work.targets >= limits.targets
-                or work.failed_targets >= limits.failed_targets
+                or work.failed_targets >= work.failed_targets_allowed
                 or work.depth >= limits.depth
             ):
                 refused[Refused.TARGET_LIMIT] += 1

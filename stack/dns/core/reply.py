@@ -157,10 +157,7 @@ class Reader:
         for _ in range(self._limits.restarts + 1):
             if not self._believed(name, zone):
                 break
-            if rrtype == RRType.ANY:
-                found = next((rrset for rrset in index.values() if rrset.name.key == key), None)
-            else:
-                found = index.get((key, rrtype))
+            found = index.get((key, rrtype))
             if found is not None:
                 finding.kind, finding.rrset = ANSWER, found
                 finding.keep.append((found, trust))

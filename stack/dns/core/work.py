@@ -38,7 +38,12 @@ class ResolutionFailed(Exception):
 class Work:
     """The account of one question."""
 
-    __slots__ = ("depth", "ede", "failed_targets", "limits", "resolving", "sent", "stats", "steps", "targets", "tries")
+    # fmt: off
+    __slots__ = (
+        "depth", "ede", "failed_targets", "failed_targets_allowed", "limits", "resolving", "sent", "stats", "steps",
+        "targets", "tries",
+    )
+    # fmt: on
 
     def __init__(self, limits: Limits, stats: ResolverStats, steps: list[Step] | None) -> None:
         self.limits = limits
@@ -47,6 +52,7 @@ class Work:
         self.sent = 0
         self.targets = 0  # names of servers looked up
         self.failed_targets = 0
+        self.failed_targets_allowed = limits.failed_targets
         self.depth = 0  # 0: the client's question; else that of a server's address
         self.resolving: set[bytes] = set()  # keys of servers' names that are being looked up just now
         self.tries: list[Try] = []

@@ -107,7 +107,13 @@ def test_what_there_is_not(run):
 
 @pytest.mark.parametrize(
     ("name", "rrtype", "error"),
-    [("a..b", "A", BadName), ("a.test", "NOTYPE", ValueError), ("a.test", "AXFR", ValueError), ("", "A", BadName)],
+    [
+        ("a..b", "A", BadName),
+        ("a.test", "NOTYPE", ValueError),
+        ("a.test", "AXFR", ValueError),
+        ("a.test", "ANY", ValueError),
+        ("", "A", BadName),
+    ],
 )
 def test_what_cannot_be_asked(name, rrtype, error):
     async def main():

@@ -5,7 +5,7 @@ import pytest
 from stack.config import MINUTE, SECOND
 from stack.dns.constants import Rcode
 from stack.dns.core import Hint, ResolverConfig
-from stack.dns.errors import NXDOMAIN, NoData, ServFail, Timeout
+from stack.dns.errors import NXDOMAIN, DnsError, NoData, ServFail, Timeout
 from stack.dns.message import Message
 from stack.dns.names import Name
 from tests.support.dns_world import (
@@ -336,6 +336,38 @@ def _with(reply: Message, **sections: str) -> Message:
     for section, text in sections.items():
         setattr(reply, section, records(text))
     return reply
+
+
+def moved(*, glue: str) -> World:
+    """sub.test, whose server once said that it is at 10.0.0.10, where nobody is any more."""
+    world = with_zone("www 60 A 192.0.2.9\nns 900 A 10.0.0.10", parent=f"sub 60 NS ns.sub\nns.sub 60 A {glue}")
+    world.servers["10.0.0.10"] = world.servers["10.0.0.9"]
+    assert texts(world.ask("ns.sub.test")) == ["10.0.0.10"]
+    world.refusing = {"10.0.0.10"}
+    world.advance(100 * SECOND)
+    return world
+
+
+def test_glue_is_fallen_back_to_when_what_was_answered_of_a_server_is_of_no_use():
+    world = moved(glue="10.0.0.9")
+    assert texts(world.ask("www.sub.test")) == ["192.0.2.9"]
+    assert [len(world.asked(server)) for server in ("10.0.0.10", "10.0.0.9")] == [1, 2]
+
+
+def test_control_without_such_glue_it_is_an_error():
+    assert isinstance(moved(glue="10.0.0.10").ask("www.sub.test"), DnsError)
+
+
+@rfc("2181", "5.4.1")
+def test_a_zones_own_word_on_its_servers_is_not_fallen_back_to():
+    """Not even where it is known and the parent's servers are all lame: see docs/decisions/0014-resolver.md."""
+    world = with_zone("www 60 A 192.0.2.9\n@ 900 NS two\ntwo 900 A 10.0.0.10")
+    world.servers["10.0.0.10"] = world.servers["10.0.0.9"]
+    assert texts(world.ask("sub.test", "NS")) == ["two.sub.test."]
+    assert texts(world.ask("two.sub.test")) == ["10.0.0.10"]
+    world.servers["10.0.0.9"] = Scripted(lambda query, tcp: query.reply(Rcode.REFUSED))
+    assert type(world.ask("www.sub.test")) is ServFail
+    assert world.asked("10.0.0.10") == []
 
 
 def test_only_lame_servers_are_servfail():

@@ -59,6 +59,29 @@ def test_control_of_nxns_without_limits_it_is_as_many_as_are_named():
     assert len(world.asked(EXAMPLE_ADDRESS)) == 60
 
 
+def in_vain_after_falling_back(**limits) -> int:
+    """How many names of servers are looked up in vain, where addresses of others were of no use either."""
+    names = [f"n{i}.example.test" for i in range(15)]
+    zone = "\n".join(f"many 60 NS {name}." for name in names)
+    servers = internet()
+    servers[TEST_ADDRESS] = Zones({"test": f"{TEST_ZONE}\n{zone}\nmany 60 NS ns.many\nns.many 60 A 10.0.0.70"})
+    servers["10.0.0.71"] = Zones({"many.test": f"@ {SOA}\nns 900 A 10.0.0.71\nwww 60 A 192.0.2.7"})
+    servers["10.0.0.70"] = servers["10.0.0.71"]
+    world = World(ResolverConfig(hints=HINTS, limits=Limits(**limits)), servers)
+    world.ask("ns.many.test")
+    world.advance(100 * SECOND)
+    world.refusing = {"10.0.0.70", "10.0.0.71"}
+    before = len(world.asked(EXAMPLE_ADDRESS))
+    assert isinstance(world.ask("www.many.test"), DnsError)
+    return len(world.asked(EXAMPLE_ADDRESS)) - before
+
+
+def test_ten_names_of_servers_may_fail_where_glue_is_fallen_back_to():
+    assert in_vain_after_falling_back() == 10
+    assert in_vain_after_falling_back(failed_targets_fallback=5) == 5
+    assert in_vain_after_falling_back(failed_targets=1000, failed_targets_fallback=1000) == 15
+
+
 def test_64_kib_of_servers_without_glue():
     names = [f"n{i}.{'x' * 30}.victim.test" for i in range(1100)]
     world = hostile(lambda query, tcp: refer(query, names))

@@ -301,7 +301,7 @@ def test_a_name_that_only_ends_alike_is_asked_for():
 # --- callers' faults -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rrtype", [0, RRType.OPT, RRType.AXFR, RRType.TSIG, -1, 65_536])
+@pytest.mark.parametrize("rrtype", [0, RRType.OPT, RRType.AXFR, RRType.TSIG, RRType.ANY, -1, 65_536])
 def test_types_that_cannot_be_asked_for(rrtype):
     world = two()
     with pytest.raises(ValueError, match="cannot be asked of a resolver"):
