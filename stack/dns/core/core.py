@@ -72,6 +72,11 @@ class Task:
         self.exchange: Exchange | None = None
         self.background = False  # it runs for the cache's sake, too
 
+    def detach(self) -> list[Client]:
+        """Those who waited, at the end: then they and the task go at once, and leave the garbage collector nothing."""
+        clients, self.clients = self.clients, []
+        return clients
+
 
 class ResolverCore:
     """See the head of this file.  Raises ConfigError for a configuration that cannot work."""
@@ -330,14 +335,14 @@ class ResolverCore:
             self.stats.counts[_CACHE_HITS] += 1
             if self._context.now >= trail.refresh_at:
                 self._prefetch(trail.asked, task.rrtype, trail.entry)
-        for client in task.clients:
+        for client in task.detach():
             # who joined wrote the name with letters of their own
             asked = client.name if len(trail.asked) == len(client.name) else trail.asked
             self._finish(client, self._result(asked, task.rrtype, trail, task.work))
 
     def _on_failure(self, task: Task, failure: ResolutionFailed) -> None:
         self._forget(task)
-        for client in task.clients:
+        for client in task.detach():
             stale = self._stale(client.name, task.rrtype)
             self._finish(client, stale or self._error(client.name, task, failure))
 
