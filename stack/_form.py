@@ -52,6 +52,7 @@ ALONGSIDE: Final = (
     "stack.dns.core.resolve",
     "stack.dns.core.servers",
     "stack.dns.core.work",
+    "stack.dns.engine",
     "stack.dns.parsing",
     "stack.dns.rrset",
     "stack.host.host",

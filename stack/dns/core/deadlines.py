@@ -3,7 +3,7 @@
 Theory of operation.  An entry of the heap is one number, a deadline over a serial number, and a table says whose it is;
 the owner has the number, too, in its `timer`.  Setting or cancelling a deadline takes the older entry out of the table,
 which makes it worthless; worthless entries are skipped when they come up, and swept out when they are the majority.
-Nearly every deadline of a resolver is cancelled, so this has to cost little, and nothing may keep an owner that is done.
+Nearly every deadline of a resolver is cancelled, so this has to cost little, and must not keep an owner that is done.
 """
 
 from heapq import heapify, heappop, heappush

@@ -120,12 +120,13 @@ _ALL: Final[tuple[type[Rdata], ...]] = (
 CLASSES: Final[dict[int, type[Rdata]]] = {int(cls.rrtype): cls for cls in _ALL}
 _COMPRESSED: Final = frozenset(cls.rrtype for cls in _ALL if NAME in cls.layout)
 # These are defined for class IN alone; all others mean the same in every class.
+_IN: Final = int(RRClass.IN)  # a plain int is compared in a fraction of the time
 _ONLY_IN: Final = frozenset(cls.rrtype for cls in (A, AAAA, DHCID, HTTPS, KX, L32, L64, LP, NAPTR, NID, SRV, SVCB))
 
 
-def class_for(rrtype: int, rrclass: int = RRClass.IN) -> type[Rdata] | None:
+def class_for(rrtype: int, rrclass: int = _IN) -> type[Rdata] | None:
     """The class that decodes such records, None if they are `Unknown`."""
-    return None if rrclass != RRClass.IN and rrtype in _ONLY_IN else CLASSES.get(rrtype)
+    return None if rrclass != _IN and rrtype in _ONLY_IN else CLASSES.get(rrtype)
 
 
 def decode(rrtype: int, raw: bytes, rrclass: int = RRClass.IN) -> Rdata:

@@ -1,8 +1,10 @@
 """Types of records that every zone has, and some that few have (RFC 1035, and those named)."""
 
 from dataclasses import dataclass
+from typing import Final, Self
 
 from stack.dns.constants import RRType
+from stack.dns.errors import FormError, FormReason
 from stack.dns.names import Name
 from stack.dns.rdata.base import Rdata
 from stack.dns.rdata.kinds import (
@@ -21,6 +23,9 @@ from stack.dns.rdata.kinds import (
     U32,
     Groups,
 )
+from stack.dns.rdata.text import format_ipv4
+
+_IPV4_SIZE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,13 @@ class A(Rdata):
     rrtype = RRType.A
     layout = (IPV4,)
     address: str
+
+    @classmethod
+    def from_wire(cls, raw: bytes) -> Self:
+        """As of all types, but straight: these are nearly all that is ever decoded.  Raises FormError."""
+        if len(raw) != _IPV4_SIZE:
+            raise FormError(FormReason.RDATA, f"an address of {len(raw)} octets")
+        return cls(format_ipv4(raw))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """Asking resolvers: order, failover, patience, search list, hosts table."""
 
+import gc
+
 import pytest
 
 from stack.config import MS, SECOND
 from stack.dns.constants import Rcode, RRType
 from stack.dns.core import ResolverConfig
+from stack.dns.core.core import Client, Task
 from stack.dns.edns import Edns, ede_option
 from stack.dns.errors import NXDOMAIN, NoData, ServFail, Timeout
 from stack.dns.message import Message
@@ -321,3 +324,24 @@ def test_types_that_cannot_be_asked_for(rrtype):
 def test_settings_that_cannot_work(settings):
     with pytest.raises(ConfigError):
         World(ResolverConfig(**settings), {})
+
+
+def in_hand() -> int:
+    return sum(isinstance(thing, Task | Client) for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("name", ["www.example.test", "missing.example.test", "failing.test"])
+def test_a_question_that_ended_is_gone_without_the_garbage_collector(name):
+    def respond(query, tcp):
+        failing = query.question.name.key.startswith(b"\x07failing")
+        return query.reply(Rcode.SERVFAIL) if failing else Recursive(HOSTS).respond(query, tcp)
+
+    world = stub({"10.0.0.1": Scripted(respond)})
+    gc.collect()
+    before = in_hand()
+    gc.disable()
+    try:
+        world.ask(name)
+        assert in_hand() == before
+    finally:
+        gc.enable()
