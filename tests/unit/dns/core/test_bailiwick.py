@@ -234,6 +234,22 @@ def ghost(**guards) -> Answer | DnsError:
     return result
 
 
+def test_a_zones_word_on_its_servers_is_counted_where_it_is_left_out():
+    servers = internet()
+
+    def respond(query, tcp):
+        reply = query.reply()
+        reply.aa = True
+        reply.answer = records(f"{query.question.name} 10 A 192.0.2.1")
+        reply.authority = records("example.test. 600 NS ns.example.test.")
+        return reply
+
+    servers[EXAMPLE_ADDRESS] = Scripted(respond)
+    world = World(ResolverConfig(hints=HINTS), servers)
+    assert isinstance(world.ask("www.example.test"), Answer)
+    assert world.refused() == {"ns_unasked": 1}
+
+
 def test_a_zone_does_not_outlive_its_delegation():
     assert isinstance(ghost(), NXDOMAIN)
 

@@ -215,6 +215,55 @@ def test_a_malformed_reply_is_counted_and_another_server_asked():
     assert world.refused() == {"malformed_counts": 1}
 
 
+OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
+RECORD = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\6\6\6\6"
+
+
+@pytest.mark.parametrize(
+    ("counts", "data", "reason"),
+    [
+        ((65535, 0, 0), RECORD, "counts"),
+        ((2, 0, 0), RECORD + RECORD[:-1], "rdlength"),
+        ((2, 0, 0), RECORD + RECORD[:11], "short"),
+        ((1, 0, 0), RECORD + b"x", "trailing"),
+        ((1, 0, 2), RECORD + OPT * 2, "opt_twice"),
+        ((2, 0, 0), RECORD + OPT, "opt_misplaced"),
+        ((1, 0, 1), RECORD + b"\1a" + OPT, "opt_owner"),
+        ((1, 0, 1), RECORD + OPT[:-1] + b"\3abc", "option"),
+        ((1, 0, 0), RECORD[:11] + b"\5\6\6\6\6\6", "rdata"),
+        ((2, 0, 0), RECORD + b"\xc0\x40" + RECORD[2:], "pointer"),
+        ((2, 0, 0), RECORD + b"\x41a\0" + RECORD[2:], "bad_label"),
+        ((2, 0, 0), RECORD + (b"\x3f" + b"a" * 63) * 4 + b"\0" + RECORD[2:], "name_too_long"),
+    ],
+)
+@pytest.mark.parametrize("tcp", [False, True])
+def test_every_kind_of_malformed_reply_is_counted_as_such_and_nothing_of_it_is_used(counts, data, reason, tcp):
+    def respond(query, is_tcp):
+        reply = query.reply()
+        if tcp and not is_tcp:
+            reply.tc = True
+            return reply
+        wire = reply.build()
+        end = 12 + len(query.question.name) + 4
+        return wire[:6] + b"".join(count.to_bytes(2, "big") for count in counts) + wire[12:end] + data
+
+    world = stub({"10.0.0.1": Scripted(respond), "10.0.0.2": Recursive(TEXT)})
+    assert texts(world.ask("www.test")) == ["192.0.2.1"]
+    assert world.refused() == {f"malformed_{reason}": 1}
+
+
+@pytest.mark.parametrize("rcode", [Rcode.YXDOMAIN, Rcode.NOTAUTH, 11, 4095])
+def test_a_response_code_that_says_nothing_of_the_name_is_counted(rcode):
+    def respond(query, tcp):
+        reply = query.reply(rcode)
+        reply.edns = query.edns
+        return reply
+
+    world = stub({"10.0.0.1": Scripted(respond), "10.0.0.2": Recursive(TEXT)})
+    assert texts(world.ask("www.test")) == ["192.0.2.1"]
+    assert world.refused() == {"bad_rcode": 1}
+
+
 @rfc("6891", "7")
 @pytest.mark.parametrize("rcode", [Rcode.FORMERR, Rcode.NOTIMP])
 def test_a_server_that_knows_no_edns_is_asked_without(rcode):

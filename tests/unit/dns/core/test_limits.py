@@ -200,6 +200,23 @@ def test_referrals_without_end():
     assert world.refused()["quota"] == 1
 
 
+def test_referrals_are_counted_too():
+    def respond(query, tcp):
+        name = query.question.name
+        reply = query.reply()
+        zone = name.suffix(min(name.depth, 2 + len(world.asked("10.0.0.66"))))
+        reply.authority = records(f"{zone} 600 NS ns.{zone}")
+        reply.additional = records(f"ns.{zone} 600 A 10.0.0.66")
+        return reply
+
+    world = hostile(respond, referrals=5)
+    error = world.ask(f"{'.'.join(['a'] * 100)}.evil.test")
+    assert isinstance(error, ServFail)
+    assert "more than 5 referrals" in str(error)
+    assert world.refused() == {"referral_limit": 1}
+    assert len(world.sent) == 6  # with priming
+
+
 def test_glueless_servers_all_the_way_down():
     """Each zone's server is in another zone whose server is in another zone ..."""
     parent = "\n".join(f"z{i} 600 NS ns.z{i + 1}.test." for i in range(40))
