@@ -90,19 +90,9 @@ class StackDatagramTransport(asyncio.DatagramTransport, asyncio.Transport):
         try:
             self._protocol.connection_made(self)
         except Exception as exc:  # noqa: BLE001  (application code may raise anything)
-            self._report("connection_made", exc)
+            self._driver.report(self, self._protocol, "connection_made", exc)
         if self._endpoint.events:
             self._driver.post(self, self._endpoint.take_events())
-
-    def _report(self, callback: str, exc: Exception) -> None:
-        self._driver.loop.call_exception_handler(
-            {
-                "message": f"protocol.{callback}() failed",
-                "exception": exc,
-                "transport": self,
-                "protocol": self._protocol,
-            }
-        )
 
     # -- the driver's calls
 
@@ -113,12 +103,12 @@ class StackDatagramTransport(asyncio.DatagramTransport, asyncio.Transport):
             try:
                 self._protocol.datagram_received(datagram[0], sockaddr(datagram[1], datagram[2]))
             except Exception as exc:  # noqa: BLE001  (application code may raise anything)
-                self._report("datagram_received", exc)
+                self._driver.report(self, self._protocol, "datagram_received", exc)
         while not self._closing and (error := endpoint.take_error()) is not None:
             try:
                 self._protocol.error_received(error)
             except Exception as exc:  # noqa: BLE001  (application code may raise anything)
-                self._report("error_received", exc)
+                self._driver.report(self, self._protocol, "error_received", exc)
         if events & _LOST:
             self._connection_lost()
 

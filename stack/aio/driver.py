@@ -121,6 +121,17 @@ class Driver(ABC):
             self._idle.set_result(None)
             self._idle = None
 
+    def report(self, transport: Handler, protocol: asyncio.BaseProtocol, callback: str, exc: Exception) -> None:
+        """Tell of an error in a callback of `protocol` after which its transport goes on."""
+        self.loop.call_exception_handler(
+            {
+                "message": f"protocol.{callback}() failed",
+                "exception": exc,
+                "transport": transport,
+                "protocol": protocol,
+            }
+        )
+
     @property
     def closed(self) -> "asyncio.Future[DeviceGone | None]":
         """Done when the driver has stopped; the result is the loss of the device, or None after `close`.

@@ -171,17 +171,7 @@ class StackTransport(asyncio.Transport):
         try:
             self._protocol.connection_made(self)
         except Exception as exc:  # noqa: BLE001  (application code may raise anything)
-            self._report("connection_made", exc)
-
-    def _report(self, callback: str, exc: Exception) -> None:
-        self._driver.loop.call_exception_handler(
-            {
-                "message": f"protocol.{callback}() failed",
-                "exception": exc,
-                "transport": self,
-                "protocol": self._protocol,
-            }
-        )
+            self._driver.report(self, self._protocol, "connection_made", exc)
 
     def _on_closed(self) -> None:
         """The connection has ended."""
@@ -324,7 +314,7 @@ class StackTransport(asyncio.Transport):
         try:
             self._protocol.pause_writing()
         except Exception as exc:  # noqa: BLE001  (application code may raise anything)
-            self._report("pause_writing", exc)
+            self._driver.report(self, self._protocol, "pause_writing", exc)
 
     def _drained(self) -> None:
         """The connection's send buffer has room again."""
@@ -334,16 +324,11 @@ class StackTransport(asyncio.Transport):
             try:
                 self._protocol.resume_writing()
             except Exception as exc:  # noqa: BLE001  (application code may raise anything)
-                self._report("resume_writing", exc)
+                self._driver.report(self, self._protocol, "resume_writing", exc)
         if self._closing and not self.get_write_buffer_size():
             if self._flushing and self._conn.user is self:
                 self._end()
             self._connection_lost()
-
-    @property
-    def writing_paused(self) -> bool:
-        """Whether the protocol was told to pause writing."""
-        return self._protocol_paused
 
     def bar_writing(self, why: str) -> None:
         """Have `write` raise RuntimeError(`why`); "": no more."""

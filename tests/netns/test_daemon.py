@@ -32,9 +32,14 @@ def links(namespace):
     return [link["ifname"] for link in json.loads(namespace.run("ip", "-j", "link").stdout)]
 
 
-def up(namespace, *options, **kwargs):
-    """`tapstack up` that is expected to end by itself."""
-    return namespace.run(*tapstack("up", *options), check=False, **kwargs)
+def up_in(folder):
+    """The command line of a daemon whose control socket is in `folder`: the default path is another run's as well."""
+    return tapstack("up", "--control", str(folder / "control.sock"))
+
+
+def up(namespace, folder, *options):
+    """A daemon that is expected to end by itself."""
+    return namespace.run(*up_in(folder), *options, check=False)
 
 
 def processes(namespace):
@@ -232,55 +237,44 @@ def test_device_disappearing_under_it_is_told_to_all(namespace, tmp_path):
 
 def test_second_daemon_on_the_same_device(stack, tmp_path):
     refused(
-        up(stack.namespace, "--control", str(tmp_path / "c"), "--address", "10.5.5.2/24", "--host-address", "10.5.5.1"),
+        up(stack.namespace, tmp_path, "--address", "10.5.5.2/24", "--host-address", "10.5.5.1"),
         rf"tapstack: .*{DEVICE}.* (in use|busy)",
     )
 
 
 def test_second_daemon_with_the_same_address(stack, tmp_path):
     refused(
-        up(stack.namespace, "--control", str(tmp_path / "c"), "--dev", "tap9"),
+        up(stack.namespace, tmp_path, "--dev", "tap9"),
         rf"tapstack: address {HOST} of 198\.18\.0\.0/24 is in use already on {DEVICE}",
     )
     assert "tap9" not in links(stack.namespace)
 
 
 def test_second_daemon_on_the_same_control_socket(stack):
-    control = str(stack.log.parent / "control.sock")
-    refused(
-        up(
-            stack.namespace,
-            "--control",
-            control,
-            "--dev",
-            "tap9",
-            "--address",
-            "10.5.5.2/24",
-            "--host-address",
-            "10.5.5.1",
-        ),
-        "tapstack: another tapstack daemon is listening on ",
-    )
+    addresses = ("--address", "10.5.5.2/24", "--host-address", "10.5.5.1")
+    result = up(stack.namespace, stack.log.parent, "--dev", "tap9", *addresses)
+    refused(result, "tapstack: another tapstack daemon is listening on ")
     assert "tap9" not in links(stack.namespace)
 
 
-def test_device_that_is_no_tap(namespace):
-    refused(up(namespace, "--dev", "lo"), "tapstack: .*lo")
+def test_device_that_is_no_tap(namespace, tmp_path):
+    refused(up(namespace, tmp_path, "--dev", "lo"), "tapstack: .*lo")
 
 
 def test_no_tap_devices_on_this_machine(namespace, tmp_path):
     script = 'mount -t tmpfs none /dev/net && exec "$@"'
-    result = namespace.run("unshare", "-m", "sh", "-c", script, "sh", *tapstack("up"), check=False)
+    result = namespace.run("unshare", "-m", "sh", "-c", script, "sh", *up_in(tmp_path), check=False)
     refused(result, "tapstack: /dev/net/tun is missing")
 
 
-def test_capture_that_cannot_be_written(namespace):
-    refused(up(namespace, "--capture", "/absent/file"), "tapstack: capture /absent/file: no such file or directory")
+def test_capture_that_cannot_be_written(namespace, tmp_path):
+    result = up(namespace, tmp_path, "--capture", "/absent/file")
+    refused(result, "tapstack: capture /absent/file: no such file or directory")
     assert links(namespace) == ["lo"]
 
 
-def test_user_that_does_not_exist(namespace):
-    refused(up(namespace, "--user", "no-such-user"), "tapstack: user 'no-such-user' does not exist")
+def test_user_that_does_not_exist(namespace, tmp_path):
+    refused(up(namespace, tmp_path, "--user", "no-such-user"), "tapstack: user 'no-such-user' does not exist")
 
 
 # -- without root
@@ -309,7 +303,7 @@ def test_without_root_it_makes_a_namespace_of_its_own(namespace, tmp_path):
     assert processes(namespace) == []
 
 
-def test_without_root_and_without_the_right_to_the_device(namespace):
+def test_without_root_and_without_the_right_to_the_device(namespace, tmp_path):
     hide = "mknod -m 600 /mnt/tun c 10 200 && chown 7777 /mnt/tun && mount --bind /mnt/tun /dev/net/tun && rm /mnt/tun"
     script = f'mount -t tmpfs none /mnt && {hide}; exec setpriv --reuid=1 --bounding-set=-all --inh-caps=-all "$@"'
     probe = (sys.executable, "-c", "import os; os.close(os.open('/dev/net/tun', os.O_RDWR))")
@@ -317,7 +311,7 @@ def test_without_root_and_without_the_right_to_the_device(namespace):
         pytest.fail("cannot hide the device")
     script = f'mount -t tmpfs none /mnt && {hide}; exec "$@"'
     limited = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
-    result = namespace.run("unshare", "-m", "sh", "-c", script, "sh", *limited, *tapstack("up"), check=False)
+    result = namespace.run("unshare", "-m", "sh", "-c", script, "sh", *limited, *up_in(tmp_path), check=False)
     assert namespace.run("unshare", "-m", "sh", "-c", script, "sh", *limited, *probe, check=False).returncode
     refused(result, "tapstack: /dev/net/tun may not be opened by this user: run it with sudo")
 

@@ -241,6 +241,8 @@ def test_an_error_in_a_callback_leaves_the_endpoint_open(asyncio_place):
 
     errors = asyncio_place.run(main(), expect_errors=True)
     assert [type(context["exception"]) for context in errors] == [ZeroDivisionError] * 3
+    for context in errors if asyncio_place.is_ours else ():  # ours say who it was
+        assert context["transport"].get_protocol() is context["protocol"]
 
 
 def test_the_write_buffers_limits(place):
