@@ -7,11 +7,11 @@ Theory of operation.  What is said is decided in `Authority`, without sockets; h
 the tasks that wait for the resolver.  Over UDP a question is a call and its reply.  Over TCP a connection carries many,
 and those that others have to answer may be overtaken (RFC 7766 §6.2.1.1).
 
-What a client can take from the others is bounded: connections, in all and for each address; when all are taken, the one
-that has been without a question for the longest gives way.  A connection is closed `idle_s` after its last whole
-message, so that it cannot be kept open by an octet now and then.  A client that does not read its answers is not read
-from.  So many questions wait for others, in all and for each connection; beyond that UDP gets SERVFAIL at once, and TCP
-is not read on.
+What a client can take from the others is bounded: connections, in all and for each address.  When all are taken, the
+one that has been without a question for the longest gives way; for an address that has all it may, one of its own.  A
+connection is closed `idle_s` after its last whole message, so that it cannot be kept open by an octet now and then.  A
+client that does not read its answers is not read from.  So many questions wait for others, in all and for each
+connection; beyond that UDP gets SERVFAIL at once, and TCP is not read on.
 """
 
 import asyncio
@@ -158,7 +158,6 @@ class DnsServer:
             "connections": len(self._connections),
             "resolving": len(self._tasks),
             "busy": self._counts["busy"],
-            "connections_refused": self._counts["refused"],
             "connections_given_up": self._counts["given_up"],
             "connections_idle": self._counts["idle"],
             "not_dns": self._counts["not_dns"],
@@ -216,20 +215,21 @@ class DnsServer:
 
     # -- connections
 
-    def admit(self, connection: "_Connection") -> bool:
-        """Count a new connection in, if need be in the place of another one; False when it is too much."""
+    def admit(self, connection: "_Connection") -> None:
+        """Count a new connection in, if need be in the place of another one."""
         limits, connections = self._limits, self._connections
-        of_client = sum(1 for other in connections if other.client[0] == connection.client[0])
-        if of_client >= limits.connections_per_client:
-            self._counts["refused"] += 1
-            return False
-        if len(connections) >= limits.connections:
-            self._counts["given_up"] += 1
-            oldest = next(iter(connections))
-            del connections[oldest]
-            oldest.transport.abort()
+        of_client = [other for other in connections if other.client[0] == connection.client[0]]
+        if len(of_client) >= limits.connections_per_client:
+            self._give_up(of_client[0])
+        elif len(connections) >= limits.connections:
+            self._give_up(next(iter(connections)))
         connections[connection] = None
-        return True
+
+    def _give_up(self, connection: "_Connection") -> None:
+        """Its place is needed."""
+        self._counts["given_up"] += 1
+        del self._connections[connection]
+        connection.transport.abort()
 
     def touch(self, connection: "_Connection") -> None:
         """It has sent a whole message."""
@@ -312,9 +312,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
         self.client = transport.get_extra_info("peername") or ("", 0)
-        if not self._server.admit(self):
-            transport.abort()
-            return
+        self._server.admit(self)
         self._moved_at = self._server.now()
         self._watch(self._server.limits.idle_s)
 

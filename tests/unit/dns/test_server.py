@@ -261,13 +261,40 @@ async def test_when_all_connections_are_taken_the_idlest_gives_way(net):
         assert s.server.stats["connections_given_up"] == 1
 
 
+@pytest.mark.parametrize("most", [2, 10])
 @simulated
-async def test_one_client_cannot_take_all_connections(net):
-    async with Setting(net, limits=Limits(connections=10, connections_per_client=2)) as s:
-        for _ in range(2):
-            await s.connect()
-        assert await ended((await s.connect())[0])
-        assert (s.server.stats["connections"], s.server.stats["connections_refused"]) == (2, 1)
+async def test_of_the_connections_of_one_client_the_idlest_gives_way(net, most):
+    """As the control, where it may have more none does."""
+    (another,) = net.add_hosts("another")
+    async with Setting(net, limits=Limits(connections=10, connections_per_client=most)) as s:
+        reader, writer = await another.stack.open_connection(s.to, 53)  # the idlest of all
+        first, second = [await s.connect() for _ in range(2)]
+        for connection in (second, first):
+            connection[1].write(framed(query()))
+            await read(connection[0])
+        third = await s.connect()
+        for connection in (first, third, (reader, writer)):
+            connection[1].write(framed(query()))
+            assert (await read(connection[0])).rcode == Rcode.NOERROR
+        stats = s.server.stats
+        if most == 2:
+            assert await ended(second[0])
+            assert (stats["connections"], stats["connections_given_up"]) == (3, 1)
+        else:
+            assert (stats["connections"], stats["connections_given_up"]) == (4, 0)
+        writer.close()
+
+
+@simulated
+async def test_a_client_that_holds_all_it_may_is_not_locked_out(net):
+    """It opens connections and says nothing on them, and is served on each new one."""
+    async with Setting(net) as s:
+        for _ in range(Limits().connections_per_client + 10):
+            reader, writer = await s.connect()
+        writer.write(framed(query()))
+        assert (await read(reader)).rcode == Rcode.NOERROR
+        stats = s.server.stats
+        assert (stats["connections"], stats["connections_given_up"]) == (64, 10)
 
 
 @simulated
