@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stack.dns.constants import EdeCode, Opcode, OptionCode, Rcode, RRClass, RRType
+    from stack.dns.constants import BadType, EdeCode, Opcode, OptionCode, Rcode, RRClass, RRType
     from stack.dns.core import Answer, Hint, ResolverConfig, ResolverCore
     from stack.dns.edns import Edns
     from stack.dns.errors import (
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         FormError,
         FormReason,
         NoData,
+        ResolverClosed,
         ServFail,
         Timeout,
         Try,
@@ -45,6 +46,7 @@ __all__ = [
     "Answer",
     "BadName",
     "BadRdata",
+    "BadType",
     "Bogus",
     "DnsError",
     "DnsServer",
@@ -68,6 +70,7 @@ __all__ = [
     "Rcode",
     "Rdata",
     "Resolver",
+    "ResolverClosed",
     "ResolverConfig",
     "ResolverCore",
     "ServFail",
@@ -86,6 +89,7 @@ _HOME = {
     "Answer": "stack.dns.core",
     "BadName": "stack.dns.errors",
     "BadRdata": "stack.dns.errors",
+    "BadType": "stack.dns.constants",
     "Bogus": "stack.dns.errors",
     "DnsError": "stack.dns.errors",
     "DnsServer": "stack.dns.server",
@@ -109,6 +113,7 @@ _HOME = {
     "Rcode": "stack.dns.constants",
     "Rdata": "stack.dns.rdata",
     "Resolver": "stack.dns.resolver",
+    "ResolverClosed": "stack.dns.errors",
     "ResolverConfig": "stack.dns.core",
     "ResolverCore": "stack.dns.core",
     "ServFail": "stack.dns.errors",

@@ -4,13 +4,22 @@ What comes from the wire stays an int; members of these enumerations are ints to
 of a number that has no name here is that of RFC 3597 §5: TYPE65280, CLASS7.
 """
 
+import errno
 from enum import IntEnum, unique
 from typing import Final
+
+from stack.errors import StackError
 
 PORT: Final = 53
 MAX_MESSAGE: Final = 65_535  # the length that precedes a message on TCP has 16 bits (RFC 1035 §4.2.2)
 UDP_SIZE: Final = 1232  # what passes everywhere without fragments: 1280 less the headers of IPv6 and UDP
 MIN_UDP_SIZE: Final = 512  # RFC 1035 §4.2.1, and the least an OPT record can mean (RFC 6891 §6.2.3)
+
+
+class BadType(StackError, ValueError):
+    """No type or class, or none that can be asked for; the message says how to write one (EINVAL)."""
+
+    code = errno.EINVAL
 
 
 @unique
@@ -237,12 +246,12 @@ def ede_text(code: int) -> str:
 
 
 def parse_type(text: str) -> int:
-    """The number of "aaaa", "AAAA" or "TYPE28".  Raises ValueError."""
+    """The number of "aaaa", "AAAA" or "TYPE28".  Raises BadType."""
     return _number(text, _TYPE_NUMBER, "TYPE", "a type of record: write it like AAAA, or like TYPE65280")
 
 
 def parse_class(text: str) -> int:
-    """The number of "IN", "ch" or "CLASS7".  Raises ValueError."""
+    """The number of "IN", "ch" or "CLASS7".  Raises BadType."""
     return _number(text, _CLASS_NUMBER, "CLASS", "a class: write IN, CH or HS, or a number like CLASS7")
 
 
@@ -254,4 +263,4 @@ def _number(text: str, known: dict[str, int], prefix: str, what: str) -> int:
     # RFC 3597 §5: the word, immediately followed by a decimal number
     if digits != upper and digits.isascii() and digits.isdigit() and len(digits) <= 5 and int(digits) <= 0xFFFF:
         return int(digits)
-    raise ValueError(f"{text!r} is not {what}")
+    raise BadType(f"{text!r} is not {what}")

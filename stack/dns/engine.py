@@ -61,7 +61,7 @@ class Engine:
     def ask(
         self, name: Name, rrtype: int, timeout_us: int, *, search: bool, trace: list[Step] | None = None
     ) -> Result | Coroutine[Any, Any, Answer]:
-        """What is at hand, or what to await.  Raises ValueError for a type that cannot be asked for."""
+        """What is at hand, or what to await.  Raises BadType for a type that cannot be asked for."""
         handle = self.core.start(name, rrtype, self.clock(), timeout_us=timeout_us, trace=trace, search=search)
         self._run()
         result = self._results.pop(handle, None)

@@ -2,8 +2,8 @@
 
 Callers of a resolver see NXDOMAIN, NoData, ServFail or Timeout (and Bogus, once answers are validated): each is a
 DnsError, thus an OSError, and says in one sentence what was asked, of whom, and why each of them was of no use.
-BadName and BadRdata are mistakes of the caller.  FormError is what a peer got wrong; it stays within: who parses a
-message counts its `reason` and drops the message.
+BadName, BadRdata and BadType (`stack.dns.constants`) are mistakes of the caller.  FormError is what a peer got wrong;
+it stays within: who parses a message counts its `reason` and drops the message.
 """
 
 import errno
@@ -98,7 +98,13 @@ class DnsError(StackError):
     chain: "tuple[RRset, ...]" = ()  # the aliases between the question's name and the one that the answer is about
 
     def __init__(
-        self, question: "Question", tries: Iterable[Try] = (), *, ede: Ede | None = None, because: str = ""
+        self,
+        question: "Question",
+        tries: Iterable[Try] = (),
+        *,
+        ede: Ede | None = None,
+        because: str = "",
+        code: int | None = None,
     ) -> None:
         self.question = question
         self.tries = tuple(tries)
@@ -108,7 +114,7 @@ class DnsError(StackError):
         reasons = [because] if because else [str(tried) for tried in self.tries[-3:]]
         if ede is not None:
             reasons.append(str(ede))
-        super().__init__(f"{text} ({'; '.join(reasons)})" if reasons else text)
+        super().__init__(f"{text} ({'; '.join(reasons)})" if reasons else text, code)
 
 
 class NXDOMAIN(DnsError):
@@ -138,6 +144,13 @@ class Timeout(DnsError, TimeoutError):
 
     code = errno.ETIMEDOUT
     sentence = "nobody answered {name} {type} in time"
+
+
+class ResolverClosed(DnsError):
+    """The resolver was closed while it had the question in hand (ECANCELED), or before it was asked (EBADF)."""
+
+    code = errno.ECANCELED
+    sentence = "the resolver was closed before it answered {name} {type}"
 
 
 class Bogus(DnsError):

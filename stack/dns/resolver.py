@@ -11,12 +11,14 @@ servers may differ.
 """
 
 import asyncio
+import errno
 import random
 import socket
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from ipaddress import ip_address
+from operator import index
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
@@ -28,12 +30,13 @@ from stack.dns.core.actions import Answer, Step
 from stack.dns.core.config import ResolverConfig, Server
 from stack.dns.core.hints import ROOT_HINTS, Hint
 from stack.dns.engine import Engine, Result
-from stack.dns.errors import NXDOMAIN, BadName, DnsError, NoData
+from stack.dns.errors import NXDOMAIN, BadName, DnsError, NoData, ResolverClosed
 from stack.dns.explain import Explanation, explain, server_text
 from stack.dns.hostsfile import reverse_name
 from stack.dns.names import Name
 from stack.dns.order import by_reachability, by_weight
 from stack.dns.rdata import AAAA, SRV, A
+from stack.dns.rrset import Question
 from stack.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,15 +70,52 @@ class _Asked(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _asked(text: str, rrtype: str | int) -> _Asked:
-    name = Name.parse(text)
-    number = parse_type(rrtype) if isinstance(rrtype, str) else int(rrtype)
-    return _Asked(name, number, not text.endswith("."), name.depth - 1)
+def _parsed(given: str | Name, rrtype: str | int) -> _Asked:
+    if isinstance(given, Name):
+        name, search = given, False
+    elif isinstance(given, str):
+        name, search = Name.parse(given), not given.endswith(".")
+    else:
+        raise TypeError
+    number = parse_type(rrtype) if isinstance(rrtype, str) else index(rrtype)
+    return _Asked(name, number, search, name.depth - 1)
+
+
+def _asked(name: str | Name, rrtype: str | int) -> _Asked:
+    """Raises BadName, BadType, TypeError."""
+    try:
+        return _parsed(name, rrtype)
+    except TypeError:
+        kinds = f"{type(name).__name__} and {type(rrtype).__name__}"
+        raise TypeError(f'use a name and a type like "www.example.com" and "AAAA", not {kinds}') from None
+
+
+def _timeout_us(timeout_s: float) -> int:
+    """Raises ConfigError."""
+    try:
+        timeout_us = int(timeout_s * SECOND)
+    except (TypeError, ValueError, OverflowError):  # no number, "not a number", infinite
+        timeout_us = -1
+    if timeout_us < 0:
+        raise ConfigError(f"timeout {timeout_s!r}: use a number of seconds, like {TIMEOUT_S}")
+    return timeout_us
+
+
+def _check_list(what: str, given: object) -> None:
+    """Raises TypeError for one text, whose letters would be taken for the things listed."""
+    if isinstance(given, str | bytes):
+        raise TypeError(f"{what} is {given!r}: use a list, like [{given!r}]")
 
 
 def _server(given: str | tuple[str, int]) -> Server:
-    """An address, alone, in a tuple with a port or as "ADDRESS#PORT".  Raises ConfigError."""
-    text, port = (given, PORT) if isinstance(given, str) else given
+    """An address, alone, in a tuple with a port or as "ADDRESS#PORT".  Raises ConfigError, TypeError."""
+    match given:
+        case str(text):
+            port = PORT
+        case (str(text), int(port)):
+            pass
+        case _:
+            raise TypeError(f'server {given!r}: use text like "192.0.2.1" or "192.0.2.1#5353", or ("192.0.2.1", 5353)')
     if isinstance(given, str) and "#" in text:
         text, _, number = text.partition("#")
         port = int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 0
@@ -93,7 +133,8 @@ class Resolver:
     """See the head of this file.  `servers` are asked, in figures, with "#PORT" or as (address, port) if not port 53.
 
     `host` is an AsyncHost (or a host of a simulation) to speak as; without one it is the loop's business, and where a
-    host is active when the first question is asked, that one's.  `config` has all settings.  Raises ConfigError.
+    host is active when the first question is asked, that one's.  `config` has all settings.  Raises ConfigError,
+    TypeError.
     """
 
     __slots__ = ("_config", "_engine", "_files", "_host", "_is_closed", "_rng")
@@ -106,6 +147,7 @@ class Resolver:
         config: ResolverConfig | None = None,
         rng: Rng | None = None,
     ) -> None:
+        _check_list("servers", servers)
         config = config or ResolverConfig()
         if servers:
             config = replace(config, servers=tuple(_server(server) for server in servers))
@@ -156,9 +198,10 @@ class Resolver:
     ) -> Self:
         """Resolves by itself, from the root servers down.  `hints` are Hints, or addresses of root servers.
 
-        Raises ConfigError.
+        Raises ConfigError, TypeError.
         """
         made = cls.__new__(cls)
+        _check_list("hints", hints)
         roots = tuple(
             Hint(Name.parse(f"hint-{number}.invalid"), (_server(hint)[0],)) if isinstance(hint, str) else hint
             for number, hint in enumerate(hints)
@@ -179,7 +222,7 @@ class Resolver:
         return f"<{type(self).__name__} {how}{' closed' if self._is_closed else ''}>"
 
     async def aclose(self) -> None:
-        """Close all sockets.  Who waits for an answer gets ServFail.  Safe to call twice."""
+        """Close all sockets.  Who waits for an answer gets ResolverClosed.  Safe to call twice."""
         self._is_closed = True
         if self._engine is not None:
             self._engine.close()
@@ -187,11 +230,11 @@ class Resolver:
 
     # -- questions
 
-    async def query(self, name: str, rrtype: str | int = "A", *, timeout: float = TIMEOUT_S) -> Answer:  # noqa: ASYNC109  (the core's)
-        """What `name` has of a type; a final dot keeps it from being tried with the search list.
+    async def query(self, name: str | Name, rrtype: str | int = "A", *, timeout: float = TIMEOUT_S) -> Answer:  # noqa: ASYNC109  (the core's)
+        """What `name` has of a type; a final dot, or a Name, keeps it from being tried with the search list.
 
-        Raises NXDOMAIN, NoData, ServFail or Timeout, all of them DnsErrors; BadName and ValueError for what is no name
-        or type.
+        Raises NXDOMAIN, NoData, ServFail, Timeout or ResolverClosed, all of them DnsErrors; for what cannot be asked
+        BadName, BadType or ConfigError, all of them ValueErrors, too; TypeError for what is neither text nor a number.
         """
         result = self._ask(name, rrtype, timeout)
         if isinstance(result, Answer):
@@ -200,23 +243,24 @@ class Resolver:
             raise result
         return await result
 
-    def _ask(self, name: str, rrtype: str | int, timeout_s: float) -> Result | Coroutine[Any, Any, Answer]:
+    def _ask(self, name: str | Name, rrtype: str | int, timeout_s: float) -> Result | Coroutine[Any, Any, Answer]:
         """What is at hand, or what to await."""
+        timeout_us = _timeout_us(timeout_s)
+        asked, number, search, dots = _asked(name, rrtype)
         engine = self._engine
         if engine is None or self._files is not None or self._is_closed:
-            engine = self._current()
-        asked, number, search, dots = _asked(name, rrtype)
+            engine = self._current(asked, number)
         search = search and bool(self._config.search)
         if not search or dots >= self._config.ndots:  # resolv.conf(5): then it is tried as it is first
             answer = engine.cached(asked, number)
             if answer is not None:
                 return answer
-        return engine.ask(asked, number, int(timeout_s * SECOND), search=search)
+        return engine.ask(asked, number, timeout_us, search=search)
 
-    def _current(self) -> Engine:
-        """The engine, a new one where there is none or the files have changed.  Raises ConfigError."""
+    def _current(self, asked: Name, rrtype: int) -> Engine:
+        """The engine for a question, a new one where there is none or files have changed.  Raises ResolverClosed."""
         if self._is_closed:
-            raise ConfigError("this Resolver was closed; make a new one")
+            raise ResolverClosed(Question(asked, rrtype), because="make a new one", code=errno.EBADF)
         engine = self._engine
         if engine is None:
             loop = asyncio.get_running_loop()
@@ -231,19 +275,19 @@ class Resolver:
             engine = self._engine = Engine(engine.loop, self._config, self._rng, self._host)
         return engine
 
-    async def addresses(self, name: str, *, family: int = 0, timeout: float = TIMEOUT_S) -> list[str]:  # noqa: ASYNC109  (the core's)
+    async def addresses(self, name: str | Name, *, family: int = 0, timeout: float = TIMEOUT_S) -> list[str]:  # noqa: ASYNC109  (the core's)
         """The addresses of `name`, of IPv4 and IPv6 (or of one `family`), the best to connect to first (RFC 6724).
 
         An address in figures is its own.  Raises as `query`: NXDOMAIN, NoData when it has no address.
         """
         return await self._addresses(name, family, timeout, None)
 
-    async def _addresses(self, name: str, family: int, timeout_s: float, patience_s: float | None) -> list[str]:
+    async def _addresses(self, name: str | Name, family: int, timeout_s: float, patience_s: float | None) -> list[str]:
         """`patience_s`: when one family has addresses, the other one is waited for no longer than this."""
-        if is_numeric(name):
+        if isinstance(name, str) and is_numeric(name):
             return [name]
         if family not in _TYPES:
-            raise ValueError(f"family {family}: use socket.AF_INET, socket.AF_INET6, or 0 for both")
+            raise ConfigError(f"family {family}: use socket.AF_INET, socket.AF_INET6, or 0 for both")
         results: list[Result | None] = []
         tasks: dict[int, asyncio.Task[Answer]] = {}
         for place, rrtype in enumerate(_TYPES[family]):
@@ -264,7 +308,9 @@ class Resolver:
         ]
         if not found:
             raise _worst([result for result in results if isinstance(result, DnsError)])
-        return by_reachability(found, self._current().transport.source_of)
+        engine = self._engine
+        assert engine is not None  # it was asked
+        return by_reachability(found, engine.transport.source_of)
 
     async def resolve(self, name: str) -> list[str]:
         """As `addresses`, but slow servers of one family hold up the other no longer than RFC 8305 §3 says.
@@ -310,12 +356,13 @@ class Resolver:
         if error is not None and not found:
             raise error
 
-    async def explain(self, name: str, rrtype: str | int = "A", *, timeout: float = TIMEOUT_S) -> Explanation:  # noqa: ASYNC109  (the core's)
+    async def explain(self, name: str | Name, rrtype: str | int = "A", *, timeout: float = TIMEOUT_S) -> Explanation:  # noqa: ASYNC109  (the core's)
         """Every step that it takes to answer a question; what `query` would raise is in the Explanation."""
-        engine, steps = self._current(), list[Step]()
+        timeout_us, steps = _timeout_us(timeout), list[Step]()
         asked, number, search, _ = _asked(name, rrtype)
+        engine = self._current(asked, number)
         begun_at = engine.clock()
-        given = engine.ask(asked, number, int(timeout * SECOND), search=search, trace=steps)
+        given = engine.ask(asked, number, timeout_us, search=search, trace=steps)
         result: Result
         try:
             result = given if isinstance(given, Answer | DnsError) else await given

@@ -15,10 +15,11 @@ from typing import Final, NamedTuple
 
 from stack.dns import rdata as rdatas
 from stack.dns.constants import RRClass, RRType, class_text, parse_class, parse_type
-from stack.dns.errors import BadName, BadRdata, ZoneError
+from stack.dns.errors import ZoneError
 from stack.dns.names import Name
 from stack.dns.rdata import SOA, Rdata
 from stack.dns.rdata.text import Token, parse_ttl
+from stack.errors import StackError
 
 MAX_INCLUDES: Final = 16  # files within files; a file that includes itself ends here
 
@@ -124,10 +125,10 @@ class _Reader:
                     self._directive(first.text.upper(), line.words[1:], depth)
                 else:
                     self._record(line, where)
-            except (BadName, BadRdata) as error:
-                raise ZoneError(f"{where}: {error.strerror}") from error
             except ZoneError:
                 raise
+            except StackError as error:  # of a name, a type, or data
+                raise ZoneError(f"{where}: {error.strerror}") from error
             except ValueError as error:
                 raise ZoneError(f"{where}: {error}") from error
 

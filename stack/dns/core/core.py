@@ -16,7 +16,7 @@ from collections.abc import Generator
 from typing import Final
 
 from stack.config import SECOND, Rng
-from stack.dns.constants import RRType, type_text
+from stack.dns.constants import BadType, RRType, type_text
 from stack.dns.core.actions import Action, Answer, Failure, Finished, Step
 from stack.dns.core.cache import NODATA, POSITIVE, Cache, Entry
 from stack.dns.core.config import ResolverConfig, Server
@@ -28,7 +28,7 @@ from stack.dns.core.resolve import FRESH, STALE, Resolution, Trail
 from stack.dns.core.servers import Servers
 from stack.dns.core.stats import Count, Refused, ResolverStats
 from stack.dns.core.work import ResolutionFailed, Work
-from stack.dns.errors import NXDOMAIN, DnsError, NoData, ServFail, Timeout, Try
+from stack.dns.errors import NXDOMAIN, DnsError, NoData, ResolverClosed, ServFail, Timeout, Try
 from stack.dns.names import ROOT, Name
 from stack.dns.rrset import Question
 
@@ -36,6 +36,7 @@ from stack.dns.rrset import Question
 # RFC 8482 §4: what is got for ANY is what a server pleases, and cannot be told from all there is
 _NOT_ASKED: Final = frozenset((0, RRType.OPT, RRType.TKEY, RRType.TSIG, RRType.IXFR, RRType.AXFR, RRType.ANY))
 
+_ANY: Final = int(RRType.ANY)
 _QUERIES: Final = int(Count.QUERIES)  # a plain int indexes a list faster than an IntEnum
 _CACHE_HITS: Final = int(Count.CACHE_HITS)
 _ANSWERS: Final = int(Count.ANSWERS)
@@ -162,10 +163,11 @@ class ResolverCore:
         """Ask for the records of a name; the handle that Finished will have.  `search`: with the search list.
 
         With a `trace`, which the steps are put in, the question is not mixed up with those of others.
-        Raises ValueError for a type that cannot be asked for.
+        Raises BadType for a type that cannot be asked for.
         """
         if rrtype in _NOT_ASKED or not 0 < rrtype <= 0xFFFF:
-            raise ValueError(f"{type_text(rrtype)} cannot be asked of a resolver: ask for a type of records, like A")
+            why = ", since a server may answer it with any part of what there is (RFC 8482)" if rrtype == _ANY else ""
+            raise BadType(f"{type_text(rrtype)} cannot be asked of a resolver{why}: ask for a type of records, like A")
         self._context.now = now
         self._context.stats.counts[_QUERIES] += 1
         self._handle = handle = self._handle + 1
@@ -221,7 +223,7 @@ class ResolverCore:
         clients = list(self._clients.values())
         for client in clients:
             question = Question(client.name, client.task.rrtype)
-            self._finish(client, ServFail(question, because="the resolver was closed"))
+            self._finish(client, ResolverClosed(question))
         for task in {client.task for client in clients} | self._background:
             self._abandon(task)
         self._exchanges.close()

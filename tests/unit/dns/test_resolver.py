@@ -10,8 +10,7 @@ import uvloop
 
 from stack.aio.loop import SelectorLoop, UvLoop
 from stack.device.fault_settings import Faults
-from stack.dns import NXDOMAIN, NoData, Resolver, ResolverConfig, ServFail, Timeout
-from stack.dns.errors import BadName
+from stack.dns import NXDOMAIN, BadName, BadType, Name, NoData, Resolver, ResolverClosed, ResolverConfig, Timeout
 from stack.errors import ConfigError
 from tests.support.aio_nets import SERVER_IP, StackNet
 from tests.support.dns_zone_server import Served, Zone
@@ -109,19 +108,76 @@ def test_what_there_is_not(run):
     ("name", "rrtype", "error"),
     [
         ("a..b", "A", BadName),
-        ("a.test", "NOTYPE", ValueError),
-        ("a.test", "AXFR", ValueError),
-        ("a.test", "ANY", ValueError),
+        ("a.test", "NOTYPE", BadType),
+        ("a.test", "AXFR", BadType),
+        ("a.test", 0, BadType),
+        ("a.test", 1 << 16, BadType),
+        ("a.test", "ANY", BadType),
         ("", "A", BadName),
     ],
 )
 def test_what_cannot_be_asked(name, rrtype, error):
     async def main():
         async with Resolver(servers=["127.0.0.1#1"]) as r:
-            with pytest.raises(error):
-                await r.query(name, rrtype)
+            for ask in (r.query, r.explain):
+                with pytest.raises(error) as info:
+                    await ask(name, rrtype)
+                # a caller's mistake, of the kinds that it would be elsewhere
+                assert isinstance(info.value, ValueError | OSError)
+                assert info.value.errno == errno.EINVAL
 
     asyncio.run(main())
+
+
+def test_any_is_refused_with_the_reason():
+    async def main():
+        async with Resolver(servers=["127.0.0.1#1"]) as r:
+            with pytest.raises(BadType, match=r"\] ANY cannot be asked .* \(RFC 8482\): ask for a type of"):
+                await r.query("a.test", "any")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", [None, 7, b"a.test", ["a.test"]])
+def test_a_name_is_text_or_a_name(name):
+    async def main():
+        async with Resolver(servers=["127.0.0.1#1"]) as r:
+            for ask in (r.query, r.addresses, r.explain):
+                with pytest.raises(TypeError, match="use a name and a type like "):
+                    await ask(name)
+            with pytest.raises(TypeError, match="not str and float"):
+                await r.query("a.test", 1.0)
+            with pytest.raises(ConfigError, match="family 1: use"):
+                await r.addresses("a.test", family=1)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), None, "long"])
+def test_a_timeout_is_a_number_of_seconds(timeout):
+    async def main():
+        async with Resolver(servers=["127.0.0.1#1"]) as r:
+            for ask in (r.query, r.addresses, r.explain):
+                with pytest.raises(ConfigError, match=f"timeout {timeout!r}: use a number of seconds, like 10"):
+                    await ask("a.test", timeout=timeout)
+
+    asyncio.run(main())
+
+
+def test_a_name_made_before_can_be_asked_for(run):
+    async def main():
+        async with Served(Zone(*RECORDS)) as served, resolver(served) as r:
+            name = (await r.query("www.example.test")).rrset.name
+            assert (await r.query(name)).rrset.name == name
+            assert await r.addresses(name, family=socket.AF_INET) == ["10.0.0.1"]
+            # it is as it is, also where a search list is
+        config = ResolverConfig(search=(Name.parse("example.test"),), attempts=1)
+        async with Served(Zone(*RECORDS)) as served, resolver(served, config=config) as r:
+            assert (await r.query("www")).name == Name.parse("www.example.test")
+            with pytest.raises(NXDOMAIN):
+                await r.query(Name.parse("www"))
+
+    run(main())
 
 
 def test_addresses_reverse_services(run):
@@ -172,6 +228,17 @@ def test_servers_that_cannot_be(servers):
         Resolver(servers=servers)
 
 
+@pytest.mark.parametrize("servers", ["10.53.0.10", b"10.53.0.10", ("10.0.0.1", 53), [("10.0.0.1", "53")], [7]])
+def test_servers_are_a_list(servers):
+    with pytest.raises(TypeError, match=r"^servers? .*: use (a list,|text) like "):
+        Resolver(servers=servers)
+
+
+def test_hints_are_a_list():
+    with pytest.raises(TypeError, match=r"^hints is '10.53.0.1': use a list, like \['10.53.0.1'\]$"):
+        Resolver.iterative(hints="10.53.0.1")
+
+
 def test_servers_in_every_form():
     made = Resolver(servers=["10.0.0.1", "10.0.0.2#5353", ("10.0.0.3", 54), "2001:DB8::1", "fe80::1%eth0"])
     assert made._config.servers == (
@@ -209,15 +276,23 @@ def test_closing_it_ends_who_waits(run):
             await eventually(lambda: served.zone.asked)
             await r.aclose()
             await r.aclose()
-            with pytest.raises(ServFail, match="the resolver was closed"):
+            with pytest.raises(ResolverClosed, match=r"closed before it answered www\.example\.test\. A$") as info:
                 await task
+            assert info.value.errno == errno.ECANCELED
             assert drained(r)
-            with pytest.raises(ConfigError, match="was closed"):
-                await r.query("www.example.test")
         unused = Resolver(servers=["10.0.0.1"])
         await unused.aclose()
-        with pytest.raises(ConfigError, match="was closed"):
-            await unused.query("www.example.test")
+        for closed in (r, unused):
+            for ask in (closed.query, closed.addresses, closed.explain):
+                with pytest.raises(ResolverClosed, match=r"www\.example\.test\. A \(make a new one\)") as info:
+                    await ask("www.example.test")
+                assert info.value.errno == errno.EBADF
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, SelectorLoop | UvLoop):
+            loop.resolver = unused
+            with pytest.raises(socket.gaierror) as info:
+                await loop.getaddrinfo("www.example.test", 80)
+            assert info.value.errno == socket.EAI_AGAIN  # nobody said that there is no such name
 
     run(main())
 
