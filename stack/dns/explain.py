@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from textwrap import wrap
 from typing import Any, Final
 
-from stack.dns.constants import PORT, type_text
+from stack.dns.constants import type_text
 from stack.dns.core.actions import Answer, Step
-from stack.dns.core.config import Server
+from stack.dns.core.config import server_text
 from stack.dns.errors import DnsError
 from stack.dns.names import Name
 
@@ -88,12 +88,6 @@ class Explanation:
         given = dict(values)
         hops = tuple(Hop(**hop) for hop in given.pop("hops"))
         return cls(hops=hops, records=tuple(given.pop("records")), **given)
-
-
-def server_text(server: Server) -> str:
-    """The address, and the port if it is not 53."""
-    address, port = server
-    return address if port == PORT else f"{address}#{port}"
 
 
 def explain(name: Name, rrtype: int, steps: Iterable[Step], result: Answer | DnsError, took_us: int) -> Explanation:

@@ -27,11 +27,11 @@ from stack.config import SECOND, Rng
 from stack.dns import files
 from stack.dns.constants import PORT, RRType, parse_type
 from stack.dns.core.actions import Answer, Step
-from stack.dns.core.config import ResolverConfig, Server
+from stack.dns.core.config import ResolverConfig, Server, server_text
 from stack.dns.core.hints import ROOT_HINTS, Hint
 from stack.dns.engine import Engine, Result
 from stack.dns.errors import NXDOMAIN, BadName, DnsError, NoData, ResolverClosed
-from stack.dns.explain import Explanation, explain, server_text
+from stack.dns.explain import Explanation, explain
 from stack.dns.hostsfile import reverse_name
 from stack.dns.names import Name
 from stack.dns.order import by_reachability, by_weight

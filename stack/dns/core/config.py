@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from stack.config import MINUTE, MS, SECOND
-from stack.dns.constants import UDP_SIZE
+from stack.dns.constants import PORT, UDP_SIZE
 from stack.dns.core.hints import ROOT_HINTS, Hint
 from stack.dns.names import Name
 from stack.dns.rrset import RRset
@@ -17,6 +17,12 @@ DAY: Final = 24 * HOUR
 
 Server = tuple[str, int]  # address in figures, port
 HostsTable = Mapping[tuple[bytes, int], RRset]  # (key of a name, type) -> what the hosts file says
+
+
+def server_text(server: Server) -> str:
+    """The address, and the port if it is not 53: as servers are given to a Resolver, and shown everywhere."""
+    address, port = server
+    return address if port == PORT else f"{address}#{port}"
 
 
 @dataclass(frozen=True, slots=True)

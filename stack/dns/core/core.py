@@ -19,7 +19,7 @@ from stack.config import SECOND, Rng
 from stack.dns.constants import BadType, RRType, type_text
 from stack.dns.core.actions import Action, Answer, Failure, Finished, Step
 from stack.dns.core.cache import NODATA, POSITIVE, Cache, Entry
-from stack.dns.core.config import ResolverConfig, Server
+from stack.dns.core.config import ResolverConfig, Server, server_text
 from stack.dns.core.context import Context, Validator
 from stack.dns.core.deadlines import Deadlines
 from stack.dns.core.exchanges import Exchange, Exchanges, Result, Send
@@ -366,7 +366,7 @@ class ResolverCore:
         tries = list(task.work.tries)
         if task.exchange is not None:
             waited_us = now - task.exchange.sent_at
-            tries.append(Try(task.exchange.facts.address[0], f"no answer yet after {waited_us // 1000} ms"))
+            tries.append(Try(server_text(task.exchange.facts.address), f"no answer yet after {waited_us // 1000} ms"))
         self._finish(client, Timeout(Question(client.name, task.rrtype), tries, ede=task.work.ede))
         self._leave(client)
 

@@ -7,7 +7,7 @@ multiplies is counted in one place.
 from typing import Final, Protocol
 
 from stack.dns.core.actions import Step
-from stack.dns.core.config import Limits, Server
+from stack.dns.core.config import Limits, Server, server_text
 from stack.dns.core.stats import Refused, ResolverStats
 from stack.dns.errors import Ede, Try
 from stack.dns.names import Name
@@ -68,7 +68,7 @@ class Work:
     def failed(self, server: Server, why: str) -> None:
         """Note a try that came to nothing."""
         if len(self.tries) < MAX_TRIES_KEPT:
-            self.tries.append(Try(f"{server[0]}" if server[1] == 53 else f"{server[0]}#{server[1]}", why))
+            self.tries.append(Try(server_text(server), why))
 
     def note(self, name: Name, rrtype: int, finding: Meaningful) -> None:
         """Note what the last reply means."""

@@ -196,6 +196,15 @@ def test_the_clients_own_time_is_kept():
     assert world.counts()["client_timeouts"] == 1
 
 
+def test_all_tries_name_the_port_when_it_is_not_53():
+    world = World(ResolverConfig(servers=(("10.0.0.1", 5353), ("10.0.0.2", 53), ("2001:db8::1", 5353))), {})
+    error = world.ask("www.example.test", timeout_us=1300 * MS)
+    shown = ["10.0.0.1#5353", "10.0.0.2", "2001:db8::1#5353"]
+    assert [t.server for t in error.tries] == [*shown, shown[0]]
+    assert error.tries[-1].why == "no answer yet after 172 ms"
+    assert all(f"{server}: " in str(error) for server in shown)
+
+
 def test_rotate_begins_with_another_server_each_time():
     world = two(rotate=True)
     for name in ("www.example.test", "host.a.test", "host.b.test", "host"):
