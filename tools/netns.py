@@ -50,8 +50,8 @@ class Namespace:
         self._processes: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Self:
-        subprocess.run(["ip", "netns", "add", self.name], check=True, timeout=10)
         try:
+            subprocess.run(["ip", "netns", "add", self.name], check=True, timeout=10)
             self.sysctl("net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
             self.ip("link set lo up")
         except BaseException:

@@ -8,7 +8,7 @@ in the foreground in its place's namespace and is known by its pid; it is ready 
 The places' veth pairs end in a bridge in a namespace of its own, in which also our TAP device is (`tap`), so that
 nothing of this is seen by the machine's own network, and all of it goes with the namespaces.
 
-`python -m tests.support.dns_hierarchy` keeps one until Ctrl-C and says how to look into it.
+`python -m tests.support.dns_hierarchy` keeps one until Ctrl-C or SIGTERM and says how to look into it.
 """
 
 import contextlib
@@ -271,14 +271,22 @@ def probe(address: str, name: str, *, tcp: bool, seconds: float = 0.5) -> bool:
     return len(reply) > 12 and reply[:2] == query[:2] and reply[2] >> 7 == 1 and reply[3] & 15 == 0 and reply[7] > 0
 
 
+def end(*_: object) -> None:
+    """Told to end: once, so that nothing keeps us from cleaning up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main() -> int:
-    """Keep a hierarchy until Ctrl-C."""
-    with tempfile.TemporaryDirectory() as folder, Hierarchy(Path(folder)) as dns:
+    """Keep a hierarchy until Ctrl-C or SIGTERM, also while it is built."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory() as folder, Hierarchy(Path(folder)) as dns:
         print(f"built in {dns.built_s:.1f} s; ask with")
         print(f"  ip netns exec {dns.client.name} dig @{UNBOUND} www.example.test")
-        print(f"our TAP device: {DEVICE} in {dns.switch.name}; logs in {folder}; Ctrl-C ends it")
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.pause()
+        print(f"our TAP device: {DEVICE} in {dns.switch.name}; logs in {folder}; Ctrl-C ends it", flush=True)
+        signal.pause()
     return 0
 
 

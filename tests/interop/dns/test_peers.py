@@ -1,7 +1,9 @@
 """What the servers of the hierarchy do, without anything of ours: the facts that the tests beside this one stand on."""
 
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import dns.edns
@@ -24,6 +26,8 @@ from tests.support.dns_zones import (
     TLD,
     UNBOUND,
 )
+from tools import netns
+from tools.netns import wait_until
 
 pytestmark = [pytest.mark.netns, pytest.mark.interop]
 VALIDATING = {"unbound": UNBOUND, "bind": BIND}
@@ -43,10 +47,10 @@ def cookies(reply) -> list[bytes]:
     return [option.to_wire() for option in reply.options if option.otype == dns.edns.OptionType.COOKIE]
 
 
-def namespaces() -> set[str]:
-    """Those of this process, which has others beside it."""
+def namespaces(pid: int = os.getpid()) -> set[str]:
+    """Those of one process, which has others beside it."""
     names = {line.split()[0] for line in subprocess.check_output(["ip", "netns"], text=True).splitlines()}
-    return {name for name in names if name.startswith(f"tapstack-{os.getpid()}-")}
+    return {name for name in names if name.startswith(f"tapstack-{pid}-")}
 
 
 def test_it_is_built_in_seconds(hierarchy):
@@ -222,3 +226,20 @@ def test_nothing_is_left_after_a_failure_to_build(hierarchy, tmp_path, monkeypat
     with pytest.raises(ZeroDivisionError), Hierarchy(tmp_path):
         pass
     assert namespaces() == before
+
+
+@pytest.mark.parametrize("when", ["while it is built", "when it stands"])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_when_it_is_told_to_end(hierarchy, when, how):
+    command = [sys.executable, "-m", "tests.support.dns_hierarchy"]
+    with subprocess.Popen(command, cwd=netns.ROOT, env=netns.ENVIRONMENT, stdout=subprocess.PIPE, text=True) as keeper:
+        try:
+            if when == "when it stands":
+                assert "built in" in keeper.stdout.readline()
+            wait_until(lambda: len(namespaces(keeper.pid)) > 1, "it has namespaces")
+            keeper.send_signal(how)
+            keeper.send_signal(how)  # who is impatient does not keep it from cleaning up
+            assert keeper.wait(30) == 0
+        finally:
+            keeper.kill()
+        assert namespaces(keeper.pid) == set()
