@@ -76,7 +76,10 @@ class Ede(NamedTuple):
 
 
 class Try(NamedTuple):
-    """One server that was asked, and what came of it, like ("10.53.0.3", "no answer within 376 ms"); with its port ("10.53.0.3#5353") if that is not 53."""
+    """One server that was asked, and what came of it, like ("10.53.0.3", "no answer within 376 ms").
+
+    The server is named with its port if that is not 53: "10.53.0.3#5353".
+    """
 
     server: str
     why: str

@@ -282,7 +282,11 @@ def main() -> int:
     """Keep a hierarchy until Ctrl-C or SIGTERM, also while it is built."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    with contextlib.suppress(KeyboardInterrupt), tempfile.TemporaryDirectory() as folder, Hierarchy(Path(folder)) as dns:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        tempfile.TemporaryDirectory() as folder,
+        Hierarchy(Path(folder)) as dns,
+    ):
         print(f"built in {dns.built_s:.1f} s; ask with")
         print(f"  ip netns exec {dns.client.name} dig @{UNBOUND} www.example.test")
         print(f"our TAP device: {DEVICE} in {dns.switch.name}; logs in {folder}; Ctrl-C ends it", flush=True)
