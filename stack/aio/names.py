@@ -7,9 +7,10 @@ anybody outside (RFC 6761 §6.3).
 """
 
 import functools
+import re
 import socket
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 from stack.errors import InvalidAddress
@@ -20,6 +21,12 @@ T = TypeVar("T")
 Base = Callable[..., Awaitable[Any]]
 
 MAX_PORT: Final = 0xFFFF
+# what the C library takes for a host's name, when anybody's DNS server says that it is one
+_HOST_NAME: Final = re.compile(r"[a-z0-9_][a-z0-9_-]*(\.[a-z0-9_-]+)*", re.ASCII | re.IGNORECASE)
+
+
+class NotAName(socket.gaierror, UnicodeError):
+    """What no name can be: asyncio's loops raise UnicodeError for it, who asks for addresses awaits gaierror."""
 
 
 class Resolver(Protocol):
@@ -100,7 +107,7 @@ async def getaddrinfo(
     proto: int = 0,
     flags: int = 0,
 ) -> list[AddrInfo]:
-    """As `socket.getaddrinfo`; `base` is what the loop would do without us.  Raises socket.gaierror."""
+    """As `socket.getaddrinfo`; `base` is what the loop would do without us.  Raises socket.gaierror, NotAName."""
     if host is None or (isinstance(host, str | bytes) and is_numeric(host)):
         return _by_figures(host, port, family, type, proto, flags)
     if resolver is None or not host or not isinstance(host, str | bytes) or _is_local(host):
@@ -133,8 +140,14 @@ def _is_local(host: str | bytes) -> bool:
 
 
 def _ascii(host: str | bytes) -> str:
-    """The name as it is looked up.  Raises UnicodeError for what cannot be a name, as the socket module does."""
-    return (host if isinstance(host, bytes) else host.encode("idna")).decode("ascii")
+    """The name as it is looked up.  Raises NotAName."""
+    try:
+        return (host if isinstance(host, bytes) else host.encode("idna")).decode("ascii")
+    except UnicodeError as exc:
+        raise NotAName(
+            socket.EAI_NONAME,
+            f"{host[:80]!r} is not a name: each label has 1 to 63 octets, and a form in ASCII",
+        ) from exc
 
 
 async def _ask(resolver: Resolver, name: str, family: int) -> list[str]:
@@ -178,6 +191,8 @@ async def getnameinfo(
     # nobody is asked: the names of services are in a file
     figures, service = socket.getnameinfo(sockaddr, flags & ~socket.NI_NAMEREQD | socket.NI_NUMERICHOST)
     address = ip_address(figures.partition("%")[0])  # a scope means something on this host only
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
     if address.is_loopback:
         return await base(sockaddr, flags)  # type: ignore[no-any-return]
     try:
@@ -192,4 +207,7 @@ async def _name_of(resolver: Resolver, figures: str) -> str:
     """Raises socket.gaierror."""
     if not isinstance(resolver, ReverseResolver):
         raise socket.gaierror(socket.EAI_NONAME, f"the loop's resolver has no name for {figures}")
-    return await _translated(figures, resolver.reverse(figures))
+    name = await _translated(figures, resolver.reverse(figures))
+    if not _HOST_NAME.fullmatch(name):  # it may go to a log, or a shell
+        raise socket.gaierror(socket.EAI_NONAME, f"{figures}: {name!r} is not a host's name")
+    return name

@@ -31,6 +31,68 @@ asyncio.run(main())
 """
 
 
+# What the C library and our loop say, where both ask one server for names.
+BACKWARDS = """
+import asyncio, itertools, socket
+from stack.aio.loop import SelectorLoop
+from stack.dns import Resolver
+from tests.support.dns_zone_server import Served, Zone
+
+PEERS = [
+    ("10.0.0.9", 80), ("10.0.0.9", 514), ("10.0.0.9", 0), ("10.0.0.9", 64_999), ("10.0.0.8", 80), ("10.0.0.7", 80),
+    ("2001:db8::9", 53, 0, 0), ("2001:db8::9", 53), ("2001:db8::8", 53, 0, 0), ("::ffff:10.0.0.9", 80, 0, 0),
+    ("fe80::1%lo", 80, 0, 0), ("fe80::1", 80, 0, 1), ("127.0.0.1", 1), ("::1", 80, 0, 0), ("0.0.0.0", 80),
+    ("not figures", 80), ("", 80), ("10.9", 80), (b"10.0.0.9", 80), ("a\\0b", 80),
+    ("10.0.0.9", 70_000), ("10.0.0.9", -1), ("10.0.0.9", "80"), ("10.0.0.9",), (), ("10.0.0.9", 80, 0, 0),
+    ("::1", 80, -1, 0), ("10.0.0.9", 80, 0, 0, 0), ["10.0.0.9", 80], "10.0.0.9", None,
+]
+NAMES = ("NI_NAMEREQD", "NI_NUMERICHOST", "NI_NUMERICSERV", "NI_DGRAM", "NI_NOFQDN")
+FLAGS = [sum(some) for some in itertools.product(*((0, getattr(socket, name)) for name in NAMES))]
+FLAGS += [-1, 1 << 10, 1 << 20, 1 << 40, None, "x", 1.5]
+
+async def outcome(asking):
+    try:
+        return await asking
+    except Exception as error:
+        return type(error).__name__, getattr(error, "errno", None)
+
+async def main():
+    loop = asyncio.get_running_loop()
+    six = ".".join(reversed("20010db8" + "9".zfill(24)))
+    zone = Zone("9.0.0.10.in-addr.arpa PTR www.example.test.", f"{six}.ip6.arpa PTR six.example.test.",
+                "7.0.0.10.in-addr.arpa PTR $(id).test.")
+    async with Served(zone, "127.0.0.1", 53), Resolver.system() as loop.resolver:
+        for peer, flags in itertools.product(PEERS, FLAGS):
+            theirs = await outcome(asyncio.to_thread(socket.getnameinfo, peer, flags))
+            ours = await outcome(loop.getnameinfo(peer, flags))
+            print("alike" if ours == theirs else "DIFFER", peer, flags, ours, theirs)
+
+with asyncio.Runner(loop_factory=SelectorLoop) as runner:
+    runner.run(main())
+"""
+
+
+def test_getnameinfo_is_the_c_librarys(namespace, tmp_path):
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:5 attempts:1\n")
+    script = 'mount --bind "$1" /etc/resolv.conf && shift && exec "$@"'
+    command = (
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        str(tmp_path / "resolv.conf"),
+        sys.executable,
+        "-c",
+        BACKWARDS,
+    )
+    shown = namespace.run(*command).stdout.splitlines()
+    assert [line for line in shown if not line.startswith("alike ")] == []
+    for said in ("('www.example.test', 'shell')", "('gaierror', -2)", "('gaierror', -1)", "OverflowError", "TypeError"):
+        assert any(said in line for line in shown), said
+
+
 @pytest.fixture
 def daemon(namespace, tmp_path):
     """A daemon that asks the kernel's end of its device, where a DNS server is; `heard` is whom that one heard."""

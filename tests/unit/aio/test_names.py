@@ -184,6 +184,45 @@ def test_getnameinfo(on_loop):
     on_loop(main())
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["a..b", ".a", "x" * 64, "a." + "x" * 64 + ".b", "\u00e9" * 60, "\udcff", b"\xff", pytest.param(".", id="dot")],
+)
+def test_what_is_no_name_is_what_asyncio_raises_and_a_gaierror(on_loop, host):
+    async def main():
+        loop = asyncio.get_running_loop()
+        with pytest.raises((UnicodeError, socket.gaierror)):  # asyncio itself
+            await loop.getaddrinfo(host, 80)
+        book = loop.resolver = Book()
+        for kind in (UnicodeError, socket.gaierror):
+            with pytest.raises(kind) as info:
+                await loop.getaddrinfo(host, 80)
+            assert info.value.errno == socket.EAI_NONAME
+            assert "is not a name: " in str(info.value)
+            assert len(str(info.value)) < 600
+            with pytest.raises(kind):
+                await loop.create_connection(asyncio.Protocol, host, 80)
+        assert book.asked == []
+
+    on_loop(main())
+
+
+def test_a_host_has_a_hosts_name(on_loop):
+    """As for the C library: what an attacker's server has for its own address may be a command."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        names = ("a.b-c.test", "_x.test", "a b", "-rf.test", "$(id).test", "a\\.b", "", "a..b", "a\n", "\u00e9.test")
+        loop.resolver = Backwards(**{f"a10_0_0_{number}": name for number, name in enumerate(names)})
+        found = [(await loop.getnameinfo((f"10.0.0.{number}", 80)))[0] for number in range(len(names))]
+        assert found == ["a.b-c.test", "_x.test", *(f"10.0.0.{number}" for number in range(2, len(names)))]
+        with pytest.raises(socket.gaierror) as info:
+            await loop.getnameinfo(("10.0.0.4", 80), socket.NI_NAMEREQD)
+        assert info.value.errno == socket.EAI_NONAME
+
+    on_loop(main())
+
+
 class Backwards(Book):
     """A resolver that knows the names of addresses."""
 
@@ -216,10 +255,11 @@ def test_getnameinfo_asks_the_loops_resolver_for_names(on_loop):
         assert await loop.getnameinfo(("10.0.0.2", 80), socket.NI_NUMERICSERV) == ("two.test", "80")
         assert await loop.getnameinfo(("2001:db8::2", 80, 0, 0), socket.NI_NAMEREQD) == ("six.test", "http")
         assert await loop.getnameinfo(("fe80::1", 80, 0, 1)) == ("link.test", "http")
-        assert book.asked == ["10.0.0.2", "10.0.0.2", "2001:db8::2", "fe80::1"]
+        assert await loop.getnameinfo(("::ffff:10.0.0.2", 80, 0, 0)) == ("two.test", "http")
+        assert book.asked == ["10.0.0.2", "10.0.0.2", "2001:db8::2", "fe80::1", "10.0.0.2"]
         assert await loop.getnameinfo(("10.0.0.2", 80), socket.NI_NUMERICHOST) == ("10.0.0.2", "http")
         assert await loop.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICSERV) != ("", "")
-        assert len(book.asked) == 4  # figures and ourselves are nobody's business
+        assert len(book.asked) == 5  # figures and ourselves are nobody's business
         for address, code in (("10.0.0.3", socket.EAI_NONAME), ("10.0.0.4", socket.EAI_AGAIN)):
             with pytest.raises(socket.gaierror) as info:
                 await loop.getnameinfo((address, 80), socket.NI_NAMEREQD)
