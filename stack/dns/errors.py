@@ -9,13 +9,16 @@ it stays within: who parses a message counts its `reason` and drops the message.
 import errno
 from collections.abc import Iterable
 from enum import IntEnum, unique
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stack.dns.constants import ede_text
 from stack.errors import StackError
 
 if TYPE_CHECKING:
     from stack.dns.rrset import Question, RRset
+
+
+MAX_TOLD: Final = 6  # servers in the text of an error
 
 
 class BadName(StackError, ValueError):
@@ -88,6 +91,19 @@ class Try(NamedTuple):
         return f"{self.server}: {self.why}"
 
 
+def told(tries: Iterable[Try]) -> list[str]:
+    """What each of the servers did, the last of it, those asked last at the end; for a sentence."""
+    last: dict[str, list[str]] = {}
+    for tried in tries:
+        last[tried.server] = [*last.pop(tried.server, []), tried.why]
+    texts = [
+        f"{server}: {whys[-1]}" + (f" (the last of {len(whys)} tries)" if len(whys) > 1 else "")
+        for server, whys in last.items()
+    ]
+    left_out = len(texts) - MAX_TOLD
+    return [f"{left_out} more servers", *texts[left_out:]] if left_out > 0 else texts
+
+
 class DnsError(StackError):
     """No answer to `question`; `tries` are the servers asked, in order, and why each failed; `ede` what they said.
 
@@ -114,7 +130,7 @@ class DnsError(StackError):
         self.ede = ede
         name, rrtype = str(question.name), question.type_text
         text = self.sentence.format(name=name, type=rrtype)
-        reasons = [because] if because else [str(tried) for tried in self.tries[-3:]]
+        reasons = [because] if because else told(self.tries)
         if ede is not None:
             reasons.append(str(ede))
         super().__init__(f"{text} ({'; '.join(reasons)})" if reasons else text, code)
@@ -137,16 +153,16 @@ class NoData(DnsError):
 
 
 class ServFail(DnsError):
-    """Servers answered, but none of their answers could be used (EIO)."""
+    """Servers answered, or could not be reached, but nothing of use came of it (EIO)."""
 
     sentence = "no server could answer {name} {type}"
 
 
 class Timeout(DnsError, TimeoutError):
-    """Nobody answered in time (ETIMEDOUT)."""
+    """Nobody answered in time, or the question's own time was up while somebody was still waited for (ETIMEDOUT)."""
 
     code = errno.ETIMEDOUT
-    sentence = "nobody answered {name} {type} in time"
+    sentence = "no answer to {name} {type} came in time"
 
 
 class ResolverClosed(DnsError):

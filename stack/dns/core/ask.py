@@ -1,7 +1,7 @@
 """One question to one server, until there is a reply that says something about the name, or none is to be had.
 
 A server may want the question put in another way: by TCP, with its cookie, without EDNS.  `insist` does so, a bounded
-number of times, so those who ask need not know of it.
+number of times, so those who ask need not know of it; but an Ended in the end says what came of each way.
 """
 
 from collections.abc import Generator
@@ -10,7 +10,7 @@ from typing import Final
 from stack.dns.constants import Rcode, rcode_text
 from stack.dns.core.actions import Failure, Step
 from stack.dns.core.context import Context
-from stack.dns.core.exchanges import Fate, Result, Send
+from stack.dns.core.exchanges import Ended, Fate, Result, Send
 from stack.dns.core.stats import Count
 from stack.dns.core.work import Work
 from stack.dns.message import Message
@@ -35,7 +35,7 @@ def ask(context: Context, send: Send, work: Work, zone: Name) -> Generator[Send,
 class _Insisting:
     """What has been tried with a server that did not simply answer."""
 
-    __slots__ = ("_badcookies", "_closed", "_context", "_folding", "_send", "_work", "_zone")
+    __slots__ = ("_badcookies", "_closed", "_context", "_folding", "_heard", "_send", "_work", "_zone")
 
     def __init__(self, context: Context, send: Send, work: Work, zone: Name) -> None:
         self._context = context
@@ -45,6 +45,7 @@ class _Insisting:
         self._badcookies = 0
         self._closed = False  # a stream, by the server
         self._folding = False  # we are on TCP since the letters were others
+        self._heard = False  # something, in another way
 
     def go_on(self, result: Result, began_at: int, *, had_edns: bool) -> Generator[Send, Result, Result]:
         """Put the question again as long as the result is that it should be."""
@@ -56,9 +57,20 @@ class _Insisting:
             if not how:
                 break
             self._work.spend()
+            self._remember(result, how, tcp=tcp)
             began_at, had_edns = self._context.now, self._send.facts.edns
             result = yield self._send
+        before, self._work.before = self._work.before, ""
+        if isinstance(result, Ended) and before:
+            return Ended(result.how, before + result.why, self._heard or result.heard)
         return result
+
+    def _remember(self, result: Result, how: str, *, tcp: bool) -> None:
+        """What the server did to be asked in another way."""
+        why = rcode_text(result.rcode) if isinstance(result, Message) else result.why
+        self._heard = self._heard or isinstance(result, Message) or result.heard
+        over = " over UDP" if self._send.tcp and not tcp else ""
+        self._work.before += f"{why}{over}; {'TCP' if self._send.tcp and not tcp else how}: "
 
     def _redirect(self, result: Result, *, had_edns: bool) -> str:
         """How to put the question again, which `_send` then does; nothing when the result is one."""
@@ -74,10 +86,10 @@ class _Insisting:
                 context.stats.counts[Count.WITHOUT_EDNS] += 1
                 facts.on_no_edns()
                 return "without EDNS"
-        elif result in _BY_TCP and not tcp:
-            self._folding = result is Fate.WRONG_CASE
+        elif result.how in _BY_TCP and not tcp:
+            self._folding = result.how is Fate.WRONG_CASE
             return self._by(tcp=True)
-        elif tcp and result is Failure.CLOSED and not self._closed:
+        elif tcp and result.how is Failure.CLOSED and not self._closed:
             # RFC 7766 §6.2.4: a server may close an idle connection just when it is used again
             self._closed = True
             return "on a new connection"
@@ -99,7 +111,7 @@ class _Insisting:
         """A step of the trace."""
         assert self._work.steps is not None
         send, rtt_us = self._send, self._context.now - began_at
-        verdict = rcode_text(result.rcode) if isinstance(result, Message) else result.value
+        verdict = rcode_text(result.rcode) if isinstance(result, Message) else result.why
         why = f"asked again {how}" if how else ""
         step = Step(
             self._work.depth, send.facts.address, self._zone, send.name, send.rrtype, verdict, rtt_us, why, tcp=tcp

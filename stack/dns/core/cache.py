@@ -235,6 +235,7 @@ class Cache:
             return
         entry = Entry(FAILURE, name, rrtype, now + self._config.failure_ttl_us)
         entry.failure = why or "it was so a moment ago", silent
+        entry.size += len(why)
         self._put(key, entry)
 
     def _put(self, key: tuple[bytes, int], entry: Entry) -> None:

@@ -28,7 +28,7 @@ from stack.dns.core.resolve import FRESH, STALE, Resolution, Trail
 from stack.dns.core.servers import Servers
 from stack.dns.core.stats import Count, Refused, ResolverStats
 from stack.dns.core.work import ResolutionFailed, Work
-from stack.dns.errors import NXDOMAIN, DnsError, NoData, ResolverClosed, ServFail, Timeout, Try
+from stack.dns.errors import NXDOMAIN, DnsError, NoData, ResolverClosed, ServFail, Timeout, Try, told
 from stack.dns.names import ROOT, Name
 from stack.dns.rrset import Question
 
@@ -365,8 +365,8 @@ class ResolverCore:
         self.stats.counts[Count.CLIENT_TIMEOUTS] += 1
         tries = list(task.work.tries)
         if task.exchange is not None:
-            waited_us = now - task.exchange.sent_at
-            tries.append(Try(server_text(task.exchange.facts.address), f"no answer yet after {waited_us // 1000} ms"))
+            why = task.work.before + task.exchange.waited(now)
+            tries.append(Try(server_text(task.exchange.facts.address), why))
         self._finish(client, Timeout(Question(client.name, task.rrtype), tries, ede=task.work.ede))
         self._leave(client)
 
@@ -430,6 +430,6 @@ class ResolverCore:
     def _error(self, name: Name, task: Task, failure: ResolutionFailed) -> DnsError:
         self.stats.counts[Count.SERVFAIL] += 1
         tries = task.work.tries
-        because = "; ".join([text for text in (failure.why, *map(str, tries[-3:])) if text])
+        because = "; ".join([text for text in (failure.why, *told(tries)) if text])
         error = Timeout if failure.silent else ServFail
         return error(Question(name, task.rrtype), tries, ede=task.work.ede, because=because)

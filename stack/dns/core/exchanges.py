@@ -4,7 +4,8 @@ Theory of operation.  An Exchange is one question to one server.  By UDP it has 
 binds to a socket of its own, and ends with the first reply that passes every check, with the timeout, or with an error
 of the transport.  What does not pass is counted and the true reply waited for; but where the exchange has become
 doubtful - too many wrong replies, the question back with other letters, a cookie missing - it ends at once with a Fate
-that makes `ask` put the question again by TCP, where nobody can forge from aside.
+that makes `ask` put the question again by TCP, where nobody can forge from aside.  An Ended says how, and in words what
+the server did, for the error that a client may get.
 
 By TCP an Exchange is in the `pending` table of a Stream, under an id that no other question on that stream has, so that
 replies may come in any order (RFC 7766 §7).  One number space names exchanges and streams.
@@ -20,7 +21,7 @@ from collections import deque
 from enum import Enum, unique
 from typing import Final, NamedTuple
 
-from stack.config import Rng
+from stack.config import MS, Rng
 from stack.dns.core.actions import Action, Close, Failure, Release, SendTcp, SendUdp
 from stack.dns.core.config import ResolverConfig, Server
 from stack.dns.core.deadlines import Deadlines
@@ -45,6 +46,17 @@ _SENT_UDP: Final = int(Count.SENT_UDP)
 _RECEIVED: Final = int(Count.RECEIVED)
 
 
+_MAX_DETAIL: Final = 80  # characters of what is wrong with a reply
+_WRONG: Final = {  # a reply ...
+    Refused.TOO_SHORT: "too short",
+    Refused.WRONG_SOURCE: "from elsewhere",
+    Refused.WRONG_ID: "with a wrong id",
+    Refused.NOT_A_REPLY: "that was none",
+    Refused.WRONG_QUESTION: "to another question",
+    Refused.WRONG_COOKIE: "with a wrong cookie",
+}
+
+
 @unique
 class Fate(Enum):
     """How an exchange can end, but for a Message and a Failure; the value is for people."""
@@ -52,14 +64,31 @@ class Fate(Enum):
     TIMEOUT = "no answer"
     TRUNCATED = "truncated"
     WRONG_CASE = "the question came back with other letters"
-    NO_COOKIE = "a cookie was missing"
+    NO_COOKIE = "its cookie was missing"
     MISMATCHES = "too many wrong replies"
     MALFORMED = "malformed"
+    GARBAGE = "only messages that nobody had asked for"  # by TCP
     NO_STREAM = "too many TCP connections"
 
 
-Result = Message | Fate | Failure
-SILENT: Final = (Fate.TIMEOUT, Fate.NO_STREAM, *Failure)  # nothing was heard of the server
+_WAITED: Final = (Fate.TIMEOUT, Failure.CONNECT_TIMEOUT)
+_UNHEARD: Final = {Fate.TIMEOUT, Fate.NO_STREAM, *Failure} - {Failure.CLOSED}
+
+
+class Ended(NamedTuple):
+    """The end of an exchange that brought no reply to read."""
+
+    how: Fate | Failure
+    why: str  # what the server did, in words
+    heard: bool  # something came that may have been the server's
+
+    @property
+    def silent(self) -> bool:
+        """The server had all the time that there is for a try, and nothing came of it."""
+        return self.how in _WAITED and not self.heard
+
+
+Result = Message | Ended
 
 
 class Send(NamedTuple):
@@ -91,7 +120,7 @@ class Exchange:
     # fmt: off
     __slots__ = (
         "asked", "cookie", "facts", "key", "message_id", "mismatches", "number", "question", "sent_at", "stream",
-        "timeout_us", "timer", "waiting",
+        "timeout_us", "timer", "waiting", "wrong",
     )
     # fmt: on
 
@@ -109,6 +138,21 @@ class Exchange:
         self.timer = 0
         self.stream: Stream | None = None
         self.waiting: list[object] = []
+        self.wrong: dict[Refused, int] | None = None  # replies that were not what is waited for, none yet
+
+    def ended(self, how: Fate | Failure, why: str = "") -> Ended:
+        """Say what came of it."""
+        wrong = [f"{n} repl{'y' if n == 1 else 'ies'} {_WRONG[what]}" for what, n in (self.wrong or {}).items()]
+        if self.stream is not None and self.stream.faults and how is not Fate.GARBAGE:
+            wrong.append("something that nobody had asked for")
+        why = why or how.value
+        if wrong:
+            why = ", ".join(wrong) if how is Fate.MISMATCHES else f"{why}, but {', '.join(wrong)}"
+        return Ended(how, why, how not in _UNHEARD or bool(wrong))
+
+    def waited(self, now: int) -> str:
+        """What there is to say while nothing has come of it."""
+        return self.ended(Fate.TIMEOUT, f"no answer yet after {(now - self.sent_at) // MS} ms").why
 
 
 ExchangeKey = tuple[Server, bytes, int, bool]
@@ -157,7 +201,7 @@ class Exchanges:
         if send.tcp:
             stream = self._stream_to(send.facts)
             if stream is None:
-                self.results.append((exchange.waiting, Fate.NO_STREAM))
+                self.results.append((exchange.waiting, exchange.ended(Fate.NO_STREAM)))
                 return None
             exchange.stream = stream
             wire = self._build(exchange, send)
@@ -228,13 +272,13 @@ class Exchanges:
             why = refuse(wire, exchange.message_id, exchange.question, check_question=guards.check_question)
             if why is Refused.WRONG_CASE:
                 self._stats.refused[why] += 1
-                self._end(exchange, Fate.WRONG_CASE)
+                self._end(exchange, exchange.ended(Fate.WRONG_CASE))
             elif why is not None:
                 self._mismatch(exchange, why)
             elif is_truncated(wire):
                 self._stats.counts[Count.TRUNCATED] += 1
                 exchange.facts.on_reply(now - exchange.sent_at, self._config)
-                self._end(exchange, Fate.TRUNCATED)
+                self._end(exchange, exchange.ended(Fate.TRUNCATED))
             else:
                 self._take(exchange, wire, now)
 
@@ -262,7 +306,7 @@ class Exchanges:
             self._stats.refused[why] += 1
             stream.faults += 1
             if stream.faults >= self._config.limits.stream_faults:
-                self._close(stream)
+                self._close(stream, Fate.GARBAGE)
 
     def _take(self, exchange: Exchange, wire: bytes, now: int) -> None:
         """A reply to our question: parse it, and look at its cookie."""
@@ -275,7 +319,7 @@ class Exchanges:
         except FormError as error:
             self._stats.refused[Refused.MALFORMED] += 1
             self._stats.malformed[error.reason.name.lower()] += 1
-            self._end(exchange, Fate.MALFORMED)
+            self._end(exchange, exchange.ended(Fate.MALFORMED, f"malformed reply: {error}"[:_MAX_DETAIL]))
             return
         if exchange.cookie and not self._cookie_fits(exchange, message):
             return
@@ -297,7 +341,7 @@ class Exchanges:
                 facts.on_cookie(b"", self._config)
                 return True
             self._stats.refused[Refused.NO_COOKIE] += 1
-            self._end(exchange, Fate.NO_COOKIE)
+            self._end(exchange, exchange.ended(Fate.NO_COOKIE))
             return False
         if not cookie.startswith(facts.client_cookie):
             self._mismatch(exchange, Refused.WRONG_COOKIE)
@@ -310,9 +354,12 @@ class Exchanges:
         """Not the reply that is waited for; somebody may be guessing."""
         self._stats.refused[why] += 1
         exchange.mismatches += 1
+        if exchange.wrong is None:
+            exchange.wrong = {}
+        exchange.wrong[why] = exchange.wrong.get(why, 0) + 1
         if exchange.mismatches == self._config.guards.mismatches and exchange.stream is None:
             self._stats.refused[Refused.MISMATCHES] += 1
-            self._end(exchange, Fate.MISMATCHES)
+            self._end(exchange, exchange.ended(Fate.MISMATCHES))
 
     def on_failed(self, number: int, failure: Failure, now: int) -> None:
         """The transport says that an exchange or a stream is of no use any more."""
@@ -327,13 +374,13 @@ class Exchanges:
             if failure is not Failure.NO_SOCKET:  # the server has no part in that
                 exchange.facts.on_failure(self._config, now)
             self._stats.counts[Count.FAILURES] += 1
-            self._end(exchange, failure)
+            self._end(exchange, exchange.ended(failure))
 
     def on_timeout(self, exchange: Exchange, now: int) -> None:
         """The server had its time."""
         self._stats.counts[Count.TIMEOUTS] += 1
         exchange.facts.on_silence(exchange.timeout_us, self._config, now)
-        self._end(exchange, Fate.TIMEOUT)
+        self._end(exchange, exchange.ended(Fate.TIMEOUT, f"no answer within {exchange.timeout_us // MS} ms"))
 
     # --- ends --------------------------------------------------------------------------------------------------------
 
@@ -355,18 +402,18 @@ class Exchanges:
         if not stream.pending and exchange.facts.failures and stream.number in self._streams:
             self._close(stream)  # it has been silent: the next question is better put on a new one
 
-    def _close(self, stream: Stream) -> None:
+    def _close(self, stream: Stream, how: Fate | Failure = Failure.CLOSED) -> None:
         """Close a stream of ours."""
         self.actions.append(Close(stream.number))
-        self._forget(stream, Failure.CLOSED)
+        self._forget(stream, how)
 
-    def _forget(self, stream: Stream, failure: Failure) -> None:
+    def _forget(self, stream: Stream, how: Fate | Failure) -> None:
         if self._streams.pop(stream.number, None) is None:
             return
         if self._streams_to.get(stream.facts.address) is stream:
             del self._streams_to[stream.facts.address]
         for exchange in list(stream.pending.values()):
-            self._end(exchange, failure)
+            self._end(exchange, exchange.ended(how))
 
     def close(self) -> None:
         """Give everything up: the actions close all that is open."""

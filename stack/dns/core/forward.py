@@ -13,7 +13,7 @@ from stack.dns.core.admit import admit
 from stack.dns.core.ask import ask
 from stack.dns.core.config import Server
 from stack.dns.core.context import Context
-from stack.dns.core.exchanges import SILENT, Fate, Result, Send
+from stack.dns.core.exchanges import Fate, Result, Send
 from stack.dns.core.reply import USELESS, Finding, Reader
 from stack.dns.core.servers import ServerFacts
 from stack.dns.core.stats import Count
@@ -40,9 +40,9 @@ class Forwarding:
         context, config = self._context, self._context.config
         patient_until = context.now + min(config.timeout_us * config.attempts * len(servers), config.patience_us)
         tries = rounds = 0
-        spoke = False  # somebody answered, if only with an error
+        silent = True  # all were, all the time
         while True:
-            silent = False
+            waited = False
             for facts in self._order(servers, name, rrtype, zone):
                 tries += 1
                 timeout_us = min(max(facts.rto, config.rto_unknown_us << rounds), config.timeout_us)
@@ -55,18 +55,18 @@ class Forwarding:
                             finding.secure = yield from context.validator(finding, result, zone, work)
                         admit(context, finding, result, rrtype, facts.address)
                         return finding
-                    spoke = True
+                    silent = False
                     work.failed(facts.address, finding.why)
                     if result.edns is not None:
                         work.ede = next(iter(result.edns.ede), work.ede)
                 else:
-                    silent = silent or result is Fate.TIMEOUT
-                    spoke = spoke or result not in SILENT
-                    work.failed(facts.address, result.value)
+                    waited = waited or result.how is Fate.TIMEOUT
+                    silent = silent and result.silent
+                    work.failed(facts.address, result.why)
                 if context.now >= patient_until or tries >= max(config.limits.tries, len(servers)):
-                    raise ResolutionFailed("", silent=not spoke)
-            if not silent:
-                raise ResolutionFailed("", silent=not spoke)
+                    raise ResolutionFailed("", silent=silent)
+            if not waited:
+                raise ResolutionFailed("", silent=silent)
             rounds += 1
 
     def _order(self, servers: tuple[Server, ...], name: Name, rrtype: int, zone: Name) -> list[ServerFacts]:

@@ -22,7 +22,7 @@ from stack.dns.core.admit import admit
 from stack.dns.core.ask import ask
 from stack.dns.core.cache import Delegation, Entry
 from stack.dns.core.context import Context
-from stack.dns.core.exchanges import SILENT, Fate, Result, Send
+from stack.dns.core.exchanges import Fate, Result, Send
 from stack.dns.core.reply import ANSWER, NODATA, NXDOMAIN, REFERRAL, USELESS, Finding, Reader, addresses_of
 from stack.dns.core.servers import ServerFacts
 from stack.dns.core.stats import Count, Refused
@@ -101,7 +101,7 @@ class Iteration:
                 try:
                     finding = yield from self._ask_zone(descent, partial, RRType.A, work)
                 except ResolutionFailed as failure:
-                    if failure.final or failure.silent:
+                    if failure.final or failure.unheard:
                         raise
                     descent.relaxed = True
                     continue
@@ -160,7 +160,8 @@ class Iteration:
         assert cut is not None
         candidates = self._candidates(cut)
         timeout_us = context.config.timeout_us
-        asked = spoke = False
+        asked = spoke = False  # `spoke`: somebody, if only with an error
+        silent = True  # all were, all the time
         for _ in range(limits.tries):
             facts = context.servers.choose(candidates.tried)
             # who was silent is not waited for again while there are others whose addresses can be found
@@ -171,7 +172,7 @@ class Iteration:
                     facts = context.servers.choose(candidates.tried)
                 elif facts is None:
                     why = f"no server of {cut.zone} is left to ask"
-                    raise ResolutionFailed(why, silent=asked and not spoke)
+                    raise ResolutionFailed(why, silent=asked and silent, unheard=asked and not spoke)
                 else:
                     break
             if descent.sent >= limits.sent:
@@ -192,7 +193,7 @@ class Iteration:
                         finding.secure = yield from context.validator(finding, result, cut.zone, work)
                     admit(context, finding, result, rrtype, facts.address)
                     return finding
-                spoke = True
+                spoke, silent = True, False
                 work.failed(facts.address, finding.why)
                 if result.edns is not None:
                     work.ede = next(iter(result.edns.ede), work.ede)
@@ -200,11 +201,11 @@ class Iteration:
                     context.servers.mark_lame(facts, cut.key, context.now)
                 del candidates.tried[facts]
             else:
-                spoke = spoke or result not in SILENT
-                work.failed(facts.address, result.value)
-                if result is not Fate.TIMEOUT or candidates.tried[facts] >= limits.tries_per_server:
+                spoke, silent = spoke or result.heard, silent and result.silent
+                work.failed(facts.address, result.why)
+                if result.how is not Fate.TIMEOUT or candidates.tried[facts] >= limits.tries_per_server:
                     del candidates.tried[facts]
-        raise ResolutionFailed(f"no answer from the servers of {cut.zone}", silent=not spoke)
+        raise ResolutionFailed(f"no answer from the servers of {cut.zone}", silent=silent, unheard=not spoke)
 
     def _candidates(self, cut: Delegation) -> Candidates:
         """The servers of a zone, with the addresses that are known."""

@@ -20,6 +20,7 @@ from stack.dns.core.iterate import Iteration
 from stack.dns.core.reply import ALIAS, Finding, synthesise
 from stack.dns.core.stats import Refused
 from stack.dns.core.work import ResolutionFailed, Work
+from stack.dns.errors import told
 from stack.dns.names import MAX_NAME, ROOT, Name
 from stack.dns.rrset import RRset
 
@@ -144,7 +145,8 @@ class Resolution:
                 else:
                     finding = yield from self._forward.forward(trail.name, rrtype, work, *zone)
             except ResolutionFailed as failure:
-                context.cache.put_failure(trail.name, rrtype, failure.why, context.now, silent=failure.silent)
+                why = "; ".join([text for text in (failure.why, *told(work.tries)) if text])
+                context.cache.put_failure(trail.name, rrtype, why, context.now, silent=failure.silent)
                 raise
             trail.extend(finding)
             if finding.kind != ALIAS:

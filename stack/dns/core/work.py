@@ -25,14 +25,16 @@ class Meaningful(Protocol):
 class ResolutionFailed(Exception):
     """Within the core: this name and type cannot be found out.
 
-    `final`: nor anything else, the work is used up.  `silent`: nobody answered.
+    `final`: nor anything else, the work is used up.  `silent`: all were waited for, and nothing came.  `unheard`:
+    nobody was heard of, waited for or not, so that asking them something else is of no use.
     """
 
-    def __init__(self, why: str, *, final: bool = False, silent: bool = False) -> None:
+    def __init__(self, why: str, *, final: bool = False, silent: bool = False, unheard: bool = False) -> None:
         super().__init__(why)
         self.why = why
         self.final = final
         self.silent = silent
+        self.unheard = unheard
 
 
 class Work:
@@ -40,8 +42,8 @@ class Work:
 
     # fmt: off
     __slots__ = (
-        "depth", "ede", "failed_targets", "failed_targets_allowed", "limits", "resolving", "sent", "stats", "steps",
-        "targets", "tries",
+        "before", "depth", "ede", "failed_targets", "failed_targets_allowed", "limits", "resolving", "sent", "stats",
+        "steps", "targets", "tries",
     )
     # fmt: on
 
@@ -56,6 +58,7 @@ class Work:
         self.depth = 0  # 0: the client's question; else that of a server's address
         self.resolving: set[bytes] = set()  # keys of servers' names that are being looked up just now
         self.tries: list[Try] = []
+        self.before = ""  # what the server that is being asked did when it was asked in another way
         self.ede: Ede | None = None  # the last that a failing server said
 
     def spend(self) -> None:

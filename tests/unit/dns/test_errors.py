@@ -20,7 +20,7 @@ TRIES = [dns.Try("10.0.0.1", "no answer within 376 ms"), dns.Try("10.0.0.2", "RE
         (dns.NXDOMAIN, errno.ENOENT, "www.example.test. does not exist"),
         (dns.NoData, errno.ENODATA, "www.example.test. has no AAAA record"),
         (dns.ServFail, errno.EIO, "no server could answer www.example.test. AAAA"),
-        (dns.Timeout, errno.ETIMEDOUT, "nobody answered www.example.test. AAAA in time"),
+        (dns.Timeout, errno.ETIMEDOUT, "no answer to www.example.test. AAAA came in time"),
         (dns.Bogus, errno.EBADMSG, "the answer to www.example.test. AAAA is not to be trusted"),
     ],
 )
@@ -37,6 +37,15 @@ def test_errors_are_those_of_the_system_and_say_what_was_asked(error, code, sent
     assert told.strerror.startswith(sentence)
     assert "10.0.0.1: no answer within 376 ms" in told.strerror
     assert "no reachable authority (all of them)" in told.strerror
+
+
+def test_the_sentence_says_what_each_server_did_last():
+    tries = [dns.Try(f"10.0.0.{n}", "REFUSED") for n in range(9)]
+    tries += [dns.Try("10.0.0.4", "SERVFAIL"), dns.Try("10.0.0.8", "no answer within 376 ms")]
+    assert str(dns.ServFail(ASKED, tries)).endswith(
+        "(3 more servers; 10.0.0.3: REFUSED; 10.0.0.5: REFUSED; 10.0.0.6: REFUSED; 10.0.0.7: REFUSED; "
+        "10.0.0.4: SERVFAIL (the last of 2 tries); 10.0.0.8: no answer within 376 ms (the last of 2 tries))"
+    )
 
 
 def test_only_a_timeout_is_a_timeout():

@@ -10,7 +10,18 @@ import uvloop
 
 from stack.aio.loop import SelectorLoop, UvLoop
 from stack.device.fault_settings import Faults
-from stack.dns import NXDOMAIN, BadName, BadType, Name, NoData, Resolver, ResolverClosed, ResolverConfig, Timeout
+from stack.dns import (
+    NXDOMAIN,
+    BadName,
+    BadType,
+    Name,
+    NoData,
+    Resolver,
+    ResolverClosed,
+    ResolverConfig,
+    ServFail,
+    Timeout,
+)
 from stack.errors import ConfigError
 from tests.support.aio_nets import SERVER_IP, StackNet
 from tests.support.dns_zone_server import Served, Zone
@@ -347,7 +358,7 @@ def test_a_nameserver_on_loopback_is_the_kernels_also_for_a_host(run):
 def test_without_a_route_it_ends_at_once(run):
     async def main():
         async with Resolver(servers=["192.0.2.1", "2001:db8::1"]) as r:
-            with pytest.raises(Timeout, match=r"192\.0\.2\.1: no route; 2001:db8::1: no route"):
+            with pytest.raises(ServFail, match=r"192\.0\.2\.1: no route; 2001:db8::1: no route"):
                 await r.query("www.example.test")
             assert r.stats["timeouts"] == 0
 
@@ -398,7 +409,7 @@ def test_getaddrinfo(run):
             with pytest.raises(socket.gaierror) as info:
                 await loop.getaddrinfo("four.test", 80)
             assert info.value.errno == socket.EAI_AGAIN
-            assert isinstance(info.value.__cause__, Timeout)
+            assert isinstance(info.value.__cause__, ServFail)
 
     run(main())
 

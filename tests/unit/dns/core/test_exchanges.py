@@ -158,7 +158,8 @@ def test_a_server_without_tcp_is_another_ones_chance():
 def test_a_silent_connection_is_closed():
     world = stub({"10.0.0.1": Scripted(lambda query, tcp: None if tcp else _truncated(query))}, attempts=1)
     error = world.ask("www.test")
-    assert isinstance(error, Timeout)
+    assert type(error) is ServFail
+    assert error.tries[-1].why == "truncated over UDP; TCP: no answer within 4000 ms"
     assert world.open == {}
     assert world.sent[1].at + 4 * SECOND <= world.now
 
