@@ -4,6 +4,7 @@ The daemon does where one runs, unless `--via` says otherwise.  Names are looked
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -76,6 +77,8 @@ class Way:
         )
         if self.by == DAEMON:
             self.how = f"by the daemon on {self._dev}, from {answer['address']}"
+        for warning in answer.get("warnings", ()):
+            click.echo(f"tapstack: {warning}", err=True)
         return answer
 
     def addresses(self, host: str) -> list[str]:
@@ -138,6 +141,7 @@ def first_of_version_4(host: str, addresses: list[str]) -> str:
 async def _ask_by_ourselves(request: dict[str, Any]) -> dict[str, Any]:
     from stack.daemon.lookups import SYSTEM, Lookups, make_resolver  # noqa: PLC0415  # as above
 
+    logging.getLogger("stack.dns").addHandler(logging.NullHandler())  # the answer has its warnings, too
     resolver = make_resolver(SYSTEM)
     assert resolver is not None
     async with resolver:

@@ -9,6 +9,7 @@ the same whether the daemon does it or itself.  `want` says what is wanted:
 
 With `trace` a resolver of its own begins at the root servers, or those that are named; with `servers` one asks these.
 Such a resolver lives for the request, so nothing comes from a cache.  All others are asked of the one resolver given.
+`warnings` is there when that one has any.
 """
 
 import math
@@ -69,14 +70,12 @@ class Lookups:
                 await closing.enter_async_context(resolver)
             if want == "records":
                 made = await resolver.explain(name, str(request.get("type", "A")), timeout=timeout)
-                return {"explanation": made.to_json()}
-            try:
-                if want == "name":
-                    return {"found": [await resolver.reverse(name, timeout=timeout)]}
-                return {"found": await resolver.addresses(name, timeout=timeout)}
-            except DnsError as error:
-                tries = [list(tried) for tried in error.tries]
-                return {"found": [], "status": type(error).__name__, "error": error.strerror, "tries": tries}
+                answer: dict[str, Any] = {"explanation": made.to_json()}
+            else:
+                answer = await _found(resolver, name, timeout, backwards=want == "name")
+            if resolver.warnings:
+                answer["warnings"] = list(resolver.warnings)
+            return answer
 
     def _choose(self, request: dict[str, Any]) -> Resolver:
         servers = request.get("servers") or []
@@ -89,3 +88,14 @@ class Lookups:
         if self._resolver is None:
             raise ConfigError("its resolver is off: name a server with @ADDRESS, or use +trace")
         return self._resolver
+
+
+async def _found(resolver: Resolver, name: str, timeout: float, *, backwards: bool) -> dict[str, Any]:  # noqa: ASYNC109  (the resolver's)
+    """The addresses of a name, or `backwards` the name of an address."""
+    try:
+        if backwards:
+            return {"found": [await resolver.reverse(name, timeout=timeout)]}
+        return {"found": await resolver.addresses(name, timeout=timeout)}
+    except DnsError as error:
+        tries = [list(tried) for tried in error.tries]
+        return {"found": [], "status": type(error).__name__, "error": error.strerror, "tries": tries}

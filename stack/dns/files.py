@@ -22,9 +22,9 @@ Mark = tuple[int, int, int] | None  # inode, size, time of change; None: no such
 
 
 class SystemFiles:
-    """`config` is `base` with what the files say in it."""
+    """`config` is `base` with what the files say in it; `warnings` is what they say and was not taken."""
 
-    __slots__ = ("_base", "_hosts", "_look_at", "_marks", "_resolv_conf", "config")
+    __slots__ = ("_base", "_hosts", "_look_at", "_marks", "_resolv_conf", "config", "warnings")
 
     def __init__(self, base: ResolverConfig, resolv_conf: str, hosts: str) -> None:
         self._base = base
@@ -32,6 +32,7 @@ class SystemFiles:
         self._hosts = Path(hosts)
         self._look_at = 0  # when to look next
         self._marks = self._marks_now()
+        self.warnings: tuple[str, ...] = ()
         self.config = self._read()
 
     def look(self, now: int) -> bool:
@@ -50,12 +51,18 @@ class SystemFiles:
         return _mark(self._resolv_conf), _mark(self._hosts)
 
     def _read(self) -> ResolverConfig:
+        warnings: list[str] = []
+        # one character more: so it is seen that there are
+        text = _text(self._resolv_conf, resolvconf.MAX_TEXT + 1, warnings)
         conf = resolvconf.parse(
-            _text(self._resolv_conf, resolvconf.MAX_TEXT),
+            text,
+            source=str(self._resolv_conf),
             hostname=socket.gethostname(),
             local_domain=os.environ.get("LOCALDOMAIN", ""),
             res_options=os.environ.get("RES_OPTIONS", ""),
         )
+        hosts = hostsfile.parse(_text(self._hosts, hostsfile.MAX_TEXT, warnings))
+        self.warnings = (*warnings, *conf.warnings)
         return replace(
             self._base,
             servers=conf.servers,
@@ -64,7 +71,7 @@ class SystemFiles:
             timeout_us=conf.timeout_s * SECOND,
             attempts=conf.attempts,
             rotate=conf.rotate,
-            hosts=hostsfile.parse(_text(self._hosts, hostsfile.MAX_TEXT)),
+            hosts=hosts,
         )
 
 
@@ -76,10 +83,13 @@ def _mark(path: Path) -> Mark:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _text(path: Path, limit: int) -> str:
-    """What the file says; nothing when it cannot be read."""
+def _text(path: Path, limit: int, warnings: list[str]) -> str:
+    """What the file says; nothing when it cannot be read, which is worth a warning if it is there."""
     try:
         with path.open("rb") as file:
             return file.read(limit).decode("utf-8", "replace")
-    except OSError:
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        warnings.append(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}")
         return ""

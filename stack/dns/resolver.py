@@ -12,6 +12,7 @@ servers may differ.
 
 import asyncio
 import errno
+import logging
 import random
 import socket
 from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
     from stack.sim.world import VirtualHost
 
+logger = logging.getLogger(__name__)
+
 TIMEOUT_S: Final = 10.0  # for an answer, whatever it takes
 RESOLUTION_DELAY_S: Final = 0.05  # RFC 8305 §8: for the addresses of one family when those of the other are there
 MAX_SERVICES: Final = 128  # of one name, that are put in order
@@ -69,7 +72,7 @@ class _Asked(NamedTuple):
     dots: int
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096, typed=True)  # 1.0 equals 1, and is no type
 def _parsed(given: str | Name, rrtype: str | int) -> _Asked:
     if isinstance(given, Name):
         name, search = given, False
@@ -268,12 +271,18 @@ class Resolver:
                 # the seed's, in a simulation
                 self._rng = getattr(loop, "new_rng", random.SystemRandom)()
             engine = self._engine = Engine(loop, self._config, self._rng, self._host)
+            self._log_warnings()
         if self._files is not None and self._files.look(engine.clock()):
             assert self._rng is not None
             self._config = self._files.config
             engine.retire()
             engine = self._engine = Engine(engine.loop, self._config, self._rng, self._host)
+            self._log_warnings()
         return engine
+
+    def _log_warnings(self) -> None:
+        for warning in self.warnings:
+            logger.warning("%s", warning)
 
     async def addresses(self, name: str | Name, *, family: int = 0, timeout: float = TIMEOUT_S) -> list[str]:  # noqa: ASYNC109  (the core's)
         """The addresses of `name`, of IPv4 and IPv6 (or of one `family`), the best to connect to first (RFC 6724).
@@ -371,6 +380,11 @@ class Resolver:
         return explain(asked, number, steps, result, engine.clock() - begun_at)
 
     # -- looking in
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the files of the system say and was not taken, as in "/etc/resolv.conf:3: ..."; they are also logged."""
+        return () if self._files is None else self._files.warnings
 
     @property
     def stats(self) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """`tapstack dig` and `tapstack resolve`: who asks, what is shown, what is said when it fails."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from xml.etree import ElementTree as ET
@@ -182,7 +185,25 @@ def test_addresses(tmp_path):
     assert json.loads(result.stdout) == {"via": "daemon", "name": "a.test", **nothing}
 
 
+def test_the_daemons_warnings_are_said(tmp_path):
+    answer = {"explanation": MADE.to_json(), "warnings": ["/etc/resolv.conf:1: one", "/etc/resolv.conf:2: two"]}
+    result, _ = ask_daemon(tmp_path, answer, "dig", "a.test", "--json")
+    assert result.exit_code == 0
+    assert result.stderr == "tapstack: /etc/resolv.conf:1: one\ntapstack: /etc/resolv.conf:2: two\n"
+    json.loads(result.stdout)
+
+
 # -- by this process
+
+
+def test_mistakes_in_the_systems_settings_are_said_once(server):
+    said = "tapstack: RES_OPTIONS: option 'ndots:xx' is passed over: write ndots:NUMBER\n"
+    environment = {**os.environ, "RES_OPTIONS": "ndots:xx"}
+    for words, expected in ((["resolve", "localhost"], said), (["dig", "a.test", f"@{server}"], "")):
+        # a process of its own: there, a log that nobody listens to goes to standard error
+        command = [sys.executable, "-m", "stack.cli", *words, "--via", "kernel"]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert "".join(line for line in result.stderr.splitlines(keepends=True) if line[0] != ";") == expected
 
 
 def test_without_a_daemon_the_kernels_sockets_are_used_and_it_is_said(tmp_path, server):

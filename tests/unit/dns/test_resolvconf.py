@@ -3,7 +3,7 @@
 import pytest
 
 from stack.dns.names import Name
-from stack.dns.resolvconf import MAX_SEARCH, MAX_TEXT, ResolvConf, parse
+from stack.dns.resolvconf import MAX_SEARCH, MAX_TEXT, MAX_WARNINGS, ResolvConf, parse
 
 
 def names(*texts):
@@ -62,6 +62,59 @@ def test_what_is_wrong_is_passed_over(line):
     conf = parse(f"{line}\nnameserver 10.0.0.1\n")
     assert conf.servers == (("10.0.0.1", 53),)
     assert (conf.ndots, conf.timeout_s, conf.attempts, conf.search) == (1, 5, 2, ())
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("nameserver", "passed over: nameserver without an address"),
+        ("nameserver banana", "passed over: 'banana' is not an address in figures"),
+        ("nameserver 10.0.0.2 10.0.0.3", "'10.0.0.3' is passed over: there is one nameserver to a line"),
+        (" nameserver 10.0.0.9", "passed over: 'nameserver' is not at the beginning of the line"),
+        ("Nameserver 10.0.0.9", "passed over: 'Nameserver' is not nameserver, search, domain or options"),
+        ("sortlist 10.0.0.0", "passed over: 'sortlist' is not nameserver, search, domain or options"),
+        ("\x1b[2J\xff", "passed over: '\\x1b[2J\xff' is not nameserver, search, domain or options"),
+        ("x" * 100, f"passed over: '{'x' * 60}...' is not nameserver, search, domain or options"),
+        ("search bad..name good.test", "'bad..name' is passed over: it is not a domain"),
+        ("domain " + "a" * 64, f"'{'a' * 60}...' is passed over: it is not a domain"),
+        ("options ndots:xx", "option 'ndots:xx' is passed over: write ndots:NUMBER"),
+        ("options timeout:", "option 'timeout:' is passed over: write timeout:NUMBER"),
+        ("options attempts", "option 'attempts' is passed over: write attempts:NUMBER"),
+        (
+            "options ndots:99999999999999999999",
+            "option 'ndots:99999999999999999999' is passed over: write ndots:NUMBER",
+        ),
+        ("options ndots:16", "option ndots:16 is taken as ndots:15"),
+        ("options timeout:0", "option timeout:0 is taken as timeout:1"),
+        ("options rotat", "option 'rotat' is not known"),
+        ("nameserver 10.0.0.2\nnameserver 10.0.0.3\nnameserver 10.0.0.4", None),
+    ],
+)
+def test_what_is_not_taken_is_said_with_file_and_line(line, said):
+    conf = parse(f"nameserver 10.0.0.1\n\n{line}\n", source="/etc/resolv.conf")
+    where = 3 if said else 5
+    said = said or "passed over: only the first 3 nameservers are asked"
+    assert conf.warnings == (f"/etc/resolv.conf:{where}: {said}",)
+
+
+def test_what_others_understand_is_no_mistake():
+    text = "search\ndomain\noptions\nsearch .\noptions edns0 trust-ad single-request use-vc no-aaaa\nlookup file bind\n"
+    assert parse(f"{text}# x\n; y\n   \nnameserver 10.0.0.1 # ours\n").warnings == ()
+
+
+def test_mistakes_in_the_environment_name_the_variable():
+    conf = parse("", local_domain="a..b", res_options="ndots:z")
+    assert conf.warnings == (
+        "LOCALDOMAIN: 'a..b' is passed over: it is not a domain",
+        "RES_OPTIONS: option 'ndots:z' is passed over: write ndots:NUMBER",
+    )
+
+
+def test_warnings_are_bounded():
+    conf = parse("nonsense\n" * 1000)
+    assert len(conf.warnings) == MAX_WARNINGS + 1
+    assert conf.warnings[-1] == f"resolv.conf: and {1000 - MAX_WARNINGS} more"
+    assert parse("#" * (MAX_TEXT + 1)).warnings == ("resolv.conf: what is beyond 64 KiB is not read",)
 
 
 def test_of_domain_and_search_the_last_counts():

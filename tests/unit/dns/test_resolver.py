@@ -437,61 +437,6 @@ def test_errors_are_those_of_the_system():
         assert kind.code == number
 
 
-# -- the files of the system
-
-
-def test_files_are_read_again_when_they_have_changed(tmp_path):
-    async def main():
-        async with (
-            Served(Zone("a.test A 10.0.0.1", "short.example.test A 10.0.0.9"), "127.0.0.1", 0) as one,
-            Served(Zone("a.test A 10.0.0.2"), "127.0.0.2", one.port),
-        ):
-            conf, hosts = tmp_path / "resolv.conf", tmp_path / "hosts"
-            conf.write_text("nameserver 127.0.0.1\nsearch example.test\n")
-            hosts.write_text("10.0.0.7 by.hand\n")
-            async with Resolver.system(resolv_conf=str(conf), hosts=str(hosts), config=ResolverConfig()) as r:
-                r._files = _OnPort(r._files, one.port)
-                r._config = r._files.config
-                assert await r.addresses("a.test", family=socket.AF_INET) == ["10.0.0.1"]
-                assert await r.addresses("by.hand", family=socket.AF_INET) == ["10.0.0.7"]
-                assert await r.reverse("10.0.0.7") == "by.hand"
-                assert await r.addresses("short", family=socket.AF_INET) == ["10.0.0.9"]
-                with pytest.raises(NXDOMAIN):
-                    await r.query("short.")
-                conf.write_text("nameserver 127.0.0.2\n")
-                hosts.unlink()
-                r._files.files._look_at = 0  # some time has passed
-                assert await r.addresses("a.test", family=socket.AF_INET) == ["10.0.0.2"]
-                with pytest.raises(NXDOMAIN):
-                    await r.query("by.hand")
-
-    asyncio.run(main())
-
-
-class _OnPort:
-    """SystemFiles whose servers are not on port 53, which takes root."""
-
-    def __init__(self, files, port):
-        self.files = files
-        self.port = port
-
-    @property
-    def config(self):
-        import dataclasses  # noqa: PLC0415
-
-        config = self.files.config
-        return dataclasses.replace(config, servers=tuple((address, self.port) for address, _ in config.servers))
-
-    def look(self, now):
-        return self.files.look(now)
-
-
-def test_without_files_there_are_defaults(tmp_path):
-    made = Resolver.system(resolv_conf=str(tmp_path / "none"), hosts=str(tmp_path / "nothing"))
-    assert made._config.servers == (("127.0.0.1", 53),)
-    assert made._config.hosts == {}
-
-
 # -- in the simulator
 
 
