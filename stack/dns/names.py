@@ -48,6 +48,8 @@ class Name(bytes):
             raise BadName(f"a name of {len(text)} characters: at most {MAX_NAME} octets can be one")
         if text == ".":
             return cls(b"\0")
+        if not text:
+            raise BadName('an empty text is no domain name: the root is "."')
         if text == "@" and origin is not None:
             return cls(origin)
         if "\\" in text:

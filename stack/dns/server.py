@@ -463,14 +463,18 @@ def networks_of(host: "AsyncHost") -> list[str]:
 def load_zone(path: str | Path, origin: str) -> Zone:
     """The zone in a master file; what that includes is looked for beside it.  Raises ZoneError, BadName."""
     file, name = Path(path), Name.parse(origin)
-    return Zone.parse(_text(file), name, source=str(file), read=lambda other: (file.parent / other).read_text("utf-8"))
+    try:
+        text = _text(file)
+    except OSError as error:
+        raise ZoneError(f"{file}: {(error.strerror or str(error)).lower()}") from error
+    return Zone.parse(text, name, source=str(file), read=lambda other: _text(file.parent / other))
 
 
 def _text(file: Path) -> str:
-    """Raises ZoneError."""
+    """Raises OSError, ZoneError."""
+    octets = file.read_bytes()
     try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ZoneError(f"{file}: {(error.strerror or str(error)).lower()}") from error
+        return octets.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise ZoneError(f"{file}: not UTF-8 text; write other octets as \\DDD") from error
+        line = octets.count(b"\n", 0, error.start) + 1
+        raise ZoneError(f"{file}:{line}: not UTF-8 text; write other octets as \\DDD") from error

@@ -60,18 +60,23 @@ class Zone:
 
     __slots__ = ("_nodes", "negative_soa", "origin", "rrclass", "soa")
 
-    def __init__(self, origin: Name, records: Iterable[Record], rrclass: int = RRClass.IN) -> None:
-        """Raises ZoneError for records that cannot be in a zone together."""
+    def __init__(
+        self, origin: Name, records: Iterable[Record], rrclass: int = RRClass.IN, *, source: str = "zone"
+    ) -> None:
+        """`source` is the file, for when there are no records.  Raises ZoneError for what is no zone together."""
         self.origin = origin
         self.rrclass = int(rrclass)
         apex = Node(origin)
         self._nodes: dict[bytes, Node] = {origin.key: apex}
+        expected_at = ""  # where the file has what it begins with
         for record in records:
             self._add(record)
+            if not expected_at or record.rdata.rrtype == _SOA:
+                expected_at = record.where
         soa = apex.rrsets.get(_SOA)
         if soa is None or _NS not in apex.rrsets:
-            lacks = "SOA" if soa is None else "NS"
-            raise ZoneError(f"zone {origin} has no {lacks} record at its own name; is its origin right?")
+            where, lacks = expected_at or f"{source}:1", "SOA" if soa is None else "NS"
+            raise ZoneError(f"{where}: zone {origin} has no {lacks} record at its own name; is its origin right?")
         self.soa = soa
         minimum = soa.rdatas[0]
         assert isinstance(minimum, SOA)
@@ -82,7 +87,7 @@ class Zone:
     @classmethod
     def parse(cls, text: str, origin: Name, *, source: str = "zone", read: Read | None = None) -> "Zone":
         """The zone that a master file describes; see `zonefile.parse`.  Raises ZoneError."""
-        return cls(origin, zonefile.parse(text, origin, source=source, read=read))
+        return cls(origin, zonefile.parse(text, origin, source=source, read=read), source=source)
 
     def __len__(self) -> int:
         """How many records it has."""

@@ -286,10 +286,14 @@ def test_what_cannot_be_in_a_zone_together(text, said):
 
 
 def test_a_zone_without_soa_or_servers():
-    with pytest.raises(ZoneError, match="has no SOA record"):
-        Zone.parse("@ 5 NS a", Name.parse("x"))
-    with pytest.raises(ZoneError, match="has no NS record"):
-        Zone.parse("@ 5 SOA a b 1 2 3 4 5", Name.parse("x"))
+    for text, said in (
+        ("", "f.zone:1: zone x. has no SOA record"),
+        ("\n@ 5 NS a\na 5 A 192.0.2.1", "f.zone:2: zone x. has no SOA record"),
+        ("; x\n\n@ 5 SOA a b 1 2 3 4 5\na 5 A 192.0.2.1", "f.zone:3: zone x. has no NS record"),
+    ):
+        with pytest.raises(ZoneError) as caught:
+            Zone.parse(text, Name.parse("x"), source="f.zone")
+        assert caught.value.strerror == f"{said} at its own name; is its origin right?"
     with pytest.raises(ConfigError, match="given twice"):
         Zones([zone(), zone()])
 

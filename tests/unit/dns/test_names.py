@@ -18,6 +18,12 @@ def test_a_name_is_its_bytes_on_the_wire():
     assert WWW.depth == 3
 
 
+def test_an_empty_text_is_told_how_to_write_the_root():
+    with pytest.raises(BadName) as caught:
+        Name.parse("")
+    assert caught.value.strerror == 'an empty text is no domain name: the root is "."'
+
+
 @pytest.mark.parametrize("text", ["www.Example.test", "www.Example.test."])
 def test_with_the_final_dot_or_without(text):
     name = Name.parse(text)
