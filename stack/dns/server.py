@@ -465,6 +465,8 @@ def load_zone(path: str | Path, origin: str) -> Zone:
     file, name = Path(path), Name.parse(origin)
     try:
         text = _text(file)
+    except ZoneError:
+        raise
     except OSError as error:
         raise ZoneError(f"{file}: {(error.strerror or str(error)).lower()}") from error
     return Zone.parse(text, name, source=str(file), read=lambda other: _text(file.parent / other))

@@ -56,7 +56,7 @@ def parse(
 ) -> list[Record]:
     """All records of a file, in its order.  `origin` is what relative names end with at first.
 
-    `read(name)` gives the text of an $INCLUDEd file; it may raise OSError.  Raises ZoneError.
+    `read(name)` gives the text of an $INCLUDEd file; it may raise OSError or ZoneError.  Raises ZoneError.
     """
     reader = _Reader(origin, read, int(rrclass))
     reader.file(text, source, 0)
@@ -153,6 +153,8 @@ class _Reader:
         path = words[0].text
         try:
             text = self._read(path)
+        except ZoneError:
+            raise
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}") from error
         # RFC 1035 §5.1: it "never changes the relative origin of the parent file"
