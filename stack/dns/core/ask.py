@@ -10,7 +10,7 @@ from typing import Final
 from stack.dns.constants import Rcode, rcode_text
 from stack.dns.core.actions import Failure, Step
 from stack.dns.core.context import Context
-from stack.dns.core.exchanges import Ended, Fate, Result, Send
+from stack.dns.core.exchanges import Ended, Fate, Result, Send, say_the_same
 from stack.dns.core.stats import Count
 from stack.dns.core.work import Work
 from stack.dns.message import Message
@@ -35,7 +35,11 @@ def ask(context: Context, send: Send, work: Work, zone: Name) -> Generator[Send,
 class _Insisting:
     """What has been tried with a server that did not simply answer."""
 
-    __slots__ = ("_badcookies", "_closed", "_context", "_folding", "_heard", "_send", "_work", "_zone")
+    # fmt: off
+    __slots__ = (
+        "_badcookies", "_closed", "_context", "_folding", "_heard", "_held", "_instead", "_send", "_work", "_zone",
+    )
+    # fmt: on
 
     def __init__(self, context: Context, send: Send, work: Work, zone: Name) -> None:
         self._context = context
@@ -45,15 +49,21 @@ class _Insisting:
         self._badcookies = 0
         self._closed = False  # a stream, by the server
         self._folding = False  # we are on TCP since the letters were others
+        self._held: list[Message] = []  # replies with other letters that say the same
+        self._instead: Result | None = None  # what comparing them has led to
         self._heard = False  # something, in another way
 
     def go_on(self, result: Result, began_at: int, *, had_edns: bool) -> Generator[Send, Result, Result]:
         """Put the question again as long as the result is that it should be."""
-        for left in range(self._context.config.limits.redirections - 1, -1, -1):
+        left = self._context.config.limits.redirections
+        while True:
+            left -= not self._held  # there are no more comparisons than `alike`
             tcp = self._send.tcp
             how = self._redirect(result, had_edns=had_edns) if left else ""
             if self._work.steps is not None:
                 self._note(result, began_at, how, tcp=tcp)
+            if self._instead is not None:
+                result, self._instead = self._instead, None
             if not how:
                 break
             self._work.spend()
@@ -69,6 +79,8 @@ class _Insisting:
         """What the server did to be asked in another way."""
         why = rcode_text(result.rcode) if isinstance(result, Message) else result.why
         self._heard = self._heard or isinstance(result, Message) or result.heard
+        if self._held:
+            return
         over = " over UDP" if self._send.tcp and not tcp else ""
         self._work.before += f"{why}{over}; {'TCP' if self._send.tcp and not tcp else how}: "
 
@@ -86,6 +98,8 @@ class _Insisting:
                 context.stats.counts[Count.WITHOUT_EDNS] += 1
                 facts.on_no_edns()
                 return "without EDNS"
+        elif self._send.compare:
+            return self._compare(result, had_edns=had_edns)
         elif result.how in _BY_TCP and not tcp:
             self._folding = result.how is Fate.WRONG_CASE
             return self._by(tcp=True)
@@ -95,11 +109,31 @@ class _Insisting:
             return "on a new connection"
         elif tcp and self._folding:
             # it changes letters and has no TCP to prove that it was it
-            context.stats.counts[Count.CASE_FOLDING] += 1
-            self._folding = facts.keeps_case = False
             self._by(tcp=False)
-            return "without random case"
+            self._send = self._send._replace(compare=True)
+            return "to compare"
         return ""
+
+    def _compare(self, result: Ended, *, had_edns: bool) -> str:
+        """Go on until so many replies with other letters say the same that they are believed."""
+        held, context = result.held, self._context
+        if result.how is not Fate.WRONG_CASE or held is None:
+            return ""
+        if self._held and not say_the_same(self._held[0], held):
+            self._instead = Ended(Fate.UNLIKE, Fate.UNLIKE.value, heard=True)
+            return ""
+        self._held.append(held)
+        if len(self._held) < context.config.guards.alike:
+            return "to compare"
+        facts, counts = self._send.facts, context.stats.counts
+        counts[Count.CASE_FOLDING] += 1
+        counts[Count.RECEIVED] += 1
+        facts.keeps_case = False
+        facts.failures = 0
+        self._held.clear()
+        self._send = self._send._replace(compare=False)
+        self._instead = held
+        return self._redirect(held, had_edns=had_edns)
 
     def _by(self, *, tcp: bool) -> str:
         config, facts = self._context.config, self._send.facts

@@ -64,6 +64,10 @@ class Guards:
 
     random_ids: bool = True  # RFC 5452 §9.2; off: counted up
     random_case: bool = True  # draft-vixie-dnsext-dns0x20: the letters of the question carry random bits
+    alike: int = (
+        3  # replies with other letters, each to a question of its own, that have to say the same before they are
+    )
+    # believed of a server without TCP, and only when none with the right letters comes; 0: the first is believed
     check_source: bool = True  # RFC 5452 §9.1
     check_question: bool = True  # RFC 5452 §9.1: off: the id alone makes a reply
     cookies: bool = True  # RFC 7873

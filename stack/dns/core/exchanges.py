@@ -7,6 +7,10 @@ doubtful - too many wrong replies, the question back with other letters, a cooki
 that makes `ask` put the question again by TCP, where nobody can forge from aside.  An Ended says how, and in words what
 the server did, for the error that a client may get.
 
+Where there is no TCP, replies with other letters are compared: such an exchange (`compare`) holds one back for as long
+as the right letters may still come.  So who can forge replies but cannot see the letters does not win against a server
+that keeps them.
+
 By TCP an Exchange is in the `pending` table of a Stream, under an id that no other question on that stream has, so that
 replies may come in any order (RFC 7766 §7).  One number space names exchanges and streams.
 
@@ -54,6 +58,7 @@ _WRONG: Final = {  # a reply ...
     Refused.NOT_A_REPLY: "that was none",
     Refused.WRONG_QUESTION: "to another question",
     Refused.WRONG_COOKIE: "with a wrong cookie",
+    Refused.WRONG_CASE: "with other letters",
 }
 
 
@@ -66,6 +71,7 @@ class Fate(Enum):
     WRONG_CASE = "the question came back with other letters"
     NO_COOKIE = "its cookie was missing"
     MISMATCHES = "too many wrong replies"
+    UNLIKE = "replies with other letters that say different things"
     MALFORMED = "malformed"
     GARBAGE = "only messages that nobody had asked for"  # by TCP
     NO_STREAM = "too many TCP connections"
@@ -81,6 +87,7 @@ class Ended(NamedTuple):
     how: Fate | Failure
     why: str  # what the server did, in words
     heard: bool  # something came that may have been the server's
+    held: Message | None = None  # of one that compares: what came with other letters
 
     @property
     def silent(self) -> bool:
@@ -100,6 +107,7 @@ class Send(NamedTuple):
     recursion: bool
     tcp: bool
     timeout_us: int
+    compare: bool = False  # a reply with other letters is held back until the time is up, and then the result
 
 
 class Stream:
@@ -119,8 +127,8 @@ class Exchange:
 
     # fmt: off
     __slots__ = (
-        "asked", "cookie", "facts", "key", "message_id", "mismatches", "number", "question", "sent_at", "stream",
-        "timeout_us", "timer", "waiting", "wrong",
+        "asked", "compare", "cookie", "facts", "held", "key", "message_id", "mismatches", "number", "question",
+        "sent_at", "stream", "timeout_us", "timer", "waiting", "wrong",
     )
     # fmt: on
 
@@ -133,6 +141,8 @@ class Exchange:
         self.message_id = 0
         self.mismatches = 0
         self.cookie = False  # ours went along
+        self.compare = send.compare
+        self.held: Message | None = None  # a reply with other letters
         self.sent_at = now
         self.timeout_us = send.timeout_us
         self.timer = 0
@@ -146,16 +156,18 @@ class Exchange:
         if self.stream is not None and self.stream.faults and how is not Fate.GARBAGE:
             wrong.append("something that nobody had asked for")
         why = why or how.value
-        if wrong:
-            why = ", ".join(wrong) if how is Fate.MISMATCHES else f"{why}, but {', '.join(wrong)}"
-        return Ended(how, why, how not in _UNHEARD or bool(wrong))
+        if wrong and how is Fate.MISMATCHES:
+            why = ", ".join(wrong)
+        elif wrong and how in _UNHEARD:
+            why += f", but {', '.join(wrong)}"
+        return Ended(how, why, how not in _UNHEARD or bool(wrong), self.held)
 
     def waited(self, now: int) -> str:
         """What there is to say while nothing has come of it."""
         return self.ended(Fate.TIMEOUT, f"no answer yet after {(now - self.sent_at) // MS} ms").why
 
 
-ExchangeKey = tuple[Server, bytes, int, bool]
+ExchangeKey = tuple[Server, bytes, int, int]  # the last: 0 over UDP, 1 over TCP, 2 to compare
 
 
 class Exchanges:
@@ -189,7 +201,7 @@ class Exchanges:
 
     def send(self, send: Send, who: object, now: int) -> Exchange | None:
         """Put a question in flight, or join the one that is; None when it ended at once (see `results`)."""
-        key = (send.facts.address, send.name.key, send.rrtype, send.tcp)
+        key = (send.facts.address, send.name.key, send.rrtype, 1 if send.tcp else 2 * send.compare)
         exchange = self._by_key.get(key) if self._config.guards.coalesce else None
         if exchange is not None:
             self._stats.counts[Count.SHARED_EXCHANGES] += 1
@@ -271,8 +283,7 @@ class Exchanges:
         else:
             why = refuse(wire, exchange.message_id, exchange.question, check_question=guards.check_question)
             if why is Refused.WRONG_CASE:
-                self._stats.refused[why] += 1
-                self._end(exchange, exchange.ended(Fate.WRONG_CASE))
+                self._on_wrong_case(exchange, wire)
             elif why is not None:
                 self._mismatch(exchange, why)
             elif is_truncated(wire):
@@ -281,6 +292,23 @@ class Exchanges:
                 self._end(exchange, exchange.ended(Fate.TRUNCATED))
             else:
                 self._take(exchange, wire, now)
+
+    def _on_wrong_case(self, exchange: Exchange, wire: bytes) -> None:
+        """All is right but the letters."""
+        if not exchange.compare:
+            self._stats.refused[Refused.WRONG_CASE] += 1
+            self._end(exchange, exchange.ended(Fate.WRONG_CASE))
+            return
+        self._mismatch(exchange, Refused.WRONG_CASE)
+        message = None if is_truncated(wire) or not exchange.waiting else self._parse(exchange, wire)
+        if message is None or not self._cookie_fits(exchange, message):
+            return
+        if exchange.held is not None and not say_the_same(exchange.held, message):  # one of them at least is forged
+            self._end(exchange, exchange.ended(Fate.UNLIKE))
+            return
+        exchange.held = message
+        if not self._config.guards.alike:
+            self._end(exchange, exchange.ended(Fate.WRONG_CASE))
 
     def on_stream_message(self, number: int, wire: bytes, now: int) -> None:
         """A message came on a stream."""
@@ -311,15 +339,8 @@ class Exchanges:
     def _take(self, exchange: Exchange, wire: bytes, now: int) -> None:
         """A reply to our question: parse it, and look at its cookie."""
         facts = exchange.facts
-        try:
-            if wire[QDCOUNT]:
-                # with the letters that we were asked for, to which the server's compressed names point, too
-                wire = wire[:HEADER_LEN] + exchange.asked + wire[HEADER_LEN + len(exchange.asked) :]
-            message = Message.parse(wire)
-        except FormError as error:
-            self._stats.refused[Refused.MALFORMED] += 1
-            self._stats.malformed[error.reason.name.lower()] += 1
-            self._end(exchange, exchange.ended(Fate.MALFORMED, f"malformed reply: {error}"[:_MAX_DETAIL]))
+        message = self._parse(exchange, wire)
+        if message is None:
             return
         if exchange.cookie and not self._cookie_fits(exchange, message):
             return
@@ -329,6 +350,19 @@ class Exchanges:
         else:
             facts.failures = 0
         self._end(exchange, message)
+
+    def _parse(self, exchange: Exchange, wire: bytes) -> Message | None:
+        """What it says; one that cannot be read ends the exchange."""
+        try:
+            if wire[QDCOUNT]:
+                # with the letters that we were asked for, to which the server's compressed names point, too
+                wire = wire[:HEADER_LEN] + exchange.asked + wire[HEADER_LEN + len(exchange.asked) :]
+            return Message.parse(wire)
+        except FormError as error:
+            self._stats.refused[Refused.MALFORMED] += 1
+            self._stats.malformed[error.reason.name.lower()] += 1
+            self._end(exchange, exchange.ended(Fate.MALFORMED, f"malformed reply: {error}"[:_MAX_DETAIL]))
+            return None
 
     def _cookie_fits(self, exchange: Exchange, message: Message) -> bool:
         """RFC 7873 §5.3.  False: the message was dealt with."""
@@ -378,6 +412,9 @@ class Exchanges:
 
     def on_timeout(self, exchange: Exchange, now: int) -> None:
         """The server had its time."""
+        if exchange.held is not None:
+            self._end(exchange, exchange.ended(Fate.WRONG_CASE))
+            return
         self._stats.counts[Count.TIMEOUTS] += 1
         exchange.facts.on_silence(exchange.timeout_us, self._config, now)
         self._end(exchange, exchange.ended(Fate.TIMEOUT, f"no answer within {exchange.timeout_us // MS} ms"))
@@ -422,3 +459,12 @@ class Exchanges:
         for stream in list(self._streams.values()):
             self._close(stream)
         self.results.clear()
+
+
+def say_the_same(one: Message, other: Message) -> bool:
+    """Whether two replies to one question have the same records, TTLs and order aside."""
+    return one.rcode == other.rcode and all(
+        {(r.name.key, r.rrtype, r.rrclass, frozenset(r.raws)) for r in some}
+        == {(r.name.key, r.rrtype, r.rrclass, frozenset(r.raws)) for r in others}
+        for some, others in ((one.answer, other.answer), (one.authority, other.authority))
+    )

@@ -4,12 +4,15 @@ import random
 
 import pytest
 
+from stack.config import MINUTE, MS
 from stack.dns.constants import RRType
 from stack.dns.core import Answer, Guards
 from stack.dns.edns import Edns, cookie_option
+from stack.dns.errors import ServFail
 from stack.dns.message import Message
 from stack.dns.names import Name
 from tests.support.dns_world import (
+    DELAY_US,
     Recursive,
     Scripted,
     Sent,
@@ -220,14 +223,30 @@ def test_letters_vary():
     assert {spelling.lower() for spelling in spellings} == {"www.example.test."}
 
 
-def test_a_server_that_changes_letters_is_found_out_by_tcp_and_spared():
-    honest = Recursive(HOST)
+def folding(*, say=lambda asked: "192.0.2.1") -> Scripted:
+    """A server that gives the question back in lower case; `say`: its address after so many questions."""
+    asked = []
 
     def respond(query, tcp):
+        asked.append(query)
         query.question = query.question._replace(name=Name(query.question.name.lower()))
-        return honest.respond(query, tcp)
+        return Recursive(f"www.example.test. 300 A {say(len(asked))}").respond(query, tcp)
 
-    world = stub({"10.0.0.1": Scripted(respond)})
+    return Scripted(respond)
+
+
+def without_tcp(server=None, **guards) -> World:
+    world = stub({"10.0.0.1": server or Recursive(HOST)}, guards=Guards(**guards))
+    world.no_tcp = {"10.0.0.1"}
+    return world
+
+
+def keeps_case(world: World) -> bool:
+    return world.core.servers.get(("10.0.0.1", 53), world.now).keeps_case
+
+
+def test_a_server_that_changes_letters_is_found_out_by_tcp_and_spared():
+    world = stub({"10.0.0.1": folding()})
     assert texts(world.ask("www.example.test")) == ["192.0.2.1"]
     assert [sent.tcp for sent in world.sent] == [False, True]
     world.ask("other.example.test")
@@ -236,17 +255,82 @@ def test_a_server_that_changes_letters_is_found_out_by_tcp_and_spared():
     assert world.counts()["case_folding"] == 1
 
 
-def test_a_server_that_changes_letters_and_has_no_tcp_is_spared_too():
-    honest = Recursive(HOST)
+@pytest.mark.parametrize("alike", [3, 5])
+def test_a_server_that_changes_letters_and_has_no_tcp_is_spared_when_it_says_the_same_so_often(alike):
+    world = without_tcp(folding(), alike=alike)
+    assert texts(world.ask("www.example.test")) == ["192.0.2.1"]
+    assert [sent.tcp for sent in world.sent] == [False, True] + [False] * alike
+    assert len({sent.number for sent in world.sent}) == len(world.sent)  # each from a port of its own
+    assert len({sent.name for sent in world.sent}) > 1  # and with letters of its own
+    assert world.counts()["case_folding"] == 1
+    assert world.now < 4 * DELAY_US + alike * 377 * MS
+    world.ask("other.example.test")
+    assert world.sent[-1].name == "other.example.test."
+    assert len(world.sent) == 3 + alike
 
-    def respond(query, tcp):
-        query.question = query.question._replace(name=Name(query.question.name.lower()))
-        return honest.respond(query, tcp)
 
-    world = stub({"10.0.0.1": Scripted(respond)})
-    world.no_tcp = {"10.0.0.1"}
+@pytest.mark.parametrize("tcp", [True, False])
+def test_that_it_changes_letters_is_forgotten_after_15_minutes(tcp):
+    world = stub({"10.0.0.1": folding()}) if tcp else without_tcp(folding())
+    world.ask("www.example.test")
+    assert not keeps_case(world)
+    world.advance(15 * MINUTE)
+    assert keeps_case(world)
+    before = len(world.sent)
+    world.ask("a-long-name.example.test")
+    assert world.sent[before].name != "a-long-name.example.test."
+
+
+def test_who_cannot_see_the_letters_does_not_switch_them_off_where_there_is_no_tcp():
+    """He forges a reply to each question, ahead of the server's own, which is the one with the right letters."""
+    world = without_tcp()
+    assert not case_forger(world)
     assert texts(world.ask("www.example.test")) == ["192.0.2.1"]
     assert [sent.tcp for sent in world.sent] == [False, True, False]
+    assert keeps_case(world)
+
+
+def test_control_if_the_first_reply_with_other_letters_is_believed_he_does():
+    world = without_tcp(alike=0)
+    assert case_forger(world)
+    assert not keeps_case(world)
+
+
+def test_a_forger_beside_a_server_that_changes_letters_and_has_no_tcp_makes_it_an_error_and_no_more():
+    world = without_tcp(folding())
+    world.on_sent = lambda sent: world.inject(sent.number, forgery(sent, name=sent.name.lower()), after_us=50 * MS)
+    error = world.ask("www.example.test")
+    assert type(error) is ServFail
+    assert error.tries[-1].why == (
+        "the question came back with other letters over UDP; TCP: connection refused; "
+        "to compare: replies with other letters that say different things"
+    )
+    assert keeps_case(world)
+
+
+def test_replies_with_other_letters_that_differ_are_not_believed():
+    world = without_tcp(folding(say=lambda asked: f"192.0.2.{asked}"))
+    error = world.ask("www.example.test")
+    assert type(error) is ServFail
+    assert "replies with other letters that say different things" in str(error)
+    assert [sent.tcp for sent in world.sent] == [False, True, False, False]
+    assert keeps_case(world)
+
+
+def test_a_flood_of_replies_with_other_letters_ends_the_comparison():
+    world = without_tcp(Scripted(lambda query, tcp: None))
+
+    def on_sent(sent: Sent) -> None:
+        if not sent.tcp:
+            for _ in range(10):
+                world.inject(sent.number, forgery(sent, name=sent.name.lower()))
+
+    world.on_sent = on_sent
+    error = world.ask("www.example.test")
+    assert type(error) is ServFail
+    assert error.tries[0].why.endswith("to compare: 3 replies with other letters")
+    assert len(world.sent) == 3
+    assert keeps_case(world)
 
 
 # --- many guesses ----------------------------------------------------------------------------------------------------
