@@ -76,7 +76,8 @@ class Way:
             lambda: client.look_up(self._dev, self._control, request), lambda: asyncio.run(_ask_by_ourselves(request))
         )
         if self.by == DAEMON:
-            self.how = f"by the daemon on {self._dev}, from {answer['address']}"
+            about = f", {answer['about']}" if "about" in answer else ""
+            self.how = f"by the daemon on {self._dev}, from {answer['address']}{about}"
         for warning in answer.get("warnings", ()):
             click.echo(f"tapstack: {warning}", err=True)
         return answer

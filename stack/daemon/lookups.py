@@ -9,11 +9,12 @@ the same whether the daemon does it or itself.  `want` says what is wanted:
 
 With `trace` a resolver of its own begins at the root servers, or those that are named; with `servers` one asks these.
 Such a resolver lives for the request, so nothing comes from a cache.  All others are asked of the one resolver given.
-`warnings` is there when that one has any.
+The answer has `warnings` when that one has any, and `about` where its configuration is worth a word.
 """
 
 import math
 import re
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,13 +31,13 @@ MAX_SERVERS: Final = 16
 MAX_TIMEOUT_S: Final = 60.0
 
 
-def make_resolver(setting: str, host: "AsyncHost | None" = None) -> Resolver | None:
-    """What `resolver` in a configuration names: "system" (resolv.conf and hosts file), "iterative" (from the root),
-    "off" (None), or servers like "192.0.2.1, 192.0.2.2#5353".  Raises ConfigError.
+def make_resolver(setting: str | None, host: "AsyncHost | None" = None) -> Resolver | None:
+    """What `resolver` in a configuration names: "system" (resolv.conf and hosts file; also for None), "iterative" (from
+    the root), "off" (None), or servers like "192.0.2.1, 192.0.2.2#5353".  Raises ConfigError.
     """
     if setting == OFF:
         return None
-    if setting == SYSTEM:
+    if setting is None or setting == SYSTEM:
         return Resolver.system(host=host)
     if setting == ITERATIVE:
         return Resolver.iterative(host=host)
@@ -47,13 +48,25 @@ def make_resolver(setting: str, host: "AsyncHost | None" = None) -> Resolver | N
 
 
 class Lookups:
-    """See the head of this file.  `host`: as whom to speak; None: the loop's business."""
+    """See the head of this file.  `host`: as whom to speak; None: the loop's business.
 
-    __slots__ = ("_host", "_resolver")
+    `about` says whose the resolver is, where that is worth a word; `hints` are root servers, if not the internet's.
+    """
 
-    def __init__(self, resolver: Resolver | None, host: "AsyncHost | None" = None) -> None:
+    __slots__ = ("_about", "_hints", "_host", "_resolver")
+
+    def __init__(
+        self,
+        resolver: Resolver | None,
+        host: "AsyncHost | None" = None,
+        *,
+        about: str = "",
+        hints: Sequence[str] = (),
+    ) -> None:
         self._resolver = resolver
         self._host = host
+        self._about = about
+        self._hints = hints
 
     async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """What comes of a request; errors of the DNS are part of it.  Raises ValueError (BadName, ConfigError) for one
@@ -75,6 +88,8 @@ class Lookups:
                 answer = await _found(resolver, name, timeout, backwards=want == "name")
             if resolver.warnings:
                 answer["warnings"] = list(resolver.warnings)
+            if self._about and resolver is self._resolver:
+                answer["about"] = self._about
             return answer
 
     def _choose(self, request: dict[str, Any]) -> Resolver:
@@ -82,7 +97,7 @@ class Lookups:
         if not isinstance(servers, list) or len(servers) > MAX_SERVERS or not all(isinstance(s, str) for s in servers):
             raise ValueError(f"servers: a list of up to {MAX_SERVERS} addresses")
         if request.get("trace"):
-            return Resolver.iterative(hints=servers or ROOT_HINTS, host=self._host)
+            return Resolver.iterative(hints=servers or self._hints or ROOT_HINTS, host=self._host)
         if servers:
             return Resolver(servers, host=self._host)
         if self._resolver is None:

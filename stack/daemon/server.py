@@ -29,6 +29,7 @@ from stack.wire import accel
 
 if TYPE_CHECKING:
     from stack.daemon.services.dns import DnsService
+    from stack.dns.resolver import Resolver
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +81,8 @@ class Daemon:
         self._host = host = AsyncHost(settings.host_config(), trace=self._trace)
         host.add_device(device, settings.address, gateway=str(settings.host_interface.ip))
         self._pinger = Pinger(host)
-        resolver = host.resolver = make_resolver(settings.resolver, host)
-        self._lookups = Lookups(resolver, host)
         await self._open_services()
+        resolver = host.resolver = self._look_up_by()
         control = ControlServer(self)
         await control.start(listener)
         about = {"device": settings.dev, "address": settings.address, "tcp": _form.running()}
@@ -102,6 +102,16 @@ class Daemon:
         await asyncio.gather(ticking, return_exceptions=True)
         logger.info("down", extra={"fields": {"device": settings.dev}})
         return 1 if gone else 0
+
+    def _look_up_by(self) -> "Resolver | None":
+        """The resolver of our own: what is set, else that of the DNS service, if it has one."""
+        host, dns, setting = self._host, self._dns, self._settings.resolver
+        if setting is None and dns is not None and dns.resolver is not None:
+            self._lookups = Lookups(dns.resolver, host, about=dns.about, hints=dns.hints)
+            return dns.resolver
+        resolver = make_resolver(setting, host)
+        self._lookups = Lookups(resolver, host)
+        return resolver
 
     def _on_signal(self) -> None:
         """The first signal drains, the second does not wait for it."""

@@ -97,7 +97,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     drain_s: float = 5.0
     max_upload: int = 10 << 30
     memory_bytes: int = 512 << 20
-    resolver: str = "system"  # or "iterative", "off", or addresses of servers
+    # "system", "iterative", "off", or addresses of servers; None: whom [dns] asks for others, else "system"
+    resolver: str | None = None
     fault: FaultSettings = FaultSettings()
     dns: DnsSettings | None = None
     tcp: dict[str, Any] = {}

@@ -1,11 +1,13 @@
 """`tapstack dig` and `tapstack resolve` with a daemon: who asks, from where, and what is said without a way there."""
 
+import contextlib
 import json
 import sys
 
 import pytest
 
 from tests.support.netns import HOST, STACK, Daemon, tapstack
+from tools.netns import stop
 
 pytestmark = pytest.mark.netns
 
@@ -93,16 +95,26 @@ def test_getnameinfo_is_the_c_librarys(namespace, tmp_path):
         assert any(said in line for line in shown), said
 
 
-@pytest.fixture
-def daemon(namespace, tmp_path):
-    """A daemon that asks the kernel's end of its device, where a DNS server is; `heard` is whom that one heard."""
-    config = tmp_path / "up.toml"
-    config.write_text(f'resolver = "{HOST}"\n')
-    with Daemon(namespace, tmp_path, "--config", str(config)) as made:
+@contextlib.contextmanager
+def beside_a_server(namespace, folder, settings):
+    """A daemon with these settings, and whom a DNS server at the kernel's end of its device hears."""
+    config = folder / "up.toml"
+    config.write_text(settings)
+    with Daemon(namespace, folder, "--config", str(config)) as made:
         made.settle()
         server = namespace.start(sys.executable, "-c", SERVER)
-        assert server.stdout.readline() == "ready\n"
-        yield made, server.stdout
+        try:
+            assert server.stdout.readline() == "ready\n"
+            yield made, server.stdout
+        finally:
+            stop(server)
+
+
+@pytest.fixture
+def daemon(namespace, tmp_path):
+    """One that asks there."""
+    with beside_a_server(namespace, tmp_path, f'resolver = "{HOST}"\n') as made:
+        yield made
 
 
 def test_by_the_daemon_and_by_the_kernel(daemon):
@@ -134,3 +146,22 @@ def test_without_a_way_there_the_sentence_names_via_kernel(daemon, namespace):
     assert result.returncode == 1
     assert "use --via kernel" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_daemon_with_a_dns_service_asks_as_that_does(namespace, tmp_path):
+    by = f";; asked by the daemon on tapstack0, from {STACK}"
+    with beside_a_server(namespace, tmp_path, f'[dns]\nforward = ["{HOST}"]\n') as (made, heard):
+        shown = made.command("dig", "www.example.test").splitlines()
+        assert shown[:2] == [
+            f"{by}, by its [dns], which forwards to {HOST}",
+            "www.example.test.\t300\tIN\tA\t192.0.2.1",
+        ]
+        assert heard.readline() == f"{STACK}\n"
+        assert made.command("resolve", "192.0.2.1") == "www.example.test\n"
+        # a server that is named goes before
+        assert made.command("dig", "www.example.test", "@127.0.0.1").splitlines()[0] == by
+    # and so does `resolver`, where it is set
+    settings = f'resolver = "{HOST}"\n[dns]\nforward = ["192.0.2.99"]\n'
+    with beside_a_server(namespace, tmp_path, settings) as (made, heard):
+        assert made.command("dig", "www.example.test").splitlines()[0] == by
+        assert heard.readline() == f"{STACK}\n"

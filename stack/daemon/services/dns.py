@@ -40,6 +40,24 @@ class DnsService:
             allow=settings.allow or networks_of(host),
         )
 
+    @property
+    def resolver(self) -> Resolver | None:
+        """Who finds out what the zones do not say, once it is open."""
+        return self._resolver
+
+    @property
+    def about(self) -> str:
+        """What `resolver` does, for people."""
+        settings = self._settings
+        if settings.forward:
+            return f"by its [dns], which forwards to {', '.join(settings.forward)}"
+        return "by its [dns], which iterates"
+
+    @property
+    def hints(self) -> Sequence[str]:
+        """The root servers, where they are not those of the internet."""
+        return self._settings.hints
+
     async def aclose(self) -> None:
         """Stop."""
         if self._server is not None:

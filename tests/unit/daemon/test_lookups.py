@@ -86,7 +86,23 @@ def test_without_a_resolver_a_server_is_to_be_named():
         answer({"want": "records", "name": "a.test"}, resolver=False)
 
 
+def test_whose_resolver_it_is_is_said_where_that_one_is_asked():
+    async def main():
+        async with Served(Zone(*ZONE)) as served, Resolver(servers=[served.server]) as r:
+            lookups = Lookups(r, about="by somebody", hints=["127.0.0.1"])
+            assert (await lookups.answer({"want": "addresses", "name": "a.test"}))["about"] == "by somebody"
+            request = {"want": "records", "name": "a.test"}
+            assert (await lookups.answer(request))["about"] == "by somebody"
+            assert "about" not in await lookups.answer({**request, "servers": ["{}#{}".format(*served.server)]})
+            for servers, root in (([], "127.0.0.1"), (["127.0.0.2"], "127.0.0.2")):
+                tracing = lookups._choose({**request, "trace": True, "servers": servers})
+                assert [hint.addresses for hint in tracing._config.hints] == [(root,)]
+
+    asyncio.run(main())
+
+
 def test_resolvers_of_configurations():
+    assert repr(make_resolver(None)) == repr(make_resolver("system"))
     assert make_resolver("off") is None
     assert make_resolver("system") is not None
     assert repr(make_resolver("iterative")) == "<Resolver from the root>"
