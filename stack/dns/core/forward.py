@@ -41,6 +41,7 @@ class Forwarding:
         patient_until = context.now + min(config.timeout_us * config.attempts * len(servers), config.patience_us)
         tries = rounds = 0
         silent = True  # all were, all the time
+        doubtful: Finding | None = None  # a denial without a SOA
         while True:
             waited = False
             for facts in self._order(servers, name, rrtype, zone):
@@ -54,7 +55,9 @@ class Forwarding:
                         if context.validator is not None:
                             finding.secure = yield from context.validator(finding, result, zone, work)
                         admit(context, finding, result, rrtype, facts.address)
-                        return finding
+                        if finding.refused is None or doubtful is not None:
+                            return finding
+                        doubtful = finding
                     silent = False
                     work.failed(facts.address, finding.why)
                     if result.edns is not None:
@@ -64,7 +67,10 @@ class Forwarding:
                     silent = silent and result.silent
                     work.failed(facts.address, result.why)
                 if context.now >= patient_until or tries >= max(config.limits.tries, len(servers)):
-                    raise ResolutionFailed("", silent=silent)
+                    waited = False
+                    break
+            if doubtful is not None:
+                return doubtful
             if not waited:
                 raise ResolutionFailed("", silent=silent)
             rounds += 1

@@ -40,7 +40,7 @@ _LAME: Final = (Refused.LAME_REFUSED, Refused.LAME_UPWARD, Refused.LAME_NOT_AUTH
 class Descent:
     """One name and type on their way down."""
 
-    __slots__ = ("cut", "depth", "minimised", "name", "relaxed", "rrtype", "sent")
+    __slots__ = ("cut", "depth", "doubtful", "minimised", "name", "relaxed", "rrtype", "sent")
 
     def __init__(self, name: Name, rrtype: int, *, minimise: bool) -> None:
         self.name = name
@@ -50,11 +50,13 @@ class Descent:
         self.minimised = 0  # questions with less than the whole name
         self.relaxed = not minimise  # the whole name from now on
         self.sent = 0
+        self.doubtful: Finding | None = None  # a denial without a SOA, by one of the zone's servers
 
     def enter(self, cut: Delegation) -> None:
         """Go on with the servers of a zone."""
         self.cut = cut
         self.depth = cut.zone.depth
+        self.doubtful = None
 
 
 class Candidates:
@@ -92,7 +94,12 @@ class Iteration:
         for _ in range(limits.referrals):
             partial = self._next_name(descent)
             if partial is None:
-                finding = yield from self._ask_zone(descent, name, rrtype, work)
+                try:
+                    finding = yield from self._ask_zone(descent, name, rrtype, work)
+                except ResolutionFailed as failure:
+                    if failure.final or descent.doubtful is None:
+                        raise
+                    finding = descent.doubtful
             else:
                 known = store.get(partial.key, RRType.A, self._context.now)
                 if known is not None and known.kind in {cache.POSITIVE, cache.NODATA}:
@@ -164,6 +171,8 @@ class Iteration:
         silent = True  # all were, all the time
         for _ in range(limits.tries):
             facts = context.servers.choose(candidates.tried)
+            if descent.doubtful is not None and (facts is None or candidates.tried[facts]):
+                break  # it is not worth more than one try of others
             # who was silent is not waited for again while there are others whose addresses can be found
             while facts is None or (candidates.tried[facts] and candidates.nameless):
                 if (yield from self._find_address(candidates, work)) or (
@@ -192,7 +201,9 @@ class Iteration:
                     if context.validator is not None:
                         finding.secure = yield from context.validator(finding, result, cut.zone, work)
                     admit(context, finding, result, rrtype, facts.address)
-                    return finding
+                    if finding.refused is None or descent.doubtful is not None or name is not descent.name:
+                        return finding
+                    descent.doubtful = finding
                 spoke, silent = True, False
                 work.failed(facts.address, finding.why)
                 if result.edns is not None:

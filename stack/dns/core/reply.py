@@ -61,7 +61,7 @@ class Finding:
         self.delegation: Delegation | None = None
         self.ttl = 0  # of the delegation
         self.keep: list[tuple[RRset, Trust]] = []  # for the cache
-        self.refused = refused
+        self.refused = refused  # of NODATA: why to ask another server as well
         self.why = why
         self.secure: bool | None = None
         self.entry: Entry | None = None  # what the cache holds of `name` now
@@ -120,6 +120,8 @@ class Reader:
             return self._read_referral(message, name, zone, authority=authority)
         if message.authority or message.additional:
             self._leave_out(finding, message, zone, authority=authority)
+        if finding.kind == NODATA and finding.soa is None:
+            self._doubt(finding, message)
         if finding.kind == ANSWER and rrtype == _NS and len(name) == 1 and authority:
             # RFC 9609 §4: the root's own word on its servers is what a resolver goes by
             assert finding.rrset is not None
@@ -130,6 +132,12 @@ class Reader:
     def _useless(self, name: Name, refused: Refused, why: str) -> Finding:
         self._refused[refused] += 1
         return Finding(USELESS, name, refused=refused, why=why)
+
+    def _doubt(self, finding: Finding, message: Message) -> None:
+        """RFC 2308 §2.2: with no relevant answer and no SOA it is a denial, too; or whatever a broken server says."""
+        finding.refused = Refused.UNRELATED_ANSWER if message.answer else Refused.NO_SOA
+        finding.why = "an answer about something else" if message.answer else "neither an answer nor a SOA"
+        self._refused[finding.refused] += 1
 
     def _believed(self, name: Name, zone: Name) -> bool:
         return name.is_within(zone) or not self._guards.bailiwick
@@ -201,7 +209,9 @@ class Reader:
         """The servers of a zone below that the name is in; or the server is lame."""
         if not authority:
             if message.ra:
-                return Finding(NODATA, name)
+                finding = Finding(NODATA, name)
+                self._doubt(finding, message)
+                return finding
             return self._useless(name, Refused.NOT_RECURSIVE, "it does not resolve for us, but refers to others")
         servers = _servers(message)
         below = [

@@ -45,6 +45,9 @@ class Refused(IntEnum):
     CLIENT_LIMIT = 29
     BACKGROUND_LIMIT = 30
     STREAM_LIMIT = 31
+    # the server, if there is another one: a denial without a SOA, which is believed of two servers or of the only one
+    UNRELATED_ANSWER = 32  # the answer is about something else
+    NO_SOA = 33  # there is none
 
 
 @unique
