@@ -96,7 +96,7 @@ class Way:
 
     def sentence(self, status: str, error: str, tries: list[Any]) -> str:
         """Why a lookup found nothing: its status, its error, and the servers asked with what each said."""
-        from stack.dns.core.actions import Failure  # noqa: PLC0415  # as above
+        from stack.dns.core.answer import Failure  # noqa: PLC0415  # as above
 
         lost = {Failure.NO_ROUTE.value, Failure.UNREACHABLE.value}
         if status not in {"NXDOMAIN", "NoData"} and tries and all(why in lost for _, why in tries):

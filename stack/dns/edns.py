@@ -70,18 +70,14 @@ class Edns:
         data = self.option(OptionCode.TCP_KEEPALIVE)
         return int.from_bytes(data, "big") * KEEPALIVE_UNIT_US if data else None
 
-    @classmethod
-    def from_record(cls, rrclass: int, ttl: int, raw: bytes) -> "Edns":
+    @staticmethod
+    def from_record(rrclass: int, ttl: int, raw: bytes) -> "Edns":
         """What class, TTL and data of an OPT record mean.  Raises FormError."""
         version = ttl >> 16 & 0xFF
-        edns = cls.__new__(cls)  # nearly every message has one: without the keywords it takes half the time
-        # RFC 6891 §6.2.3: less than 512 means 512
-        edns.udp_size = MIN_UDP_SIZE if rrclass < MIN_UDP_SIZE else rrclass
-        edns.do = ttl & DO != 0
-        edns.version = version
         # of another version only the fixed part is known: the answer is BADVERS (RFC 6891 §6.1.3)
-        edns.options = parse_options(raw) if raw and not version else ()
-        return edns
+        options = parse_options(raw) if raw and not version else ()
+        # RFC 6891 §6.2.3: less than 512 means 512
+        return Edns(max(rrclass, MIN_UDP_SIZE), do=ttl & DO != 0, version=version, options=options)
 
     def build(self, rcode: int) -> bytes:
         """The OPT record of a message with this response code."""

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import uvloop
 
 from stack.config import SECOND, Rng
-from stack.dns.core.actions import Answer, Close, Failure, Finished, Release, SendTcp, SendUdp, Step
+from stack.dns.core.actions import Close, Finished, Release, SendTcp, SendUdp
+from stack.dns.core.answer import Answer, Failure, Step
 from stack.dns.core.config import ResolverConfig, Server
 from stack.dns.core.core import ResolverCore
 from stack.dns.errors import DnsError
@@ -97,17 +98,16 @@ class Engine:
         try:
             while actions := core.poll():
                 for action in actions:
-                    kind = type(action)
-                    if kind is SendUdp:
-                        transport.send_udp(*action)
-                    elif kind is Release:
-                        transport.release(*action)
-                    elif kind is Finished:
-                        self._finish(*action)
-                    elif kind is SendTcp:
-                        transport.send_tcp(*action)
-                    elif kind is Close:
-                        transport.close_stream(*action)
+                    if isinstance(action, SendUdp):
+                        transport.send_udp(action.exchange, action.server, action.wire)
+                    elif isinstance(action, Release):
+                        transport.release(action.exchange)
+                    elif isinstance(action, Finished):
+                        self._finish(action.handle, action.result)
+                    elif isinstance(action, SendTcp):
+                        transport.send_tcp(action.stream, action.server, action.wire)
+                    elif isinstance(action, Close):
+                        transport.close_stream(action.stream)
         finally:
             self._busy = False
         deadline = core.deadline

@@ -10,7 +10,7 @@ from textwrap import wrap
 from typing import Any, Final
 
 from stack.dns.constants import type_text
-from stack.dns.core.actions import Answer, Step
+from stack.dns.core.answer import Answer, Step
 from stack.dns.core.config import server_text
 from stack.dns.errors import DnsError
 from stack.dns.names import Name

@@ -33,16 +33,6 @@ _FLAG_TEXT: Final = ((QR, "qr"), (AA, "aa"), (TC, "tc"), (RD, "rd"), (RA, "ra"),
 _HEADER: Final = struct.Struct("!6H").unpack_from
 
 
-def _flag(bit: int, meaning: str) -> property:
-    def get(message: "Message") -> bool:
-        return bool(message.flags & bit)
-
-    def change(message: "Message", value: bool) -> None:
-        message.flags = message.flags | bit if value else message.flags & ~bit
-
-    return property(get, change, doc=meaning)
-
-
 class Message:
     """A query or a response."""
 
@@ -57,14 +47,6 @@ class Message:
         "question",
         "rcode",
     )
-
-    qr = _flag(QR, "It is a response.")
-    aa = _flag(AA, "The server is an authority for the name.")
-    tc = _flag(TC, "It was cut short.")
-    rd = _flag(RD, "Recursion is wanted.")
-    ra = _flag(RA, "Recursion is available.")
-    ad = _flag(AD, "The server says that it validated the data.")
-    cd = _flag(CD, "The client validates by itself.")
 
     def __init__(
         self,
@@ -106,16 +88,16 @@ class Message:
             self.id, flags=QR | (self.flags & (RD | CD)), opcode=self.opcode, rcode=rcode, question=self.question
         )
 
-    @classmethod
-    def parse(cls, wire: bytes) -> "Message":
+    @staticmethod
+    def parse(octets: bytes | bytearray | memoryview) -> "Message":
         """The message that these octets are.  Raises FormError, and nothing else, whatever they are."""
-        if type(wire) is not bytes:
-            wire = bytes(wire)  # of a bytearray or memoryview not even the names could be kept
+        # of a bytearray or memoryview not even the names could be kept
+        wire = octets if type(octets) is bytes else bytes(octets)
         size = len(wire)
         if size < HEADER:
             raise FormError(FormReason.SHORT, f"{size} octets")
         id_, bits, questions, answers, authorities, additionals = _HEADER(wire)
-        message = cls(id_, flags=bits & FLAGS, opcode=bits >> 11 & 15, rcode=bits & 15)
+        message = Message(id_, flags=bits & FLAGS, opcode=bits >> 11 & 15, rcode=bits & 15)
         memo: dict[int, Name] = {}
         opt = Opt()
         try:
@@ -147,6 +129,72 @@ class Message:
         Raises ValueError for values that no message can hold.
         """
         return build_message(self, min(max_size, MAX_MESSAGE), pad)
+
+    @property
+    def qr(self) -> bool:
+        """It is a response."""
+        return self.flags & QR != 0
+
+    @qr.setter
+    def qr(self, value: bool) -> None:
+        self._set(QR, value)
+
+    @property
+    def aa(self) -> bool:
+        """The server is an authority for the name."""
+        return self.flags & AA != 0
+
+    @aa.setter
+    def aa(self, value: bool) -> None:
+        self._set(AA, value)
+
+    @property
+    def tc(self) -> bool:
+        """It was cut short."""
+        return self.flags & TC != 0
+
+    @tc.setter
+    def tc(self, value: bool) -> None:
+        self._set(TC, value)
+
+    @property
+    def rd(self) -> bool:
+        """Recursion is wanted."""
+        return self.flags & RD != 0
+
+    @rd.setter
+    def rd(self, value: bool) -> None:
+        self._set(RD, value)
+
+    @property
+    def ra(self) -> bool:
+        """Recursion is available."""
+        return self.flags & RA != 0
+
+    @ra.setter
+    def ra(self, value: bool) -> None:
+        self._set(RA, value)
+
+    @property
+    def ad(self) -> bool:
+        """The server says that it validated the data."""
+        return self.flags & AD != 0
+
+    @ad.setter
+    def ad(self, value: bool) -> None:
+        self._set(AD, value)
+
+    @property
+    def cd(self) -> bool:
+        """The client validates by itself."""
+        return self.flags & CD != 0
+
+    @cd.setter
+    def cd(self, value: bool) -> None:
+        self._set(CD, value)
+
+    def _set(self, bit: int, value: bool) -> None:
+        self.flags = self.flags | bit if value else self.flags & ~bit
 
     @property
     def sections(self) -> tuple[list[RRset], list[RRset], list[RRset]]:

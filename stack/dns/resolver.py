@@ -27,7 +27,7 @@ from stack.aio.names import is_numeric
 from stack.config import SECOND, Rng
 from stack.dns import files
 from stack.dns.constants import PORT, RRType, parse_type
-from stack.dns.core.actions import Answer, Step
+from stack.dns.core.answer import Answer, Step
 from stack.dns.core.config import ResolverConfig, Server, server_text
 from stack.dns.core.hints import ROOT_HINTS, Hint
 from stack.dns.engine import Engine, Result
@@ -63,13 +63,7 @@ class Service(NamedTuple):
     addresses: list[str]
 
 
-class _Asked(NamedTuple):
-    """A question as the core takes it."""
-
-    name: Name
-    rrtype: int
-    search: bool  # the search list is for it: it does not end with a dot
-    dots: int
+_Asked = tuple[Name, int, bool, int]  # name, type, whether the search list is for it, number of dots
 
 
 @lru_cache(maxsize=4096, typed=True)  # 1.0 equals 1, and is no type
@@ -81,7 +75,7 @@ def _parsed(given: str | Name, rrtype: str | int) -> _Asked:
     else:
         raise TypeError
     number = parse_type(rrtype) if isinstance(rrtype, str) else index(rrtype)
-    return _Asked(name, number, search, name.depth - 1)
+    return name, number, search, name.depth - 1
 
 
 def _asked(name: str | Name, rrtype: str | int) -> _Asked:

@@ -28,7 +28,7 @@ from stack.config import SECOND, Rng
 from stack.dns.access import EVERYBODY, THIS_MACHINE, Access
 from stack.dns.authority import Authority, Pending
 from stack.dns.constants import PORT, EdeCode, Rcode, rcode_text
-from stack.dns.core.actions import Answer
+from stack.dns.core.answer import Answer
 from stack.dns.errors import NXDOMAIN, DnsError, Ede, NoData, Timeout, ZoneError
 from stack.dns.lookup import Zones
 from stack.dns.names import HEADER, Name

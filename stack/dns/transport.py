@@ -2,11 +2,8 @@
 
 Theory of operation.  The core numbers its exchanges and streams; here each has a socket.
 
-*Datagrams.*  Every exchange has a socket of its own, on a port of its own drawn from all there are (RFC 5452 §9.2), and
-connected, so that the kernel drops what others send and tells of ICMP errors.  Over the kernel these are plain sockets
-in one epoll set, of which alone the loop knows: to have it watch a descriptor that lives for one reply would cost more
-than the reply.  One is made ahead, while a server is at work; but no port is opened ahead, since a port that waits for
-its question can be found by probing before that is asked.
+*Datagrams.*  Every exchange has a port of its own, drawn from all there are (RFC 5452 §9.2), and connected, so that
+only the server is heard: a socket of the kernel (stack.dns.ports), or an endpoint of a host of ours.
 
 *Streams.*  One connection for each stream of the core; what is to be sent waits until it is open.  Messages come out of
 the byte stream by their lengths (RFC 1035 §4.2.2), in whatever order the server sends them.  A connection on which
@@ -20,22 +17,22 @@ What comes, or fails, is told to the `Sink`, which may be called from within `se
 
 import asyncio
 import errno
-import select
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from stack.aio.active import ACTIVE
-from stack.aio.datagram import StackDatagramTransport, attach, open_udp
-from stack.aio.driver import Driver
+from stack.aio.datagram import open_udp
+from stack.aio.driver import Driver, Ended
 from stack.aio.names import address_of
 from stack.config import Rng
 from stack.dns.constants import PORT
-from stack.dns.core.actions import Failure
+from stack.dns.core.answer import Failure
 from stack.dns.core.config import Server
+from stack.dns.ports import PORT_TRIES, KernelPorts, Sink, failure_of, random_port
 from stack.errors import AddressInUse
 from stack.udp.endpoint import UdpEndpoint
 from stack.wire.addr import ANY, format_addr, is_loopback
@@ -43,187 +40,58 @@ from stack.wire.addr import ANY, format_addr, is_loopback
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
 
-LOW_PORT: Final = 1024  # RFC 6056 §3.2: the whole range of those that are nobody's privilege
-PORT_TRIES: Final = 16  # of ports, until one is found that is free; then the kernel, or the host, chooses
-MAX_DATAGRAM: Final = 4096  # what is read of one; we announce 1232
-READY_AT_ONCE: Final = 256  # sockets that are served before the loop goes on
 IDLE_S: Final = 10.0  # RFC 7766 §6.2.3: "of the order of a few seconds"
-_PORT_BITS: Final = 16
-_KIND: Final = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 _LENGTH: Final = 2  # octets before each message
-_IP_RECVERR, _IPV6_RECVERR = 11, 25  # linux/in.h, in6.h: also ICMP errors other than "port unreachable" are told
-
-_NO_ROUTE: Final = frozenset(
-    {errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL, errno.EACCES, errno.ENETDOWN}
-)
-_NO_SOCKET: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRINUSE})
 
 
-class Sink(Protocol):
-    """Who is told of what comes: exchanges and streams by the core's numbers."""
+class _HostPort:
+    """One exchange over a host of ours: the driver's handler of an endpoint, with nothing of asyncio in between."""
 
-    def on_datagram(self, exchange: int, source: Server, wire: bytes) -> None:
-        """A datagram came to the port of an exchange."""
+    __slots__ = ("_driver", "_endpoint", "_exchange", "_server", "_sink")
 
-    def on_stream_message(self, stream: int, wire: bytes) -> None:
-        """A message came on a stream."""
-
-    def on_failed(self, number: int, failure: Failure) -> None:
-        """An exchange or a stream has come to nothing."""
-
-
-def failure_of(error: BaseException | None) -> Failure:
-    """What an error of sockets means for a try."""
-    code = error.errno if isinstance(error, OSError) else None
-    if code in _NO_ROUTE:
-        return Failure.NO_ROUTE
-    if code in _NO_SOCKET:
-        return Failure.NO_SOCKET
-    if isinstance(error, ConnectionRefusedError):
-        return Failure.REFUSED
-    if isinstance(error, TimeoutError):
-        return Failure.CONNECT_TIMEOUT
-    if error is None or isinstance(error, ConnectionError):
-        return Failure.CLOSED
-    return Failure.UNREACHABLE
-
-
-def random_port(rng: Rng) -> int:
-    """Any that is nobody's privilege.  Bits cost a fifth of what `randrange` does."""
-    while True:
-        port = rng.getrandbits(_PORT_BITS)
-        if port >= LOW_PORT:
-            return port
-
-
-class KernelPorts:
-    """UDP sockets of the kernel, each for one exchange.  `loop` must have `add_reader`."""
-
-    __slots__ = ("_epoll", "_exchanges", "_loop", "_rng", "_sink", "_sockets", "_spare")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, rng: Rng, sink: Sink) -> None:
-        self._loop = loop
-        self._rng = rng
-        self._sink = sink
-        self._epoll: select.epoll | None = None
-        self._sockets: dict[int, socket.socket] = {}  # by exchange
-        self._exchanges: dict[int, int] = {}  # by descriptor
-        self._spare: socket.socket | None = None  # for the next IPv4 exchange; it has no port yet
-
-    def __len__(self) -> int:
-        return len(self._sockets)
-
-    def send(self, exchange: int, server: Server, wire: bytes) -> None:
-        """From a port of its own.  Raises OSError."""
-        epoll = self._epoll
-        if epoll is None:
-            epoll = self._epoll = select.epoll()
-            self._loop.add_reader(epoll.fileno(), self._on_ready)
-        if ":" in server[0]:
-            sock = _open(epoll, socket.AF_INET6)
-        else:
-            sock = self._spare or _open(epoll, socket.AF_INET)
-            self._spare = None
-        try:
-            self._bind(sock)
-            sock.connect(server)
-            sock.send(wire)
-        except BaseException:
-            sock.close()
-            raise
-        self._sockets[exchange] = sock
-        self._exchanges[sock.fileno()] = exchange
-        if self._spare is None:
-            with suppress(OSError):  # whoever needs one will be told
-                self._spare = _open(epoll, socket.AF_INET)  # while the server is at work
-
-    def _bind(self, sock: socket.socket) -> None:
-        """To a port drawn by us: the kernel would draw from fewer.  Where so many are taken, one that it finds."""
-        for _ in range(PORT_TRIES):
-            try:
-                sock.bind(("", random_port(self._rng)))
-            except OSError as error:
-                if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
-                    raise
-            else:
-                return
-
-    def release(self, exchange: int) -> bool:
-        """Close its socket; False when it has none."""
-        sock = self._sockets.pop(exchange, None)
-        if sock is None:
-            return False
-        del self._exchanges[sock.fileno()]
-        sock.close()  # which takes it out of the set
-        return True
-
-    def _on_ready(self) -> None:
-        """The loop says that some sockets have something."""
-        sink = self._sink
-        assert self._epoll is not None
-        for descriptor, _ in self._epoll.poll(0, READY_AT_ONCE):
-            exchange = self._exchanges.get(descriptor)
-            if exchange is None:  # released since, by what another one brought
-                continue
-            try:
-                wire, source = self._sockets[exchange].recvfrom(MAX_DATAGRAM)
-            except BlockingIOError:  # it had a wrong checksum
-                continue
-            except OSError as error:
-                sink.on_failed(exchange, failure_of(error))
-            else:
-                sink.on_datagram(exchange, source[:2], wire)
-
-    def close(self) -> None:
-        """Close everything."""
-        for exchange in list(self._sockets):
-            self.release(exchange)
-        if self._spare is not None:
-            self._spare.close()
-            self._spare = None
-        if self._epoll is not None:
-            if not self._loop.is_closed():
-                self._loop.remove_reader(self._epoll.fileno())
-            self._epoll.close()
-            self._epoll = None
-
-
-def _open(epoll: select.epoll, family: socket.AddressFamily) -> socket.socket:
-    """A socket that is watched, and has no port.  Raises OSError."""
-    sock = socket.socket(family, _KIND)
-    try:
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
-        epoll.register(sock.fileno(), select.EPOLLIN)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-class _HostPort(asyncio.DatagramProtocol):
-    """One exchange over a host of ours."""
-
-    __slots__ = ("_exchange", "_sink")
-
-    def __init__(self, exchange: int, sink: Sink) -> None:
+    def __init__(self, driver: Driver, endpoint: UdpEndpoint, exchange: int, server: Server, sink: Sink) -> None:
+        self._driver = driver
+        self._endpoint = endpoint
         self._exchange = exchange
+        self._server = server
         self._sink = sink
+        endpoint.user = self
+        driver.admit(self)
 
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        """It came from the server: the endpoint is connected."""
-        self._sink.on_datagram(self._exchange, addr[:2], data)
+    def send(self, wire: bytes) -> None:
+        """One datagram.  Raises OSError when the host cannot send."""
+        driver, endpoint = self._driver, self._endpoint
+        driver.schedule()
+        driver.host.udp_send(endpoint, wire, endpoint.remote_addr, endpoint.remote_port, driver.time())
 
-    def error_received(self, exc: Exception) -> None:
-        """ICMP, or the host could not send."""
+    def on_events(self, events: int) -> None:  # noqa: ARG002  (the interface of a handler)
+        """A datagram, which is the server's since the endpoint is connected, or an error."""
+        endpoint = self._endpoint
+        while not endpoint.closed and (datagram := endpoint.recv()) is not None:
+            self._sink.on_datagram(self._exchange, self._server, datagram[0])
+        while not endpoint.closed and (error := endpoint.take_error()) is not None:
+            self._sink.on_failed(self._exchange, failure_of(error))
+
+    def on_callback_error(self, exc: BaseException) -> None:
+        """The exchange will time out."""
+
+    def on_device_gone(self, exc: Ended) -> None:
+        """The host has gone, and the port with it."""
+        self._endpoint.user = None
         self._sink.on_failed(self._exchange, failure_of(exc))
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Released, or the host has gone."""
-        if exc is not None:
-            self._sink.on_failed(self._exchange, failure_of(exc))
+    def close(self) -> None:
+        """Free the port."""
+        if self._endpoint.user is None:
+            return
+        self._driver.schedule()  # first, since it raises in another thread and in a forked child
+        self._endpoint.user = None
+        self._driver.host.udp_close(self._endpoint)
+        self._driver.release(self)
+
+    def abort(self) -> None:
+        """The same."""
+        self.close()
 
 
 class Stream(asyncio.Protocol):
@@ -333,7 +201,8 @@ class Transport:
 
     # fmt: off
     __slots__ = (
-        "_context", "_host", "_idle_s", "_kernel", "_loop", "_ports", "_rng", "_sink", "_source_for", "_streams",
+        "_context", "_host", "_idle_s", "_kernel", "_kernel_only", "_loop", "_ports", "_rng", "_sink", "_source_for",
+        "_streams",
     )
     # fmt: on
 
@@ -352,9 +221,10 @@ class Transport:
         self._idle_s = idle_s
         self._context: Context = copy_context()  # whose active host is ours, whoever asks
         self._source_for = getattr(loop, "source_for", None)  # of a StackLoop
+        self._kernel_only = host is None and self._source_for is None and self._context.get(ACTIVE) is None
         self._rng = rng
         self._kernel = KernelPorts(loop, rng, sink)
-        self._ports: dict[int, StackDatagramTransport] = {}
+        self._ports: dict[int, _HostPort] = {}
         self._streams: dict[int, Stream] = {}
 
     def __len__(self) -> int:
@@ -390,21 +260,25 @@ class Transport:
 
     def send_udp(self, exchange: int, server: Server, wire: bytes) -> None:
         """From a fresh port; failures are told."""
+        if self._kernel_only:
+            self._kernel.send(exchange, server, wire)
+            return
         try:
             host = self.host_for(server[0])
-            if host is None:
-                self._kernel.send(exchange, server, wire)
-            else:
+            if host is not None:
                 self._send_by(host, exchange, server, wire)
+                return
         except OSError as error:
             self._sink.on_failed(exchange, failure_of(error))
+            return
+        self._kernel.send(exchange, server, wire)
 
     def _send_by(self, host: "AsyncHost", exchange: int, server: Server, wire: bytes) -> None:
         driver = host.open_driver()
         peer = (address_of(server[0]) or ANY, server[1])
-        endpoint = self._bind(driver, peer)
-        self._ports[exchange], _ = attach(driver, endpoint, lambda: _HostPort(exchange, self._sink), peer)
-        self._ports[exchange].sendto(wire)
+        port = _HostPort(driver, self._bind(driver, peer), exchange, server, self._sink)
+        self._ports[exchange] = port
+        port.send(wire)
 
     def _bind(self, driver: Driver, peer: tuple[int, int]) -> UdpEndpoint:
         """On a port drawn from all there are, as with the kernel's: the host's ephemeral ones are half of them."""
@@ -416,9 +290,9 @@ class Transport:
     def release(self, exchange: int) -> None:
         """The exchange is over."""
         if not self._kernel.release(exchange):
-            transport = self._ports.pop(exchange, None)
-            if transport is not None:
-                transport.close()
+            port = self._ports.pop(exchange, None)
+            if port is not None:
+                port.close()
 
     # -- streams
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from stack.dns.constants import RRType
-from stack.dns.core.actions import Answer
+from stack.dns.core.answer import Answer
 from stack.dns.names import Name
 from tools.dns_internet.attack import EVIL_TEXT
 from tools.dns_internet.report import ATTACKS, attacked, cold, config_for, first_and_again, home, hour, questions

@@ -9,7 +9,7 @@ from typing import Any
 from stack.aio.loop import new_event_loop
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig, IpConfig
-from stack.dns.core.actions import Answer
+from stack.dns.core.answer import Answer
 from stack.dns.core.config import ResolverConfig
 from stack.dns.core.hints import Hint
 from stack.dns.names import Name

@@ -269,7 +269,7 @@ class World:
         if isinstance(action, Finished):
             self.results[action.handle] = action.result
         elif isinstance(action, Release | Close):
-            del self.open[action[0]]
+            del self.open[action.exchange if isinstance(action, Release) else action.stream]
         elif isinstance(action, SendUdp):
             self._carry(action.exchange, action.server[0], action.wire, tcp=False)
         elif isinstance(action, SendTcp):

@@ -1,11 +1,12 @@
 """Who asks in the DNS benchmarks: our Resolver, dnspython's, aiodns, and a bare UDP query with nothing around it.
 
 Every `ask(name)` is one question that no cache can answer, over UDP, for the A records of a name of its own.  `bare` is
-what an asyncio program can reach at best with a fresh random port for each question, which is opened while the one
-before is waiting for its answer, and is used once.
+what an asyncio program can reach at best by the same rules: a fresh port for each question, drawn from all there are,
+opened while the one before is waiting for its answer, and used once.
 """
 
 import asyncio
+import errno
 import itertools
 import random
 import struct
@@ -17,6 +18,7 @@ import dns.asyncresolver
 import dns.resolver
 
 from stack.aio.network import AsyncHost
+from stack.dns.ports import LOW_PORT
 from stack.dns.resolver import Resolver
 
 PORT: Final = 53
@@ -61,7 +63,13 @@ class Bare:
         self._rng = random.SystemRandom()
 
     async def _open(self) -> Waiting:
-        return (await self._maker.create_datagram_endpoint(Waiting, remote_addr=self._server))[1]
+        while True:
+            local = "0.0.0.0", self._rng.randrange(LOW_PORT, 1 << 16)  # noqa: S104  (the source of a question)
+            try:
+                return (await self._maker.create_datagram_endpoint(Waiting, local, self._server))[1]
+            except OSError as error:
+                if errno.EADDRINUSE not in {error.errno, getattr(error.__cause__, "errno", 0)}:
+                    raise
 
     async def ask(self, name: str) -> int:
         """One question, and the opening of the port for another one."""

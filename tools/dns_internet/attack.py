@@ -21,7 +21,8 @@ from typing import Final
 
 from stack.config import SECOND
 from stack.dns.constants import RRType
-from stack.dns.core.actions import Answer, SendUdp
+from stack.dns.core.actions import SendUdp
+from stack.dns.core.answer import Answer
 from stack.dns.names import Name
 from tools.dns_internet.simulation import PORTS, Simulation
 from tools.dns_internet.world import SimServer, SimZone

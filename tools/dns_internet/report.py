@@ -13,7 +13,7 @@ from typing import Final
 
 from stack.config import SECOND
 from stack.dns.constants import RRType
-from stack.dns.core.actions import Answer
+from stack.dns.core.answer import Answer
 from stack.dns.core.config import Guards, ResolverConfig
 from stack.dns.names import Name
 from tools.dns_internet.attack import Attacker, Verdict

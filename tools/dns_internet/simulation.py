@@ -18,7 +18,8 @@ from typing import Final
 
 from stack.config import MS
 from stack.dns.authority import Pending
-from stack.dns.core.actions import Action, Answer, Close, Finished, Release, SendTcp, SendUdp
+from stack.dns.core.actions import Action, Close, Finished, Release, SendTcp, SendUdp
+from stack.dns.core.answer import Answer
 from stack.dns.core.config import ResolverConfig, Server
 from stack.dns.core.core import ResolverCore
 from stack.dns.errors import DnsError
@@ -169,20 +170,20 @@ class Simulation:
         match action:
             case SendUdp():
                 self._send_udp(action)
-            case Release(exchange):
+            case Release(exchange=exchange):
                 port, server = self._open.pop(exchange)
                 self.ports[port][server].remove(exchange)
-            case SendTcp(stream, server, wire):
+            case SendTcp(stream=stream, server=server, wire=wire):
                 self._send_tcp(stream, server, wire)
-            case Close(stream):
+            case Close(stream=stream):
                 if self._streams.pop(stream, None):
                     self.counts.tcp += FAREWELL
-            case Finished(handle, result):
+            case Finished(handle=handle, result=result):
                 outcome = self.outcomes.pop(handle)
                 outcome.latency_us, outcome.result = self.now - outcome.asked_at, result
 
     def _send_udp(self, action: SendUdp) -> None:
-        exchange, server, wire = action
+        exchange, server, wire = action.exchange, action.server, action.wire
         port = self.sockets.choose(self._rng)
         self._open[exchange] = port, server
         self.ports.setdefault(port, {}).setdefault(server, []).append(exchange)

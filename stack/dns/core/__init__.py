@@ -15,7 +15,8 @@
 Arguments go down, results come up: no part knows the one that calls it.
 """
 
-from stack.dns.core.actions import Answer, Close, Failure, Finished, Release, SendTcp, SendUdp, Step
+from stack.dns.core.actions import Close, Finished, Release, SendTcp, SendUdp
+from stack.dns.core.answer import Answer, Failure, Step
 from stack.dns.core.config import Guards, Limits, ResolverConfig
 from stack.dns.core.core import ResolverCore
 from stack.dns.core.hints import ROOT_HINTS, Hint

@@ -1,90 +1,58 @@
-"""What a ResolverCore wants done, and what it hands out."""
+"""What a ResolverCore wants done.  Plain classes, since they are made for every message."""
 
-from dataclasses import dataclass
-from enum import Enum, unique
-from typing import NamedTuple
-
+from stack.dns.core.answer import Answer
 from stack.dns.core.config import Server
-from stack.dns.errors import DnsError, Ede
-from stack.dns.names import Name
-from stack.dns.rrset import RRset
+from stack.dns.errors import DnsError
 
 
-@unique
-class Failure(Enum):
-    """Why an exchange or a stream ended without an answer, as the transport sees it; the value is for people."""
-
-    UNREACHABLE = "unreachable"  # ICMP
-    REFUSED = "connection refused"  # ICMP port unreachable, RST to our SYN
-    NO_ROUTE = "no route"
-    CLOSED = "closed by the server"
-    CONNECT_TIMEOUT = "connection timed out"
-    NO_SOCKET = "no socket left"  # local: ports or files are used up
-
-
-class SendUdp(NamedTuple):
+class SendUdp:
     """Send one datagram from a fresh socket with a random port (RFC 5452 §9.2), and keep it open until Release."""
 
-    exchange: int
-    server: Server
-    wire: bytes
+    __slots__ = ("exchange", "server", "wire")
+
+    def __init__(self, exchange: int, server: Server, wire: bytes) -> None:
+        self.exchange = exchange
+        self.server = server
+        self.wire = wire
 
 
-class Release(NamedTuple):
+class Release:
     """The exchange is over, also after `on_failed`: close its socket."""
 
-    exchange: int
+    __slots__ = ("exchange",)
+
+    def __init__(self, exchange: int) -> None:
+        self.exchange = exchange
 
 
-class SendTcp(NamedTuple):
+class SendTcp:
     """Send one message on a stream; open it when this is its first."""
 
-    stream: int
-    server: Server
-    wire: bytes
+    __slots__ = ("server", "stream", "wire")
+
+    def __init__(self, stream: int, server: Server, wire: bytes) -> None:
+        self.stream = stream
+        self.server = server
+        self.wire = wire
 
 
-class Close(NamedTuple):
+class Close:
     """Close a stream; nothing is expected from it any more.  Not for one that `on_failed` was called for."""
 
-    stream: int
+    __slots__ = ("stream",)
+
+    def __init__(self, stream: int) -> None:
+        self.stream = stream
 
 
-@dataclass(slots=True)
-class Answer:
-    """What a name has of a type.  `ttl`, and those of `rrset` and `chain`, are the seconds left as from now."""
-
-    name: Name  # asked for, after the search list
-    rrtype: int
-    rrset: RRset
-    ttl: int
-    chain: tuple[RRset, ...]  # the CNAMEs and DNAMEs between `name` and the owner of `rrset`
-    secure: bool | None = None  # None: nobody validated
-    stale: bool = False  # RFC 8767: too old, but there is nothing better
-    server: Server | None = None  # whom the last of it came from; None: the hosts file
-    ede: Ede | None = None  # RFC 8914: what the server had to say about it
-    rcode: int = 0
-
-
-class Finished(NamedTuple):
+class Finished:
     """The end of a client's question."""
 
-    handle: int
-    result: Answer | DnsError
+    __slots__ = ("handle", "result")
+
+    def __init__(self, handle: int, result: Answer | DnsError) -> None:
+        self.handle = handle
+        self.result = result
 
 
 Action = SendUdp | Release | SendTcp | Close | Finished
-
-
-class Step(NamedTuple):
-    """One step of a resolution, for `explain`; `depth` makes a tree of the list."""
-
-    depth: int  # 0: the client's question; deeper: for the address of a server
-    server: Server | None  # None: no server was asked
-    zone: Name | None  # whose server it is
-    name: Name
-    rrtype: int
-    verdict: str
-    rtt_us: int
-    why: str
-    tcp: bool

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from typing import Final
 
 from stack.dns.constants import Rcode, rcode_text
-from stack.dns.core.actions import Failure, Step
+from stack.dns.core.answer import Failure, Step
 from stack.dns.core.context import Context
 from stack.dns.core.exchanges import Ended, Fate, Result, Send, say_the_same
 from stack.dns.core.stats import Count
@@ -110,7 +110,7 @@ class _Insisting:
         elif tcp and self._folding:
             # it changes letters and has no TCP to prove that it was it
             self._by(tcp=False)
-            self._send = self._send._replace(compare=True)
+            self._send.compare = True
             return "to compare"
         return ""
 
@@ -131,14 +131,14 @@ class _Insisting:
         facts.keeps_case = False
         facts.failures = 0
         self._held.clear()
-        self._send = self._send._replace(compare=False)
+        self._send.compare = False
         self._instead = held
         return self._redirect(held, had_edns=had_edns)
 
     def _by(self, *, tcp: bool) -> str:
         config, facts = self._context.config, self._send.facts
-        timeout_us = config.tcp_timeout_us if tcp else min(facts.rto, config.timeout_us)
-        self._send = self._send._replace(tcp=tcp, timeout_us=timeout_us)
+        self._send.tcp = tcp
+        self._send.timeout_us = config.tcp_timeout_us if tcp else min(facts.rto, config.timeout_us)
         return "by TCP"
 
     def _note(self, result: Result, began_at: int, how: str, *, tcp: bool) -> None:

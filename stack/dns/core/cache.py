@@ -103,13 +103,18 @@ class Entry:
         self.size = ENTRY_BYTES
 
     def at(self, ttl: int) -> RRset:
-        """The RRset with a TTL of as much; its data are decoded once for all."""
+        """The RRset with a TTL of as much; its data are decoded once for all who ask again."""
         rrset = self.rrset
         assert rrset is not None
         if rrset.ttl == ttl:
             return rrset
         _ = rrset.rdatas
         return rrset.with_ttl(ttl)
+
+    def first(self, ttl: int) -> RRset:
+        """The same for who had it fetched: what is then decoded is not kept, since most names are asked for once."""
+        assert self.rrset is not None
+        return self.rrset.with_ttl(ttl)
 
     def ttl(self, now: int) -> int:
         """Seconds left."""
@@ -186,7 +191,7 @@ class Cache:
     def put_rrset(self, rrset: RRset, trust: Trust, server: Server | None, now: int) -> Entry:
         """Keep an answer, unless something better founded is there and lives; the entry that is in force then."""
         config = self._config
-        key = (rrset.name.key, rrset.rrtype)
+        key = (rrset.name.lower(), rrset.rrtype)
         old = self._table.get(key)
         if old is not None and trust < old.trust and now < old.expires_at and config.guards.ranking:
             # RFC 2181 §5.4.1: less trustworthy data never replace better ones

@@ -17,7 +17,8 @@ from typing import Final
 
 from stack.config import SECOND, Rng
 from stack.dns.constants import BadType, RRType, type_text
-from stack.dns.core.actions import Action, Answer, Failure, Finished, Step
+from stack.dns.core.actions import Action, Finished
+from stack.dns.core.answer import Answer, Failure, Step
 from stack.dns.core.cache import NODATA, POSITIVE, Cache, Entry
 from stack.dns.core.config import ResolverConfig, Server, server_text
 from stack.dns.core.context import Context, Validator
@@ -171,7 +172,7 @@ class ResolverCore:
         self._context.now = now
         self._context.stats.counts[_QUERIES] += 1
         self._handle = handle = self._handle + 1
-        key = name.key
+        key = name.lower()
         result = self._local_answer(name, key, rrtype)
         if result is None and len(self._clients) >= self._config.limits.clients:
             self._context.stats.refused[Refused.CLIENT_LIMIT] += 1
@@ -404,7 +405,8 @@ class ResolverCore:
         if entry.kind == POSITIVE and entry.rrset is not None:
             counts[_ANSWERS] += 1
             ttl = max(0, (trail.expires_at - self._context.now) // SECOND)  # an alias may have expired on the way
-            return Answer(name, rrtype, entry.at(ttl), ttl, chain, entry.secure, False, entry.server, entry.ede)
+            rrset = entry.first(ttl) if work is not None and work.sent else entry.at(ttl)
+            return Answer(name, rrtype, rrset, ttl, chain, entry.secure, False, entry.server, entry.ede)
         negative = entry.kind == NODATA
         counts[Count.NODATA if negative else Count.NXDOMAIN] += 1
         error = (NoData if negative else NXDOMAIN)(

@@ -10,7 +10,8 @@ from heapq import heapify, heappop, heappush
 from typing import Final, Protocol
 
 COMPACT_FROM: Final = 1024  # entries, before worthless ones are swept out
-_SERIAL_BITS: Final = 64
+_SERIAL_BITS: Final = 14  # so that an entry is a machine word for nine years
+_SERIALS: Final = (1 << _SERIAL_BITS) - 1
 
 
 class Timed(Protocol):
@@ -47,9 +48,12 @@ class Deadlines:
     def set(self, owner: Timed, at: int) -> None:
         """Give an owner its deadline, instead of the one it has."""
         self.cancel(owner)
-        self._serial += 1
         heap, owners = self._heap, self._owners
-        entry = owner.timer = at << _SERIAL_BITS | self._serial
+        serial = self._serial = (self._serial + 1) & _SERIALS
+        entry = at << _SERIAL_BITS | serial
+        while entry in owners:  # of as many that are due in one microsecond as there are serial numbers
+            entry += 1
+        owner.timer = entry
         owners[entry] = owner
         heappush(heap, entry)
         if len(heap) > COMPACT_FROM and len(heap) > 2 * len(owners):

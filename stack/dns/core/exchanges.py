@@ -26,7 +26,8 @@ from enum import Enum, unique
 from typing import Final, NamedTuple
 
 from stack.config import MS, Rng
-from stack.dns.core.actions import Action, Close, Failure, Release, SendTcp, SendUdp
+from stack.dns.core.actions import Action, Close, Release, SendTcp, SendUdp
+from stack.dns.core.answer import Failure
 from stack.dns.core.config import ResolverConfig, Server
 from stack.dns.core.deadlines import Deadlines
 from stack.dns.core.query import (
@@ -98,16 +99,21 @@ class Ended(NamedTuple):
 Result = Message | Ended
 
 
-class Send(NamedTuple):
+class Send:
     """What a resolution yields: this question to this server, please.  It is resumed with the Result."""
 
-    facts: ServerFacts
-    name: Name
-    rrtype: int
-    recursion: bool
-    tcp: bool
-    timeout_us: int
-    compare: bool = False  # a reply with other letters is held back until the time is up, and then the result
+    __slots__ = ("compare", "facts", "name", "recursion", "rrtype", "tcp", "timeout_us")
+
+    def __init__(
+        self, facts: ServerFacts, name: Name, rrtype: int, timeout_us: int, *, recursion: bool, tcp: bool = False
+    ) -> None:
+        self.facts = facts
+        self.name = name
+        self.rrtype = rrtype
+        self.timeout_us = timeout_us
+        self.recursion = recursion
+        self.tcp = tcp
+        self.compare = False  # a reply with other letters is held back until the time is up, and then the result
 
 
 class Stream:
@@ -201,7 +207,7 @@ class Exchanges:
 
     def send(self, send: Send, who: object, now: int) -> Exchange | None:
         """Put a question in flight, or join the one that is; None when it ended at once (see `results`)."""
-        key = (send.facts.address, send.name.key, send.rrtype, 1 if send.tcp else 2 * send.compare)
+        key = (send.facts.address, send.name.lower(), send.rrtype, 1 if send.tcp else 2 * send.compare)
         exchange = self._by_key.get(key) if self._config.guards.coalesce else None
         if exchange is not None:
             self._stats.counts[Count.SHARED_EXCHANGES] += 1

@@ -47,7 +47,7 @@ class Forwarding:
             for facts in self._order(servers, name, rrtype, zone):
                 tries += 1
                 timeout_us = min(max(facts.rto, config.rto_unknown_us << rounds), config.timeout_us)
-                result = yield from ask(context, Send(facts, name, rrtype, True, False, timeout_us), work, zone)
+                result = yield from ask(context, Send(facts, name, rrtype, timeout_us, recursion=True), work, zone)
                 if isinstance(result, Message):
                     finding = self._reader.read(result, name, rrtype, ROOT, authority=False)
                     work.note(name, rrtype, finding)
@@ -98,4 +98,4 @@ class Forwarding:
         """Put a question to a server only to see whether it answers."""
         context = self._context
         work = Work(context.config.limits, context.stats, None)
-        yield from ask(context, Send(facts, name, rrtype, True, False, context.config.rto_unknown_us), work, zone)
+        yield from ask(context, Send(facts, name, rrtype, context.config.rto_unknown_us, recursion=True), work, zone)

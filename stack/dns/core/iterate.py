@@ -190,7 +190,7 @@ class Iteration:
             descent.sent += 1
             asked = True
             candidates.tried[facts] += 1
-            send = Send(facts, name, rrtype, False, False, min(facts.rto, timeout_us))
+            send = Send(facts, name, rrtype, min(facts.rto, timeout_us), recursion=False)
             result = yield from ask(context, send, work, cut.zone)
             if isinstance(result, Message):
                 finding = self._reader.read(result, name, rrtype, cut.zone, authority=True)

@@ -35,11 +35,12 @@ STALE: Final = 2  # also those that have expired
 class Trail:
     """From the name asked for to the one that the answer is of."""
 
-    __slots__ = ("asked", "chain", "entry", "expires_at", "links", "name", "refresh_at")
+    __slots__ = ("asked", "chain", "entry", "expires_at", "key", "links", "name", "refresh_at")
 
     def __init__(self, name: Name) -> None:
         self.asked = name
         self.name = name
+        self.key = name.lower()  # of `name`
         self.chain: list[RRset] = []
         self.links = 0  # aliases followed
         self.expires_at = NEVER
@@ -49,7 +50,7 @@ class Trail:
     def follow(self, context: Context, rrtype: int, which: int = LIVE) -> bool:
         """Go on as far as the cache leads; whether that is to the end."""
         while self.links <= context.config.limits.restarts:
-            entry = self._next(context, self.name.key, rrtype, which)
+            entry = self._next(context, self.key, rrtype, which)
             if entry is None:
                 return False
             self.expires_at = min(self.expires_at, entry.expires_at)
@@ -59,15 +60,19 @@ class Trail:
                 return True
             if entry.rrtype == _CNAME:
                 self.chain.append(entry.at(entry.ttl(context.now)))
-                self.name = entry.rrset.names[0]
+                self._to(entry.rrset.names[0])
             else:
                 alias, ttl = synthesise(entry.rrset, self.name), entry.ttl(context.now)
                 if alias is None:
                     return False
                 self.chain += (entry.at(ttl), alias.with_ttl(ttl))
-                self.name = alias.names[0]
+                self._to(alias.names[0])
             self.links += 1
         return False
+
+    def _to(self, name: Name) -> None:
+        self.name = name
+        self.key = name.lower()
 
     def _next(self, context: Context, key: bytes, rrtype: int, which: int) -> Entry | None:
         """What the cache has for the name that we are at."""
@@ -85,7 +90,7 @@ class Trail:
         if finding.chain:
             self.chain += finding.chain
             self.links += sum(rrset.rrtype == _CNAME for rrset in finding.chain)
-        self.name = finding.name
+            self._to(finding.name)
         self.entry = finding.entry
         if finding.expires_at < self.expires_at:
             self.expires_at = finding.expires_at
@@ -158,13 +163,13 @@ class Resolution:
 
     def _check_lately(self, trail: Trail, rrtype: int) -> None:
         """Raises ResolutionFailed for what could not be refreshed a moment ago: it is served stale.  RFC 8767 §5."""
-        stale = self._context.cache.get_stale(trail.name.key, rrtype, self._context.now)
+        stale = self._context.cache.get_stale(trail.key, rrtype, self._context.now)
         if stale is not None and stale.expires_at <= self._context.now < stale.retry_at:
             raise ResolutionFailed("it could not be refreshed a moment ago")
 
     def _too_long(self, trail: Trail, rrtype: int, name: Name) -> None:
         seen = [rrset.name.key for rrset in trail.chain if rrset.rrtype == _CNAME]
-        looping = len(set(seen)) < len(seen) or trail.name.key in seen
+        looping = len(set(seen)) < len(seen) or trail.key in seen
         self._context.stats.refused[Refused.ALIAS_LOOP if looping else Refused.ALIAS_LIMIT] += 1
         why = "its aliases go round in a circle" if looping else f"it is {trail.links} aliases away and more"
         self._context.cache.put_failure(name, rrtype, why, self._context.now)

@@ -6,7 +6,7 @@ multiplies is counted in one place.
 
 from typing import Final, Protocol
 
-from stack.dns.core.actions import Step
+from stack.dns.core.answer import Step
 from stack.dns.core.config import Limits, Server, server_text
 from stack.dns.core.stats import Refused, ResolverStats
 from stack.dns.errors import Ede, Try

@@ -10,7 +10,7 @@ import pytest
 
 from stack.device.fault_settings import Faults
 from stack.dns.constants import EdeCode, Rcode, RRType
-from stack.dns.core.actions import Answer
+from stack.dns.core.answer import Answer
 from stack.dns.edns import Edns
 from stack.dns.errors import NXDOMAIN, BadName, DnsError, Ede, NoData, ServFail, Timeout, ZoneError
 from stack.dns.message import Message, Question

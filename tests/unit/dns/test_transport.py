@@ -1,7 +1,10 @@
 """Ports and connections of a resolver: each port used once, one connection for many questions."""
 
 import asyncio
-import socket
+import contextlib
+import os
+import resource
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -9,7 +12,8 @@ import uvloop
 from stack.dns import NXDOMAIN, Resolver, ResolverConfig, ServFail
 from stack.dns.core import Failure
 from stack.dns.core.stats import Count
-from stack.dns.transport import IDLE_S, LOW_PORT, failure_of
+from stack.dns.ports import LOW_PORT, failure_of
+from stack.dns.transport import IDLE_S
 from tests.support.dns_zone_server import Served, Zone, serve_tcp
 from tests.support.rfc import rfc
 from tests.support.worlds import run as simulate
@@ -102,17 +106,25 @@ def test_what_others_send_to_the_port_is_not_heard(run):
     run(main())
 
 
-def test_when_there_are_no_sockets_left_the_try_fails(run, monkeypatch):
+def test_when_there_are_no_sockets_left_the_try_fails(run):
     async def main():
-        async with Served(zone(1)) as served, Resolver(servers=[served.server]) as r:
-            monkeypatch.setattr(socket.socket, "bind", refuse)
-            with pytest.raises(ServFail, match="no socket left"):
+        async with Served(zone(2)) as served, Resolver(servers=[served.server]) as r:
+            with no_more_files(), pytest.raises(ServFail, match="no socket left"):
                 await r.query("h0.test")
-
-    def refuse(*args):
-        raise OSError(24, "Too many open files")
+            await r.query("h1.test")
 
     run(main())
+
+
+@contextlib.contextmanager
+def no_more_files():
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open() as first_free:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first_free.fileno() + 1, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.mark.parametrize(
