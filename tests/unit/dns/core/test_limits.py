@@ -1,7 +1,9 @@
 """How much work a hostile zone can cause, whatever it multiplies: NXNS, NRDelegation, CAMP, chains, loops."""
 
+import pytest
+
 from stack.config import SECOND
-from stack.dns.core import Limits, ResolverConfig
+from stack.dns.core import Answer, Limits, ResolverConfig
 from stack.dns.errors import NXDOMAIN, DnsError, ServFail
 from tests.support.dns_world import (
     EXAMPLE_ADDRESS,
@@ -82,19 +84,31 @@ def test_ten_names_of_servers_may_fail_where_glue_is_fallen_back_to():
     assert in_vain_after_falling_back(failed_targets=1000, failed_targets_fallback=1000) == 15
 
 
-def test_64_kib_of_servers_without_glue():
+def huge_referral(**limits) -> World:
     names = [f"n{i}.{'x' * 30}.victim.test" for i in range(1100)]
-    world = hostile(lambda query, tcp: refer(query, names))
+    world = hostile(lambda query, tcp: refer(query, names), **limits)
     world.ask("x.evil.test")
     sizes = [sent.tcp for sent in world.sent if sent.server == "10.0.0.66"]
     assert sizes == [False, True]  # it has no room in a datagram
+    return world
+
+
+def test_64_kib_of_servers_without_glue():
+    world = huge_referral()
     assert world.refused()["ns_limit"] == 1080
     assert len(world.sent) < 30
     assert world.core.cache.size < 40_000
 
 
-def test_nrdelegation_the_servers_named_are_lame():
-    """Afek et al. 2023: a referral to many names whose server refers back."""
+def test_control_of_64_kib_without_limits_all_are_kept_and_looked_up():
+    world = huge_referral(ns_names=2000, targets_per_zone=2000, targets=2000, failed_targets=2000, quota=10_000)
+    assert "ns_limit" not in world.refused()
+    assert len(world.sent) > 1100
+    assert world.core.cache.size > 100_000
+
+
+def nrdelegation(**limits) -> tuple[int, World]:
+    """Afek et al. 2023: a referral to many names whose server refers back; how many of the names were looked up."""
     servers = internet()
     parent = "\n".join(f"many 600 NS n{i}.lame.test." for i in range(60))
     lame = "lame 600 NS ns.lame\nns.lame 600 A 10.0.0.67"
@@ -103,28 +117,76 @@ def test_nrdelegation_the_servers_named_are_lame():
     servers["10.0.0.67"] = Zones({"lame.test": f"@ {SOA}\n{addresses}"})
     for i in range(60):
         servers[f"10.1.0.{i}"] = Zones({"other.example": "@ 60 A 192.0.2.1"})
-    world = World(ResolverConfig(hints=HINTS), servers)
+    world = World(ResolverConfig(hints=HINTS, limits=Limits(**limits)), servers)
     assert isinstance(world.ask("x.many.test"), ServFail)
-    assert len(world.asked("10.0.0.67")) <= 16
-    assert len(world.sent) <= 40
+    return len(world.asked("10.0.0.67")), world
 
 
-def test_camp_aliases_times_servers_times_labels():
-    """Duan et al. 2024: limits for each step multiply, unless there is one for all."""
+def test_nrdelegation_the_servers_named_are_lame():
+    looked_up, world = nrdelegation()
+    assert looked_up == 10  # as many servers of a zone are tried
+    assert len(world.sent) == 24
+
+
+def test_nrdelegation_names_looked_up_are_bounded_for_themselves():
+    looked_up, world = nrdelegation(ns_names=1000, tries=1000, sent=1000)
+    assert looked_up == 16
+    assert world.refused()["target_limit"] == 1
+    looked_up, world = nrdelegation(ns_names=1000, tries=1000, sent=1000, targets_per_zone=1000, targets=12)
+    assert looked_up == 12
+
+
+def test_control_of_nrdelegation_without_limits_it_is_as_many_as_are_named():
+    looked_up, world = nrdelegation(ns_names=1000, tries=1000, sent=1000, targets_per_zone=1000, targets=1000)
+    assert looked_up == 60
+    assert len(world.sent) == 124
+    assert "target_limit" not in world.refused()
+
+
+def camp(**limits) -> tuple[DnsError, World]:
+    """Duan et al. 2024: aliases, times servers of the zones that they are in, times labels of all these names."""
+    deep = ".".join("abcdefgh")
 
     def respond(query, tcp):
         name = query.question.name
-        if len(name.labels) > 3:
-            return refer(query, [f"n{i}.{'a.b.c.d.e.' * 3}r{len(world.sent)}.evil.test" for i in range(20)])
+        labels = [label.decode().lower() for label in name.labels]
+        kind, number, apex = labels[-3][0], int(labels[-3][1:]), ".".join(labels[-3:])
         reply = query.reply()
+        if kind == "c" and len(labels) == 3:
+            servers = [f"{what}.{deep}.t{number}.evil.test" for what in ("lame", "good")]
+            reply.authority = records("\n".join(f"{apex}. 0 NS {server}." for server in servers))
+            return reply
         reply.aa = True
-        reply.answer = records(f"{name} 0 CNAME q{len(world.sent)}.x{len(world.sent)}.evil.test.")
+        if len(labels) < 12:
+            reply.authority = records(f"{apex}. 0 SOA a. b. 1 2 3 4 0")
+        elif kind == "c":
+            reply.answer = records(f"{name} 0 CNAME x.{deep}.c{number + 1}.evil.test.")
+        else:
+            reply.answer = records(f"{name} 0 A 10.0.0.{66 if labels[0] == 'good' else 67}")
         return reply
 
-    world = hostile(respond)
-    error = world.ask("x.evil.test")
-    assert isinstance(error, ServFail)
-    assert len(world.sent) <= 200
+    world = hostile(respond, **limits)
+    world.servers["10.0.0.67"] = Zones({"elsewhere": "@ 60 A 192.0.2.1"})
+    error = world.ask(f"x.{deep}.c0.evil.test")
+    assert isinstance(error, DnsError)
+    return error, world
+
+
+def test_camp_aliases_times_servers_times_labels():
+    """Limits for each step multiply, unless there is one for all."""
+    error, world = camp()
+    assert type(error) is ServFail
+    assert "more than 200 messages" in str(error)
+    assert len(world.sent) == 200
+    assert world.refused()["quota"] == 1
+
+
+def test_control_of_camp_without_the_quota_it_is_many_times_as_much():
+    _, world = camp(quota=100_000)
+    assert 600 < len(world.sent) < 1000  # until names of servers that may be looked up are used up
+    assert world.refused()["target_limit"] >= 1
+    _, world = camp(quota=100_000, targets=1000, restarts=50)
+    assert len(world.sent) > 2000
 
 
 def test_the_quota_holds_for_everything_that_a_question_needs():
@@ -146,10 +208,34 @@ def test_the_quota_holds_for_everything_that_a_question_needs():
     assert world.refused()["quota"] == 1
 
 
-def test_a_chain_of_50_aliases_in_one_reply():
+def chain_in_one_reply(**limits) -> tuple[Answer | DnsError, World]:
     text = "\n".join(f"a{i}.test. 300 CNAME a{i + 1}.test." for i in range(50)) + "\na50.test. 300 A 192.0.2.1"
-    world = stub({"10.0.0.1": Recursive(text)})
-    error = world.ask("a0.test")
+    # a list, since a server of these tests follows 20 at most
+    reply = records(text)
+    world = stub({"10.0.0.1": Scripted(lambda query, tcp: with_answer(query, reply))}, limits=Limits(**limits))
+    return world.ask("a0.test"), world
+
+
+def with_answer(query, answer):
+    reply = query.reply()
+    reply.aa = reply.ra = True
+    reply.answer = answer
+    return reply
+
+
+def chain_one_by_one(**limits) -> tuple[Answer | DnsError, World]:
+    def respond(query, tcp):
+        name = query.question.name
+        number = int(name.labels[0][1:])
+        alias = f"{name} 300 CNAME a{number + 1}.evil.test."
+        return with_answer(query, records(alias if number < 50 else f"{name} 300 A 192.0.2.1"))
+
+    world = hostile(respond, **limits)
+    return world.ask("a0.evil.test"), world
+
+
+def test_a_chain_of_50_aliases_in_one_reply():
+    error, world = chain_in_one_reply()
     assert isinstance(error, ServFail)
     assert "aliases away" in str(error)
     assert world.refused()["alias_limit"] == 1
@@ -157,18 +243,18 @@ def test_a_chain_of_50_aliases_in_one_reply():
 
 
 def test_a_chain_of_50_aliases_one_by_one():
-    def respond(query, tcp):
-        reply = query.reply()
-        reply.aa = True
-        number = int(query.question.name.labels[0][1:])
-        reply.answer = records(f"{query.question.name} 300 CNAME a{number + 1}.evil.test.")
-        return reply
-
-    world = hostile(respond)
-    error = world.ask("a0.evil.test")
+    error, world = chain_one_by_one()
     assert isinstance(error, ServFail)
     assert world.refused()["alias_limit"] == 1
     assert len(world.asked("10.0.0.66")) == 12
+
+
+@pytest.mark.parametrize("ask", [chain_in_one_reply, chain_one_by_one])
+def test_control_of_chains_without_the_limit_they_are_followed_to_the_end(ask):
+    answer, world = ask(restarts=1000)
+    assert texts(answer) == ["192.0.2.1"]
+    assert len(answer.chain) == 50
+    assert world.refused() == {}
 
 
 def test_a_chain_of_11_aliases_is_followed():
@@ -182,18 +268,23 @@ def test_a_chain_of_11_aliases_is_followed():
     assert texts(World(ResolverConfig(hints=HINTS), servers).ask("a0.example.test")) == ["192.0.2.1"]
 
 
-def test_referrals_without_end():
+def referrals_without_end(**limits) -> tuple[Answer | DnsError, World]:
     def respond(query, tcp):  # one label further down each time, with glue
         name = query.question.name
         reply = query.reply()
         zone = name.suffix(min(name.depth, 2 + len(world.asked("10.0.0.66"))))
+        if len(zone) == len(name):
+            return with_answer(query, records(f"{name} 60 A 192.0.2.1"))
         reply.authority = records(f"{zone} 600 NS ns.{zone}")
         reply.additional = records(f"ns.{zone} 600 A 10.0.0.66")
         return reply
 
-    world = hostile(respond)
-    deep = ".".join(["a"] * 100)
-    error = world.ask(f"{deep}.evil.test")
+    world = hostile(respond, **limits)
+    return world.ask(f"{'.'.join(['a'] * 100)}.evil.test"), world
+
+
+def test_referrals_without_end():
+    error, world = referrals_without_end()
     assert isinstance(error, ServFail)
     assert "more than 32 messages" in str(error)
     assert len(world.sent) == 33  # with priming
@@ -201,31 +292,39 @@ def test_referrals_without_end():
 
 
 def test_referrals_are_counted_too():
-    def respond(query, tcp):
-        name = query.question.name
-        reply = query.reply()
-        zone = name.suffix(min(name.depth, 2 + len(world.asked("10.0.0.66"))))
-        reply.authority = records(f"{zone} 600 NS ns.{zone}")
-        reply.additional = records(f"ns.{zone} 600 A 10.0.0.66")
-        return reply
-
-    world = hostile(respond, referrals=5)
-    error = world.ask(f"{'.'.join(['a'] * 100)}.evil.test")
+    error, world = referrals_without_end(referrals=5)
     assert isinstance(error, ServFail)
     assert "more than 5 referrals" in str(error)
     assert world.refused() == {"referral_limit": 1}
     assert len(world.sent) == 6  # with priming
 
 
-def test_glueless_servers_all_the_way_down():
+def test_control_of_referrals_without_limits_they_are_followed_to_the_end():
+    answer, world = referrals_without_end(sent=1000, referrals=1000)
+    assert texts(answer) == ["192.0.2.1"]
+    assert len(world.sent) > 100
+
+
+def glueless_all_the_way_down(**limits) -> World:
     """Each zone's server is in another zone whose server is in another zone ..."""
     parent = "\n".join(f"z{i} 600 NS ns.z{i + 1}.test." for i in range(40))
     servers = internet()
     servers[TEST_ADDRESS] = Zones({"test": f"{TEST_ZONE}\n{parent}"})
-    world = World(ResolverConfig(hints=HINTS), servers)
+    world = World(ResolverConfig(hints=HINTS, limits=Limits(**limits)), servers)
     assert isinstance(world.ask("www.z0.test"), ServFail)
+    return world
+
+
+def test_glueless_servers_all_the_way_down():
+    world = glueless_all_the_way_down()
     assert world.refused()["target_limit"] >= 1
     assert len(world.sent) <= 20
+
+
+def test_control_of_glueless_servers_without_the_limit_they_are_followed_to_the_end():
+    world = glueless_all_the_way_down(depth=1000)
+    assert "target_limit" not in world.refused()
+    assert len(world.sent) > 40
 
 
 def test_a_failed_attack_is_not_repeated_for_the_next_client():
