@@ -5,6 +5,7 @@ The daemon is asked where one runs, else this process asks by itself; what is sh
 
 import json
 import shutil
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from stack.cli import client
 from stack.cli.via import Way
 from stack.dns.constants import parse_type
 from stack.dns.explain import Explanation, duration
+from stack.dns.hostsfile import reverse_name
 from stack.dns.names import Name
 from stack.errors import ConfigError
 
@@ -32,9 +34,15 @@ def question(words: tuple[str, ...]) -> dict[str, Any]:
             raise ConfigError(f"{word} is not known: use +trace, or the options of --help")
         else:
             plain.append(word)
+    plain[1:] = [word for word in plain[1:] if word.upper() != "IN"]  # the class that there is
     if not 1 <= len(plain) <= 2:
         raise ConfigError("give a name and, if it is not A, a type: tapstack dig www.example.com AAAA")
-    name, rrtype = plain[0], plain[1] if len(plain) > 1 else "A"
+    name, rrtype = plain[0], plain[1] if len(plain) > 1 else ""
+    if client.is_address(name):
+        if rrtype.upper() not in {"", "PTR"}:
+            raise ConfigError(f"{name} is an address, of which only the name can be asked for: leave out {rrtype}")
+        name, rrtype = str(reverse_name(ip_address(name.partition("%")[0]))), "PTR"
+    rrtype = rrtype or "A"
     Name.parse(name)
     parse_type(rrtype)
     return {"want": "records", "name": name, "type": rrtype, "servers": servers, "trace": trace}
@@ -43,6 +51,8 @@ def question(words: tuple[str, ...]) -> dict[str, Any]:
 def dig(words: tuple[str, ...], way: Way, *, timeout: float, as_json: bool, svg: str | None) -> int:
     """Print what comes of a question; 0 when it has an answer.  Raises StackError."""
     request = question(words)
+    if svg == "":
+        raise ConfigError("--svg needs the name of a file")
     answer = way.ask({"op": "lookup", "timeout": timeout, **request})
     made = Explanation.from_json(answer["explanation"])
     if svg is not None:

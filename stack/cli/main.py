@@ -157,10 +157,14 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="What is found as J
 @click.option("--svg", metavar="FILE", default=None, help="Draw the steps into a picture.")
 @click.argument("words", metavar="NAME [TYPE] [+trace] [@SERVER]...", nargs=-1, required=True)
 def dig(dev: str, control: str | None, via: str | None, words: tuple[str, ...], **options: Any) -> None:
-    """Ask the DNS for the records of a name.
+    """Ask the DNS for the records of a name, or for the name of an address.
 
-    @SERVER is who is asked, "ADDRESS" or "ADDRESS#PORT"; without one the servers of the resolver in use.  With +trace
-    every step is shown that it takes from the root servers (or those named) to the answer.
+    TYPE is like AAAA or TYPE65280, A if left out; ANY is not asked, since servers answer it with what they please (RFC
+    8482).  @SERVER is who is asked, "ADDRESS" or "ADDRESS#PORT"; without one the servers of the resolver in use: the
+    daemon's own, or those of resolv.conf.  With +trace every step is shown that it takes from the root servers (or from
+    those named) to the answer.
+
+    Exit status: 0 there is an answer, 1 there is none, and standard error says why, 2 it cannot be asked.
     """
     with sentences():
         from stack.cli import dig as command  # noqa: PLC0415  # it takes a while to load
@@ -175,7 +179,10 @@ def dig(dev: str, control: str | None, via: str | None, words: tuple[str, ...], 
 @_JSON
 @click.argument("name")
 def resolve(dev: str, control: str | None, via: str | None, name: str, **options: Any) -> None:
-    """Print the addresses of a name, the best to connect to first, or the name of an address."""
+    """Print the addresses of a name, the best to connect to first, or the name of an address.
+
+    Exit status: 0 there are any, 1 there are none, and standard error says why, 2 it cannot be asked.
+    """
     with sentences():
         from stack.cli import dig as command  # noqa: PLC0415  # it takes a while to load
 

@@ -17,6 +17,7 @@ from stack.errors import ConfigError
 
 DAEMON, KERNEL = "daemon", "kernel"
 LOOK_UP_S: Final = 10.0
+_SHOWN: Final = 3  # servers in a sentence
 
 _T = TypeVar("_T")
 
@@ -54,7 +55,8 @@ class Way:
 
     def lost(self, servers: list[str]) -> str:
         """The sentence for when there is no way to any server."""
-        tried = ", ".join(dict.fromkeys(servers))
+        names = list(dict.fromkeys(servers))
+        tried = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
         if self.by == DAEMON:
             return (
                 f"the daemon on {self._dev} has no route to any server ({tried}): use --via kernel, "

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
+from stack.dns.core.config import ResolverConfig
 from stack.dns.core.hints import ROOT_HINTS
 from stack.dns.errors import DnsError
 from stack.dns.resolver import Resolver
@@ -69,14 +70,14 @@ class Lookups:
         self._hints = hints
 
     async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What comes of a request; errors of the DNS are part of it.  Raises ValueError (BadName, ConfigError) for one
+        """What comes of a request; errors of the DNS are part of it.  Raises BadName, BadType or ConfigError for one
         that cannot be.
         """
         name, want, timeout = request.get("name"), request.get("want"), request.get("timeout", 10.0)
         if not isinstance(name, str) or want not in {"records", "addresses", "name"}:
-            raise ValueError("name or want is missing")
+            raise ConfigError("a request needs a name, and what is wanted of it")
         if not isinstance(timeout, int | float) or not (math.isfinite(timeout) and 0 < timeout <= MAX_TIMEOUT_S):
-            raise ValueError(f"timeout: use up to {MAX_TIMEOUT_S:g} seconds")
+            raise ConfigError(f"timeout {timeout!r}: use a number of seconds, up to {MAX_TIMEOUT_S:g}")
         async with AsyncExitStack() as closing:
             resolver = self._choose(request)
             if resolver is not self._resolver:
@@ -95,9 +96,11 @@ class Lookups:
     def _choose(self, request: dict[str, Any]) -> Resolver:
         servers = request.get("servers") or []
         if not isinstance(servers, list) or len(servers) > MAX_SERVERS or not all(isinstance(s, str) for s in servers):
-            raise ValueError(f"servers: a list of up to {MAX_SERVERS} addresses")
+            raise ConfigError(f"servers: name up to {MAX_SERVERS} addresses")
         if request.get("trace"):
-            return Resolver.iterative(hints=servers or self._hints or ROOT_HINTS, host=self._host)
+            hints = servers or self._hints or ROOT_HINTS
+            config = ResolverConfig(ipv6=any(":" in server for server in servers))
+            return Resolver.iterative(hints=hints, host=self._host, config=config)
         if servers:
             return Resolver(servers, host=self._host)
         if self._resolver is None:

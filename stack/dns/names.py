@@ -165,7 +165,9 @@ def _label(part: str, text: str) -> bytes:
     try:
         return part.encode("ascii") if part.isascii() else part.encode("idna")
     except UnicodeError as error:
-        raise BadName(f"{text!r} is not a domain name: {part!r} has no form in ASCII ({error})") from error
+        raise BadName(
+            f"{text!r} is not a domain name: {part!r} has no form in ASCII ({error.__cause__ or error})"
+        ) from error
 
 
 def _split_escaped(text: str) -> list[bytes]:

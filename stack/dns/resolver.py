@@ -30,6 +30,7 @@ from stack.dns.constants import PORT, RRType, parse_type
 from stack.dns.core.answer import Answer, Step
 from stack.dns.core.config import ResolverConfig, Server, server_text
 from stack.dns.core.hints import ROOT_HINTS, Hint
+from stack.dns.core.iterate import is_local
 from stack.dns.engine import Engine, Result
 from stack.dns.errors import NXDOMAIN, BadName, DnsError, NoData, ResolverClosed
 from stack.dns.explain import Explanation, explain
@@ -126,6 +127,18 @@ def _server(given: str | tuple[str, int]) -> Server:
     return figures, port
 
 
+def _root_server(text: str, config: ResolverConfig) -> str:
+    """The address of a root server that would be asked.  Raises ConfigError."""
+    address, port = _server(text)
+    if "#" in text and port != config.port:
+        raise ConfigError(f"root server {text}: from the root down all servers are asked on port {config.port}")
+    if ":" in address and not config.ipv6:
+        raise ConfigError(f"root server {text}: IPv6 is off (ResolverConfig.ipv6)")
+    if config.guards.local_servers and is_local(address):
+        raise ConfigError(f"root server {text}: an address of this host or a group is nobody's server; name a resolver")
+    return address
+
+
 class Resolver:
     """See the head of this file.  `servers` are asked, in figures, with "#PORT" or as (address, port) if not port 53.
 
@@ -199,11 +212,12 @@ class Resolver:
         """
         made = cls.__new__(cls)
         _check_list("hints", hints)
+        config = config or ResolverConfig()
         roots = tuple(
-            Hint(Name.parse(f"hint-{number}.invalid"), (_server(hint)[0],)) if isinstance(hint, str) else hint
+            Hint(Name.parse(f"hint-{number}.invalid"), (_root_server(hint, config),)) if isinstance(hint, str) else hint
             for number, hint in enumerate(hints)
         )
-        made._begin(replace(config or ResolverConfig(), servers=(), hints=roots), host, rng, None)  # noqa: SLF001
+        made._begin(replace(config, servers=(), hints=roots), host, rng, None)  # noqa: SLF001
         return made
 
     async def __aenter__(self) -> Self:
@@ -329,7 +343,7 @@ class Resolver:
     async def reverse(self, address: str, *, timeout: float = TIMEOUT_S) -> str:  # noqa: ASYNC109  (the core's)
         """The name of an address, without the final dot.  Raises as `query`, BadName for what is no address."""
         try:
-            name = reverse_name(ip_address(address))
+            name = reverse_name(ip_address(address.partition("%")[0]))  # a scope means something on this host only
         except ValueError:
             raise BadName(f"{address!r} is not an address in figures") from None
         answer = await self.query(str(name), RRType.PTR, timeout=timeout)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -267,6 +268,112 @@ def test_what_is_not_understood_is_one_sentence_and_code_2(words, said):
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"tapstack: {said}")
     assert result.stderr.count("\n") == 1
+
+
+LABEL = "a" * 63
+NO_NAME = "is not a domain name: "
+NO_TYPE = "is not a type of record: write it like AAAA"
+NO_ADDRESS = "give an address in figures, like 192.0.2.1"
+NO_PORT = "a port is a number from 1 to 65535"
+MISSING = " does not exist\n"
+NO_QUESTION = "cannot be asked of a resolver"
+USAGE = "Usage: "  # click's words, in four lines
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        # types and classes
+        ("dig a.test any", 2, "since a server may answer it with any part of what there is (RFC 8482)"),
+        ("dig a.test ANY +trace", 2, "(RFC 8482)"),
+        ("dig a.test ANY --json", 2, "(RFC 8482)"),
+        ("dig a.test AXFR", 2, NO_QUESTION),
+        ("dig a.test OPT", 2, NO_QUESTION),
+        ("dig a.test TYPE0", 2, NO_QUESTION),
+        ("dig a.test TYPE65536", 2, NO_TYPE),
+        ("dig a.test TYPE", 2, NO_TYPE),
+        ("dig a.test 1", 2, NO_TYPE),
+        ("dig a.test CH", 2, NO_TYPE),
+        ("dig a.test type1 SERVER", 0, ""),
+        ("dig a.test TYPE65535 SERVER", 1, "a.test. has no TYPE65535 record\n"),
+        ("dig a.test IN SERVER", 0, ""),
+        ("dig a.test in a SERVER", 0, ""),
+        ("dig a.test A AAAA", 2, "give a name and, if it is not A, a type"),
+        ("dig ANY SERVER", 1, "ANY." + MISSING),
+        # names
+        ("dig ''", 2, 'an empty text is no domain name: the root is "."'),
+        ("dig ..", 2, NO_NAME),
+        ("dig '. NS'", 2, NO_NAME),
+        (r"dig '\'", 2, "after a backslash comes one ASCII character"),
+        (r"dig '\256'", 2, "after a backslash comes one ASCII character"),
+        (r"dig 'a\.b' SERVER", 1, r"a\.b." + MISSING),
+        ("dig 'a b' SERVER", 1, r"a\032b." + MISSING),
+        ("dig 'a\nb' SERVER", 1, r"a\010b." + MISSING),
+        ("dig 'a\x1b[31m' SERVER", 1, r"a\027[31m." + MISSING),
+        ("dig '*.test' SERVER", 1, "*.test." + MISSING),
+        ("dig B\u00dcCHER.test SERVER", 1, "xn--bcher-kva.test." + MISSING),
+        ("dig xn--bcher-kva.test SERVER", 1, "xn--bcher-kva.test." + MISSING),
+        ("dig \udcff.test", 2, "'\\udcff' has no form in ASCII (Invalid character '\\udcff')\n"),
+        (f"dig {LABEL}a.test", 2, "it has a label of 64 octets (at most 63)"),
+        (f"dig {LABEL}.{LABEL}.{LABEL}.{LABEL}.test", 2, "octets, at most 255"),
+        (f"dig {LABEL}.{LABEL}.{LABEL}.{LABEL[2:]} SERVER", 1, MISSING),
+        ("dig " + "x" * 5000, 2, "a name of 5000 characters: at most 255 octets can be one"),
+        # addresses
+        ("dig 10.0.0.1 SERVER", 0, ""),
+        ("dig 10.0.0.1 ptr SERVER", 0, ""),
+        ("dig 10.0.0.1 A", 2, "10.0.0.1 is an address, of which only the name can be asked for: leave out A"),
+        ("dig 2001:db8::1 SERVER", 1, "8.b.d.0.1.0.0.2.ip6.arpa." + MISSING),
+        ("dig fe80::1%lo SERVER", 1, "0.8.e.f.ip6.arpa." + MISSING),
+        ("dig 1.0.0.10.in-addr.arpa PTR SERVER", 0, ""),
+        ("dig -x 10.0.0.1", 2, USAGE),
+        ("resolve 127.0.0.1", 0, ";; asked through kernel sockets\n"),
+        ("resolve ''", 2, 'the root is "."'),
+        ("resolve a..b", 2, NO_NAME),
+        ("resolve a b", 2, USAGE),
+        # servers
+        ("dig a.test @", 2, NO_ADDRESS),
+        ("dig a.test @localhost", 2, NO_ADDRESS),
+        ("dig a.test @127.0.0.1:53", 2, NO_ADDRESS),
+        ("dig a.test @[::1]#53", 2, NO_ADDRESS),
+        ("dig a.test @127.0.0.1#", 2, NO_PORT),
+        ("dig a.test @127.0.0.1#0", 2, NO_PORT),
+        ("dig a.test @127.0.0.1#-1", 2, NO_PORT),
+        ("dig a.test @127.0.0.1#65536", 2, NO_PORT),
+        ("dig a.test @127.0.0.1#1", 1, "127.0.0.1#1: connection refused"),
+        ("dig a.test @::1#1", 1, "::1#1"),
+        ("dig a.test @fe80::1%nosuch", 1, "there is no route to any server (fe80::1%nosuch)"),
+        ("dig a.test" + " @127.0.0.1" * 17, 2, "servers: name up to 16 addresses"),
+        ("dig a.test +trace @127.0.0.1", 2, "an address of this host or a group is nobody's server"),
+        ("dig a.test +trace @10.0.0.1#5353", 2, "all servers are asked on port 53"),
+        # options
+        ("dig a.test +short", 2, "+short is not known: use +trace"),
+        ("dig a.test +", 2, "+ is not known: use +trace"),
+        ("dig", 2, USAGE),
+        ("dig +trace", 2, "give a name and, if it is not A, a type"),
+        ("dig a.test -W 0", 2, USAGE),
+        ("dig a.test -W 61", 2, USAGE),
+        ("dig a.test -W nan", 2, "timeout nan: use a number of seconds, up to 60"),
+        ("dig a.test --via carrier", 2, USAGE),
+        ("dig a.test SERVER --svg ''", 2, "--svg needs the name of a file"),
+        ("dig a.test SERVER --svg /nonexistent/x.svg", 1, "/nonexistent/x.svg: no such file or directory"),
+    ],
+)
+def test_odd_command_lines_end_in_a_sentence_and_a_status(server, words, code, said):
+    arguments = shlex.split(words.replace("SERVER", f"@{server}"))
+    result = invoke(*arguments, *([] if "--via" in words else ["--via", "kernel"]))
+    assert isinstance(result.exception, SystemExit | None)
+    assert result.exit_code == code
+    assert "Traceback" not in result.output
+    assert said in result.stderr
+    if words.startswith("dig"):  # `resolve` says who was asked there, too
+        assert result.stderr.count("\n") == (4 if said == USAGE else int(code != 0))
+
+
+@pytest.mark.parametrize("command", ["dig", "resolve"])
+def test_the_exit_status_is_in_the_help(command):
+    text = " ".join(invoke(command, "--help").stdout.split())
+    for number, meaning in ((0, "there "), (1, "there "), (2, "it cannot be asked")):
+        assert f" {number} {meaning}" in text.partition("Exit status:")[2]
 
 
 def test_words_in_any_order():

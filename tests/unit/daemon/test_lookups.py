@@ -6,7 +6,7 @@ import pytest
 
 from stack.daemon.lookups import Lookups, make_resolver
 from stack.dns import Explanation, Resolver
-from stack.errors import ConfigError
+from stack.errors import ConfigError, StackError
 from tests.support.dns_zone_server import Served, Zone
 
 ZONE = ("a.test A 10.0.0.1", "a.test AAAA 2001:db8::1", "1.0.0.10.in-addr.arpa PTR a.test.")
@@ -39,11 +39,10 @@ def test_of_a_server_that_is_named():
     assert Explanation.from_json(result["explanation"]).status == "answer"
 
 
-def test_from_the_root_that_is_named():
-    result, asked = answer({"want": "records", "name": "a.test", "servers": ["127.0.0.1"], "trace": True, "timeout": 1})
-    made = Explanation.from_json(result["explanation"])
-    assert made.status != "answer"  # nobody is there on port 53, or not a root server
-    assert asked == []
+@pytest.mark.parametrize("server", ["127.0.0.1", "::1", "10.0.0.1#5353", "SERVER"])
+def test_root_servers_that_would_not_be_asked(server):
+    with pytest.raises(ConfigError, match=r"root server [^ ]+: "):
+        answer({"want": "records", "name": "a.test", "servers": [server], "trace": True})
 
 
 def test_addresses_and_names():
@@ -77,8 +76,9 @@ def test_addresses_and_names():
     ],
 )
 def test_what_cannot_be_asked(request_):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError) as caught:
         answer(request_)
+    assert isinstance(caught.value, StackError)  # which becomes one sentence
 
 
 def test_without_a_resolver_a_server_is_to_be_named():
@@ -89,12 +89,12 @@ def test_without_a_resolver_a_server_is_to_be_named():
 def test_whose_resolver_it_is_is_said_where_that_one_is_asked():
     async def main():
         async with Served(Zone(*ZONE)) as served, Resolver(servers=[served.server]) as r:
-            lookups = Lookups(r, about="by somebody", hints=["127.0.0.1"])
+            lookups = Lookups(r, about="by somebody", hints=["192.0.2.1"])
             assert (await lookups.answer({"want": "addresses", "name": "a.test"}))["about"] == "by somebody"
             request = {"want": "records", "name": "a.test"}
             assert (await lookups.answer(request))["about"] == "by somebody"
             assert "about" not in await lookups.answer({**request, "servers": ["{}#{}".format(*served.server)]})
-            for servers, root in (([], "127.0.0.1"), (["127.0.0.2"], "127.0.0.2")):
+            for servers, root in (([], "192.0.2.1"), (["2001:db8::1"], "2001:db8::1")):
                 tracing = lookups._choose({**request, "trace": True, "servers": servers})
                 assert [hint.addresses for hint in tracing._config.hints] == [(root,)]
 

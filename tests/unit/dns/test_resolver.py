@@ -206,6 +206,8 @@ def test_addresses_reverse_services(run):
             with pytest.raises(NXDOMAIN):
                 await r.addresses("nobody.test")
             assert await r.reverse("10.0.0.1") == "www.example.test"
+            with pytest.raises(NXDOMAIN, match=r"^\[Errno 2\] 1\.0\..*\.8\.e\.f\.ip6\.arpa\. does not exist"):
+                await r.reverse("fe80::1%lo")
             with pytest.raises(BadName):
                 await r.reverse("www.example.test")
             found = [service async for service in r.services("_nfs._tcp.test")]
@@ -248,6 +250,26 @@ def test_servers_are_a_list(servers):
 def test_hints_are_a_list():
     with pytest.raises(TypeError, match=r"^hints is '10.53.0.1': use a list, like \['10.53.0.1'\]$"):
         Resolver.iterative(hints="10.53.0.1")
+
+
+@pytest.mark.parametrize(
+    ("hint", "said"),
+    [
+        ("10.0.0.1#5353", "from the root down all servers are asked on port 53"),
+        ("2001:db8::1", "IPv6 is off"),
+        ("127.0.0.1", "an address of this host or a group is nobody's server"),
+        ("224.0.0.1", "an address of this host or a group is nobody's server"),
+        ("root.test", "give an address in figures"),
+    ],
+)
+def test_root_servers_that_would_not_be_asked(hint, said):
+    with pytest.raises(ConfigError, match=f"server .*{hint}.*: {said}"):
+        Resolver.iterative(hints=[hint])
+
+
+def test_root_servers_in_every_form():
+    made = Resolver.iterative(hints=["10.0.0.1", "10.0.0.2#53", "2001:db8::1"], config=ResolverConfig(ipv6=True))
+    assert [hint.addresses for hint in made._config.hints] == [("10.0.0.1",), ("10.0.0.2",), ("2001:db8::1",)]
 
 
 def test_servers_in_every_form():
