@@ -126,7 +126,7 @@ class _Insisting:
         if len(self._held) < context.config.guards.alike:
             return "to compare"
         facts, counts = self._send.facts, context.stats.counts
-        counts[Count.CASE_FOLDING] += 1
+        counts[Count.CASE_FOLDING] += facts.keeps_case
         counts[Count.RECEIVED] += 1
         facts.keeps_case = False
         facts.failures = 0

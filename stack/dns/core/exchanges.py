@@ -288,6 +288,8 @@ class Exchanges:
             self._mismatch(exchange, Refused.WRONG_SOURCE)
         else:
             why = refuse(wire, exchange.message_id, exchange.question, check_question=guards.check_question)
+            if why is Refused.WRONG_CASE and not exchange.facts.keeps_case:
+                why = None  # it is known for that
             if why is Refused.WRONG_CASE:
                 self._on_wrong_case(exchange, wire)
             elif why is not None:
@@ -331,8 +333,8 @@ class Exchanges:
             )
         if exchange is not None and why is Refused.WRONG_CASE:
             # nobody but the server can have written this: it is one that does not keep the letters
+            self._stats.counts[Count.CASE_FOLDING] += exchange.facts.keeps_case
             exchange.facts.keeps_case = False
-            self._stats.counts[Count.CASE_FOLDING] += 1
             why = None
         if exchange is not None and why is None:
             self._take(exchange, wire, now)

@@ -8,7 +8,7 @@ from stack.config import MINUTE, MS
 from stack.dns.constants import RRType
 from stack.dns.core import Answer, Guards
 from stack.dns.edns import Edns, cookie_option
-from stack.dns.errors import ServFail
+from stack.dns.errors import NXDOMAIN, ServFail
 from stack.dns.message import Message
 from stack.dns.names import Name
 from tests.support.dns_world import (
@@ -267,6 +267,22 @@ def test_a_server_that_changes_letters_and_has_no_tcp_is_spared_when_it_says_the
     world.ask("other.example.test")
     assert world.sent[-1].name == "other.example.test."
     assert len(world.sent) == 3 + alike
+
+
+@pytest.mark.parametrize("tcp", [True, False])
+@pytest.mark.parametrize("change", [bytes.lower, bytes.upper])
+def test_a_server_that_changes_letters_costs_one_message_from_then_on_whatever_the_letters(change, tcp):
+    def respond(query, tcp):
+        query.question = query.question._replace(name=Name(change(query.question.name)))
+        return Recursive(HOST).respond(query, tcp)
+
+    world = stub({"10.0.0.1": Scripted(respond)}) if tcp else without_tcp(Scripted(respond))
+    world.ask("www.example.test")
+    before = len(world.sent)
+    for name in ("Other.Example.Test", "other2.example.test"):
+        assert isinstance(world.ask(name), NXDOMAIN)
+    assert len(world.sent) == before + 2
+    assert world.counts()["case_folding"] == 1
 
 
 @pytest.mark.parametrize("tcp", [True, False])
