@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import uvloop
 
 from stack.config import SECOND, Rng
-from stack.dns.core.actions import Close, Finished, Release, SendTcp, SendUdp
+from stack.dns.core.actions import Close, Finished, KeepOpen, Release, SendTcp, SendUdp
 from stack.dns.core.answer import Answer, Failure, Step
 from stack.dns.core.config import ResolverConfig, Server
 from stack.dns.core.core import ResolverCore
@@ -108,6 +108,8 @@ class Engine:
                         transport.send_tcp(action.stream, action.server, action.wire)
                     elif isinstance(action, Close):
                         transport.close_stream(action.stream)
+                    elif isinstance(action, KeepOpen):
+                        transport.keep_open(action.stream, action.idle_us)
         finally:
             self._busy = False
         deadline = core.deadline

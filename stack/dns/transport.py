@@ -7,7 +7,8 @@ only the server is heard: a socket of the kernel (stack.dns.ports), or an endpoi
 
 *Streams.*  One connection for each stream of the core; what is to be sent waits until it is open.  Messages come out of
 the byte stream by their lengths (RFC 1035 §4.2.2), in whatever order the server sends them.  A connection on which
-nothing happened for `idle_s` is closed (RFC 7766 §6.2.3), and the core told, which then opens another one if need be.
+nothing happened for `idle_s`, or for the time that its server has named (RFC 7828), is closed (RFC 7766 §6.2.3), and
+the core told, which then opens another one if need be.
 
 *Whose network.*  A resolver speaks as the host that it was given; else as the loop does: a StackLoop knows for each
 address whether a host of ours or the kernel speaks to it.  Loopback addresses are the kernel's.
@@ -28,7 +29,7 @@ from stack.aio.active import ACTIVE
 from stack.aio.datagram import open_udp
 from stack.aio.driver import Driver, Ended
 from stack.aio.names import address_of
-from stack.config import Rng
+from stack.config import SECOND, Rng
 from stack.dns.constants import PORT
 from stack.dns.core.answer import Failure
 from stack.dns.core.config import Server
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
 
 IDLE_S: Final = 10.0  # RFC 7766 §6.2.3: "of the order of a few seconds"
+IDLE_MAX_S: Final = 120.0  # whatever a server allows
+_EARLY_S: Final = 0.001  # by which timers may ring too soon
+_BEFORE: Final = 0.9  # RFC 7828 §3.2.2: the client closes it, before the server's time is up
 _LENGTH: Final = 2  # octets before each message
 
 
@@ -99,8 +103,8 @@ class Stream(asyncio.Protocol):
 
     # fmt: off
     __slots__ = (
-        "_buffer", "_heard_at", "_idle_s", "_idle_timer", "_loop", "_on_end", "_on_message", "_transport", "_waiting",
-        "is_closed", "task",
+        "_buffer", "_heard_at", "_idle_s", "_idle_timer", "_loop", "_on_end", "_on_message", "_transport",
+        "_unanswered", "_waiting", "is_closed", "task",
     )
     # fmt: on
 
@@ -118,6 +122,7 @@ class Stream(asyncio.Protocol):
         self._idle_s = idle_s
         self._idle_timer: asyncio.TimerHandle | None = None
         self._heard_at = 0.0  # when something was sent or received
+        self._unanswered = 0
         self._transport: Any = None
         self._waiting: list[bytes] = []  # until it is open
         self._buffer = bytearray()
@@ -127,6 +132,7 @@ class Stream(asyncio.Protocol):
         """One message."""
         framed = len(wire).to_bytes(_LENGTH, "big") + wire
         self._heard_at = self._loop.time()
+        self._unanswered += 1
         if self._transport is None:
             self._waiting.append(framed)
         else:
@@ -154,6 +160,7 @@ class Stream(asyncio.Protocol):
             length = buffer[at] << 8 | buffer[at + 1]
             if at + _LENGTH + length > end:
                 break
+            self._unanswered = max(0, self._unanswered - 1)
             self._on_message(bytes(buffer[at + _LENGTH : at + _LENGTH + length]))
             at += _LENGTH + length
         del buffer[:at]
@@ -163,10 +170,20 @@ class Stream(asyncio.Protocol):
         self._transport = None
         self._fail(Failure.CLOSED if exc is None else failure_of(exc))
 
+    def keep_open(self, idle_s: float) -> None:
+        """Close it when nothing has happened for so long."""
+        self._idle_s = idle_s
+        timer = self._idle_timer
+        if timer is not None and timer.when() > self._loop.time() + idle_s:
+            timer.cancel()
+            self._idle_timer = self._loop.call_later(idle_s, self._on_idle)
+
     def _on_idle(self) -> None:
         """RFC 7766 §6.2.3: what is not used is not kept."""
-        left = self._heard_at + self._idle_s - self._loop.time()
-        if left > 0:
+        # RFC 7766 §3: idle is what has no questions outstanding; those that nobody waits for any more may stay so
+        idle_s = max(self._idle_s, IDLE_S) if self._unanswered else self._idle_s
+        left = self._heard_at + idle_s - self._loop.time()
+        if left > _EARLY_S:
             self._idle_timer = self._loop.call_later(left, self._on_idle)
         else:
             self._idle_timer = None
@@ -319,6 +336,12 @@ class Transport:
         stream = self._streams.pop(number, None)
         if stream is not None:
             stream.close()
+
+    def keep_open(self, number: int, idle_us: int) -> None:
+        """The server closes the stream when it has been idle for `idle_us`: be first."""
+        stream = self._streams.get(number)
+        if stream is not None:
+            stream.keep_open(min(idle_us / SECOND * _BEFORE, IDLE_MAX_S))
 
     def _on_stream_end(self, number: int, failure: Failure) -> None:
         del self._streams[number]

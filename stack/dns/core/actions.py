@@ -45,6 +45,16 @@ class Close:
         self.stream = stream
 
 
+class KeepOpen:
+    """From now on close a stream when nothing has happened on it for `idle_us` (RFC 7828 §3.2.2)."""
+
+    __slots__ = ("idle_us", "stream")
+
+    def __init__(self, stream: int, idle_us: int) -> None:
+        self.stream = stream
+        self.idle_us = idle_us
+
+
 class Finished:
     """The end of a client's question."""
 
@@ -55,4 +65,4 @@ class Finished:
         self.result = result
 
 
-Action = SendUdp | Release | SendTcp | Close | Finished
+Action = SendUdp | Release | SendTcp | Close | KeepOpen | Finished

@@ -26,7 +26,7 @@ from enum import Enum, unique
 from typing import Final, NamedTuple
 
 from stack.config import MS, Rng
-from stack.dns.core.actions import Action, Close, Release, SendTcp, SendUdp
+from stack.dns.core.actions import Action, Close, KeepOpen, Release, SendTcp, SendUdp
 from stack.dns.core.answer import Failure
 from stack.dns.core.config import ResolverConfig, Server
 from stack.dns.core.deadlines import Deadlines
@@ -39,6 +39,7 @@ from stack.dns.core.query import (
     change_case,
     is_truncated,
     refuse,
+    with_keepalive,
 )
 from stack.dns.core.servers import COOKIE_LEN, ServerFacts
 from stack.dns.core.stats import Count, Refused, ResolverStats
@@ -119,11 +120,12 @@ class Send:
 class Stream:
     """A TCP connection to a server, as far as the core knows: the transport opens it when the first message comes."""
 
-    __slots__ = ("facts", "faults", "number", "pending")
+    __slots__ = ("facts", "faults", "is_ending", "number", "pending")
 
     def __init__(self, number: int, facts: ServerFacts) -> None:
         self.number = number
         self.facts = facts
+        self.is_ending = False  # it gets no more questions
         self.pending: dict[int, Exchange] = {}  # by id
         self.faults = 0
 
@@ -251,7 +253,9 @@ class Exchanges:
         if guards.random_case and facts.keeps_case:
             exchange.question = change_case(name, bits >> ID_BITS) + exchange.asked[len(name) :]
         exchange.cookie = facts.edns and guards.cookies
-        return build_query(exchange.message_id, exchange.question, facts.opt, recursion=send.recursion)
+        # RFC 7828 §3.2.1: never over UDP
+        opt = with_keepalive(facts.opt) if facts.opt and exchange.stream is not None else facts.opt
+        return build_query(exchange.message_id, exchange.question, opt, recursion=send.recursion)
 
     def _stream_to(self, facts: ServerFacts) -> Stream | None:
         """A stream with room; None when there are too many already."""
@@ -357,7 +361,18 @@ class Exchanges:
             facts.on_reply(now - exchange.sent_at, self._config)
         else:
             facts.failures = 0
+            if message.edns is not None and (idle_us := message.edns.keepalive_us) is not None:
+                self._keep(exchange.stream, idle_us)
         self._end(exchange, message)
+
+    def _keep(self, stream: Stream, idle_us: int) -> None:
+        """RFC 7828 §3.2.2: the server's word on how long the connection may be idle; 0: not at all."""
+        if idle_us:
+            self.actions.append(KeepOpen(stream.number, idle_us))
+            return
+        stream.is_ending = True  # when the outstanding replies have come, it is closed
+        if self._streams_to.get(stream.facts.address) is stream:
+            del self._streams_to[stream.facts.address]
 
     def _parse(self, exchange: Exchange, wire: bytes) -> Message | None:
         """What it says; one that cannot be read ends the exchange."""
@@ -444,8 +459,8 @@ class Exchanges:
             self.actions.append(Release(exchange.number))
             return
         del stream.pending[exchange.message_id]
-        if not stream.pending and exchange.facts.failures and stream.number in self._streams:
-            self._close(stream)  # it has been silent: the next question is better put on a new one
+        if not stream.pending and (exchange.facts.failures or stream.is_ending) and stream.number in self._streams:
+            self._close(stream)  # if it has been silent, the next question is better put on a new one
 
     def _close(self, stream: Stream, how: Fate | Failure = Failure.CLOSED) -> None:
         """Close a stream of ours."""

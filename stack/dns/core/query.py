@@ -29,7 +29,9 @@ _OPT: Final = Struct("!BHHIH")  # root, type 41, size, extended rcode and flags 
 _OPTION: Final = Struct("!HH")
 
 _OPT_TYPE: Final = 41
+_OPT_LENGTH: Final = slice(9, 11)  # where the length of its options stands
 _COOKIE: Final = 10
+_ASK_TO_KEEP: Final = _OPTION.pack(11, 0)  # RFC 7828 §3.2.1: edns-tcp-keepalive, in a query without a time
 _CLASS_IN: Final = 1
 # 0x20 where a byte is a letter; the lengths within a name are below all letters
 _CASE_BITS: Final = bytes(0x20 if 65 <= byte <= 90 or 97 <= byte <= 122 else 0 for byte in range(256))
@@ -52,6 +54,12 @@ def build_opt(udp_size: int, cookie: bytes) -> bytes:
         return _OPT.pack(0, _OPT_TYPE, udp_size, 0, 0)
     opt = _OPT.pack(0, _OPT_TYPE, udp_size, 0, 4 + len(cookie))
     return opt + _OPTION.pack(_COOKIE, len(cookie)) + cookie
+
+
+def with_keepalive(opt: bytes) -> bytes:
+    """The OPT record of a query by TCP, which asks for how long the connection may be idle."""
+    length = int.from_bytes(opt[_OPT_LENGTH], "big") + len(_ASK_TO_KEEP)
+    return opt[: _OPT_LENGTH.start] + length.to_bytes(2, "big") + opt[_OPT_LENGTH.stop :] + _ASK_TO_KEEP
 
 
 def build_query(message_id: int, question: bytes, opt: bytes, *, recursion: bool) -> bytes:
