@@ -6,6 +6,8 @@
 PY := .venv/bin/python
 args ?=
 QUICK_TESTS := tests/unit tests/sim
+# They wait more than they compute, in namespaces of their own; a file's hierarchy is made once
+WAITING_TESTS := tests/interop/dns
 COMPILED_TESTS := $(QUICK_TESTS) tests/wire tests/netns/test_reachability.py tests/netns/test_tcp_peers.py
 PURE_TESTS := tests/unit/tcp tests/unit/host tests/sim/test_tcp_over_faults.py tests/sim/test_regressions.py
 
@@ -33,7 +35,8 @@ demo: setup-compiled  ## everything at work in a private network namespace, unat
 test: setup-test  ## the test suite, and parts of it in the other forms; args="-k name" for a part
 ifeq ($(args),)
 	@$(PY) -m pytest -q -n 2 $(QUICK_TESTS)
-	@$(PY) -m pytest $(QUICK_TESTS:%=--ignore=%)
+	@$(PY) -m pytest -q -n 2 --dist loadfile $(WAITING_TESTS)
+	@$(PY) -m pytest $(addprefix --ignore=,$(QUICK_TESTS) $(WAITING_TESTS))
 	@$(MAKE) test-forms
 else
 	@$(PY) -m pytest $(args)
