@@ -20,7 +20,6 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -300,8 +299,10 @@ class Transport:
     def _bind(self, driver: Driver, peer: tuple[int, int]) -> UdpEndpoint:
         """On a port drawn from all there are, as with the kernel's: the host's ephemeral ones are half of them."""
         for _ in range(PORT_TRIES):
-            with suppress(AddressInUse):
+            try:
                 return open_udp(driver, (ANY, random_port(self._rng)), peer)
+            except AddressInUse:
+                continue
         return open_udp(driver, (ANY, 0), peer)
 
     def release(self, exchange: int) -> None:

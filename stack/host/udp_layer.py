@@ -114,21 +114,22 @@ class UdpLayer:
         key = (raddr << 32 | rport << 16 | endpoint.local_port, path.src)
         if self._connected.get(key, endpoint) is not endpoint:
             raise AddressInUse("another endpoint is connected to the same peer")
-        self._disconnect(endpoint)
+        self._withdraw(endpoint)
         endpoint.local_addr = path.src
         endpoint.remote_addr = raddr
         endpoint.remote_port = rport
         self._connected[key] = endpoint
-        self._rebind(endpoint.local_port)
 
     def close(self, endpoint: UdpEndpoint) -> None:
         """Give the port back; what is queued can still be read."""
         if not endpoint.closed:
             endpoint.closed = True
-            self._disconnect(endpoint)
-            self._ports[endpoint.local_port].remove(endpoint)
+            self._withdraw(endpoint)
+            on_port = self._ports[endpoint.local_port]
+            on_port.remove(endpoint)
+            if not on_port:
+                del self._ports[endpoint.local_port]
             self._count -= 1
-            self._rebind(endpoint.local_port)
             self._wake(endpoint, CLOSED)
 
     def _wake(self, endpoint: UdpEndpoint, event: int) -> None:
@@ -136,21 +137,16 @@ class UdpLayer:
             self.ready.append(endpoint)
         endpoint.events |= event
 
-    def _rebind(self, port: int) -> None:
-        """Recompute `_bound` for a port; of several endpoints that share a key the latest is served."""
-        endpoints = self._ports[port]
-        for laddr in {0, *self._ip.local_addrs, *(e.local_addr for e in endpoints)}:
-            self._bound.pop(laddr << 16 | port, None)
-        for endpoint in endpoints:
-            if not endpoint.remote_addr:
-                self._bound[endpoint.local_addr << 16 | port] = endpoint
-        if not endpoints:
-            del self._ports[port]
-
-    def _disconnect(self, endpoint: UdpEndpoint) -> None:
+    def _withdraw(self, endpoint: UdpEndpoint) -> None:
+        """Take an endpoint out of the tables that datagrams find it by."""
+        laddr, port = endpoint.local_addr, endpoint.local_port
         if endpoint.remote_addr:
-            key = (endpoint.remote_addr << 32 | endpoint.remote_port << 16 | endpoint.local_port, endpoint.local_addr)
-            self._connected.pop(key, None)
+            del self._connected[endpoint.remote_addr << 32 | endpoint.remote_port << 16 | port, laddr]
+        elif self._bound[laddr << 16 | port] is endpoint:
+            del self._bound[laddr << 16 | port]
+            for other in self._ports[port]:  # of several that share an address and port the latest is served
+                if other is not endpoint and other.local_addr == laddr and not other.remote_addr:
+                    self._bound[laddr << 16 | port] = other
 
     def send(self, endpoint: UdpEndpoint, data: bytes, raddr: int, rport: int, now: int) -> bool:
         """Send one datagram of up to 65507 bytes; `raddr` 0: to the connected peer.  False: dropped and counted.

@@ -29,7 +29,7 @@ _OPT: Final = Struct("!BHHIH")  # root, type 41, size, extended rcode and flags 
 _OPTION: Final = Struct("!HH")
 
 _OPT_TYPE: Final = 41
-_OPT_LENGTH: Final = slice(9, 11)  # where the length of its options stands
+_OPT_LENGTH: Final = 9  # where the length of its options stands, which is the last of what is fixed
 _COOKIE: Final = 10
 _ASK_TO_KEEP: Final = _OPTION.pack(11, 0)  # RFC 7828 §3.2.1: edns-tcp-keepalive, in a query without a time
 _CLASS_IN: Final = 1
@@ -58,8 +58,8 @@ def build_opt(udp_size: int, cookie: bytes) -> bytes:
 
 def with_keepalive(opt: bytes) -> bytes:
     """The OPT record of a query by TCP, which asks for how long the connection may be idle."""
-    length = int.from_bytes(opt[_OPT_LENGTH], "big") + len(_ASK_TO_KEEP)
-    return opt[: _OPT_LENGTH.start] + length.to_bytes(2, "big") + opt[_OPT_LENGTH.stop :] + _ASK_TO_KEEP
+    fixed, options = opt[:_OPT_LENGTH], opt[_OPT_LENGTH + 2 :] + _ASK_TO_KEEP
+    return fixed + len(options).to_bytes(2, "big") + options
 
 
 def build_query(message_id: int, question: bytes, opt: bytes, *, recursion: bool) -> bytes:
