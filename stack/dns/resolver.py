@@ -64,7 +64,8 @@ class Service(NamedTuple):
     addresses: list[str]
 
 
-_Asked = tuple[Name, int, bool, int]  # name, type, whether the search list is for it, number of dots
+_Asked = tuple[Name, int, bool]  # name, type, whether the search list is for it
+_type = lru_cache(maxsize=256)(parse_type)
 
 
 @lru_cache(maxsize=4096, typed=True)  # 1.0 equals 1, and is no type
@@ -75,8 +76,7 @@ def _parsed(given: str | Name, rrtype: str | int) -> _Asked:
         name, search = Name.parse(given), not given.endswith(".")
     else:
         raise TypeError
-    number = parse_type(rrtype) if isinstance(rrtype, str) else index(rrtype)
-    return name, number, search, name.depth - 1
+    return name, _type(rrtype) if isinstance(rrtype, str) else index(rrtype), search
 
 
 def _asked(name: str | Name, rrtype: str | int) -> _Asked:
@@ -257,12 +257,12 @@ class Resolver:
     def _ask(self, name: str | Name, rrtype: str | int, timeout_s: float) -> Result | Coroutine[Any, Any, Answer]:
         """What is at hand, or what to await."""
         timeout_us = _timeout_us(timeout_s)
-        asked, number, search, dots = _asked(name, rrtype)
+        asked, number, search = _asked(name, rrtype)
         engine = self._engine
         if engine is None or self._files is not None or self._is_closed:
             engine = self._current(asked, number)
         search = search and bool(self._config.search)
-        if not search or dots >= self._config.ndots:  # resolv.conf(5): then it is tried as it is first
+        if not search or asked.depth > self._config.ndots:  # resolv.conf(5): then it is tried as it is first
             answer = engine.cached(asked, number)
             if answer is not None:
                 return answer
@@ -376,7 +376,7 @@ class Resolver:
     async def explain(self, name: str | Name, rrtype: str | int = "A", *, timeout: float = TIMEOUT_S) -> Explanation:  # noqa: ASYNC109  (the core's)
         """Every step that it takes to answer a question; what `query` would raise is in the Explanation."""
         timeout_us, steps = _timeout_us(timeout), list[Step]()
-        asked, number, search, _ = _asked(name, rrtype)
+        asked, number, search = _asked(name, rrtype)
         engine = self._current(asked, number)
         begun_at = engine.clock()
         given = engine.ask(asked, number, timeout_us, search=search, trace=steps)
