@@ -36,7 +36,6 @@ asyncio.run(main())
 # What the C library and our loop say, where both ask one server for names.
 BACKWARDS = """
 import asyncio, itertools, os, socket
-from concurrent.futures import ProcessPoolExecutor
 from stack.aio.loop import SelectorLoop
 from stack.dns import Resolver
 from tests.support.dns_zone_server import Served, Zone
@@ -59,22 +58,32 @@ async def outcome(asking):
     except Exception as error:
         return type(error).__name__, getattr(error, "errno", None)
 
-async def main():
-    loop = asyncio.get_running_loop()
+async def serve(ready):
     six = ".".join(reversed("20010db8" + "9".zfill(24)))
     zone = Zone("9.0.0.10.in-addr.arpa PTR www.example.test.", f"{six}.ip6.arpa PTR six.example.test.",
                 "7.0.0.10.in-addr.arpa PTR $(id).test.")
-    # a process of its own, made first: some Pythons keep the interpreter to themselves while the C library asks
-    others = ProcessPoolExecutor(1)
-    await loop.run_in_executor(others, os.getpid)
-    async with Served(zone, "127.0.0.1", 53), Resolver.system() as loop.resolver:
+    async with Served(zone, "127.0.0.1", 53):
+        os.write(ready, b".")
+        await asyncio.Event().wait()
+
+async def main():
+    loop = asyncio.get_running_loop()
+    async with Resolver.system() as loop.resolver:
         for peer, flags in itertools.product(PEERS, FLAGS):
-            theirs = await outcome(loop.run_in_executor(others, socket.getnameinfo, peer, flags))
+            theirs = await outcome(asyncio.to_thread(socket.getnameinfo, peer, flags))
             ours = await outcome(loop.getnameinfo(peer, flags))
             print("alike" if ours == theirs else "DIFFER", peer, flags, ours, theirs)
 
-with asyncio.Runner(loop_factory=SelectorLoop) as runner:
-    runner.run(main())
+# a process of its own: some Pythons let no other thread run while the C library asks
+served, ready = os.pipe()
+if not (server := os.fork()):
+    asyncio.run(serve(ready))
+try:
+    os.read(served, 1)
+    with asyncio.Runner(loop_factory=SelectorLoop) as runner:
+        runner.run(main())
+finally:
+    os.kill(server, 9)
 """
 
 
