@@ -112,6 +112,10 @@ class Engine:
                         transport.keep_open(action.stream, action.idle_us)
         finally:
             self._busy = False
+        while core.faults:
+            self.loop.call_exception_handler(
+                {"message": "an error within a resolver; who asked was told", "exception": core.faults.popleft()}
+            )
         deadline = core.deadline
         if deadline is not None and (self._timer is None or deadline < self._timer_at):
             self._set_timer(deadline)

@@ -164,20 +164,22 @@ class KernelPorts:
             ready = [descriptor for descriptor, _ in self._epoll.poll(0, READY_AT_ONCE)]
             if len(ready) > 1 and self._collected is None:
                 self._collected = {}
-        for descriptor in ready:
-            exchange = self._exchanges.get(descriptor)
-            if exchange is None:  # released since, by what another one brought
-                continue
-            try:
-                wire, source = self._sockets[exchange].recvfrom(MAX_DATAGRAM)
-            except BlockingIOError:  # what came had a wrong checksum
-                continue
-            except OSError as error:
-                sink.on_failed(exchange, failure_of(error))
-            else:
-                sink.on_datagram(exchange, source[:2], wire)
-        if self._collected is not None:
-            self._loop.call_soon(self._send_collected)  # after those who are woken by now
+        try:
+            for descriptor in ready:
+                exchange = self._exchanges.get(descriptor)
+                if exchange is None:  # released since, by what another one brought
+                    continue
+                try:
+                    wire, source = self._sockets[exchange].recvfrom(MAX_DATAGRAM)
+                except BlockingIOError:  # what came had a wrong checksum
+                    continue
+                except OSError as error:
+                    sink.on_failed(exchange, failure_of(error))
+                else:
+                    sink.on_datagram(exchange, source[:2], wire)
+        finally:
+            if self._collected is not None:
+                self._loop.call_soon(self._send_collected)  # after those who are woken by now
 
     def _send_collected(self) -> None:
         collected, self._collected = self._collected, None

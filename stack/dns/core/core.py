@@ -12,6 +12,7 @@ The core does no input or output and reads no clock.  Call `poll` after each cal
 and `on_timer` when `deadline` has come.
 """
 
+from collections import deque
 from collections.abc import Generator
 from typing import Final
 
@@ -41,6 +42,8 @@ _ANY: Final = int(RRType.ANY)
 _QUERIES: Final = int(Count.QUERIES)  # a plain int indexes a list faster than an IntEnum
 _CACHE_HITS: Final = int(Count.CACHE_HITS)
 _ANSWERS: Final = int(Count.ANSWERS)
+
+MAX_FAULTS: Final = 16
 
 TaskKey = tuple[bytes, int, bool]
 
@@ -86,7 +89,7 @@ class ResolverCore:
     # fmt: off
     __slots__ = (
         "_background", "_clients", "_config", "_context", "_exchanges", "_handle", "_local", "_resolution", "_tasks",
-        "_timers",
+        "_timers", "faults",
     )
     # fmt: on
 
@@ -102,6 +105,7 @@ class ResolverCore:
         self._tasks: dict[TaskKey, Task] = {}
         self._background: set[Task] = set()
         self._handle = 0
+        self.faults: deque[Exception] = deque(maxlen=MAX_FAULTS)  # to be told by who drives the core
 
     # --- getters -----------------------------------------------------------------------------------------------------
 
@@ -285,12 +289,15 @@ class ResolverCore:
         assert task.generator is not None
         try:
             send = task.generator.send(result)  # type: ignore[arg-type]  # None is what a generator begins with
+            task.exchange = self._exchanges.send(send, task, self._context.now)
         except StopIteration as stop:
             self._on_end(task, stop.value)
         except ResolutionFailed as failure:
             self._on_failure(task, failure)
-        else:
-            task.exchange = self._exchanges.send(send, task, self._context.now)
+        except Exception as error:  # noqa: BLE001  (of ours, or of a validator: nobody shall wait for what never comes)
+            self.stats.counts[Count.FAULTS] += 1
+            self.faults.append(error)
+            self._on_failure(task, ResolutionFailed(f"an error within the resolver: {error!r}"))
 
     def _run_for_nobody(self, task: Task, generator: Generator[Send, Result, Trail | None]) -> None:
         if len(self._background) >= self._config.limits.background:

@@ -341,7 +341,11 @@ class Exchanges:
             exchange.facts.keeps_case = False
             why = None
         if exchange is not None and why is None:
-            self._take(exchange, wire, now)
+            if is_truncated(wire):  # here it is no use to ask in another way: the server has no more to give
+                self._stats.counts[Count.TRUNCATED] += 1
+                self._end(exchange, exchange.ended(Fate.TRUNCATED))
+            else:
+                self._take(exchange, wire, now)
         elif why is not None:
             self._stats.refused[why] += 1
             stream.faults += 1

@@ -62,13 +62,14 @@ class Descent:
 class Candidates:
     """The servers of a zone as one question meets them."""
 
-    __slots__ = ("cut", "looked_up", "nameless", "passed_over", "tried")
+    __slots__ = ("cut", "lame", "looked_up", "nameless", "passed_over", "tried")
 
     def __init__(self, cut: Delegation) -> None:
         self.cut = cut
         self.tried: dict[ServerFacts, int] = {}  # those that may still be asked, and how often they were
         self.nameless: list[Name] = []  # servers without an address yet
         self.passed_over: list[str] = []  # glue that differs from what was answered
+        self.lame: list[ServerFacts] = []  # did not serve the zone a while ago: asked when nobody else is left
         self.looked_up = 0
 
 
@@ -256,17 +257,24 @@ class Iteration:
             count += 1
             if context.now >= facts.lame.get(candidates.cut.key, 0):
                 candidates.tried.setdefault(facts, 0)
+            else:
+                candidates.lame.append(facts)
         return count
 
     def _fall_back(self, candidates: Candidates, work: Work) -> bool:
-        """Let glue be asked that was passed over; False when that is nobody new."""
+        """Let glue be asked that was passed over, then who did not serve the zone lately; False when that is nobody.
+
+        Who refuses one name or type may serve others, so that nobody can take a zone away by asking for that one.
+        """
         addresses, candidates.passed_over = candidates.passed_over, []
         known = len(candidates.tried)
         self._add(candidates, addresses)
-        if len(candidates.tried) == known:
-            return False
-        work.failed_targets_allowed = self._context.config.limits.failed_targets_fallback
-        return True
+        if len(candidates.tried) > known:
+            work.failed_targets_allowed = self._context.config.limits.failed_targets_fallback
+            return True
+        lame, candidates.lame = candidates.lame, []
+        candidates.tried.update(dict.fromkeys(lame, 0))
+        return bool(lame)
 
     def _find_address(self, candidates: Candidates, work: Work) -> Generator[Send, Result, bool]:
         """Look up the address of one more server; False when there is none left that may be.

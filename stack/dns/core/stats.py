@@ -77,6 +77,7 @@ class Count(IntEnum):
     CLIENT_TIMEOUTS = 20
     SHARED_EXCHANGES = 21  # questions that were in flight already
     CACHE_EVICTIONS = 22
+    FAULTS = 23  # errors within the resolver, or of a validator
 
 
 class ResolverStats:

@@ -61,6 +61,26 @@ def test_what_follows_the_flag_is_of_no_interest():
     assert texts(world.ask("www.test")) == ["192.0.2.1"]
 
 
+def test_what_is_truncated_by_tcp_too_is_no_answer():
+    """Else a part of the records would be kept as all of them, or none as a proof that there are none."""
+    for text in (TEXT, ""):
+        resolver = Recursive(text)
+
+        def respond(query, tcp, resolver=resolver):
+            reply = resolver.respond(query, tcp) if tcp else query.reply()
+            reply.tc = True
+            return reply
+
+        world = stub({"10.0.0.1": Scripted(respond)})
+        error = world.ask("www.test")
+        assert type(error) is ServFail
+        assert "truncated over UDP; TCP: truncated" in str(error)
+        assert len(world.sent) == 2
+        world.servers["10.0.0.1"] = only_tcp()
+        world.advance(2 * SECOND)  # a failure is kept for one
+        assert texts(world.ask("www.test")) == ["192.0.2.1"]
+
+
 def test_a_truncated_reply_that_is_not_ours_does_nothing():
     world = one()
 
@@ -451,6 +471,23 @@ def test_a_timeout_of_client_and_try_in_the_same_moment():
 
 
 # --- the hook for a validator ----------------------------------------------------------------------------------------
+
+
+def test_an_error_within_is_told_and_nobody_waits_for_ever():
+    """And the name can be asked for again."""
+
+    def validator(finding, message, zone, work):
+        yield from ()
+        raise ZeroDivisionError
+
+    world = World(ResolverConfig(hints=HINTS), internet(), validator=validator)
+    for count in (1, 2):
+        error = world.ask("www.example.test")
+        assert type(error) is ServFail
+        assert "ZeroDivisionError" in str(error)
+        assert world.counts()["faults"] == len(world.core.faults) == count
+        assert world.now < SECOND
+    assert world.open == {}
 
 
 def test_a_validator_stands_between_reply_and_cache():

@@ -378,6 +378,26 @@ def test_only_lame_servers_are_servfail():
     assert ("10.0.0.9", "REFUSED") in error.tries
 
 
+def test_nobody_can_take_a_zone_away_by_asking_for_what_its_servers_refuse():
+    """CVE-2021-25219: a server that refuses one type was then not asked for others, either."""
+    world = with_zone("www 60 A 192.0.2.9\nxyz 60 A 192.0.2.8")
+    zones = world.servers["10.0.0.9"]
+    refusing = Scripted(
+        lambda query, tcp: (
+            query.reply(Rcode.REFUSED) if query.question.type_text == "TXT" else zones.respond(query, tcp)
+        )
+    )
+    world.servers["10.0.0.9"] = refusing
+    assert type(world.ask("www.sub.test", "TXT")) is ServFail
+    assert texts(world.ask("xyz.sub.test")) == ["192.0.2.8"]
+    world.servers["10.0.0.9"] = Scripted(
+        lambda query, tcp: query.reply(Rcode.REFUSED)
+    )  # of everything: once a question
+    asked = len(world.asked("10.0.0.9"))
+    assert type(world.ask("other.sub.test")) is ServFail
+    assert len(world.asked("10.0.0.9")) == asked + 1
+
+
 def test_only_silent_servers_are_a_timeout():
     world = with_zone("www 60 A 192.0.2.9")
     world.down = {"10.0.0.9"}
