@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from stack.dns.rdata import Rdata
     from stack.dns.resolver import Resolver, Service
     from stack.dns.rrset import Question, RRset
-    from stack.dns.server import DnsServer, Limits, load_zone, serve
+    from stack.dns.server import DnsServer, ServerLimits, load_zone, serve
     from stack.dns.zone import Zone
 
 __all__ = [
@@ -56,8 +56,8 @@ __all__ = [
     "Explanation",
     "FormError",
     "FormReason",
+    "Guards",
     "Hint",
-    "Limits",
     "Message",
     "Name",
     "NoData",
@@ -73,7 +73,9 @@ __all__ = [
     "ResolverClosed",
     "ResolverConfig",
     "ResolverCore",
+    "ResolverLimits",
     "ServFail",
+    "ServerLimits",
     "Service",
     "Timeout",
     "Try",
@@ -100,7 +102,9 @@ _HOME = {
     "FormError": "stack.dns.errors",
     "FormReason": "stack.dns.errors",
     "Hint": "stack.dns.core",
-    "Limits": "stack.dns.server",
+    "Guards": "stack.dns.core",
+    "ResolverLimits": "stack.dns.core",
+    "ServerLimits": "stack.dns.server",
     "Message": "stack.dns.message",
     "Name": "stack.dns.names",
     "NoData": "stack.dns.errors",

@@ -1,6 +1,6 @@
 """A DNS server: zones of its own, and answers from others for those who may ask for them.
 
-    server = await dns.serve([await dns.load_zone("example.zone", "example.test")], host=host)
+    server = await dns.serve([dns.load_zone("example.zone", "example.test")], host=host)
     server = await dns.serve(resolver=dns.Resolver.iterative(host=host), host=host, allow=["198.18.0.0/24"])
 
 Theory of operation.  What is said is decided in `Authority`, without sockets; here are the ports, the connections and
@@ -55,7 +55,7 @@ class Resolves(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ServerLimits:
     """What one server takes on."""
 
     connections: int = 256
@@ -92,7 +92,7 @@ class DnsServer:
         "port",
     )
 
-    def __init__(self, authority: Authority, resolver: Resolves | None, limits: Limits) -> None:
+    def __init__(self, authority: Authority, resolver: Resolves | None, limits: ServerLimits) -> None:
         self.authority = authority
         self.port = 0
         self._resolver = resolver
@@ -246,16 +246,16 @@ class DnsServer:
         self._counts[what] += 1
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> ServerLimits:
         """As given."""
         return self._limits
 
 
 def _explanation(error: StackError) -> Ede | None:
-    """What a server said, or what there is to say when none did (RFC 8914 §4.23, §4.24)."""
+    """What a server said, or what there is to say when none did.  RFC 8914 §4.23: all were unresponsive or refused."""
     if not isinstance(error, DnsError):
         return None
-    return error.ede or Ede(EdeCode.NO_REACHABLE_AUTHORITY if isinstance(error, Timeout) else EdeCode.NETWORK_ERROR)
+    return error.ede or (Ede(EdeCode.NO_REACHABLE_AUTHORITY) if error.tries or isinstance(error, Timeout) else None)
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -424,7 +424,7 @@ async def serve(
     port: int = PORT,
     allow: Iterable[str] | None = None,
     ask: Iterable[str] = EVERYBODY,
-    limits: Limits | None = None,
+    limits: ServerLimits | None = None,
     rng: Rng | None = None,
 ) -> DnsServer:
     """Serve `zones`, and with a `resolver` everything else, for the networks of `allow`, on UDP and TCP.
@@ -434,7 +434,7 @@ async def serve(
     `host` on 127.0.0.1; port 0 is one that is free (see `.port`).  The resolver stays the caller's, who closes it.
     Raises ConfigError, OSError.
     """
-    limits = limits or Limits()
+    limits = limits or ServerLimits()
     limits.validate()
     stack: AsyncHost | None = getattr(host, "stack", host)  # type: ignore[arg-type]
     if allow is None:

@@ -15,9 +15,9 @@
 Arguments go down, results come up: no part knows the one that calls it.
 """
 
-from stack.dns.core.actions import Close, Finished, Release, SendTcp, SendUdp
+from stack.dns.core.actions import Close, Finished, KeepOpen, Release, SendTcp, SendUdp
 from stack.dns.core.answer import Answer, Failure, Step
-from stack.dns.core.config import Guards, Limits, ResolverConfig
+from stack.dns.core.config import Guards, ResolverConfig, ResolverLimits
 from stack.dns.core.core import ResolverCore
 from stack.dns.core.hints import ROOT_HINTS, Hint
 
@@ -29,10 +29,11 @@ __all__ = [
     "Finished",
     "Guards",
     "Hint",
-    "Limits",
+    "KeepOpen",
     "Release",
     "ResolverConfig",
     "ResolverCore",
+    "ResolverLimits",
     "SendTcp",
     "SendUdp",
     "Step",

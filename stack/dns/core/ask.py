@@ -19,7 +19,7 @@ from stack.dns.names import Name
 _BADCOOKIE: Final = int(Rcode.BADCOOKIE)
 _FINAL: Final = frozenset((int(Rcode.NOERROR), int(Rcode.NXDOMAIN)))
 _BY_TCP: Final = (Fate.TRUNCATED, Fate.WRONG_CASE, Fate.NO_COOKIE, Fate.MISMATCHES)
-_NO_EDNS: Final = (Rcode.FORMERR, Rcode.NOTIMP, Rcode.BADVERS)
+_NO_EDNS: Final = (Rcode.FORMERR, Rcode.NOTIMP)
 
 
 def ask(context: Context, send: Send, work: Work, zone: Name) -> Generator[Send, Result, Result]:

@@ -77,7 +77,7 @@ class Delegation:
 
 
 class Entry:
-    """See the head of this file.  `ttl_us` is the time to live that it came with, after the caps."""
+    """See the head of this file."""
 
     # fmt: off
     __slots__ = (
@@ -150,6 +150,7 @@ class Cache:
         entry = self._table.get((key, rrtype))
         if entry is None or entry.kind != POSITIVE or now >= entry.expires_at + self._config.stale_us:
             return None
+        self._table.move_to_end((key, rrtype))
         return entry
 
     def has_expired(self, key: bytes, rrtype: int, now: int) -> bool:
@@ -172,6 +173,8 @@ class Cache:
             if entry is not None and now < entry.expires_at and entry.kind in _RULES_BELOW:
                 found = entry
             at += key[at] + 1
+        if found is not None:  # what stops a flood of random names is in use
+            table.move_to_end((found.name.lower(), found.rrtype))
         return found
 
     def closest_cut(self, key: bytes, now: int) -> Delegation | None:

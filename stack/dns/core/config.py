@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Final
 
@@ -12,6 +13,7 @@ from stack.dns.names import Name
 from stack.dns.rrset import RRset
 from stack.errors import ConfigError
 
+MAX_PORT: Final = 0xFFFF
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
@@ -26,7 +28,7 @@ def server_text(server: Server) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ResolverLimits:
     """How much work one question may cause, whoever is to blame.  The numbers are those of unbound and Knot Resolver.
 
     NXNSAttack (2020), NRDelegationAttack (2023) and CAMP (2024) are ways to exceed a limit per step by multiplying
@@ -64,10 +66,9 @@ class Guards:
 
     random_ids: bool = True  # RFC 5452 §9.2; off: counted up
     random_case: bool = True  # draft-vixie-dnsext-dns0x20: the letters of the question carry random bits
-    alike: int = (
-        3  # replies with other letters, each to a question of its own, that have to say the same before they are
-    )
-    # believed of a server without TCP, and only when none with the right letters comes; 0: the first is believed
+    # replies with other letters, each to a question of its own, that have to say the same before they are believed of a
+    # server without TCP, and only when none with the right letters comes; 0: the first is believed
+    alike: int = 3
     check_source: bool = True  # RFC 5452 §9.1
     check_question: bool = True  # RFC 5452 §9.1: off: the id alone makes a reply
     cookies: bool = True  # RFC 7873
@@ -119,11 +120,12 @@ class ResolverConfig:
     stale_answer_us: int = 1800 * MS  # RFC 8767 §5: the client response timer
     stale_recheck_us: int = 30 * SECOND  # RFC 8767 §5: the failure recheck timer
 
-    limits: Limits = field(default_factory=Limits)
+    limits: ResolverLimits = field(default_factory=ResolverLimits)
     guards: Guards = field(default_factory=Guards)
 
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot work."""
+        self._check_kinds()
         for name in ("timeout_us", "rto_unknown_us", "rto_min_us", "rto_max_us", "tcp_timeout_us", "patience_us"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be positive")
@@ -135,6 +137,44 @@ class ResolverConfig:
             raise ConfigError(f"prefetch_percent {self.prefetch_percent}: use 0 to 99")
         if not self.servers and not self.hints:
             raise ConfigError("give servers to ask, or root hints to resolve from")
+        if self.rto_min_us > self.rto_max_us:
+            raise ConfigError(f"rto_min_us {self.rto_min_us} is more than rto_max_us {self.rto_max_us}")
         for limit in fields(self.limits):
             if getattr(self.limits, limit.name) < 1:
                 raise ConfigError(f"limits.{limit.name} must be at least 1")
+
+    def _check_kinds(self) -> None:
+        """Raise ConfigError for a value that is not of its kind."""
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.type == "int" or each.type is int:
+                if type(value) is not int or value < 0:
+                    raise ConfigError(f"{each.name} {value!r}: use a whole number, 0 or more")
+            elif (each.type == "bool" or each.type is bool) and type(value) is not bool:
+                raise ConfigError(f"{each.name} {value!r}: use True or False")
+        if not 0 < self.port <= MAX_PORT:
+            raise ConfigError(f"port {self.port}: use 1 to {MAX_PORT}")
+        given: tuple[object, object] = self.limits, self.guards
+        if not isinstance(given[0], ResolverLimits) or not isinstance(given[1], Guards):
+            raise ConfigError("limits are ResolverLimits, and guards are Guards")
+        for server in (*self.servers, *(server for _, servers in self.forward for server in servers)):
+            if not is_server(server):
+                raise ConfigError(f'server {server!r}: use an address in figures and a port, like ("192.0.2.1", 53)')
+        for name in (*self.search, *(zone for zone, _ in self.forward)):
+            if not isinstance(name, Name):
+                raise ConfigError(f"{name!r} is no Name: use Name.parse({name!r})")
+        for hint in self.hints:
+            if not isinstance(hint, Hint):
+                raise ConfigError(f"hint {hint!r}: use a Hint, a name and its addresses")
+
+
+def is_server(given: object) -> bool:
+    """It is an address in figures, which may have a scope, and a port."""
+    match given:
+        case (str(address), int(port)):
+            try:
+                ip_address(address.partition("%")[0])
+            except ValueError:
+                return False
+            return 0 < port <= MAX_PORT
+    return False

@@ -13,7 +13,7 @@ from typing import Final
 from stack.config import NEVER
 from stack.dns.constants import Rcode, RRClass, RRType, rcode_text
 from stack.dns.core.cache import Delegation, Entry, Trust
-from stack.dns.core.config import Guards, Limits
+from stack.dns.core.config import Guards, ResolverLimits
 from stack.dns.core.stats import Refused, ResolverStats
 from stack.dns.message import Message
 from stack.dns.names import MAX_NAME, Name
@@ -98,7 +98,7 @@ class Reader:
 
     __slots__ = ("_guards", "_limits", "_refused")
 
-    def __init__(self, guards: Guards, limits: Limits, stats: ResolverStats) -> None:
+    def __init__(self, guards: Guards, limits: ResolverLimits, stats: ResolverStats) -> None:
         self._guards = guards
         self._limits = limits
         self._refused = stats.refused

@@ -115,6 +115,7 @@ class Servers:
         if facts is None and len(table) >= self._config.limits.servers:
             table.popitem(last=False)
         facts = table[address] = ServerFacts(address, self._config, self._rng.randbytes(COOKIE_LEN), now)
+        table.move_to_end(address)
         return facts
 
     def mark_lame(self, facts: ServerFacts, zone: bytes, now: int) -> None:

@@ -7,7 +7,7 @@ multiplies is counted in one place.
 from typing import Final, Protocol
 
 from stack.dns.core.answer import Step
-from stack.dns.core.config import Limits, Server, server_text
+from stack.dns.core.config import ResolverLimits, Server, server_text
 from stack.dns.core.stats import Refused, ResolverStats
 from stack.dns.errors import Ede, Try
 from stack.dns.names import Name
@@ -47,7 +47,7 @@ class Work:
     )
     # fmt: on
 
-    def __init__(self, limits: Limits, stats: ResolverStats, steps: list[Step] | None) -> None:
+    def __init__(self, limits: ResolverLimits, stats: ResolverStats, steps: list[Step] | None) -> None:
         self.limits = limits
         self.stats = stats
         self.steps = steps  # None: nobody wants to know

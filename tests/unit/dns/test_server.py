@@ -18,7 +18,7 @@ from stack.dns.names import Name
 from stack.dns.rdata import CNAME, A
 from stack.dns.resolver import Resolver
 from stack.dns.rrset import RRset
-from stack.dns.server import Limits, load_zone, serve
+from stack.dns.server import ServerLimits, load_zone, serve
 from stack.dns.zone import Zone
 from stack.errors import ConfigError
 from stack.sim import run
@@ -214,7 +214,7 @@ async def test_replies_come_from_the_address_that_was_asked(net):
 @rfc("7766", "6.2.3")
 @simulated
 async def test_idle_connections_are_closed(net):
-    async with Setting(net, limits=Limits(idle_s=5)) as s:
+    async with Setting(net, limits=ServerLimits(idle_s=5)) as s:
         reader, writer = await s.connect()
         began = asyncio.get_running_loop().time()
         await asyncio.sleep(3)
@@ -229,7 +229,7 @@ async def test_idle_connections_are_closed(net):
 @simulated
 async def test_an_octet_now_and_then_keeps_no_connection_open(net, idle_s):
     """As the control, with time enough the same octets are a question."""
-    async with Setting(net, limits=Limits(idle_s=idle_s)) as s:
+    async with Setting(net, limits=ServerLimits(idle_s=idle_s)) as s:
         reader, writer = await s.connect()
         began = asyncio.get_running_loop().time()
         reading = asyncio.ensure_future(reader.read(65535))
@@ -247,7 +247,7 @@ async def test_an_octet_now_and_then_keeps_no_connection_open(net, idle_s):
 
 @simulated
 async def test_when_all_connections_are_taken_the_idlest_gives_way(net):
-    async with Setting(net, limits=Limits(connections=3)) as s:
+    async with Setting(net, limits=ServerLimits(connections=3)) as s:
         first, second, third = [await s.connect() for _ in range(3)]
         for reader, writer in (second, third, first):
             writer.write(framed(query()))
@@ -266,7 +266,7 @@ async def test_when_all_connections_are_taken_the_idlest_gives_way(net):
 async def test_of_the_connections_of_one_client_the_idlest_gives_way(net, most):
     """As the control, where it may have more none does."""
     (another,) = net.add_hosts("another")
-    async with Setting(net, limits=Limits(connections=10, connections_per_client=most)) as s:
+    async with Setting(net, limits=ServerLimits(connections=10, connections_per_client=most)) as s:
         reader, writer = await another.stack.open_connection(s.to, 53)  # the idlest of all
         first, second = [await s.connect() for _ in range(2)]
         for connection in (second, first):
@@ -289,7 +289,7 @@ async def test_of_the_connections_of_one_client_the_idlest_gives_way(net, most):
 async def test_a_client_that_holds_all_it_may_is_not_locked_out(net):
     """It opens connections and says nothing on them, and is served on each new one."""
     async with Setting(net) as s:
-        for _ in range(Limits().connections_per_client + 10):
+        for _ in range(ServerLimits().connections_per_client + 10):
             reader, writer = await s.connect()
         writer.write(framed(query()))
         assert (await read(reader)).rcode == Rcode.NOERROR
@@ -300,7 +300,7 @@ async def test_a_client_that_holds_all_it_may_is_not_locked_out(net):
 @simulated
 async def test_who_does_not_read_is_not_read_from(net):
     wanted = 1500
-    async with Setting(net, limits=Limits(idle_s=30)) as s:
+    async with Setting(net, limits=ServerLimits(idle_s=30)) as s:
         reader, writer = await s.connect()
         writer.write(framed(*(query("big.example.test", RRType.TXT) for _ in range(wanted))))
         await asyncio.sleep(10)
@@ -313,7 +313,7 @@ async def test_who_does_not_read_is_not_read_from(net):
 
 @simulated
 async def test_who_never_reads_is_closed(net):
-    async with Setting(net, limits=Limits(idle_s=30)) as s:
+    async with Setting(net, limits=ServerLimits(idle_s=30)) as s:
         _, writer = await s.connect()
         writer.write(framed(*(query("big.example.test", RRType.TXT) for _ in range(4000))))
         await asyncio.sleep(70)
@@ -335,7 +335,7 @@ async def test_what_is_no_dns_ends_the_connection(net, junk):
 @simulated
 async def test_questions_for_others_are_bounded(net):
     oracle = Oracle(delay=5.0)
-    limits = Limits(resolving=20, resolving_per_connection=5)
+    limits = ServerLimits(resolving=20, resolving_per_connection=5)
     async with Setting(net, resolver=oracle, limits=limits) as s:
         reader, writer = await s.connect()
         writer.write(framed(*(query(f"n{number}.net", number=number) for number in range(12))))
@@ -386,7 +386,7 @@ async def test_what_the_resolver_says(net):
             reply = await s.udp.ask(query(name))
             assert (reply.rcode, len(reply.answer), [ede.code for ede in reply.edns.ede]) == (rcode, answers, codes)
             assert reply.ra
-        assert (oracle.asked[0][0], oracle.asked[0][2]) == ("missing.net.", Limits().resolve_s)
+        assert (oracle.asked[0][0], oracle.asked[0][2]) == ("missing.net.", ServerLimits().resolve_s)
 
 
 @simulated
@@ -525,10 +525,10 @@ def test_a_zone_of_files(tmp_path):
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
-        (Limits(connections=0), "connections is 0: use a number from 1 to"),
-        (Limits(answers_per_second=-1), "answers_per_second is -1: use a number from 0 to"),
-        (Limits(idle_s=0), "idle_s is 0: use seconds"),
-        (Limits(resolve_s=float("nan")), "resolve_s is nan: use seconds"),
+        (ServerLimits(connections=0), "connections is 0: use a number from 1 to"),
+        (ServerLimits(answers_per_second=-1), "answers_per_second is -1: use a number from 0 to"),
+        (ServerLimits(idle_s=0), "idle_s is 0: use seconds"),
+        (ServerLimits(resolve_s=float("nan")), "resolve_s is nan: use seconds"),
     ],
 )
 def test_limits_that_cannot_be_are_refused(limits, said):

@@ -4,7 +4,7 @@ import pytest
 
 from stack.config import MS, SECOND
 from stack.dns.constants import Rcode
-from stack.dns.core import Close, Failure, Limits, Release, ResolverConfig, SendTcp
+from stack.dns.core import Close, Failure, Release, ResolverConfig, ResolverLimits, SendTcp
 from stack.dns.core.servers import ServerFacts
 from stack.dns.edns import Edns
 from stack.dns.errors import ServFail, Timeout
@@ -204,7 +204,7 @@ def test_a_connection_that_carries_garbage_is_closed(garbage):
 
 
 def test_more_on_one_connection_than_it_may_carry_opens_another():
-    world = stub({"10.0.0.1": only_tcp()}, limits=Limits(pipeline=10))
+    world = stub({"10.0.0.1": only_tcp()}, limits=ResolverLimits(pipeline=10))
     for i in range(25):
         world.start(f"h{i}.test")
     world.settle()
@@ -214,11 +214,11 @@ def test_more_on_one_connection_than_it_may_carry_opens_another():
 
 def test_connections_are_bounded_and_idle_ones_make_room():
     servers = {f"10.0.0.{i}": only_tcp() for i in range(1, 6)}
-    world = stub(servers, rotate=True, limits=Limits(streams=2))
+    world = stub(servers, rotate=True, limits=ResolverLimits(streams=2))
     for i in range(5):
         assert texts(world.ask(f"h{i}.test")) == [f"192.0.2.{i}"]
     assert len(world.open) == 2
-    busy = stub({"10.0.0.1": only_tcp()}, limits=Limits(streams=1, pipeline=1))
+    busy = stub({"10.0.0.1": only_tcp()}, limits=ResolverLimits(streams=1, pipeline=1))
     busy.start("h1.test")
     assert isinstance(busy.ask("h2.test"), Timeout | ServFail)
     assert busy.refused()["stream_limit"] >= 1

@@ -3,7 +3,7 @@
 import pytest
 
 from stack.config import SECOND
-from stack.dns.core import Answer, Limits, ResolverConfig
+from stack.dns.core import Answer, ResolverConfig, ResolverLimits
 from stack.dns.errors import NXDOMAIN, DnsError, ServFail
 from tests.support.dns_world import (
     EXAMPLE_ADDRESS,
@@ -28,7 +28,7 @@ def hostile(respond, **limits) -> World:
     servers = internet()
     servers[TEST_ADDRESS] = Zones({"test": f"{TEST_ZONE}\nevil 600 NS ns.evil\nns.evil 600 A 10.0.0.66"})
     servers["10.0.0.66"] = Scripted(respond)
-    return World(ResolverConfig(hints=HINTS, limits=Limits(**limits)), servers)
+    return World(ResolverConfig(hints=HINTS, limits=ResolverLimits(**limits)), servers)
 
 
 def refer(query, names):
@@ -69,7 +69,7 @@ def in_vain_after_falling_back(**limits) -> int:
     servers[TEST_ADDRESS] = Zones({"test": f"{TEST_ZONE}\n{zone}\nmany 60 NS ns.many\nns.many 60 A 10.0.0.70"})
     servers["10.0.0.71"] = Zones({"many.test": f"@ {SOA}\nns 900 A 10.0.0.71\nwww 60 A 192.0.2.7"})
     servers["10.0.0.70"] = servers["10.0.0.71"]
-    world = World(ResolverConfig(hints=HINTS, limits=Limits(**limits)), servers)
+    world = World(ResolverConfig(hints=HINTS, limits=ResolverLimits(**limits)), servers)
     world.ask("ns.many.test")
     world.advance(100 * SECOND)
     world.refusing = {"10.0.0.70", "10.0.0.71"}
@@ -117,7 +117,7 @@ def nrdelegation(**limits) -> tuple[int, World]:
     servers["10.0.0.67"] = Zones({"lame.test": f"@ {SOA}\n{addresses}"})
     for i in range(60):
         servers[f"10.1.0.{i}"] = Zones({"other.example": "@ 60 A 192.0.2.1"})
-    world = World(ResolverConfig(hints=HINTS, limits=Limits(**limits)), servers)
+    world = World(ResolverConfig(hints=HINTS, limits=ResolverLimits(**limits)), servers)
     assert isinstance(world.ask("x.many.test"), ServFail)
     return len(world.asked("10.0.0.67")), world
 
@@ -212,7 +212,7 @@ def chain_in_one_reply(**limits) -> tuple[Answer | DnsError, World]:
     text = "\n".join(f"a{i}.test. 300 CNAME a{i + 1}.test." for i in range(50)) + "\na50.test. 300 A 192.0.2.1"
     # a list, since a server of these tests follows 20 at most
     reply = records(text)
-    world = stub({"10.0.0.1": Scripted(lambda query, tcp: with_answer(query, reply))}, limits=Limits(**limits))
+    world = stub({"10.0.0.1": Scripted(lambda query, tcp: with_answer(query, reply))}, limits=ResolverLimits(**limits))
     return world.ask("a0.test"), world
 
 
@@ -310,7 +310,7 @@ def glueless_all_the_way_down(**limits) -> World:
     parent = "\n".join(f"z{i} 600 NS ns.z{i + 1}.test." for i in range(40))
     servers = internet()
     servers[TEST_ADDRESS] = Zones({"test": f"{TEST_ZONE}\n{parent}"})
-    world = World(ResolverConfig(hints=HINTS, limits=Limits(**limits)), servers)
+    world = World(ResolverConfig(hints=HINTS, limits=ResolverLimits(**limits)), servers)
     assert isinstance(world.ask("www.z0.test"), ServFail)
     return world
 
@@ -336,7 +336,7 @@ def test_a_failed_attack_is_not_repeated_for_the_next_client():
 
 
 def test_more_clients_than_there_may_be_are_told_so():
-    world = stub({"10.0.0.1": Recursive("")}, limits=Limits(clients=10))
+    world = stub({"10.0.0.1": Recursive("")}, limits=ResolverLimits(clients=10))
     handles = [world.start(f"h{i}.test") for i in range(12)]
     assert sorted(world.results) == handles[10:]
     for handle in handles[10:]:
@@ -350,7 +350,7 @@ def test_more_clients_than_there_may_be_are_told_so():
 
 def test_refreshes_are_bounded():
     text = "\n".join(f"h{i}.test. 100 A 192.0.2.1" for i in range(20))
-    world = stub({"10.0.0.1": Recursive(text)}, limits=Limits(background=5))
+    world = stub({"10.0.0.1": Recursive(text)}, limits=ResolverLimits(background=5))
     for i in range(20):
         world.ask(f"h{i}.test")
     world.advance(95 * SECOND)
@@ -363,7 +363,7 @@ def test_refreshes_are_bounded():
 
 def test_refreshes_of_what_was_given_stale_are_bounded():
     text = "\n".join(f"h{i}.test. 100 A 192.0.2.1" for i in range(20))
-    world = stub({"10.0.0.1": Recursive(text)}, limits=Limits(background=5))
+    world = stub({"10.0.0.1": Recursive(text)}, limits=ResolverLimits(background=5))
     for i in range(20):
         world.ask(f"h{i}.test")
     world.advance(200 * SECOND)
@@ -377,7 +377,7 @@ def test_refreshes_of_what_was_given_stale_are_bounded():
 
 
 def test_facts_of_servers_are_bounded():
-    world = iterative(limits=Limits(servers=3))
+    world = iterative(limits=ResolverLimits(servers=3))
     world.ask("www.example.test")
     world.ask("www.other.net")
     assert len(world.core.servers) == 3
