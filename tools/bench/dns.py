@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tools.bench import dns_serving
 from tools.bench.dns_server import command
-from tools.bench.sides import ADDRESS, CLIENT, OURS, PREFIX, Sample, Setting, Side, prepared, start, tap_of
+from tools.bench.sides import ADDRESS, CLIENT, OURS, PREFIX, Sample, Setting, Side, awake, prepared, start, tap_of
 from tools.netns import Namespace
 
 LOOPBACK = "127.0.0.1"
@@ -57,7 +57,8 @@ def rate(side: Side, setting: Setting, at_a_time: int, *where: str) -> Sample:
 
 def one(side: Side, setting: Setting) -> Sample:
     """One after the other."""
-    return rate(side, setting, 1)
+    with awake():
+        return rate(side, setting, 1)
 
 
 def many(side: Side, setting: Setting) -> Sample:
@@ -67,7 +68,8 @@ def many(side: Side, setting: Setting) -> Sample:
 
 def one_on_our_stack(side: Side, setting: Setting) -> Sample:
     """One after the other."""
-    return rate(side, setting, 1, "--tap", "tap0", f"{ADDRESS}/{PREFIX}")
+    with awake():
+        return rate(side, setting, 1, "--tap", "tap0", f"{ADDRESS}/{PREFIX}")
 
 
 def many_on_our_stack(side: Side, setting: Setting) -> Sample:

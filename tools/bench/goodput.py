@@ -22,8 +22,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
@@ -35,7 +34,7 @@ from stack import _form
 from stack.config import TcpConfig
 from tools.bench.goodput_results import SUBJECTS, Cell, Pair, Results, Sample, mbit_s, table
 from tools.bench.run import OUT, SINK, SOURCE, exclusive
-from tools.bench.sides import ADDRESS, CLIENT, CLIENT_CORE, ECHO, PREFIX, SERVER_CORE
+from tools.bench.sides import ADDRESS, CLIENT, CLIENT_CORE, ECHO, PREFIX, SERVER_CORE, awake
 from tools.netns import ROOT, CommandFailed, Namespace, stop, wait_until
 
 RATE = 100_000_000 // 8  # bytes per second
@@ -66,23 +65,6 @@ def wire(cell: Cell, seed: int) -> list[str]:
     each = (seeds.getrandbits(64), seeds.getrandbits(64))
     queue = max(RATE * cell.rtt_ms // 1000, 32 * PACKET)
     return [str(value) for value in (*each, cell.loss, cell.rtt_ms * 500, RATE, queue)]
-
-
-@contextmanager
-def awake() -> Iterator[None]:
-    """Neither core halts meanwhile: a loop runs there that gives way to everything.
-
-    A virtual processor takes 15 us longer to wake up from a halt, 150 us where it is itself inside another. The relay
-    would pay for that in time and precision, and a server that sleeps for every ACK in goodput; the kernel's, which
-    answers on the core where the frame came from, would not.
-    """
-    loop = f"import os\nwhile os.getppid() == {os.getpid()}:\n for _ in range(100_000): pass"
-    with ExitStack() as stack:
-        for core in (CLIENT_CORE, SERVER_CORE):
-            command = ["taskset", "-c", core, "chrt", "--idle", "0", sys.executable, "-c", loop]
-            process = subprocess.Popen(command, text=True, start_new_session=True)  # Ctrl-C is not for it
-            stack.callback(stop, process, signal.SIGKILL)
-        yield
 
 
 def foreign_cpu_s(me: int) -> float:
