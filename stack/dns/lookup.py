@@ -32,13 +32,17 @@ _NOT_FOLLOWED: Final = frozenset((_CNAME, _ANY))
 
 
 class Zones:
-    """Some zones by name.  Raises ConfigError for two of the same name."""
+    """Some zones by name.  Raises ConfigError for two of the same name, TypeError for what are no zones."""
 
     __slots__ = ("_zones",)
 
     def __init__(self, zones: Iterable[Zone] = ()) -> None:
         self._zones: dict[bytes, Zone] = {}
+        if not isinstance(zones, Iterable):
+            raise TypeError(f"zones is {zones!r}: use a list of zones")
         for zone in zones:
+            if not isinstance(zone, Zone):
+                raise TypeError(f"zones: {zone!r} is no Zone: use load_zone(path, origin) or Zone.parse(text, origin)")
             if zone.origin.key in self._zones:
                 raise ConfigError(f"zone {zone.origin} is given twice")
             self._zones[zone.origin.key] = zone

@@ -15,7 +15,7 @@ import errno
 import logging
 import random
 import socket
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from ipaddress import ip_address
@@ -100,9 +100,18 @@ def _timeout_us(timeout_s: float) -> int:
 
 
 def _check_list(what: str, given: object) -> None:
-    """Raises TypeError for one text, whose letters would be taken for the things listed."""
-    if isinstance(given, str | bytes):
+    """Raises TypeError for what is no list, and one text, whose letters would be taken for the things listed."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise TypeError(f"{what} is {given!r}: use a list, like [{given!r}]")
+
+
+def _checked(config: ResolverConfig | None) -> ResolverConfig:
+    """The default for None.  Raises TypeError."""
+    if config is None:
+        return ResolverConfig()
+    if not isinstance(config, ResolverConfig):
+        raise TypeError(f"config is {config!r}: use a ResolverConfig of stack.dns")
+    return config
 
 
 def _server(given: str | tuple[str, int]) -> Server:
@@ -158,7 +167,7 @@ class Resolver:
         rng: Rng | None = None,
     ) -> None:
         _check_list("servers", servers)
-        config = config or ResolverConfig()
+        config = _checked(config)
         if servers:
             config = replace(config, servers=tuple(_server(server) for server in servers))
         elif not config.servers:
@@ -193,7 +202,7 @@ class Resolver:
     ) -> Self:
         """A stub: asks the servers of resolv.conf, as the programs of this machine do; the hosts file goes first."""
         made = cls.__new__(cls)
-        system = files.SystemFiles(config or ResolverConfig(), resolv_conf, hosts)
+        system = files.SystemFiles(_checked(config), resolv_conf, hosts)
         made._begin(system.config, host, rng, system)  # noqa: SLF001  (it is our own)
         return made
 
@@ -212,7 +221,7 @@ class Resolver:
         """
         made = cls.__new__(cls)
         _check_list("hints", hints)
-        config = config or ResolverConfig()
+        config = _checked(config)
         roots = tuple(
             Hint(Name.parse(f"hint-{number}.invalid"), (_root_server(hint, config),)) if isinstance(hint, str) else hint
             for number, hint in enumerate(hints)
@@ -342,6 +351,8 @@ class Resolver:
 
     async def reverse(self, address: str, *, timeout: float = TIMEOUT_S) -> str:  # noqa: ASYNC109  (the core's)
         """The name of an address, without the final dot.  Raises as `query`, BadName for what is no address."""
+        if not isinstance(address, str):
+            raise TypeError(f'use an address like "192.0.2.1", not {type(address).__name__}')
         try:
             name = reverse_name(ip_address(address.partition("%")[0]))  # a scope means something on this host only
         except ValueError:

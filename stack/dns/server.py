@@ -29,6 +29,7 @@ from stack.dns.access import EVERYBODY, THIS_MACHINE, Access
 from stack.dns.authority import Authority, Pending
 from stack.dns.constants import PORT, EdeCode, Rcode, rcode_text
 from stack.dns.core.answer import Answer
+from stack.dns.core.config import MAX_PORT
 from stack.dns.errors import NXDOMAIN, DnsError, Ede, NoData, Timeout, ZoneError
 from stack.dns.lookup import Zones
 from stack.dns.names import HEADER, Name
@@ -432,10 +433,10 @@ async def serve(
     `allow` are by default the networks that `host` is in, and without `host` this machine alone.  `ask`: the networks
     whose questions are not refused at once.  It listens on `address`, by default on those that `host` has now, without
     `host` on 127.0.0.1; port 0 is one that is free (see `.port`).  The resolver stays the caller's, who closes it.
-    Raises ConfigError, OSError.
+    Raises ConfigError, OSError, TypeError.
     """
-    limits = limits or ServerLimits()
-    limits.validate()
+    limits = ServerLimits() if limits is None else limits
+    _check(resolver, port, limits)
     stack: AsyncHost | None = getattr(host, "stack", host)  # type: ignore[arg-type]
     if allow is None:
         allow = THIS_MACHINE if stack is None else networks_of(stack)
@@ -455,6 +456,19 @@ async def serve(
     return server
 
 
+def _check(resolver: object, port: object, limits: object) -> None:
+    """Raises ConfigError, TypeError."""
+    if resolver is not None and not callable(getattr(resolver, "query", None)):
+        raise TypeError(f"resolver is {resolver!r}: use a Resolver of stack.dns, or None")
+    if not isinstance(port, int) or isinstance(port, bool):
+        raise TypeError(f"port is {port!r}: use a number")
+    if not 0 <= port <= MAX_PORT:
+        raise ConfigError(f"port is {port}: use 1 to {MAX_PORT}, or 0 for a free one")
+    if not isinstance(limits, ServerLimits):
+        raise TypeError(f"limits is {limits!r}: use ServerLimits(...) of stack.dns")
+    limits.validate()
+
+
 def networks_of(host: "AsyncHost") -> list[str]:
     """The networks that a host has an address in."""
     return [str(ipaddress.ip_network((address, length), strict=False)) for address, length in host.addresses()]
@@ -462,6 +476,8 @@ def networks_of(host: "AsyncHost") -> list[str]:
 
 def load_zone(path: str | Path, origin: str) -> Zone:
     """The zone in a master file; what that includes is looked for beside it.  Raises ZoneError, BadName."""
+    if not isinstance(origin, str):
+        raise TypeError(f'use the name of the zone as its origin, like "example.test", not {type(origin).__name__}')
     file, name = Path(path), Name.parse(origin)
     try:
         text = _text(file)

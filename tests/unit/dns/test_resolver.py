@@ -555,3 +555,28 @@ def test_randomness_may_be_given():
             await r.query("www.example.test")
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("make", [Resolver.system, Resolver.iterative, lambda **given: Resolver(["10.0.0.1"], **given)])
+@pytest.mark.parametrize("config", [{}, 5])
+def test_a_config_is_a_config(make, config):
+    with pytest.raises(TypeError, match=r"^config is .*: use a ResolverConfig of stack\.dns$"):
+        make(config=config)
+
+
+def test_a_hint_with_a_port_is_no_hint():
+    with pytest.raises(ConfigError, match=r"^.*hint \('10\.1\.1\.1', 5353\): use a Hint, a name and its addresses"):
+        Resolver.iterative(hints=[("10.1.1.1", 5353)])
+
+
+def test_a_number_is_no_list_of_servers():
+    with pytest.raises(TypeError, match=r"^servers is 5: use a list, like \[5\]$"):
+        Resolver(5)
+
+
+def test_only_addresses_lead_to_names():
+    async def main():
+        await Resolver(["10.0.0.1"]).reverse(None)
+
+    with pytest.raises(TypeError, match=r'use an address like "192\.0\.2\.1", not NoneType'):
+        asyncio.run(main())

@@ -540,3 +540,29 @@ def test_limits_that_cannot_be_are_refused(limits, said):
 async def test_networks_that_are_none_are_refused(net):
     with pytest.raises(ConfigError, match="write it like"):
         await serve([ZONE], host=net.add_hosts("a")[0].stack, allow=["everybody"])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"zones": ZONE}, "use a list of zones"),
+        ({"zones": ["x"]}, "zones: 'x' is no Zone: use load_zone"),
+        ({"resolver": 5}, "resolver is 5: use a Resolver"),
+        ({"port": "53"}, "port is '53': use a number"),
+        ({"limits": 5}, "limits is 5: use .*Limits"),
+    ],
+)
+def test_what_cannot_be_served_is_a_type_error(given, said):
+    with pytest.raises(TypeError, match=said):
+        asyncio.run(serve(**{"zones": [ZONE], "port": 0, **given}))
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_that_cannot_be_is_refused(port):
+    with pytest.raises(ConfigError, match=f"port is {port}: use 1 to 65535, or 0 for a free one"):
+        asyncio.run(serve([ZONE], port=port))
+
+
+def test_a_zone_has_a_name(tmp_path):
+    with pytest.raises(TypeError, match="use the name of the zone as its origin"):
+        load_zone(tmp_path / "example.zone", None)
