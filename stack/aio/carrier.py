@@ -294,10 +294,7 @@ def _refuse_datagrams(address: str) -> NoReturn:
 
 
 def check_datagram(loop: "StackLoop", sock: socket.socket, address: Any) -> None:
-    """Before the kernel's `sock_sendto`.  Raises OSError(EOPNOTSUPP) for a UDP socket and a stack address.
-
-    A name, which `sendto` looks up, is the kernel's.
-    """
+    """Before the kernel's `sock_sendto`.  Raises OSError(EOPNOTSUPP) for a UDP socket and a stack address."""
     if sock.family == socket.AF_INET and sock.type == socket.SOCK_DGRAM and isinstance(address, tuple) and address:
         remote = address_of(address[0])
         if remote is not None and _source(loop, sock, remote)[0] is not None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stack.aio import carrier, tls
 from stack.aio.attempt import Attempt
-from stack.aio.names import AddrInfo, Base, address_of, check_port
+from stack.aio.names import AddrInfo, Base, address_of, check_port, in_figures
 from stack.wire.addr import ANY
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ async def create_connection(
     ways = _ways(loop, infos, locals_)
     if len(ways) == 1 and ways[0][1] is None and not locals_ and not all_errors:
         info = ways[0][0]
-        return await base(factory, _figures(info), info[4][1], family=info[0], proto=proto, **to_base)  # type: ignore[no-any-return]
+        return await base(factory, *in_figures(info), family=info[0], proto=proto, **to_base)  # type: ignore[no-any-return]
     starts = [way or functools.partial(_kernel_socket, loop, info, locals_) for info, way in ways]
     errors: list[Exception] = []
     if happy_eyeballs_delay is None:
@@ -156,12 +156,6 @@ def interleaved(infos: Sequence[AddrInfo], first: int) -> list[AddrInfo]:
     return head + [info for turn in zip_longest(*lists) for info in turn if info is not None]
 
 
-def _figures(info: AddrInfo) -> str:
-    """The host of a sockaddr, with its scope where it has one."""
-    address = info[4]
-    return f"{address[0]}%{address[3]}" if len(address) > 3 and address[3] else address[0]
-
-
 def _ways(
     loop: "StackLoop", infos: Sequence[AddrInfo], locals_: Sequence[AddrInfo]
 ) -> list[tuple[AddrInfo, Way | None]]:
@@ -202,7 +196,7 @@ async def _kernel_socket(loop: "StackLoop", info: AddrInfo, locals_: Sequence[Ad
         sock.setblocking(False)
         if locals_:
             _bind(sock, [local[4] for local in locals_ if local[0] == family])
-        await loop.connect_kernel_socket(sock, (_figures(info), *address[1:]))
+        await loop.connect_kernel_socket(sock, (in_figures(info)[0], *address[1:]))
     except BaseException:
         sock.close()
         raise

@@ -169,6 +169,8 @@ class StackLoop(asyncio.AbstractEventLoop):
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         """A stack address makes `sock` a CarrierSocket; see `stack.aio.carrier`."""
+        if sock.family == socket.AF_INET6:
+            address = await names.looked_up(self, sock, address)
         await carrier.sock_connect(self, super().sock_connect, sock, address)
 
     async def connect_kernel_socket(self, sock: socket.socket, address: Any) -> None:
@@ -208,7 +210,11 @@ class StackLoop(asyncio.AbstractEventLoop):
             await super().sock_sendall(sock, data)
 
     async def sock_sendto(self, sock: socket.socket, data: Any, address: Any) -> int:
-        """The kernel's.  Raises OSError(EOPNOTSUPP) for a stack address: use create_datagram_endpoint."""
+        """The kernel's.  Raises OSError(EOPNOTSUPP) for a stack address: use create_datagram_endpoint.
+
+        A name is looked up as everywhere.
+        """
+        address = await names.looked_up(self, sock, address)
         carrier.check_datagram(self, sock, address)
         return await super().sock_sendto(sock, data, address)
 

@@ -6,6 +6,7 @@ loop was given; without one it is the base loop's business (the C library in a t
 anybody outside (RFC 6761 §6.3).
 """
 
+import asyncio
 import functools
 import re
 import socket
@@ -21,6 +22,8 @@ T = TypeVar("T")
 Base = Callable[..., Awaitable[Any]]
 
 MAX_PORT: Final = 0xFFFF
+_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
+_NO_NAMES: Final = ("", b"", "<broadcast>", b"<broadcast>")
 # what the C library takes for a host's name, when anybody's DNS server says that it is one
 _HOST_NAME: Final = re.compile(r"[a-z0-9_][a-z0-9_-]*(\.[a-z0-9_-]+)*", re.ASCII | re.IGNORECASE)
 
@@ -94,6 +97,27 @@ def is_numeric(host: str | bytes) -> bool:
             continue
         return True
     return False
+
+
+def is_name(host: object) -> bool:
+    """Text that is no address in figures, nor one of those that sockets give a meaning of their own."""
+    if not isinstance(host, str | bytes) or host in _NO_NAMES:
+        return False
+    return not is_numeric(host.partition("%" if isinstance(host, str) else b"%")[0])  # type: ignore[arg-type]
+
+
+def in_figures(info: AddrInfo) -> tuple[str, int]:
+    """The address of `info`, with its scope where it has one, and the port."""
+    address = info[4]
+    return (f"{address[0]}%{address[3]}" if len(address) > 3 and address[3] else address[0]), address[1]
+
+
+async def looked_up(loop: asyncio.AbstractEventLoop, sock: socket.socket, address: Any) -> Any:
+    """`address` for `sock`, in figures: a socket would look up a name itself, and block.  Raises socket.gaierror."""
+    if sock.family not in _FAMILIES or not isinstance(address, tuple) or len(address) < 2 or not is_name(address[0]):
+        return address
+    infos = await loop.getaddrinfo(*address[:2], family=sock.family, type=sock.type, proto=sock.proto)
+    return infos[0][4]
 
 
 async def getaddrinfo(

@@ -1,15 +1,17 @@
 """What asyncio's own loops do and uvloop's does not, so that UvLoop has all that programs may ask of a loop.
 
-This is about the kernel's sockets and about descriptors (for `sendfile` see UvLoop).  Nothing here is on the path of
-connections.
+This is about the kernel's sockets, about descriptors (for `sendfile` see UvLoop), and about names: `getaddrinfo` is
+asked about those of endpoints and servers too.  Nothing here is on the path of connections.
 """
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, TypeVarTuple
 
 import uvloop
+
+from stack.aio.names import in_figures, is_name
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -60,6 +62,49 @@ class WholeUvLoop(uvloop.Loop):
         super().remove_writer(fd)
         return _taken(self._write_watched, fd)
 
+    # -- names, which uvloop would look up past its own `getaddrinfo`
+
+    async def create_datagram_endpoint(
+        self, protocol_factory: Callable[[], Any], local_addr: Any = None, remote_addr: Any = None, **options: Any
+    ) -> tuple[Any, Any]:
+        """As uvloop's; where names have several addresses, the first that can be had."""
+        base = super().create_datagram_endpoint
+        if not _has_name(local_addr) and not _has_name(remote_addr):
+            return await base(protocol_factory, local_addr, remote_addr, **options)
+        asked = {key: options.get(key, 0) for key in ("family", "proto", "flags")}
+        locals_ = await self._meant(local_addr, asked)
+        remotes = await self._meant(remote_addr, asked)
+        pairs = _pairs(locals_, remotes)
+        if not pairs:
+            raise ValueError("can not get address information")  # as asyncio says it
+        # it is tried here first: uvloop does not close what it cannot bind or connect
+        family, local, remote = next(filter(_can_be_had, pairs), pairs[0])
+        return await base(protocol_factory, local, remote, **{**options, "family": family})
+
+    async def _meant(self, address: Any, asked: dict[str, Any]) -> list[tuple[int, Any]]:
+        """Family and address in figures of all that `address` may be; none for None."""
+        if not address:
+            return []
+        infos = await self.getaddrinfo(*address[:2], type=socket.SOCK_DGRAM, **asked)
+        return [(info[0], in_figures(info)) for info in infos]
+
+    async def create_server(
+        self, protocol_factory: Callable[[], Any], host: Any = None, port: Any = None, **options: Any
+    ) -> Any:
+        """As uvloop's."""
+        hosts = list(host) if isinstance(host, Iterable) and not isinstance(host, str | bytes) else [host]
+        if any(map(is_name, hosts)):
+            asked = {"family": options.get("family", 0), "flags": options.get("flags", socket.AI_PASSIVE)}
+            found: dict[Any, None] = {}
+            for each in hosts:
+                if is_name(each):
+                    infos = await self.getaddrinfo(each, port, type=socket.SOCK_STREAM, **asked)
+                    found.update((in_figures(info)[0], None) for info in infos)
+                else:
+                    found[each] = None
+            host = list(found)
+        return await super().create_server(protocol_factory, host, port, **options)
+
     # -- datagrams on socket objects
 
     async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> Any:
@@ -93,6 +138,30 @@ class WholeUvLoop(uvloop.Loop):
                 await ready
             finally:
                 remove(fd)
+
+
+def _has_name(address: Any) -> bool:
+    return isinstance(address, tuple | list) and len(address) > 1 and is_name(address[0])
+
+
+def _pairs(locals_: list[tuple[int, Any]], remotes: list[tuple[int, Any]]) -> list[tuple[int, Any, Any]]:
+    """Family, local and remote address of each endpoint that there may be; None for an address that is not given."""
+    if not locals_ or not remotes:
+        return [(family, local, None) for family, local in locals_] + [(family, None, far) for family, far in remotes]
+    return [(family, local, far) for family, local in locals_ for other, far in remotes if other == family]
+
+
+def _can_be_had(pair: tuple[int, Any, Any]) -> bool:
+    family, local, remote = pair
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            if local is not None:
+                sock.bind((local[0], 0))
+            if remote is not None:
+                sock.connect(remote)
+    except OSError:
+        return False
+    return True
 
 
 def _set(ready: "asyncio.Future[None]") -> None:
