@@ -4,9 +4,13 @@ import pytest
 
 from stack import sim
 from stack.cli import render
+from stack.daemon.lookups import Lookups
 from stack.daemon.services.dns import DnsService
 from stack.daemon.settings import DnsSettings
+from stack.dns.names import Name
 from stack.dns.resolver import Resolver
+from stack.dns.server import serve
+from stack.dns.zone import Zone
 from stack.errors import ConfigError
 
 ZONE = "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\nwww A 192.0.2.7\n"
@@ -33,6 +37,39 @@ def test_zones_are_served_to_everybody_and_others_asked_for_the_own_network(zone
         assert "  answered noerror  1" in lines
         assert "  zone example.test. 4 records" in lines
         await service.aclose()
+
+    sim.run(main, seed=1)
+
+
+@pytest.mark.parametrize("beyond", [{"forward": ["10.0.0.2"]}, {"iterate": True, "hints": ["10.0.0.2"]}, {}])
+def test_the_daemon_finds_the_names_of_its_own_zones(zones, beyond):
+    async def main(net):
+        server, other = net.add_hosts("server", "other")
+        assert other.address == "10.0.0.2"
+        service = DnsService(DnsSettings(zones=zones, **beyond))
+        await service.open(server.stack)
+        lookups = Lookups(service.resolver, server.stack, about=service.about)
+        for _ in range(2):
+            found = await lookups.answer({"want": "addresses", "name": "www.example.test"})
+            assert found == {"found": ["192.0.2.7"], "about": service.about}
+        missing = await lookups.answer({"want": "addresses", "name": "gone.example.test"})
+        assert missing["status"] == "NXDOMAIN"
+        assert service.status()["server"]["rcodes"]["nxdomain"] >= 1
+        await service.aclose()
+
+    sim.run(main, seed=1)
+
+
+def test_other_names_are_looked_up_as_the_settings_say(zones):
+    other_zone = Zone.parse("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nwww A 192.0.2.9\n", Name.parse("other.test"))
+
+    async def main(net):
+        server, other = net.add_hosts("server", "other")
+        async with await serve([other_zone], host=other):
+            service = DnsService(DnsSettings(zones=zones, forward=[other.address]))
+            await service.open(server.stack)
+            assert await service.resolver.addresses("www.other.test") == ["192.0.2.9"]
+            await service.aclose()
 
     sim.run(main, seed=1)
 
