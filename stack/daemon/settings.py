@@ -61,7 +61,7 @@ class FaultSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class DnsSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A DNS server on the stack's address; what is in the files is checked when the daemon begins."""
 
-    zones: dict[str, str] = {}  # name of a zone: its master file
+    zones: dict[str, str] = {}  # name of a zone: its master file, which a path without "/" at its head is beside ours
     forward: list[str] = []  # servers that everything else is asked of
     iterate: bool = False  # everything else is resolved from the root
     hints: list[str] = []  # addresses of root servers other than the internet's
@@ -213,6 +213,10 @@ def load(path: str | None, options: dict[str, Any]) -> Settings:
     except msgspec.ValidationError as error:
         where = f"{path}: " if path is not None else ""
         raise ConfigError(where + _sentence(error)) from None
+    if path is not None and settings.dns is not None:
+        folder = Path(path).absolute().parent
+        zones = {origin: str(folder / file) for origin, file in settings.dns.zones.items()}
+        settings = msgspec.structs.replace(settings, dns=msgspec.structs.replace(settings.dns, zones=zones))
     check(settings)
     return settings
 

@@ -119,3 +119,11 @@ def test_table_that_is_none_with_an_option_over_it(tmp_path):
 def test_empty_file_name_is_told():
     with pytest.raises(ConfigError, match="--config needs the name of a file"):
         settings.load("", {})
+
+
+def test_master_files_are_beside_the_configuration(tmp_path, monkeypatch):
+    text = '[dns.zones]\n"a.test" = "a.zone"\n"b.test" = "/etc/b.zone"\n'
+    expected = {"a.test": str(tmp_path / "a.zone"), "b.test": "/etc/b.zone"}
+    assert load(text, tmp_path).dns.zones == expected
+    monkeypatch.chdir(tmp_path)
+    assert settings.load("tapstack.toml", {}).dns.zones == expected
