@@ -6,6 +6,7 @@ and read again only then.  A file that is not there says nothing, which is not a
 
 import os
 import socket
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -86,6 +87,11 @@ def _mark(path: Path) -> Mark:
 def _text(path: Path, limit: int, warnings: list[str]) -> str:
     """What the file says; nothing when it cannot be read, which is worth a warning if it is there."""
     try:
+        mode = path.stat().st_mode
+        # what is no file may keep its reader waiting; to open a folder says what it is
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or str(path) == os.devnull):
+            warnings.append(f"{path}: cannot be read: it is no regular file")
+            return ""
         with path.open("rb") as file:
             return file.read(limit).decode("utf-8", "replace")
     except FileNotFoundError:

@@ -65,6 +65,7 @@ class Service(NamedTuple):
 
 
 _Asked = tuple[Name, int, bool]  # name, type, whether the search list is for it
+_running_loop = asyncio.get_running_loop
 _type = lru_cache(maxsize=256)(parse_type)
 
 
@@ -254,7 +255,8 @@ class Resolver:
         """What `name` has of a type; a final dot, or a Name, keeps it from being tried with the search list.
 
         Raises NXDOMAIN, NoData, ServFail, Timeout or ResolverClosed, all of them DnsErrors; for what cannot be asked
-        BadName, BadType or ConfigError, all of them ValueErrors, too; TypeError for what is neither text nor a number.
+        BadName, BadType or ConfigError, all of them ValueErrors, too; TypeError for what is neither text nor a number;
+        RuntimeError on another loop than the first question's.
         """
         result = self._ask(name, rrtype, timeout)
         if isinstance(result, Answer):
@@ -268,7 +270,7 @@ class Resolver:
         timeout_us = _timeout_us(timeout_s)
         asked, number, search = _asked(name, rrtype)
         engine = self._engine
-        if engine is None or self._files is not None or self._is_closed:
+        if engine is None or self._files is not None or self._is_closed or engine.loop is not _running_loop():
             engine = self._current(asked, number)
         search = search and bool(self._config.search)
         if not search or asked.depth > self._config.ndots:  # resolv.conf(5): then it is tried as it is first
@@ -289,6 +291,8 @@ class Resolver:
                 self._rng = getattr(loop, "new_rng", random.SystemRandom)()
             engine = self._engine = Engine(loop, self._config, self._rng, self._host)
             self._log_warnings()
+        elif engine.loop is not asyncio.get_running_loop():
+            raise RuntimeError("this resolver belongs to the loop that it was first asked on: make one for each loop")
         if self._files is not None and self._files.look(engine.clock()):
             assert self._rng is not None
             self._config = self._files.config

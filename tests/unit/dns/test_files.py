@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import os
 import socket
 
 import pytest
@@ -92,3 +93,9 @@ def test_without_files_there_are_defaults(tmp_path):
     made = Resolver.system(resolv_conf=str(tmp_path / "none"), hosts=str(tmp_path / "nothing"))
     assert made._config.servers == (("127.0.0.1", 53),)
     assert made._config.hosts == {}
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    made = Resolver.system(resolv_conf=str(tmp_path / "pipe"), hosts=os.devnull)
+    assert made.warnings == (f"{tmp_path / 'pipe'}: cannot be read: it is no regular file",)

@@ -580,3 +580,14 @@ def test_only_addresses_lead_to_names():
 
     with pytest.raises(TypeError, match=r'use an address like "192\.0\.2\.1", not NoneType'):
         asyncio.run(main())
+
+
+def test_a_resolver_stays_with_its_loop():
+    made = Resolver(["10.0.0.1"])
+
+    async def main():
+        return await made.addresses("localhost", family=socket.AF_INET)
+
+    assert asyncio.run(main()) == ["127.0.0.1"]
+    with pytest.raises(RuntimeError, match="belongs to the loop that it was first asked on: make one for each loop"):
+        asyncio.run(main())
