@@ -177,8 +177,8 @@ def dig(dev: str, control: str | None, via: str | None, words: tuple[str, ...], 
 @via_option
 @_TIMEOUT
 @_JSON
-@click.argument("name")
-def resolve(dev: str, control: str | None, via: str | None, name: str, **options: Any) -> None:
+@click.argument("words", metavar="NAME", nargs=-1, required=True)
+def resolve(dev: str, control: str | None, via: str | None, words: tuple[str, ...], **options: Any) -> None:
     """Print the addresses of a name, the best to connect to first, or the name of an address.
 
     Exit status: 0 there are any, 1 there are none, and standard error says why, 2 it cannot be asked.
@@ -186,7 +186,7 @@ def resolve(dev: str, control: str | None, via: str | None, name: str, **options
     with sentences():
         from stack.cli import dig as command  # noqa: PLC0415  # it takes a while to load
 
-        sys.exit(command.resolve(name, Way(via, dev, control), **options))
+        sys.exit(command.resolve(words, Way(via, dev, control), **options))
 
 
 @main.command()

@@ -382,3 +382,17 @@ def test_words_in_any_order():
     assert question(("a.test",))["type"] == "A"
     with pytest.raises(ConfigError):
         question(())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["@10.53.0.10"], "who is asked is said with: tapstack dig NAME @SERVER"),
+        (["a.test", "@10.53.0.10"], "who is asked is said with: tapstack dig NAME @SERVER"),
+        (["a.test", "b.test"], "b.test: give one name or address"),
+    ],
+)
+def test_resolve_takes_one_name(words, said):
+    result = invoke("resolve", *words, "--via", "kernel")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith(f"{said}\n")
