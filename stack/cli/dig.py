@@ -77,12 +77,12 @@ def dig(words: tuple[str, ...], way: Way, *, timeout: float, as_json: bool, svg:
 
 
 def resolve(words: tuple[str, ...], way: Way, *, timeout: float, as_json: bool) -> int:
-    """Print the addresses of a name, or the name of an address; 0 when there are any.  Raises StackError."""
+    """Print the addresses of a name, or the name of an address; 0 if there are any.  Raises StackError, UsageError."""
     name, *others = words
     if any(word.startswith("@") for word in words):
         raise ConfigError("resolve asks the resolver in use; who is asked is said with: tapstack dig NAME @SERVER")
     if others:
-        raise ConfigError(f"{others[0]}: give one name or address")
+        raise click.UsageError(f"{others[0]}: give one name or address")
     is_address = client.is_address(name)
     if not is_address:
         Name.parse(name)
