@@ -178,3 +178,13 @@ def test_a_daemon_with_a_dns_service_asks_as_that_does(namespace, tmp_path):
     with beside_a_server(namespace, tmp_path, settings) as (made, heard):
         assert made.command("dig", "www.example.test").splitlines()[0] == by
         assert heard.readline() == f"{STACK}\n"
+
+
+@pytest.mark.parametrize("beyond", ["", f'forward = ["{HOST}"]\n'])
+def test_a_daemon_finds_the_names_of_its_own_zones(namespace, tmp_path, beyond):
+    (tmp_path / "corp.zone").write_text("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nwww A 198.18.0.1\n")
+    settings = f'[dns]\n{beyond}[dns.zones]\n"private.corp" = "{tmp_path}/corp.zone"\n'
+    with beside_a_server(namespace, tmp_path, settings) as (made, _):
+        assert made.command("dig", "www.private.corp").splitlines()[1] == "www.private.corp.\t60\tIN\tA\t198.18.0.1"
+        assert made.command("resolve", "www.private.corp") == "198.18.0.1\n"
+        assert "198.18.0.1" in made.command("ping", "-c", "1", "www.private.corp")
