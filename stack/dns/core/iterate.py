@@ -10,7 +10,8 @@ a time, only when all of those known were silent or of no use, and within the li
 When nothing is left, glue is fallen back to that other addresses were better founded than: zones do move, and forget to
 tell their own servers.
 
-A server that does not serve a zone is lame: for that zone it is not asked again for a while.
+A server that does not serve a zone is lame: for that zone it is asked last for a while, and not never, since it may
+refuse one thing only.
 """
 
 from collections.abc import Callable, Generator
