@@ -64,6 +64,11 @@ if [ "$profile" = test ]; then
     need kdig knot-dnsutils
     need drill ldnsutils
     need dnsperf dnsperf
+    need rpcbind rpcbind
+    need rpcgen rpcsvc-proto
+    need_package libnsl-dev
+    need_package libtirpc-dev
+    need pkg-config pkg-config
     # CPython's own tests, which Debian keeps in a package of their own; another Python has them, or nobody has.
     # It comes with a Python of just its build: where that is older, apt updates it.
     case ${python:-/usr/bin/} in /usr/bin/*) need_package libpython3.11-testsuite ;; esac
