@@ -1,0 +1,90 @@
+"""Remote procedure calls: ONC RPC (RFC 5531) with XDR (RFC 4506).
+
+The names below are the public ones; each is loaded when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stack.rpc.auth import AuthNone, AuthSys
+    from stack.rpc.constants import AuthStat
+    from stack.rpc.errors import (
+        AuthError,
+        BadReply,
+        CallTooLarge,
+        ClientClosed,
+        ConnectionLost,
+        GarbageArgs,
+        NotRegistered,
+        ProcUnavail,
+        ProgMismatch,
+        ProgUnavail,
+        Rejected,
+        RpcError,
+        RpcMismatch,
+        RpcTimeout,
+        ServerRebooted,
+        SystemErr,
+        TooManyCalls,
+        Unreachable,
+    )
+    from stack.rpc.policy import Policy, allow
+
+__all__ = [
+    "AuthError",
+    "AuthNone",
+    "AuthStat",
+    "AuthSys",
+    "BadReply",
+    "CallTooLarge",
+    "ClientClosed",
+    "ConnectionLost",
+    "GarbageArgs",
+    "NotRegistered",
+    "Policy",
+    "ProcUnavail",
+    "ProgMismatch",
+    "ProgUnavail",
+    "Rejected",
+    "RpcError",
+    "RpcMismatch",
+    "RpcTimeout",
+    "ServerRebooted",
+    "SystemErr",
+    "TooManyCalls",
+    "Unreachable",
+    "allow",
+]
+
+_HOME = {
+    "AuthError": "stack.rpc.errors",
+    "AuthNone": "stack.rpc.auth",
+    "AuthStat": "stack.rpc.constants",
+    "AuthSys": "stack.rpc.auth",
+    "BadReply": "stack.rpc.errors",
+    "CallTooLarge": "stack.rpc.errors",
+    "ClientClosed": "stack.rpc.errors",
+    "ConnectionLost": "stack.rpc.errors",
+    "GarbageArgs": "stack.rpc.errors",
+    "NotRegistered": "stack.rpc.errors",
+    "Policy": "stack.rpc.policy",
+    "ProcUnavail": "stack.rpc.errors",
+    "ProgMismatch": "stack.rpc.errors",
+    "ProgUnavail": "stack.rpc.errors",
+    "Rejected": "stack.rpc.errors",
+    "RpcError": "stack.rpc.errors",
+    "RpcMismatch": "stack.rpc.errors",
+    "RpcTimeout": "stack.rpc.errors",
+    "ServerRebooted": "stack.rpc.errors",
+    "SystemErr": "stack.rpc.errors",
+    "TooManyCalls": "stack.rpc.errors",
+    "Unreachable": "stack.rpc.errors",
+    "allow": "stack.rpc.policy",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
