@@ -1,0 +1,1 @@
+"""Binding: where on a host a program is (RFC 1833)."""
