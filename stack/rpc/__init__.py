@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stack.rpc.auth import AuthNone, AuthSys
     from stack.rpc.constants import AuthStat
+    from stack.rpc.dispatch import NO_REPLY, Dispatcher, Invocation
+    from stack.rpc.duplicates import Bounds, Duplicates
     from stack.rpc.errors import (
         AuthError,
         BadReply,
@@ -32,15 +34,20 @@ if TYPE_CHECKING:
     from stack.rpc.policy import Policy, allow
 
 __all__ = [
+    "NO_REPLY",
     "AuthError",
     "AuthNone",
     "AuthStat",
     "AuthSys",
     "BadReply",
+    "Bounds",
     "CallTooLarge",
     "ClientClosed",
     "ConnectionLost",
+    "Dispatcher",
+    "Duplicates",
     "GarbageArgs",
+    "Invocation",
     "NotRegistered",
     "Policy",
     "ProcUnavail",
@@ -58,15 +65,20 @@ __all__ = [
 ]
 
 _HOME = {
+    "NO_REPLY": "stack.rpc.dispatch",
     "AuthError": "stack.rpc.errors",
     "AuthNone": "stack.rpc.auth",
     "AuthStat": "stack.rpc.constants",
     "AuthSys": "stack.rpc.auth",
     "BadReply": "stack.rpc.errors",
+    "Bounds": "stack.rpc.duplicates",
     "CallTooLarge": "stack.rpc.errors",
     "ClientClosed": "stack.rpc.errors",
     "ConnectionLost": "stack.rpc.errors",
+    "Dispatcher": "stack.rpc.dispatch",
+    "Duplicates": "stack.rpc.duplicates",
     "GarbageArgs": "stack.rpc.errors",
+    "Invocation": "stack.rpc.dispatch",
     "NotRegistered": "stack.rpc.errors",
     "Policy": "stack.rpc.policy",
     "ProcUnavail": "stack.rpc.errors",
