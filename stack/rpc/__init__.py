@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stack.rpc.auth import AuthNone, AuthSys
+    from stack.rpc.calls import Calls, Semantics
     from stack.rpc.constants import AuthStat
     from stack.rpc.dispatch import NO_REPLY, Dispatcher, Invocation
     from stack.rpc.duplicates import Bounds, Duplicates
@@ -42,6 +43,7 @@ __all__ = [
     "BadReply",
     "Bounds",
     "CallTooLarge",
+    "Calls",
     "ClientClosed",
     "ConnectionLost",
     "Dispatcher",
@@ -57,6 +59,7 @@ __all__ = [
     "RpcError",
     "RpcMismatch",
     "RpcTimeout",
+    "Semantics",
     "ServerRebooted",
     "SystemErr",
     "TooManyCalls",
@@ -73,6 +76,7 @@ _HOME = {
     "BadReply": "stack.rpc.errors",
     "Bounds": "stack.rpc.duplicates",
     "CallTooLarge": "stack.rpc.errors",
+    "Calls": "stack.rpc.calls",
     "ClientClosed": "stack.rpc.errors",
     "ConnectionLost": "stack.rpc.errors",
     "Dispatcher": "stack.rpc.dispatch",
@@ -88,6 +92,7 @@ _HOME = {
     "RpcError": "stack.rpc.errors",
     "RpcMismatch": "stack.rpc.errors",
     "RpcTimeout": "stack.rpc.errors",
+    "Semantics": "stack.rpc.calls",
     "ServerRebooted": "stack.rpc.errors",
     "SystemErr": "stack.rpc.errors",
     "TooManyCalls": "stack.rpc.errors",
