@@ -1,0 +1,20 @@
+"""What can be wrong with an interface file."""
+
+import errno
+
+from stack.errors import StackError
+
+
+class InterfaceError(StackError, ValueError):
+    """An interface file that cannot be compiled; the message begins with file:line:column (EINVAL)."""
+
+    code = errno.EINVAL
+
+    def __init__(self, message: str, file: str, line: int, column: int) -> None:
+        super().__init__(f"{file}:{line}:{column}: {message}")
+        self.file = file
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        return str(self.strerror)
