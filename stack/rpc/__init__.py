@@ -33,6 +33,9 @@ if TYPE_CHECKING:
         Unreachable,
     )
     from stack.rpc.policy import Policy, allow
+    from stack.rpc.x.compile import compile_x
+    from stack.rpc.x.errors import InterfaceError
+    from stack.rpc.xdr import Codec, Limits, XdrError, XdrReason
 
 __all__ = [
     "NO_REPLY",
@@ -45,11 +48,14 @@ __all__ = [
     "CallTooLarge",
     "Calls",
     "ClientClosed",
+    "Codec",
     "ConnectionLost",
     "Dispatcher",
     "Duplicates",
     "GarbageArgs",
+    "InterfaceError",
     "Invocation",
+    "Limits",
     "NotRegistered",
     "Policy",
     "ProcUnavail",
@@ -64,7 +70,10 @@ __all__ = [
     "SystemErr",
     "TooManyCalls",
     "Unreachable",
+    "XdrError",
+    "XdrReason",
     "allow",
+    "compile_x",
 ]
 
 _HOME = {
@@ -78,11 +87,14 @@ _HOME = {
     "CallTooLarge": "stack.rpc.errors",
     "Calls": "stack.rpc.calls",
     "ClientClosed": "stack.rpc.errors",
+    "Codec": "stack.rpc.xdr",
     "ConnectionLost": "stack.rpc.errors",
     "Dispatcher": "stack.rpc.dispatch",
     "Duplicates": "stack.rpc.duplicates",
     "GarbageArgs": "stack.rpc.errors",
+    "InterfaceError": "stack.rpc.x.errors",
     "Invocation": "stack.rpc.dispatch",
+    "Limits": "stack.rpc.xdr",
     "NotRegistered": "stack.rpc.errors",
     "Policy": "stack.rpc.policy",
     "ProcUnavail": "stack.rpc.errors",
@@ -97,7 +109,10 @@ _HOME = {
     "SystemErr": "stack.rpc.errors",
     "TooManyCalls": "stack.rpc.errors",
     "Unreachable": "stack.rpc.errors",
+    "XdrError": "stack.rpc.xdr",
+    "XdrReason": "stack.rpc.xdr",
     "allow": "stack.rpc.policy",
+    "compile_x": "stack.rpc.x.compile",
 }
 
 

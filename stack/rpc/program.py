@@ -8,7 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypedDict
 
+from stack.rpc.dispatch import Invocation as Context
 from stack.rpc.xdr import DECODING, LIMITS, Codec, Limits, Reader, Writer, reason_of
+
+__all__ = ["CallOptions", "Caller", "Client", "Context", "Procedure", "Server", "Version"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -53,22 +56,6 @@ class CallOptions(TypedDict, total=False):
     """What a call can be given besides its arguments."""
 
     timeout: float | None  # seconds until the call is given up
-
-
-class Context:
-    """What a server's method learns about a call besides the arguments."""
-
-    __slots__ = ("address", "credential", "deadline", "transport", "xid")
-
-    def __init__(
-        self, *, address: Any = None, credential: Any = None, xid: int = 0, deadline: float | None = None,
-        transport: str = "",
-    ) -> None:  # fmt: skip
-        self.address = address  # of the caller
-        self.credential = credential  # what the caller claims to be
-        self.xid = xid
-        self.deadline = deadline  # of the call, by the loop's clock; None if the caller did not say
-        self.transport = transport  # "udp", "tcp", "unix" or "local"
 
 
 class Version:

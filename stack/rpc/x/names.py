@@ -1,8 +1,8 @@
 """Names of an interface file as names of Python.
 
 A name stays as it is, but: a keyword of Python, or a name that the generated module needs itself, gets an underscore
-behind it (`class_`); a name that begins with an underscore, which means "private" to Python, gets an x before it.  Where
-the result is taken, further underscores follow.
+behind it (`class_`); a name that begins with an underscore, which means "private" to Python, gets an x before it.
+Where the result is taken, further underscores follow.
 """
 
 import keyword

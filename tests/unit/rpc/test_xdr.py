@@ -1,0 +1,179 @@
+"""Values of every kind through generated code: to the octets that RFC 4506 wants, and back."""
+
+import struct
+
+import pytest
+
+from stack import rpc
+from stack.rpc import xdr
+from stack.rpc.xdr import Limits, XdrError, XdrReason
+
+TEXT = """
+const MAXTEXT = 8;
+enum op { ADD = 1, SUB, MUL = -5, DIV };
+struct args { op o; int a; int b; };
+typedef string text<MAXTEXT>;
+struct node { hyper value; node *next; };
+struct tree { int value; tree *left; tree *right; };
+struct nothing { };
+union result switch (int status) { case 0: int number; case 1: case 2: text error; default: void; };
+union answer switch (op o) { case ADD: int sum; case SUB: void; };
+union either switch (bool b) { case TRUE: args yes; case FALSE: text no; };
+union chain switch (int more) { case 1: link rest; default: void; };
+struct link { int value; chain next; };
+struct everything {
+    bool yes; float f; double d; unsigned hyper u; int three[3]; op ops<4>; args many<>; string s<>; opaque o<9>;
+    opaque five[5]; result r; node *list; args *maybe; quadruple q; char c; unsigned short us; nothing none<>;
+    text texts[2]; bool flags[20]; hyper big[2];
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def made():
+    return rpc.compile_x(TEXT)
+
+
+def everything(made):
+    nodes = made.node(-1, made.node(1 << 62, None))
+    many = [made.args(made.SUB, 1, 2), made.args(made.ADD, -1, -2)]
+    return made.everything(
+        True, 1.5, -2.25, (1 << 64) - 1, [1, 2, 3], [made.op.ADD, made.MUL], many, "häh", b"12345", b"abcde",
+        made.result(2, "oh"), nodes, None, bytes(range(16)), -3, 65535, [made.nothing()] * 2, ["a", ""],
+        [True, False] * 10, [-1, 1],
+    )  # fmt: skip
+
+
+def refusal(call) -> XdrReason:
+    with pytest.raises(XdrError) as caught:
+        call()
+    return caught.value.reason
+
+
+def test_every_kind_of_value_survives(made):
+    value = everything(made)
+    data = made.xdr_everything.encode(value)
+    assert made.xdr_everything.decode(data) == value
+    assert made.xdr_everything.decode(memoryview(b"before" + data), at=6) == value
+    assert made.xdr_everything.encode(made.xdr_everything.decode(data)) == data
+    assert len(data) % 4 == 0
+
+
+def test_octets_of_a_struct(made):
+    assert made.xdr_args.encode(made.args(made.op.DIV, 1, -1)) == struct.pack(">iii", -4, 1, -1)
+    assert made.xdr_text.encode("abc") == b"\0\0\0\3abc\0"
+    assert made.xdr_node.encode(made.node(1, made.node(2, None))) == struct.pack(">qIqI", 1, 1, 2, 0)
+    assert made.xdr_result.encode(made.result(7)) == struct.pack(">i", 7)
+
+
+def test_strings_that_are_not_utf8_survive(made):
+    data = b"\0\0\0\2\xff\xfe\0\0"
+    assert made.xdr_text.encode(made.xdr_text.decode(data)) == data
+
+
+def test_a_union_gives_the_member_that_it_has(made):
+    assert made.xdr_result.decode(b"\0\0\0\0\0\0\0\5").number == 5
+    with pytest.raises(AttributeError, match="another member"):
+        _ = made.result(0, 5).error
+    assert made.answer(made.ADD, 3).sum == 3
+    assert made.either(False, "no").no == "no"
+
+
+@pytest.mark.parametrize(
+    ("codec", "data", "reason"),
+    [
+        ("xdr_args", "00000001 00000001 000000", XdrReason.SHORT),
+        ("xdr_args", "00000003 00000001 00000001", XdrReason.BAD_ENUM),
+        ("xdr_text", "00000009 414141414141414141000000", XdrReason.TOO_LONG),
+        ("xdr_text", "ffffffff", XdrReason.TOO_LONG),
+        ("xdr_text", "00000003 414141", XdrReason.SHORT),
+        ("xdr_node", "0000000000000001 00000002", XdrReason.BAD_BOOL),
+        ("xdr_answer", "00000002", None),
+        ("xdr_answer", "fffffffb", XdrReason.BAD_UNION),
+        ("xdr_either", "00000002", XdrReason.BAD_BOOL),
+    ],
+)
+def test_what_breaks_a_type_is_refused(made, codec, data, reason):
+    data = bytes.fromhex(data)
+    if reason is None:
+        getattr(made, codec).decode(data)
+    else:
+        assert refusal(lambda: getattr(made, codec).decode(data)) is reason
+
+
+def test_padding_and_what_follows_matter_only_to_the_strict(made):
+    strict = Limits(strict=True)
+    odd = b"\0\0\0\3abc\1"
+    assert made.xdr_text.decode(odd) == "abc"
+    assert refusal(lambda: made.xdr_text.decode(odd, strict)) is XdrReason.PADDING
+    more = b"\0\0\0\3abc\0\0"
+    assert made.xdr_text.decode(more) == "abc"
+    assert refusal(lambda: made.xdr_text.decode(more, strict)) is XdrReason.TRAILING
+    fixed = bytearray(made.xdr_everything.encode(everything(made)))
+    at = fixed.index(b"abcde") + 5
+    fixed[at] = 1
+    assert made.xdr_everything.decode(fixed).five == b"abcde"
+    assert refusal(lambda: made.xdr_everything.decode(fixed, strict)) is XdrReason.PADDING
+
+
+def test_lists_of_a_million_nodes_are_followed_and_limited(made):
+    count = 1_000_000
+    data = struct.pack(">qI", 7, 1) * (count - 1) + struct.pack(">qI", 7, 0)
+    assert refusal(lambda: made.xdr_node.decode(data)) is XdrReason.BYTES
+    assert refusal(lambda: made.xdr_node.decode(data, Limits(max_bytes=1 << 30))) is XdrReason.ITEMS
+    head = made.xdr_node.decode(data, Limits(max_bytes=1 << 30, max_items=count))
+    assert made.xdr_node.encode(head, Limits(max_bytes=1 << 30)) == data
+    few = data[-12 * 50_000 :]
+    assert made.xdr_node.decode(few) == made.xdr_node.decode(few)
+    assert repr(head).count("node") == xdr.SHOWN_LEVELS
+
+
+def test_lists_through_a_union_do_not_recurse(made):
+    data = struct.pack(">ii", 7, 1) * 50_000 + struct.pack(">ii", 7, 0)
+    head = made.xdr_link.decode(data, Limits(max_depth=1))
+    assert made.xdr_link.encode(head, Limits(max_depth=1)) == data
+
+
+def test_trees_are_limited_by_their_depth(made):
+    def leaning(levels):
+        return struct.pack(">iI", 1, 1) * levels + struct.pack(">iII", 1, 0, 0) + bytes(4 * levels)
+
+    limits = Limits(max_depth=10)
+    tree = made.xdr_tree.decode(leaning(9), limits)
+    assert made.xdr_tree.encode(tree, limits) == leaning(9)
+    assert refusal(lambda: made.xdr_tree.decode(leaning(10), limits)) is XdrReason.DEPTH
+    assert made.xdr_tree.decode(leaning(xdr.MAX_DEPTH - 1), Limits(max_depth=xdr.MAX_DEPTH))
+    with pytest.raises(ValueError, match="max_depth"):
+        Limits(max_depth=xdr.MAX_DEPTH + 1)
+
+
+def test_a_list_that_leads_back_to_itself_ends(made):
+    node = made.node(1, None)
+    node.next = node
+    assert refusal(lambda: made.xdr_node.encode(node)) is XdrReason.BYTES
+    tree = made.tree(1, None, None)
+    tree.left = tree
+    assert refusal(lambda: made.xdr_tree.encode(tree)) is XdrReason.DEPTH
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"three": [1, 2]}, {"five": b"abcd"}, {"u": -1}, {"ops": [3]}, {"ops": [1] * 5}, {"s": 5}, {"o": b"x" * 10},
+        {"c": 128}, {"texts": ["a", "b" * 9]}, {"r": None}, {"list": 5}, {"s": "\ud800"}, {"q": b""},
+        {"r": (0, None)}, {"r": (5, "value where there is none")},
+    ],
+)  # fmt: skip
+def test_a_value_of_another_type_is_the_callers_mistake(made, change):
+    value = everything(made)
+    for name, other in change.items():
+        setattr(value, name, made.result(*other) if isinstance(other, tuple) else other)
+    with pytest.raises(XdrError):
+        made.xdr_everything.encode(value)
+
+
+def test_elements_without_octets_are_limited(made):
+    empty = rpc.compile_x("struct nothing { }; typedef nothing nothings<>;")
+    assert len(empty.xdr_nothings.decode(struct.pack(">I", 1000))) == 1000
+    assert refusal(lambda: empty.xdr_nothings.decode(struct.pack(">I", 0xFFFFFFFF))) is XdrReason.ITEMS
+    assert refusal(lambda: empty.xdr_nothings.decode(struct.pack(">I", 2000))) is XdrReason.ITEMS
