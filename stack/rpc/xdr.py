@@ -11,7 +11,7 @@ quadruple -> its 16 octets as bytes, as Python has no such number; arrays -> lis
 What bounds decoding, whatever the peer sent: nothing is allocated because of a length that was only claimed, as data
 are cut out of what is there.  Each element of an array and each `T *` that is present costs one of `max_items`, 64 if
 it has no octets on the wire.  So the work is at most proportional to (octets + items).  Lists (`node *next` at the end
-of a struct, directly, by a typedef or in a union) are followed in a loop; any other recursion is limited by `max_depth`.
+of a struct, directly, by a typedef or in a union) are followed in a loop; any other nesting is limited by `max_depth`.
 """
 
 import struct
