@@ -9,7 +9,7 @@ Who asks is an `Asker`: from this host or not, over which transport, and under w
 
     change   (SET, UNSET)                    from this host only, over any transport
     list     (DUMP, GETADDRLIST, GETSTAT)    by datagrams from this host only: replies are many times the request
-    forward  (CALLIT, BCAST, INDIRECT)       nobody, unless allowed: the reply, and the trust, would be this host's
+    forward  (CALLIT, BCAST, INDIRECT)       nobody: the call, and the trust in it, would be this host's
 
 What is not allowed is counted by what was wanted, what the table refuses by reason; both are bounded by enumerations.
 """
@@ -73,15 +73,12 @@ class Asker(NamedTuple):
 class Registry:
     """The table.  `own` are the universal addresses of rpcbind itself, by netid."""
 
-    __slots__ = ("_count", "_forward", "_max", "_programs", "denied", "refused")
+    __slots__ = ("_count", "_max", "_programs", "denied", "refused")
 
-    def __init__(
-        self, own: dict[str, str] | None = None, *, max_mappings: int = MAX_MAPPINGS, forward: bool = False
-    ) -> None:
+    def __init__(self, own: dict[str, str] | None = None, *, max_mappings: int = MAX_MAPPINGS) -> None:
         self._programs: dict[int, dict[tuple[int, str], Mapping]] = {RPCBIND: {}}
         self._count = 0
         self._max = max_mappings
-        self._forward = forward
         self.refused: Counter[Refusal] = Counter()
         self.denied: Counter[Want] = Counter()
         for netid, address in (own or {}).items():
@@ -101,12 +98,8 @@ class Registry:
         """Whether this is allowed; what is not is counted."""
         if want is Want.LOOK_UP:
             return True
-        if want is Want.CHANGE:
-            allowed = asker.local
-        elif want is Want.LIST:
-            allowed = asker.local or not asker.datagram
-        else:
-            allowed = self._forward
+        stream_may = want is Want.LIST and not asker.datagram
+        allowed = stream_may or (asker.local and want is not Want.FORWARD)
         if not allowed:
             self.denied[want] += 1
         return allowed

@@ -117,10 +117,6 @@ def test_who_may_what(registry, want, allowed):
     assert registry.denied[want] == 4 - len(allowed)
 
 
-def test_forwarding_must_be_asked_for():
-    assert Registry(forward=True).may(Want.FORWARD, FORGED)
-
-
 class Model(RuleBasedStateMachine):
     """Against a dict."""
 
