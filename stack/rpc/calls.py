@@ -200,8 +200,11 @@ class Calls:
         elif not self._parse(data, call):
             return None
         del self._pending[xid]
-        if call.wait_us and call.sent == 1:
-            self.round_trips.on_sample(now - call.sent_at)
+        if call.wait_us:
+            if call.sent == 1:
+                self.round_trips.on_sample(now - call.sent_at)
+            else:
+                self.round_trips.on_unclear(call.wait_us)
         return call
 
     def _unknown(self, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 RFC 6298 with other constants: a call is small and its server near, so the timeout begins at 300 ms and may fall to
 100 ms.  What is measured is the time until the reply, execution included.  A reply to a call that was sent twice is no
-sample (Karn's algorithm); as long as there is no other, new calls begin with the timeout to which the last ones backed
+sample (Karn's algorithm); as long as there is no other, new calls begin with the timeout to which that one had backed
 off, or a server that has become slow would get each call twice for ever.
 """
 
@@ -12,7 +12,7 @@ from stack.config import Rng
 
 INITIAL_RTO_US: Final = 300_000
 MIN_RTO_US: Final = 100_000
-MAX_RTO_US: Final = 20_000_000
+MAX_RTO_US: Final = 10_000_000
 _GRANULARITY_US: Final = 1_000
 
 
@@ -48,10 +48,14 @@ class RoundTrips:
         """How long to wait for the reply to a call sent for the first time, before it is sent again."""
         return self.spread_us(self._backed_off_us or self.rto_us)
 
-    def next_us(self, last_us: int) -> int:
+    @staticmethod
+    def next_us(last_us: int) -> int:
         """How long to wait this time, after `last_us` was waited in vain (RFC 6298 §5.5: twice as long)."""
-        self._backed_off_us = doubled = min(2 * last_us, MAX_RTO_US)
-        return doubled
+        return min(2 * last_us, MAX_RTO_US)
+
+    def on_unclear(self, wait_us: int) -> None:
+        """The reply to a call that was sent several times has come; `wait_us`: what was to be waited for it at last."""
+        self._backed_off_us = wait_us
 
     def spread_us(self, wait_us: int) -> int:
         """A wait made up to a quarter longer."""
