@@ -131,6 +131,7 @@ class Invocation:
         credential: Credential,
         carrier: Carrier,
         reply_to: object,
+        key: Key | None,
     ) -> None:
         self.bound = bound
         self.handler = bound.handler
@@ -140,7 +141,7 @@ class Invocation:
         self.credential = credential
         self.carrier = carrier
         self.reply_to = reply_to
-        self.key: Key | None = None
+        self.key = key
         self.deadline_at: int | None = None
 
     @property
@@ -249,16 +250,24 @@ class Dispatcher:
             args = bound.decode(data, call.args_offset, self._limits)
         except ValueError as error:
             return self._garbage(data, error)
-        invocation = Invocation(bound, args, data[:_XID], source, credential, carrier, reply_to)
-        if bound.once:
-            key = invocation.key = key_of(source, data)
-            seen = self._seen(key, invocation, now)
-            if seen is not Seen.NEW:
-                return seen if isinstance(seen, bytes) else None
-        elif not self.has_room(source[0]):
-            return self._busy(invocation)
+        host = source[0]
+        theirs = self._by_client.get(host, 0)
+        room = theirs < self._share and self.running < self._max_running
+        if bound.once and self._duplicates is not None:
+            key = key_of(source, data)
+            seen = self._duplicates.look(key, now)
+            if seen is not None:
+                return self._again(key, seen, reply_to)
+            if not room:
+                return self._busy(data, carrier)
+            invocation = Invocation(bound, args, data[:_XID], source, credential, carrier, reply_to, key)
+            self._duplicates.begin(key, invocation)
+        elif room:
+            invocation = Invocation(bound, args, data[:_XID], source, credential, carrier, reply_to, None)
+        else:
+            return self._busy(data, carrier)
         self.running += 1
-        self._by_client[source[0]] = self._by_client.get(source[0], 0) + 1
+        self._by_client[host] = theirs + 1
         return invocation
 
     def _malformed(self, data: bytes, reason: MessageReason) -> bytes | None:
@@ -295,36 +304,28 @@ class Dispatcher:
         self.stats.replies[Status.GARBAGE_ARGS] += 1
         return build_refusal(data[:_XID], Status.GARBAGE_ARGS)
 
-    def _seen(self, key: Key, invocation: Invocation, now: int) -> bytes | Seen:
-        """What the cache knows of a call; one that shall run has room to.  Otherwise the right thing is counted."""
-        assert self._duplicates is not None
-        seen = self._duplicates.begin(key, now, invocation)
-        if seen is Seen.NEW:
-            if self.has_room(invocation.source[0]):
-                return seen
-            self._duplicates.abandon(key)
-            return self._busy(invocation) or Seen.FULL
+    def _again(self, key: Key, seen: bytes | Seen, reply_to: object) -> bytes | None:
+        """A call that has come before."""
         if isinstance(seen, bytes):
             self.stats.replayed += 1
-        elif seen is Seen.RUNNING:
+            return seen
+        if seen is Seen.RUNNING and self._duplicates is not None:
             self.stats.dropped[Dropped.IN_PROGRESS] += 1
             first = self._duplicates.running(key)
             if isinstance(first, Invocation):
-                first.reply_to = invocation.reply_to
-        elif seen is Seen.FORGOTTEN:
-            self.stats.dropped[Dropped.FORGOTTEN] += 1
+                first.reply_to = reply_to
         else:
-            return self._busy(invocation) or seen
-        return seen
+            self.stats.dropped[Dropped.FORGOTTEN] += 1
+        return None
 
-    def _busy(self, invocation: Invocation) -> bytes | None:
+    def _busy(self, data: bytes, carrier: Carrier) -> bytes | None:
         """No room: dropped where the client sends again; else told, for a stream loses nothing by itself."""
-        if invocation.carrier.again:
-            full = self.running >= self._max_running
-            self.stats.dropped[Dropped.BUSY if full else Dropped.CLIENT_BUSY] += 1
+        full = self.running >= self._max_running
+        self.stats.dropped[Dropped.BUSY if full else Dropped.CLIENT_BUSY] += carrier.again
+        if carrier.again:
             return None
         self.stats.replies[Status.SYSTEM_ERR] += 1
-        return build_refusal(invocation.xid_wire, Status.SYSTEM_ERR)
+        return build_refusal(data[:_XID], Status.SYSTEM_ERR)
 
     # -- out
 

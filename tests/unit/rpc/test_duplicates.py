@@ -18,17 +18,19 @@ def key(number: int, host: str = "a", port: int = 1) -> Key:
 
 
 def executed(cache: Duplicates, name: Key, now: int = 0, reply: bytes | None = b"reply") -> None:
-    assert cache.begin(name, now, None) is Seen.NEW
+    assert cache.look(name, now) is None
+    cache.begin(name, "call")
     cache.finish(name, reply, now)
 
 
 def test_a_call_goes_from_new_to_running_to_its_reply():
     cache = Duplicates()
-    assert cache.begin(key(1), 0, "first") is Seen.NEW
-    assert cache.begin(key(1), 0, "second") is Seen.RUNNING
+    assert cache.look(key(1), 0) is None
+    cache.begin(key(1), "first")
+    assert cache.look(key(1), 0) is Seen.RUNNING
     assert cache.running(key(1)) == "first"
     cache.finish(key(1), b"reply", 5)
-    assert cache.begin(key(1), 5, "third") == b"reply"
+    assert cache.look(key(1), 5) == b"reply"
     assert cache.running(key(1)) is None
     assert len(cache) == cache.clients == 1
 
@@ -52,18 +54,18 @@ def test_what_makes_a_call_another():
 def test_replies_are_forgotten_by_age():
     cache = Duplicates()
     executed(cache, key(1))
-    assert cache.begin(key(1), MAX_AGE_US - 1, None) == b"reply"
-    assert cache.begin(key(1), MAX_AGE_US, None) is Seen.NEW
+    assert cache.look(key(1), MAX_AGE_US - 1) == b"reply"
+    assert cache.look(key(1), MAX_AGE_US) is None
     assert cache.expired == 1
     assert cache.evicted == 0
 
 
 def test_what_runs_is_never_forgotten():
     cache = Duplicates(Bounds(max_bytes=2 * ENTRY))
-    assert cache.begin(key(1), 0, None) is Seen.NEW
+    cache.begin(key(1), None)
     for number in range(2, 50):
         executed(cache, key(number), number)
-    assert cache.begin(key(1), 10 * MAX_AGE_US, None) is Seen.RUNNING
+    assert cache.look(key(1), 10 * MAX_AGE_US) is Seen.RUNNING
 
 
 def test_when_full_the_oldest_goes_and_it_is_known_how_long_it_was_kept():
@@ -71,38 +73,26 @@ def test_when_full_the_oldest_goes_and_it_is_known_how_long_it_was_kept():
     assert cache.shortest_us == NEVER
     for number in range(4):
         executed(cache, key(number), number * 100)
-    assert cache.begin(key(0), 400, None) is Seen.NEW
-    assert [cache.begin(key(number), 400, None) for number in (1, 2, 3)] == [b"reply"] * 3
+    assert cache.look(key(0), 400) is None
+    assert [cache.look(key(number), 400) for number in (1, 2, 3)] == [b"reply"] * 3
     assert (cache.evicted, cache.shortest_us) == (1, 300)
 
 
 def test_a_reply_too_large_to_be_kept_is_known_to_have_been_given():
     cache = Duplicates(Bounds(max_reply=4))
     executed(cache, key(1))
-    assert cache.begin(key(1), 0, None) is Seen.FORGOTTEN
+    assert cache.look(key(1), 0) is Seen.FORGOTTEN
     executed(cache, key(2), reply=None)
-    assert cache.begin(key(2), 0, None) is Seen.FORGOTTEN
+    assert cache.look(key(2), 0) is Seen.FORGOTTEN
     assert cache.bytes == 2 * ENTRY
 
 
 def test_given_up_is_new_again():
     cache = Duplicates()
-    assert cache.begin(key(1), 0, None) is Seen.NEW
+    cache.begin(key(1), None)
     cache.abandon(key(1))
     assert len(cache) == cache.clients == 0
-    assert cache.begin(key(1), 0, None) is Seen.NEW
-
-
-def test_calls_running_are_bounded_in_all_and_by_client():
-    cache = Duplicates(Bounds(max_running=8))
-    assert [cache.begin(key(number), 0, None) for number in range(3)] == [Seen.NEW, Seen.NEW, Seen.CLIENT_FULL]
-    for host in "bcd":
-        assert cache.begin(key(1, host), 0, None) is Seen.NEW
-        assert cache.begin(key(2, host), 0, None) is Seen.NEW
-    assert cache.begin(key(1, "e"), 0, None) is Seen.FULL
-    assert cache.refused == 2
-    assert cache.clients == 4
-    assert cache.begin(key(1), 0, None) is Seen.RUNNING
+    assert cache.look(key(1), 0) is None
 
 
 def flood(others: int) -> Duplicates:
@@ -120,7 +110,7 @@ def flood(others: int) -> Duplicates:
 def test_a_client_that_makes_many_calls_pushes_out_its_own(others):
     cache = flood(others)
     assert cache.evicted >= 900
-    assert [cache.begin(key(1, f"quiet {number}"), 1000, None) for number in range(others)] == [b"reply"] * others
+    assert [cache.look(key(1, f"quiet {number}"), 1000) for number in range(others)] == [b"reply"] * others
 
 
 def test_without_shares_it_pushes_out_those_of_others():
@@ -129,7 +119,7 @@ def test_without_shares_it_pushes_out_those_of_others():
     executed(cache, key(1, "all", 70_000))
     for number in range(1000):
         executed(cache, key(number, "all", number), number)
-    assert cache.begin(key(1, "all", 70_000), 1000, None) is Seen.NEW
+    assert cache.look(key(1, "all", 70_000), 1000) is None
 
 
 def test_two_that_make_many_calls_share_evenly():
@@ -138,12 +128,12 @@ def test_two_that_make_many_calls_share_evenly():
         executed(cache, key(number, "first"), number)
     for number in range(1000):
         executed(cache, key(number, "second"), 1000 + number)
-    kept = sum(cache.begin(key(number, "first"), 2000, None) == b"reply" for number in range(950, 1000))
+    kept = sum(cache.look(key(number, "first"), 2000) == b"reply" for number in range(950, 1000))
     assert kept >= 49
 
 
 def test_bounds_are_checked():
-    for bounds in (Bounds(max_bytes=1), Bounds(max_age_us=0), Bounds(max_running=0), Bounds(max_reply=-1)):
+    for bounds in (Bounds(max_bytes=1), Bounds(max_age_us=0), Bounds(max_reply=-1)):
         with pytest.raises(ConfigError, match="give at least"):
             Duplicates(bounds)
 
@@ -157,7 +147,8 @@ def test_an_entry_takes_no_more_memory_than_is_booked():
             # addresses come from the transport: a tuple, a text and a number of their own
             source = ("".join(("198.18.", str(number % 250))), 1000 + number)
             name = key_of(source, data)
-            cache.begin(name, 0, None)
+            cache.look(name, 0)
+            cache.begin(name, None)
             cache.finish(name, data[:4] + bytes(100), 0)
         taken, _ = tracemalloc.get_traced_memory()
     finally:
@@ -170,7 +161,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.cache = Duplicates(Bounds(max_bytes=6 * (ENTRY + 10), max_age_us=100, max_running=6, max_reply=10))
+        self.cache = Duplicates(Bounds(max_bytes=6 * (ENTRY + 10), max_age_us=100, max_reply=10))
         self.now = 0
         self.running = set()
         self.done = {}
@@ -179,18 +170,16 @@ class Machine(RuleBasedStateMachine):
     def begin(self, number, host, passed):
         self.now += passed
         name = key(number, host)
-        found = self.cache.begin(name, self.now, name)
+        found = self.cache.look(name, self.now)
         if name in self.running:
             assert found is Seen.RUNNING
         elif isinstance(found, bytes) or found is Seen.FORGOTTEN:
             done_at, reply = self.done[name]
             assert self.now - done_at < 100
             assert found == (Seen.FORGOTTEN if reply is None else reply)
-        elif found is Seen.NEW:
-            self.running.add(name)
         else:
-            mine = sum(name[0][0] == host for name in self.running)
-            assert (len(self.running) == 6) if found is Seen.FULL else (mine == 2)
+            self.cache.begin(name, name)
+            self.running.add(name)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), reply=st.one_of(st.none(), st.binary(max_size=12)))
