@@ -350,7 +350,7 @@ class Listening:
 
     def __init__(self) -> None:
         self._closers: list[Any] = []
-        self._number = 0  # of the last Unix connection
+        self._number = 0  # of the last connection without a port
         self.udp: list[Source] = []
         self.tcp: list[Source] = []
         self.unix: list[str] = []
@@ -374,12 +374,16 @@ class Listening:
         """Make a Unix socket.  Raises OSError."""
 
         def accept() -> StreamChannel:
-            self._number += 1
-            return StreamChannel(sink, UNIX, max_record, number=self._number)
+            return StreamChannel(sink, UNIX, max_record, number=self.next_number())
 
         server = await asyncio.get_running_loop().create_unix_server(accept, path, backlog=BACKLOG)
         self._closers.append(server)
         self.unix.append(path)
+
+    def next_number(self) -> int:
+        """By which a caller without an address is known."""
+        self._number += 1
+        return self._number
 
     def close(self) -> None:
         """Give the ports back; connections stay open."""

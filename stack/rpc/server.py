@@ -1,0 +1,439 @@
+"""A server: programs behind UDP, TCP and Unix ports, and for callers of the same process.
+
+    class Calc(calc.CALC_V1.Server):
+        @rpc.proc(idempotent=True)
+        async def CALC_DO(self, ctx, a):
+            return calc.result(status=0, value=a.a + a.b)
+
+    async with await rpc.serve([Calc()], host=host) as server: ...
+
+Theory of operation.  What a message means is decided in `dispatch`, and which connections stay in `connections`; here
+calls become tasks.  A call is executed by the coroutine method of its procedure, with the Invocation as `ctx`.  What it
+raises of `rpc.errors` (ProcUnavail, GarbageArgs, SystemErr, AuthError) the caller is told; all else is SYSTEM_ERR, and
+told to the loop's exception handler.
+
+A task is cancelled when its connection ends, when the client cancels the call (see `session`), and after `call_s`.  But
+if it may be executed once only and is in the duplicate request cache, it runs on when its connection ends: the client
+will connect again, and ask what came of it.
+
+Where there is no room for a call, its connection is not read from until there is; so what is too much waits with the
+clients.  Over UDP it is dropped, and counted, and comes again.  A client that does not read its replies is not read
+from either.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
+
+from stack.config import NEVER, SECOND
+from stack.errors import ConfigError
+from stack.rpc import session
+from stack.rpc.channel import Channel
+from stack.rpc.connections import Connection, Connections, ServerLimits
+from stack.rpc.dispatch import NO_REPLY, Dispatcher, Invocation, NoReply, Served
+from stack.rpc.duplicates import DuplicateCache, Duplicates, Source
+from stack.rpc.errors import Rejected, SystemErr
+from stack.rpc.policy import Policy
+from stack.rpc.program import Server, Version
+from stack.rpc.record import MAX_RECORD, RecordFault
+from stack.rpc.transports import Listening, Maker, maker_of, own_addresses
+from stack.rpc.xdr import LIMITS, Limits
+
+if TYPE_CHECKING:
+    from stack.aio.network import AsyncHost
+    from stack.sim.world import VirtualHost
+
+F = TypeVar("F", bound=Callable[..., Any])
+RESUMED_AT_ONCE: Final = 64  # connections that are looked at when a call ends
+PORT_TRIES: Final = 8  # to have the same free port at all addresses
+SWEEP_S: Final = 1.0  # how often connections are looked at
+IDEMPOTENT: Final = "rpc_idempotent"  # the attribute of methods
+Auth = Policy | Mapping[type[Version], Policy] | None
+
+
+def proc(*, idempotent: bool = False) -> Callable[[F], F]:
+    """Say of a server's method that to execute it twice does no harm: then its calls are not kept in the cache."""
+
+    def mark(method: F) -> F:
+        setattr(method, IDEMPOTENT, idempotent)
+        return method
+
+    return mark
+
+
+class Running(NamedTuple):
+    """A call that is being executed."""
+
+    task: "asyncio.Task[None]"
+    connection: Connection | None
+    key: tuple[Source, bytes]
+
+
+class RpcServer:
+    """A running server; `serve` makes one.  `aclose`, or leaving its context, ends it."""
+
+    # fmt: off
+    __slots__ = (
+        "_by_xid", "_closed", "_counts", "_held", "_hello", "_limits", "_loop", "_stop_call", "_sweeper", "_tasks",
+        "_versions", "connections", "dispatcher", "instance", "listening", "registration",
+    )
+    # fmt: on
+
+    def __init__(
+        self,
+        programs: Iterable[Server],
+        *,
+        auth: Auth = None,
+        duplicates: DuplicateCache | None = None,
+        limits: ServerLimits | None = None,
+        xdr: Limits = LIMITS,
+    ) -> None:
+        self._limits = limits = limits or ServerLimits()
+        limits.validate()
+        self._loop = asyncio.get_running_loop()
+        self._counts: Counter[str] = Counter()
+        self._versions: list[type[Version]] = []
+        self._tasks: dict[Invocation, Running] = {}
+        self._by_xid: dict[tuple[Source, bytes], Invocation] = {}
+        self._held: dict[Channel, Connection] = {}  # not read from until there is room for their calls
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.connections = Connections(limits, self._counts, self._on_end)
+        self.dispatcher = Dispatcher(xdr, duplicates, max_running=limits.running)
+        self.listening = Listening()
+        self.registration: Any = None  # with rpcbind; has `aclose`
+        rng = getattr(self._loop, "new_rng", random.SystemRandom)()  # a simulation's loop has its own
+        self.instance: int = rng.getrandbits(session.INSTANCE_BITS)  # of this run, see `session`
+        for program in programs:
+            self._add(program, auth)
+        self._add_session()
+
+    def _add(self, program: Server, auth: Auth) -> None:
+        if not isinstance(program, Server) or not program.interfaces():
+            raise ConfigError(f"{program!r} serves no program: derive it from the Server of a version, and make one")
+        for version in program.interfaces():
+            served = []
+            for number, procedure in version.procedures.items():
+                handler = program.handler(version, number)
+                if handler is not None:
+                    served.append(Served(procedure, handler, idempotent=getattr(handler, IDEMPOTENT, False)))
+            policy = auth.get(version) if isinstance(auth, Mapping) else auth
+            self.dispatcher.add(version.program, version.version, served, policy)
+            self._versions.append(version)
+
+    def _add_session(self) -> None:
+        self._hello, self._stop_call = self._on_hello, self._on_cancel
+        served = [
+            Served(session.HELLO, self._hello, idempotent=True),
+            Served(session.CANCEL, self._stop_call, idempotent=True),
+        ]
+        self.dispatcher.add(session.PROGRAM, session.VERSION, served)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # -- what is known
+
+    @property
+    def versions(self) -> list[type[Version]]:
+        """The versions of programs that it serves."""
+        return list(self._versions)
+
+    @property
+    def udp_port(self) -> int | None:
+        """The UDP port, None if it has none."""
+        return self.listening.udp[0][1] if self.listening.udp else None
+
+    @property
+    def tcp_port(self) -> int | None:
+        """The TCP port, None if it has none."""
+        return self.listening.tcp[0][1] if self.listening.tcp else None
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Counters by name, and how much there is at present."""
+        now = {"connections": len(self.connections), "running": self.dispatcher.running, "held": len(self._held)}
+        return {**now, **self._counts, **self.dispatcher.stats.by_name()}
+
+    async def aclose(self) -> None:
+        """Give the ports back, close the connections, cancel what is running.  Safe to call twice."""
+        self._closed = True
+        if self.registration is not None:
+            registration, self.registration = self.registration, None
+            await registration.aclose()
+        self.listening.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        tasks = [running.task for running in self._tasks.values()]
+        for invocation in list(self._tasks):
+            self._stop(invocation)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for connection in self.connections:
+            connection.channel.close()
+
+    # -- messages
+
+    def on_message(self, message: bytes, channel: Channel) -> None:
+        """A message, of a connection or a datagram."""
+        now = int(self._loop.time() * SECOND)
+        connection = self.connections.get(channel)
+        if connection is not None:
+            self.connections.touch(connection, now)
+            if self._is_full_for(connection):
+                connection.waiting = message
+                self._hold(connection)
+                return
+        self._take(message, channel, connection, now)
+
+    def _take(self, message: bytes, channel: Channel, connection: Connection | None, now: int) -> None:
+        reply = self.dispatcher.receive(message, channel.source, channel.carrier, now, channel)
+        if type(reply) is bytes:
+            channel.post(reply)
+        elif reply is not None:
+            self._execute(reply, channel, connection, now)  # type: ignore[arg-type]  # it is no bytes
+        if connection is not None and (channel.is_full or self._is_full_for(connection)):
+            self._hold(connection)
+
+    def _execute(self, invocation: Invocation, channel: Channel, connection: Connection | None, now: int) -> None:
+        handler = invocation.handler
+        if handler is self._hello or handler is self._stop_call:
+            self._finish(invocation, handler(invocation, *invocation.args))
+            return
+        invocation.deadline_at = now + int(self._limits.call_s * SECOND)
+        task = self._loop.create_task(self._run(invocation))
+        key = (channel.source, invocation.xid_wire)
+        self._tasks[invocation] = Running(task, connection, key)
+        self._by_xid[key] = invocation
+        if connection is not None:
+            connection.running.add(invocation)
+        if self._sweeper is None:
+            self._sweep_later()
+
+    async def _run(self, invocation: Invocation) -> None:
+        try:
+            result = await invocation.handler(invocation, *invocation.args)
+        except asyncio.CancelledError:
+            self._counts["cancelled"] += 1
+            self._fail(invocation, SystemErr())
+            raise
+        except Exception as error:  # noqa: BLE001  (a procedure may raise anything)
+            self._fail(invocation, error)
+        else:
+            self._finish(invocation, result)
+
+    def _finish(self, invocation: Invocation, result: Any) -> None:
+        try:
+            reply = self.dispatcher.complete(invocation, result, int(self._loop.time() * SECOND))
+        except Exception as error:  # noqa: BLE001  (a result of another type, whose parts may raise anything)
+            self._fail(invocation, error)
+        else:
+            self._reply(invocation, reply)
+
+    def _fail(self, invocation: Invocation, error: BaseException) -> None:
+        """What the procedure raised; the caller learns of it what is meant for callers."""
+        if not isinstance(error, Rejected):
+            self._counts["procedures_failed"] += 1
+            self._loop.call_exception_handler(
+                {"message": f"{invocation.procedure} failed: its caller gets SYSTEM_ERR", "exception": error}
+            )
+        self._reply(invocation, self.dispatcher.fail(invocation, error, int(self._loop.time() * SECOND)))
+
+    def _reply(self, invocation: Invocation, reply: bytes | None) -> None:
+        self._leave(invocation)
+        channel = invocation.reply_to  # perhaps not that on which the call came first
+        if reply is not None and isinstance(channel, Channel) and channel.is_open:
+            channel.post(reply)
+
+    def _leave(self, invocation: Invocation) -> None:
+        running = self._tasks.pop(invocation, None)
+        if running is None:
+            return
+        if self._by_xid.get(running.key) is invocation:
+            del self._by_xid[running.key]
+        if running.connection is not None:
+            running.connection.running.discard(invocation)
+        if self._held:
+            self._make_room()
+
+    def _stop(self, invocation: Invocation) -> None:
+        """Cancel it; if it was not begun at all, it was not executed."""
+
+        def ended(_: "asyncio.Task[None]") -> None:
+            if invocation in self._tasks:
+                self.dispatcher.abandon(invocation)
+                self._leave(invocation)
+
+        task = self._tasks[invocation].task
+        task.cancel()
+        task.add_done_callback(ended)
+
+    # -- the session program
+
+    def _on_hello(self, _: Invocation) -> int:
+        return self.instance
+
+    def _on_cancel(self, ctx: Invocation, xid: int) -> NoReply:
+        """The caller does not wait any more for another call of its own."""
+        invocation = self._by_xid.get((ctx.source, xid.to_bytes(4, "big")))
+        if invocation is not None:
+            invocation.reply_to = None
+            self._stop(invocation)
+        return NO_REPLY
+
+    # -- room
+
+    def _is_full_for(self, connection: Connection) -> bool:
+        if len(connection.running) >= self._limits.running_per_connection:
+            return True
+        return not self.dispatcher.has_room(connection.channel.source[0])
+
+    def _hold(self, connection: Connection) -> None:
+        if not connection.held:
+            connection.held = True
+            self._counts["times_held"] += 1
+            self._held[connection.channel] = connection
+            connection.channel.hold()
+
+    def _make_room(self) -> None:
+        """A call has ended, or a client has read replies: read on from who waits, in turn."""
+        for channel, connection in list(islice(self._held.items(), RESUMED_AT_ONCE)):
+            del self._held[channel]
+            if channel.is_full or self._is_full_for(connection):
+                self._held[channel] = connection  # behind the others
+                continue
+            connection.held = False
+            message, connection.waiting = connection.waiting, None
+            if message is not None:
+                self._take(message, channel, connection, int(self._loop.time() * SECOND))
+            if not connection.held:
+                channel.resume()
+            return
+
+    # -- connections
+
+    def on_open(self, channel: Channel) -> bool:
+        """Somebody has connected."""
+        if self._closed:
+            return False
+        admitted = self.connections.admit(channel, int(self._loop.time() * SECOND))
+        if self._sweeper is None and admitted:
+            self._sweep_later()
+        return admitted
+
+    def on_partial(self, channel: Channel) -> None:
+        """A part of a message came."""
+        self.connections.on_partial(channel, int(self._loop.time() * SECOND))
+
+    def on_room(self, channel: Channel) -> None:
+        """The client reads its replies again."""
+        if channel in self._held:
+            self._make_room()
+
+    def on_fault(self, _: Channel, fault: RecordFault) -> None:
+        """It sent what is no record; it is closed."""
+        self._counts[f"fault_{fault.name.lower()}"] += 1
+
+    def on_error(self, _: Channel, __: Exception) -> None:
+        """What was sent to somebody may not have arrived: who wants it asks again."""
+
+    def on_closed(self, channel: Channel, _: Exception | None) -> None:
+        """It has ended."""
+        self.connections.forget(channel)
+
+    def _on_end(self, connection: Connection) -> None:
+        self._held.pop(connection.channel, None)
+        connection.waiting = None
+        for invocation in list(connection.running):
+            if not invocation.once:
+                self._stop(invocation)
+
+    def _sweep_later(self) -> None:
+        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """End connections and calls whose time is over."""
+        self._sweeper = None
+        now = int(self._loop.time() * SECOND)
+        self.connections.sweep(now)
+        for invocation in [one for one in self._tasks if one.deadline_at <= now]:
+            self._counts["calls_over_time"] += 1
+            invocation.deadline_at = NEVER  # what does not let itself be cancelled is not asked twice
+            self._stop(invocation)
+        if self._tasks or len(self.connections):
+            self._sweep_later()
+
+
+async def serve(
+    programs: Iterable[Server],
+    *,
+    host: "AsyncHost | VirtualHost | None" = None,
+    address: str | None = None,
+    udp: int | None = 0,
+    tcp: int | None = 0,
+    unix: str | None = None,
+    register: bool = True,
+    auth: Auth = None,
+    duplicates: DuplicateCache | bool = True,
+    max_record: int = MAX_RECORD,
+    limits: ServerLimits | None = None,
+    xdr: Limits = LIMITS,
+) -> RpcServer:
+    """Serve programs on a UDP port, a TCP port and a Unix socket; port 0 is a free one, None is none at all.
+
+    It listens on `address`, by default on those that `host` has now (without `host`: the one that is active), and
+    without any host on 127.0.0.1.  With `register` the rpcbind there is told of TCP and UDP ports.  `auth` says who
+    may call: a Policy (see `allow`), or one for each version; None: everybody.
+
+    `duplicates`: the duplicate request cache, by which calls are executed at most once; True: one in memory, False:
+    none.  `max_record`: octets of a message on a stream.  `limits` are those of connections and calls, `xdr` those of
+    arguments.  Raises ConfigError, OSError, RpcError when it cannot be registered.
+    """
+    cache: DuplicateCache | None = Duplicates() if duplicates is True else duplicates or None
+    server = RpcServer(programs, auth=auth, duplicates=cache, limits=limits, xdr=xdr)
+    addresses = [address] if address is not None else own_addresses(host)
+    try:
+        await _take_ports(server, maker_of(host), addresses, udp, tcp, max_record)
+        if unix is not None:
+            await server.listening.listen_unix(server, unix, max_record)
+        if register and (udp is not None or tcp is not None):
+            await _register(server, host)
+    except BaseException:
+        await server.aclose()
+        raise
+    return server
+
+
+async def _take_ports(
+    server: RpcServer, maker: Maker, addresses: list[str], udp: int | None, tcp: int | None, max_record: int
+) -> None:
+    """At each address a UDP endpoint of its own, so that replies come from where was asked."""
+    for tries_left in reversed(range(PORT_TRIES)):
+        listening = Listening()
+        udp_port, tcp_port = udp, tcp
+        try:
+            for address in addresses:
+                if udp_port is not None:
+                    udp_port = await listening.listen_udp(server, maker, address, udp_port)
+                if tcp_port is not None:
+                    tcp_port = await listening.listen_tcp(server, maker, address, tcp_port, max_record)
+        except OSError:
+            listening.close()
+            if not tries_left or len(addresses) == 1:  # a free port may be taken at another address
+                raise
+        else:
+            server.listening = listening
+            return
+
+
+async def _register(server: RpcServer, host: "AsyncHost | VirtualHost | None") -> None:
+    raise NotImplementedError
