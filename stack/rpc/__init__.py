@@ -1,5 +1,12 @@
 """Remote procedure calls: ONC RPC (RFC 5531) with XDR (RFC 4506).
 
+    calc = rpc.compile_x("calc.x")
+
+    async with await rpc.serve([Calc()], host=host) as server: ...
+
+    async with rpc.connect(calc.CALC_V1, "srv.test") as client:
+        result = await client.CALC_DO(calc.args(calc.op.ADD, 1, 2), timeout=2)
+
 The names below are the public ones; each is loaded when it is first asked for.
 """
 
@@ -9,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stack.rpc.auth import AuthNone, AuthSys
     from stack.rpc.calls import Calls, Semantics
+    from stack.rpc.client import connect
+    from stack.rpc.connections import ServerLimits
     from stack.rpc.constants import AuthStat
     from stack.rpc.dispatch import NO_REPLY, Dispatcher, Invocation
     from stack.rpc.duplicates import Bounds, Duplicates
@@ -32,7 +41,11 @@ if TYPE_CHECKING:
         TooManyCalls,
         Unreachable,
     )
+    from stack.rpc.mailboxes import Letter, Mailbox, mailbox
     from stack.rpc.policy import Policy, allow
+    from stack.rpc.program import Context
+    from stack.rpc.server import RpcServer, proc, serve
+    from stack.rpc.within import local
     from stack.rpc.x.compile import compile_x
     from stack.rpc.x.errors import InterfaceError
     from stack.rpc.xdr import Codec, Limits, XdrError, XdrReason
@@ -50,12 +63,15 @@ __all__ = [
     "ClientClosed",
     "Codec",
     "ConnectionLost",
+    "Context",
     "Dispatcher",
     "Duplicates",
     "GarbageArgs",
     "InterfaceError",
     "Invocation",
+    "Letter",
     "Limits",
+    "Mailbox",
     "NotRegistered",
     "Policy",
     "ProcUnavail",
@@ -64,8 +80,10 @@ __all__ = [
     "Rejected",
     "RpcError",
     "RpcMismatch",
+    "RpcServer",
     "RpcTimeout",
     "Semantics",
+    "ServerLimits",
     "ServerRebooted",
     "SystemErr",
     "TooManyCalls",
@@ -74,9 +92,24 @@ __all__ = [
     "XdrReason",
     "allow",
     "compile_x",
+    "connect",
+    "local",
+    "mailbox",
+    "proc",
+    "serve",
 ]
 
 _HOME = {
+    "Context": "stack.rpc.program",
+    "Letter": "stack.rpc.mailboxes",
+    "Mailbox": "stack.rpc.mailboxes",
+    "mailbox": "stack.rpc.mailboxes",
+    "ServerLimits": "stack.rpc.connections",
+    "RpcServer": "stack.rpc.server",
+    "proc": "stack.rpc.server",
+    "serve": "stack.rpc.server",
+    "local": "stack.rpc.within",
+    "connect": "stack.rpc.client",
     "NO_REPLY": "stack.rpc.dispatch",
     "AuthError": "stack.rpc.errors",
     "AuthNone": "stack.rpc.auth",

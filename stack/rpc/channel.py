@@ -52,12 +52,13 @@ class Sink(Protocol):
 class Channel:
     """See the head of this file.  `source` is the peer's address and port, ("", a number) where there is none.
 
-    `partial` are octets kept of a message that is not whole, None between messages.
+    `partial` are octets kept of a message that is not whole, None between messages; `timeout` is what was set last.
     """
 
     __slots__ = ("carrier", "source")
 
     partial: int | None = None
+    timeout: float = 0.0
 
     def __init__(self, carrier: Carrier, source: Source) -> None:
         self.carrier = carrier

@@ -1,45 +1,159 @@
-"""A client of one server: calls in flight, over whatever channel leads there.
+"""The way to a server: by name, by port or rpcbind, over UDP, TCP or a Unix socket, or within the process.
 
-Theory of operation.  `Calls` decides what is sent, sent again, and given up; here is its timer, and a future for each
-call.  The channel is the Link's business (`stack.rpc.link`): when it is lost, one like it is opened, from the same local
-port, and then the calls that wait are sent again, or given up, as their semantics say.
+    async with rpc.connect(calc.CALC_V1, "srv.test", timeout=2) as client:
+        result = await client.CALC_DO(calc.args(calc.op.ADD, 1, 2))
 
-*The run of the server.*  At-most-once holds as long as the server's duplicate request cache does, so not beyond a new
-start of the server.  Servers of ours say which run of theirs answers (see `session`).  It is asked for when a channel is
-new, before a call that was sent already is sent on it; over UDP before a call is sent again at all.  Another run than
-before: those calls fail with ServerRebooted, and may have been executed.  A server that does not say is taken at its
-word: that it has a cache, and did not start anew.
-
-*Back-pressure.*  At most `max_in_flight` calls are in flight; further ones wait, as they do while the channel is full.
-A call that is cancelled or given up before it was sent has not run.  If it was sent, a server of ours is told that
-nobody waits.
-
-*Deadlines.*  A call ends at its timeout, whatever it is waiting for.  TCP learns of it as its user timeout: a connection
-on which nothing is acknowledged for as long as the longest of its calls may take is given up.
+Theory of operation.  A Way knows where the server is, and opens channels to it.  The first finds out its address; later
+ones go there again, from the same local address and port, by which the server's duplicate request cache knows the
+client.  When that port cannot be had, another one is taken, and the client is told.
 """
 
-import asyncio
-from collections import deque
-from collections.abc import Callable, Collection, Coroutine
+import errno
+from collections.abc import Collection
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from stack.config import NEVER, SECOND, Rng
 from stack.errors import ConfigError
-from stack.rpc import session
 from stack.rpc.auth import NOBODY, Credential
-from stack.rpc.calls import Calls, Pending, Semantics
-from stack.rpc.channel import Channel
-from stack.rpc.dispatch import UDP
-from stack.rpc.errors import BadReply, ClientClosed, RpcError, RpcTimeout, Unreachable
-from stack.rpc.message import call_head
-from stack.rpc.program import CallOptions, Procedure, Version
-from stack.rpc.record import RecordFault
-from stack.rpc.xdr import LIMITS, Limits, XdrError
+from stack.rpc.caller import MAX_IN_FLIGHT, RECONNECT_S, TIMEOUT_S, ClientSettings, RpcClient
+from stack.rpc.calls import Semantics
+from stack.rpc.channel import Channel, Sink
+from stack.rpc.duplicates import Source
+from stack.rpc.errors import NotRegistered
+from stack.rpc.program import Version
+from stack.rpc.record import MAX_RECORD
+from stack.rpc.server import RpcServer
+from stack.rpc.transports import Maker, StreamChannel, dial_tcp, dial_udp, dial_unix, maker_of
+from stack.rpc.within import HasClient, Within
+from stack.rpc.xdr import LIMITS, Limits
 
-T = TypeVar("T")
-TIMEOUT_S: Final = 25.0  # of a call that is given none; the same as of rpcgen's stubs
-MAX_IN_FLIGHT: Final = 1024
-HELLO_S: Final = 3.0  # for the server to say which run of it this is
-_SPARE: Final = 8  # calls of ours that are not counted
-_ALONE_US: Final = 2 * SECOND  # a refusal that comes so long after all messages but one is that one's
+if TYPE_CHECKING:
+    from stack.aio.network import AsyncHost
+    from stack.sim.world import VirtualHost
+
+C_co = TypeVar("C_co", covariant=True)
+_NOT_FREE: Final = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES})
+
+
+class Way:
+    """See the head of this file."""
+
+    __slots__ = ("_address", "_host", "_local", "_maker", "_max_record", "_port", "_proto", "_version")
+
+    def __init__(
+        self,
+        version: type[Version],
+        address: str,
+        proto: str,
+        port: int | None,
+        host: "AsyncHost | VirtualHost | None",
+        max_record: int,
+    ) -> None:
+        self._version = version
+        self._address = address
+        self._proto = proto
+        self._port = port
+        self._host = host
+        self._maker: Maker = maker_of(host)
+        self._max_record = max_record
+        self._local: Source | None = None
+
+    async def open(self, sink: Sink) -> tuple[Channel, bool]:
+        """A channel, and whether it has the local address of the one before.  Raises OSError."""
+        if self._proto == "unix":
+            return await dial_unix(sink, self._address, self._max_record), True  # where there are no addresses
+        if self._port is None:
+            self._port = await self._look_up()
+        if self._proto == "udp":
+            return await dial_udp(sink, self._maker, self._address, self._port), False
+        return await self._dial(sink, self._port)
+
+    async def _look_up(self) -> int:
+        raise NotRegistered(f"{self._version.name} at {self._address}", because="give its port")
+
+    async def _dial(self, sink: Sink, port: int) -> tuple[StreamChannel, bool]:
+        if self._local is not None:
+            try:
+                return await dial_tcp(sink, self._maker, self._address, port, self._local, self._max_record), True
+            except OSError as error:
+                if error.errno not in _NOT_FREE:
+                    raise
+        channel = await dial_tcp(sink, self._maker, self._address, port, max_record=self._max_record)
+        self._address = channel.source[0] or self._address
+        self._local = channel.local
+        return channel, False
+
+
+class Connecting(Generic[C_co]):
+    """A client that is made when the block is entered; see `connect`.  `stats` counts, by name."""
+
+    __slots__ = ("_client", "_stub", "_way")
+
+    def __init__(self, version: type[Version], settings: ClientSettings, peer: str, way: Any, *, udp: bool) -> None:
+        self._stub: Any = version.Client
+        self._client = RpcClient(version, settings, peer, way, datagrams=udp)
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Counters by name, and how much there is at present."""
+        return self._client.stats
+
+    async def __aenter__(self) -> C_co:
+        try:
+            await self._client.open()
+        except BaseException:
+            await self._client.aclose()
+            raise
+        return self._stub(self._client)  # type: ignore[no-any-return]
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+
+def connect(
+    version: HasClient[C_co],
+    address: str | RpcServer,
+    *,
+    proto: str = "tcp",
+    port: int | None = None,
+    timeout: float | None = TIMEOUT_S,
+    auth: Credential = NOBODY,
+    semantics: Semantics = Semantics.AT_MOST_ONCE,
+    idempotent: Collection[str] = (),
+    max_in_flight: int = MAX_IN_FLIGHT,
+    session: bool = True,
+    reconnect_s: float = RECONNECT_S,
+    max_record: int = MAX_RECORD,
+    xdr: Limits = LIMITS,
+    host: "AsyncHost | VirtualHost | None" = None,
+) -> Connecting[C_co]:
+    """A client of a version of a program, to be used by `async with`, which gives its stub.
+
+    `proto`: "tcp" or "udp" with a name or an address, "unix" with a path, "local" with an RpcServer of this process.
+    `port`: None asks the rpcbind there.  `timeout`: seconds for a call that is given none of its own; None: for ever.
+    `semantics`: what may happen when no reply comes; procedures named in `idempotent` may be executed more than once.
+    `max_in_flight`: calls beyond wait.  `session`: ask the server which run of it answers, to notice when it is another
+    one.  `reconnect_s`: how long a lost connection is tried again.  `max_record`: octets of a reply on a stream;
+    `xdr`: limits of results.  `host`: who speaks; by default the host that is active, or who the loop says.
+
+    Raises ConfigError; entering the block raises Unreachable, NotRegistered.
+    """
+    settings = ClientSettings(
+        auth=auth,
+        timeout=timeout,
+        semantics=semantics,
+        idempotent=idempotent,
+        max_in_flight=max_in_flight,
+        session=session,
+        reconnect_s=reconnect_s,
+        xdr=xdr,
+    )
+    chosen: Any = version
+    if isinstance(address, RpcServer):
+        return Connecting(chosen, settings, "this process", Within(address).open, udp=False)
+    if proto not in {"tcp", "udp", "unix"}:
+        raise ConfigError(f"proto {proto!r}: use 'tcp', 'udp' or 'unix', or an RpcServer for one of this process")
+    way = Way(chosen, address, proto, port, host, max_record)
+    return Connecting(chosen, settings, address, way.open, udp=proto == "udp")

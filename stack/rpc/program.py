@@ -6,8 +6,9 @@ numbers, `CALC_V1.Server` (to be derived from: each procedure is a method) and `
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, Protocol, TypedDict
 
+from stack.rpc.calls import Semantics
 from stack.rpc.dispatch import Invocation as Context
 from stack.rpc.xdr import DECODING, LIMITS, Codec, Limits, Reader, Writer, reason_of
 
@@ -56,6 +57,7 @@ class CallOptions(TypedDict, total=False):
     """What a call can be given besides its arguments."""
 
     timeout: float | None  # seconds until the call is given up
+    semantics: Semantics  # what may happen when no reply comes, if not what the client has for the procedure
 
 
 class Version:
@@ -104,14 +106,20 @@ class Server:
         return method
 
 
-Caller = Callable[[Procedure, tuple[Any, ...], CallOptions], Awaitable[Any]]
+class Caller(Protocol):
+    """What stubs are built on."""
+
+    async def __call__(self, procedure: Procedure, args: tuple[Any, ...], options: CallOptions, /) -> Any:
+        """Make a call; returns its result.  Raises XdrError for what cannot be marshalled, RpcError for all else."""
+
+    def batch(self) -> Any:
+        """Calls that leave together."""
 
 
 class Client:
     """Base of the stubs of all versions.
 
-    `call` is what all of their methods are built on: it is given the procedure, the arguments and the options, and
-    returns the result.  It raises XdrError for what cannot be marshalled, RpcError for all else.
+    `call` is what all of their methods are built on.
     """
 
     __slots__ = ("_call",)
@@ -120,3 +128,7 @@ class Client:
 
     def __init__(self, call: Caller) -> None:
         self._call = call
+
+    def batch(self) -> Any:
+        """Calls that leave in one piece: `async with client.batch() as batch:`; see `stack.rpc.client.Batch`."""
+        return self._call.batch()

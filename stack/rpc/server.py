@@ -112,8 +112,8 @@ class RpcServer:
             self._add(program, auth)
         self._add_session()
 
-    def _add(self, program: Server, auth: Auth) -> None:
-        if not isinstance(program, Server) or not program.interfaces():
+    def _add(self, program: object, auth: Auth) -> None:
+        if not isinstance(program, Server):
             raise ConfigError(f"{program!r} serves no program: derive it from the Server of a version, and make one")
         for version in program.interfaces():
             served = []
@@ -365,7 +365,7 @@ class RpcServer:
         self._sweeper = None
         now = int(self._loop.time() * SECOND)
         self.connections.sweep(now)
-        for invocation in [one for one in self._tasks if one.deadline_at <= now]:
+        for invocation in [one for one in self._tasks if (one.deadline_at or NEVER) <= now]:
             self._counts["calls_over_time"] += 1
             invocation.deadline_at = NEVER  # what does not let itself be cancelled is not asked twice
             self._stop(invocation)
@@ -381,7 +381,7 @@ async def serve(
     udp: int | None = 0,
     tcp: int | None = 0,
     unix: str | None = None,
-    register: bool = True,
+    register: bool = False,
     auth: Auth = None,
     duplicates: DuplicateCache | bool = True,
     max_record: int = MAX_RECORD,
@@ -398,6 +398,8 @@ async def serve(
     none.  `max_record`: octets of a message on a stream.  `limits` are those of connections and calls, `xdr` those of
     arguments.  Raises ConfigError, OSError, RpcError when it cannot be registered.
     """
+    if register:
+        raise ConfigError("no rpcbind is known here: serve with register=False, and give clients the port")
     cache: DuplicateCache | None = Duplicates() if duplicates is True else duplicates or None
     server = RpcServer(programs, auth=auth, duplicates=cache, limits=limits, xdr=xdr)
     addresses = [address] if address is not None else own_addresses(host)
@@ -405,8 +407,6 @@ async def serve(
         await _take_ports(server, maker_of(host), addresses, udp, tcp, max_record)
         if unix is not None:
             await server.listening.listen_unix(server, unix, max_record)
-        if register and (udp is not None or tcp is not None):
-            await _register(server, host)
     except BaseException:
         await server.aclose()
         raise
@@ -433,7 +433,3 @@ async def _take_ports(
         else:
             server.listening = listening
             return
-
-
-async def _register(server: RpcServer, host: "AsyncHost | VirtualHost | None") -> None:
-    raise NotImplementedError

@@ -5,6 +5,7 @@ from enum import IntEnum, unique
 
 from stack.rpc.constants import AuthStat, Status
 from stack.rpc.errors import MessageReason
+from stack.rpc.record import RecordFault
 
 
 @unique
@@ -49,8 +50,8 @@ class ClientStats:
 
     # fmt: off
     __slots__ = (
-        "bad_results", "calls", "cancelled", "failed", "malformed", "refused", "replies", "resent", "retransmitted",
-        "timeouts", "unknown_xid",
+        "bad_results", "calls", "cancelled", "failed", "faults", "malformed", "reboots", "refused", "replies", "resent",
+        "retransmitted", "timeouts", "unknown_xid",
     )
     # fmt: on
 
@@ -64,12 +65,15 @@ class ClientStats:
         self.timeouts = 0
         self.cancelled = 0
         self.failed = 0  # calls lost with their connection
+        self.reboots = 0  # times that the server was found to have been started anew
+        self.faults = [0] * len(RecordFault)  # connections given up, for what came on them
         self.refused = 0  # calls not started: too many in flight
         self.malformed = [0] * len(MessageReason)
 
     def by_name(self) -> dict[str, int]:
         """Counters that are not 0, by name."""
-        found = {name: getattr(self, name) for name in self.__slots__ if name not in {"replies", "malformed"}}
+        found = {name: getattr(self, name) for name in self.__slots__ if name not in {"replies", "malformed", "faults"}}
         found |= {f"replies_{status.name.lower()}": self.replies[status] for status in Status}
         found |= {f"malformed_{why.name.lower()}": self.malformed[why] for why in MessageReason}
+        found |= {f"fault_{why.name.lower()}": self.faults[why] for why in RecordFault}
         return {name: count for name, count in found.items() if count}

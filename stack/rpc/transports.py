@@ -159,7 +159,7 @@ class StreamChannel(Channel, asyncio.Protocol):
 
     # fmt: off
     __slots__ = (
-        "_corked", "_held", "_is_full", "_reader", "_sink", "_timeout", "_transport", "_unread", "partial",
+        "_corked", "_held", "_is_full", "_reader", "_sink", "_transport", "_unread", "partial", "timeout",
     )
     # fmt: on
 
@@ -172,7 +172,7 @@ class StreamChannel(Channel, asyncio.Protocol):
         self._corked: list[bytes] | None = None
         self._held = False
         self._is_full = False
-        self._timeout = 0.0
+        self.timeout = 0.0
         self.partial: int | None = None
 
     @property
@@ -287,9 +287,9 @@ class StreamChannel(Channel, asyncio.Protocol):
     def set_timeout(self, seconds: float) -> None:
         """TCP's user timeout."""
         # RFC 5482: the user timeout, also of the kernel's connections
-        if seconds == self._timeout or self.carrier is not TCP or not self.is_open:
+        if seconds == self.timeout or self.carrier is not TCP or not self.is_open:
             return
-        self._timeout = seconds
+        self.timeout = seconds
         sock = self._transport.get_extra_info("socket")
         if sock is not None:
             with suppress(OSError):  # of a connection that has just ended

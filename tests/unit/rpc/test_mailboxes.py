@@ -8,7 +8,7 @@ import pytest
 
 from stack.device.fault_settings import Faults
 from stack.errors import BrokenPipe, ConfigError, MessageTooLong
-from stack.rpc.mailbox import Mailbox, mailbox
+from stack.rpc.mailboxes import Mailbox, mailbox
 from stack.rpc.record import mark_of
 from stack.sim import NotSimulated, run
 

@@ -1,0 +1,537 @@
+"""A client of one server: calls in flight, over whatever channel leads there.
+
+Theory of operation.  `Calls` decides what is sent, sent again, and given up; here is its timer, and a future for each
+call.  The channel is opened by `stack.rpc.client`: when it is lost, one like it is opened, from the same local port,
+and then the calls that wait are sent again, or given up, as their semantics say.
+
+*The run of the server.*  At-most-once holds as long as the server's duplicate request cache does, so not beyond a new
+start of the server.  Servers of ours say which run of theirs answers (`session`).  It is asked for when a channel is
+new, before a call that was sent already is sent on it; over UDP before a call is sent again at all.  Another run than
+before: those calls fail with ServerRebooted, and may have been executed.  A server that does not say is believed to
+have a cache, and not to have started anew.
+
+*Back-pressure.*  At most `max_in_flight` calls are in flight; further ones wait, as they do while the channel is full.
+A call that is cancelled or given up before it was sent has not run.  If it was sent, a server of ours is told that
+nobody waits.
+
+*Deadlines.*  A call ends at its timeout, whatever it is waiting for.  TCP learns of it as its user timeout: a
+connection on which nothing is acknowledged for as long as the longest of its calls may take is given up.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from stack.config import NEVER, SECOND, Rng
+from stack.errors import ConfigError
+from stack.rpc import session
+from stack.rpc.auth import NOBODY, Credential
+from stack.rpc.calls import Calls, Pending, Semantics
+from stack.rpc.channel import Channel
+from stack.rpc.constants import NULL_PROCEDURE
+from stack.rpc.dispatch import LOCAL, TCP, UDP
+from stack.rpc.errors import BadReply, ClientClosed, ConnectionLost, Rejected, RpcError, RpcTimeout, Unreachable
+from stack.rpc.message import call_head
+from stack.rpc.program import CallOptions, Procedure, Version
+from stack.rpc.record import RecordFault
+from stack.rpc.xdr import LIMITS, Limits, XdrError
+
+T = TypeVar("T")
+Opener = Callable[["RpcClient"], Awaitable[tuple[Channel, bool]]]
+TIMEOUT_S: Final = 25.0  # of a call that is given none; the same as of rpcgen's stubs
+MAX_IN_FLIGHT: Final = 1024
+HELLO_S: Final = 3.0  # for the server to say which run of it this is
+_SPARE: Final = 8  # calls of ours that are not counted
+RECONNECT_S: Final = 2.0
+CONNECT_S: Final = 10.0  # for one attempt
+FIRST_PAUSE_S: Final = 0.05  # between attempts; then twice as long, up to
+MAX_PAUSE_S: Final = 0.5
+MAX_TIMEOUT_S: Final = 1e9
+ALONE_US: Final = 2 * SECOND  # what is refused so long after all messages but one is that one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """How a client calls.  `idempotent`: names of procedures that may be executed more than once.
+
+    `session`: ask servers which run of theirs answers.  `reconnect_s`: how long a server that does not take a new
+    connection is tried, before all calls that wait for it fail.
+    """
+
+    auth: Credential = NOBODY
+    timeout: float | None = TIMEOUT_S
+    semantics: Semantics = Semantics.AT_MOST_ONCE
+    idempotent: Collection[str] = ()
+    max_in_flight: int = MAX_IN_FLIGHT
+    session: bool = True
+    reconnect_s: float = RECONNECT_S
+    xdr: Limits = LIMITS
+
+    def validate(self, version: type[Version]) -> None:
+        """Raise ConfigError for what cannot be."""
+        if self.timeout is not None and not 0 < self.timeout <= MAX_TIMEOUT_S:
+            raise ConfigError(f"timeout is {self.timeout}: use seconds, more than 0, or None to wait for ever")
+        if self.max_in_flight < 1:
+            raise ConfigError(f"max_in_flight is {self.max_in_flight}: use at least 1")
+        if isinstance(self.idempotent, str):
+            raise ConfigError(f"idempotent is one text: give a list of names, like [{self.idempotent!r}]")
+        known = {procedure.name for procedure in version.procedures.values()}
+        for name in self.idempotent:
+            if name not in known:
+                raise ConfigError(f"{version.name} has no procedure {name}; it has {', '.join(sorted(known))}")
+
+
+class RpcClient:
+    """See the head of this file; `connect` and `local` make one.  The stubs of `version` are made over it.
+
+    `open_channel` opens a channel for this sink, and says whether its local address is that of the one before.
+    """
+
+    # fmt: off
+    __slots__ = (
+        "_calls", "_channel", "_closed", "_heads", "_held_back", "_instance", "_loop", "_open_channel", "_opening",
+        "_peer", "_posted_at", "_previous_at", "_probing", "_queue", "_rng", "_semantics", "_settings", "_timeout",
+        "_timer", "_timer_at", "_version", "_xdr",
+    )
+    # fmt: on
+
+    def __init__(
+        self, version: type[Version], settings: ClientSettings, peer: str, open_channel: Opener, *, datagrams: bool
+    ) -> None:
+        settings.validate(version)
+        self._version = version
+        self._settings = settings
+        self._timeout = settings.timeout
+        self._xdr = settings.xdr
+        self._peer = peer
+        self._open_channel = open_channel
+        self._loop = asyncio.get_running_loop()
+        self._rng: Rng = getattr(self._loop, "new_rng", random.SystemRandom)()  # a simulation's loop has its own
+        self._calls = Calls(self._rng, peer, datagrams=datagrams, max_in_flight=settings.max_in_flight + _SPARE)
+        self._channel: Channel | None = None
+        self._heads: dict[int, bytes] = {}  # by procedure
+        self._semantics = dict.fromkeys(version.procedures, settings.semantics)
+        for number, procedure in version.procedures.items():
+            if procedure.name in settings.idempotent or number == NULL_PROCEDURE:
+                self._semantics[number] = Semantics.AT_LEAST_ONCE
+        self._instance: int | None = None  # the run of the server; None: it does not say
+        self._held_back: list[Pending] = []  # until it is known whether the server is the same
+        self._queue: deque[asyncio.Future[None]] = deque()  # calls that wait for room
+        self._opening: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = NEVER
+        self._posted_at = self._previous_at = -NEVER  # the last datagram, and that before
+        self._closed = False
+
+    # -- calls
+
+    async def __call__(self, procedure: Procedure, args: tuple[Any, ...], options: CallOptions) -> Any:
+        """What the stubs do.  Raises RpcError, XdrError for arguments that are none."""
+        data = procedure.encode_args(args, self._xdr)
+        timeout = options.get("timeout", self._timeout) if options else self._timeout
+        calls, loop = self._calls, self._loop
+        if self._closed:
+            raise ClientClosed(self._what(procedure))
+        if self._queue or self._is_full():
+            timeout = await self._wait_for_room(procedure, timeout)
+        now = int(loop.time() * SECOND)
+        call = calls.start(
+            self._heads.get(procedure.number) or self._head(procedure.number),
+            data,
+            now,
+            timeout_us=NEVER if timeout is None else int(timeout * SECOND),
+            waiter=loop.create_future(),
+            name=procedure.name,
+            semantics=options.get("semantics") or self._semantics[procedure.number],
+        )
+        self._send(call, now, timeout)
+        if self._queue:
+            self._wake_next()
+        try:
+            message = await call.waiter
+        except asyncio.CancelledError:
+            calls.cancel(call)
+            self._tell(call)
+            raise
+        finally:
+            if self._queue:
+                self._wake_next()
+        try:
+            return procedure.decode_result(message, call.results_at, self._xdr)
+        except XdrError as error:
+            calls.stats.bad_results += 1
+            raise BadReply(self._what(procedure), because=str(error)) from error
+
+    def _what(self, procedure: Procedure) -> str:
+        return f"{procedure.name} at {self._peer}"
+
+    def _head(self, number: int) -> bytes:
+        auth = self._settings.auth
+        head = call_head(self._version.program, self._version.version, number, auth.wire, auth.verifier)
+        self._heads[number] = head
+        return head
+
+    def _send(self, call: Pending, now: int, timeout: float | None) -> None:
+        calls, channel = self._calls, self._channel
+        if channel is not None and calls.is_connected:
+            if channel.carrier is TCP:
+                self._set_timeout(channel, timeout)
+            self._previous_at, self._posted_at = self._posted_at, now
+            channel.post(call.message)
+        else:
+            self._reopen()
+        if calls.deadline < self._timer_at:
+            self._arm(calls.deadline)
+
+    def _set_timeout(self, channel: Channel, timeout: float | None) -> None:
+        """TCP's user timeout is that of the longest call in flight, as far as those are known to end."""
+        longer = channel.timeout and (timeout is None or timeout > channel.timeout)
+        if longer or len(self._calls) == 1:
+            channel.set_timeout(timeout or 0.0)
+
+    def _tell(self, call: Pending) -> None:
+        """Nobody waits for this call: let the server stop it."""
+        channel = self._channel
+        if call.sent and self._instance is not None and channel is not None and channel.is_open:
+            channel.post(session.build_cancel(self._rng.getrandbits(32), call.xid))
+
+    # -- room
+
+    def _is_full(self) -> bool:
+        if len(self._calls) >= self._settings.max_in_flight:
+            return True
+        return self._channel is not None and self._channel.is_full
+
+    async def _wait_for_room(self, procedure: Procedure, timeout: float | None) -> float | None:  # noqa: ASYNC109
+        """Wait until a call may be in flight; what is left of its time.  Raises RpcTimeout."""
+        until = None if timeout is None else self._loop.time() + timeout
+        is_new = True
+        try:
+            async with asyncio.timeout_at(until):
+                while (is_new and self._queue) or self._is_full():
+                    await self._wait_in_queue(is_new=is_new)
+                    is_new = False
+        except TimeoutError:
+            raise RpcTimeout(self._what(procedure), maybe_executed=False, because="too many in flight") from None
+        if self._closed:
+            raise ClientClosed(self._what(procedure))
+        return None if until is None else max(until - self._loop.time(), 0.0)
+
+    async def _wait_in_queue(self, *, is_new: bool) -> None:
+        future: asyncio.Future[None] = self._loop.create_future()
+        if is_new:
+            self._queue.append(future)
+        else:  # it was its turn, and somebody was quicker
+            self._queue.appendleft(future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self._wake_next()
+            raise
+        finally:
+            with suppress(ValueError):  # whoever woke it took it out
+                self._queue.remove(future)
+
+    def _wake_next(self) -> None:
+        """Whoever has waited for the longest may look whether there is room."""
+        if not self._closed and self._is_full():
+            return
+        while self._queue:
+            future = self._queue.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
+
+    # -- time
+
+    def _arm(self, at: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at / SECOND, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer, self._timer_at = None, NEVER
+        again, over = self._calls.on_timer(int(self._loop.time() * SECOND))
+        for call in over:
+            self._tell(call)
+        self._give_up(over)
+        if again:
+            self._send_again(again)
+        if self._calls.deadline < NEVER:
+            self._arm(self._calls.deadline)
+
+    @staticmethod
+    def _give_up(calls: list[Pending]) -> None:
+        for call in calls:
+            if not call.waiter.done():
+                call.waiter.set_exception(call.error)
+
+    def _send_again(self, again: list[Pending]) -> None:
+        """Over datagrams.  What must not be executed twice waits until the server has said that it is the same."""
+        channel = self._channel
+        for call in again:
+            if self._instance is not None and call.semantics is Semantics.AT_MOST_ONCE:
+                self._held_back.append(call)
+            elif channel is not None:
+                self._previous_at, self._posted_at = self._posted_at, call.sent_at
+                channel.post(call.message)
+        if self._held_back and self._probing is None:
+            self._probing = self._loop.create_task(self._probe())
+
+    # -- the run of the server
+
+    async def _probe(self) -> None:
+        """Ask which run of the server answers; then calls held back are sent, or given up."""
+        try:
+            await self._ask_instance(Semantics.AT_LEAST_ONCE)
+            channel = self._channel
+            for call in self._held_back:
+                if channel is not None and not call.waiter.done():
+                    channel.post(call.message)
+        except RpcError:
+            pass  # no answer: what is held back comes again in its time
+        finally:
+            self._held_back.clear()
+            self._probing = None
+
+    async def _ask_instance(self, semantics: Semantics) -> None:
+        """Learn which run of the server answers.  If it is another one, calls sent to the last are given up.
+
+        Raises RpcTimeout, ConnectionLost; nothing for a server that does not say.
+        """
+        calls, channel = self._calls, self._channel
+        assert channel is not None
+        now = int(self._loop.time() * SECOND)
+        call = calls.start(
+            session.HELLO_HEAD,
+            b"",
+            now,
+            timeout_us=int(HELLO_S * SECOND),
+            waiter=self._loop.create_future(),
+            name=session.HELLO.name,
+            semantics=semantics,
+        )
+        call.sent = 1  # though perhaps nothing else may be sent yet
+        channel.post(call.message)
+        if calls.deadline < self._timer_at:
+            self._arm(calls.deadline)
+        instance: int | None
+        try:
+            message = await call.waiter
+            instance = session.HELLO.decode_result(message, call.results_at)
+        except (Rejected, XdrError):
+            instance = None
+        except asyncio.CancelledError:
+            calls.cancel(call)
+            raise
+        if self._instance not in {None, instance}:
+            calls.stats.reboots += 1
+            self._give_up(calls.on_rebooted())
+        self._instance = instance
+
+    # -- the channel
+
+    async def open(self) -> None:
+        """The first channel.  Raises Unreachable."""
+        what = f"{self._version.name} at {self._peer}"
+        try:
+            async with asyncio.timeout(self._timeout):
+                self._channel, _ = await self._open_channel(self)
+        except OSError as error:
+            raise Unreachable(what, because=_reason(error)) from error
+        self._calls.on_connected(same_address=True)
+        if self._settings.session and self._channel.carrier is not LOCAL:
+            with suppress(RpcError):  # calls will tell
+                await self._ask_instance(Semantics.AT_LEAST_ONCE if self._channel.carrier is UDP else Semantics.MAYBE)
+
+    def use(self, channel: Channel) -> None:
+        """Take a channel that is open, within the process."""
+        self._channel = channel
+        self._calls.on_connected(same_address=True)
+
+    def _reopen(self) -> None:
+        if self._opening is None and not self._closed:
+            self._opening = self._loop.create_task(self._open_again())
+
+    async def _open_again(self) -> None:
+        """Until there is a channel, or nobody waits for one, or it has taken too long."""
+        give_up_at = self._loop.time() + self._settings.reconnect_s
+        pause_s = FIRST_PAUSE_S
+        try:
+            while len(self._calls):
+                try:
+                    await self._open_once()
+                except OSError as error:
+                    if self._loop.time() + pause_s > give_up_at:
+                        self._give_up(self._calls.on_unreachable(_reason(error)))
+                        return
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, MAX_PAUSE_S)
+                else:
+                    return
+        finally:
+            self._opening = None
+
+    async def _open_once(self) -> None:
+        """A new channel, and on it what waits.  Raises OSError."""
+        calls = self._calls
+        async with asyncio.timeout(CONNECT_S):
+            channel, same_address = await self._open_channel(self)
+        self._channel = channel
+        if self._instance is not None:
+            try:
+                await self._ask_instance(Semantics.MAYBE)
+            except BaseException:
+                self._channel = None
+                channel.abort()
+                raise
+        if not channel.is_open:  # lost already
+            self._channel = None
+            raise ConnectionLost(f"{self._version.name} at {self._peer}")
+        send, given_up = calls.on_connected(same_address=same_address)
+        self._give_up(given_up)
+        channel.cork()
+        for call in send:
+            channel.post(call.message)
+        channel.uncork()
+
+    # -- what comes
+
+    def on_open(self, _: Channel) -> bool:
+        """Ours."""
+        return not self._closed
+
+    def on_message(self, message: bytes, _: Channel) -> None:
+        """A reply."""
+        call = self._calls.on_message(message, int(self._loop.time() * SECOND))
+        if call is not None and not call.waiter.done():
+            if call.error is None:
+                call.waiter.set_result(message)
+            else:
+                call.waiter.set_exception(call.error)
+
+    def on_partial(self, _: Channel) -> None:
+        """A large reply is on its way."""
+
+    def on_room(self, _: Channel) -> None:
+        """Calls that wait may go."""
+        self._wake_next()
+
+    def on_fault(self, _: Channel, fault: RecordFault) -> None:
+        """The server does not speak RPC, or its reply is too large."""
+        self._calls.stats.faults[fault] += 1
+
+    def on_error(self, _: Channel, error: Exception) -> None:
+        """ICMP.  It says that a datagram was refused, but not which: only when there was one, that is known."""
+        if isinstance(error, ConnectionRefusedError) and len(self._calls) == 1:
+            alone = self._posted_at - self._previous_at > ALONE_US
+            self._give_up(
+                self._calls.fail(
+                    lambda call: Unreachable(
+                        f"{call.name} at {self._peer}",
+                        maybe_executed=not (alone and call.sent == 1),
+                        because=_reason(error),
+                    )
+                )
+            )
+
+    def on_closed(self, channel: Channel, _: Exception | None) -> None:
+        """The channel was lost."""
+        if channel is not self._channel or self._closed:
+            return
+        self._channel = None
+        if channel.carrier in {UDP, LOCAL}:  # whoever ended it is gone for good
+            self._give_up(self._calls.on_unreachable("this host, or the server in this process, was closed"))
+            return
+        self._give_up(self._calls.on_lost())
+        if len(self._calls):
+            self._reopen()
+
+    # -- the end
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Counters by name, and the calls in flight."""
+        return {"in_flight": len(self._calls), "waiting": len(self._queue), **self._calls.stats.by_name()}
+
+    @property
+    def channel(self) -> Channel | None:
+        """The channel that calls take at present."""
+        return self._channel
+
+    def batch(self) -> "Batch":
+        """Calls that leave together; see Batch."""
+        return Batch(self)
+
+    async def aclose(self) -> None:
+        """Take no more calls; those in flight fail with ClientClosed.  Safe to call twice."""
+        self._closed = True
+        self._give_up(
+            self._calls.fail(lambda call: ClientClosed(f"{call.name} at {self._peer}", maybe_executed=call.sent > 0))
+        )
+        while self._queue:
+            self._wake_next()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        tasks = [task for task in (self._opening, self._probing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+
+class Batch:
+    """Calls that leave in one piece, and are all answered when the block ends.
+
+        async with client.batch() as batch:
+            one = batch.add(client.CALC_DO(a))
+            other = batch.add(client.CALC_DO(b))
+        print(one.result(), other.result())
+
+    Each is a task, with its own result or error; `add` starts it, and the end of the block sends what was added.
+    """
+
+    __slots__ = ("_client", "_tasks")
+
+    def __init__(self, client: RpcClient) -> None:
+        self._client = client
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    def add(self, call: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """A call of a stub, like `client.CALC_DO(a)`."""
+        task = asyncio.get_running_loop().create_task(call)
+        self._tasks.append(task)
+        return task
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        channel = self._client.channel
+        if exc is not None:
+            for task in self._tasks:
+                task.cancel()
+        elif channel is not None:
+            channel.cork()
+            try:
+                await asyncio.sleep(0)  # each of them posts its call
+            finally:
+                channel.uncork()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error) or type(error).__name__).lower()
