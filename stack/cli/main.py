@@ -190,6 +190,19 @@ def resolve(dev: str, control: str | None, via: str | None, words: tuple[str, ..
 
 
 @main.command()
+@click.option("-o", "--output", metavar="FILE.py", default=None, help="Write the module there.  [default: print it]")
+@click.option("-I", "--include", metavar="DIR", multiple=True, help="Look for included files there, too.")
+@click.option("-D", "--define", metavar="NAME[=VALUE]", multiple=True, help="Define a macro.")
+@click.argument("source", metavar="FILE.x")
+def rpcgen(source: str, **options: Any) -> None:
+    """Compile an interface file of ONC RPC to a Python module."""
+    with sentences():
+        from stack.cli import rpcgen as command  # noqa: PLC0415  # it takes a while to load
+
+        sys.exit(command.rpcgen(source, **options))
+
+
+@main.command()
 @click.option("--size", type=click.IntRange(1, 1 << 20), default=100, show_default=True, help="MiB to move each way.")
 def demo(size: int) -> None:
     """Show everything at work in a private network namespace, unattended."""

@@ -36,6 +36,8 @@ class Procedure:
 
     def decode_args(self, data: bytes, at: int = 0, limits: Limits = LIMITS) -> tuple[Any, ...]:
         """The arguments that begin at octet `at`.  Raises XdrError."""
+        if len(self.args) == 1:
+            return (self.args[0].decode(data, limits, at),)
         reader = Reader(data, limits, at)
         try:
             values = tuple([codec.read(reader) for codec in self.args])

@@ -123,19 +123,31 @@ class Reader:
         """So many octets, and their padding."""
         if length > limit:
             raise XdrError(XdrReason.TOO_LONG, f"{length} octets, the limit is {limit}")
-        end = self.at + length
-        after = end + (-length & 3)
-        if after > len(self.data):
+        at = self.at
+        end = at + length
+        self.at = end + (-length & 3)
+        if self.at > len(self.data):
             raise XdrError(XdrReason.SHORT)
-        if self.strict and after > end and any(self.data[end:after]):
+        if self.strict and any(self.data[end : self.at]):
             raise XdrError(XdrReason.PADDING)
-        found = self.data[self.at : end]
-        self.at = after
-        return found
+        return self.data[at:end]
 
     def text(self, length: int, limit: int = _MAX_WORD) -> str:
         """A string of so many octets."""
-        return self.take(length, limit).decode("utf-8", "surrogateescape")
+        if length > limit:
+            raise XdrError(XdrReason.TOO_LONG, f"{length} octets, the limit is {limit}")
+        at = self.at
+        end = at + length
+        found = self.data[at:end]
+        self.at = end + (-length & 3)
+        if self.at > len(self.data):
+            raise XdrError(XdrReason.SHORT)
+        if self.strict and any(self.data[end : self.at]):
+            raise XdrError(XdrReason.PADDING)
+        try:
+            return found.decode()
+        except UnicodeDecodeError:
+            return found.decode("utf-8", "surrogateescape")
 
     def padding(self) -> None:
         """Padding that is not zero was met."""
@@ -166,22 +178,31 @@ class Reader:
         self.at = at + self.count(count, limit, size) * size
         return struct.unpack_from(f">{count}{letter}", self.data, at)
 
-    def present(self, flag: int) -> bool:
+    def present(self, mark: int) -> bool:
         """Whether a `T *` is there; it costs an item."""
-        if flag == 0:
+        if mark == 0:
             return False
-        if flag != 1:
-            raise XdrError(XdrReason.BAD_BOOL, str(flag))
+        if mark != 1:
+            raise XdrError(XdrReason.BAD_BOOL, str(mark))
         if not self.left:
             raise XdrError(XdrReason.ITEMS)
         self.left -= 1
         return True
 
-    def follow(self, step: ReadStep) -> Any:
-        """A value of a type that contains itself: its tails in a loop, all else one level deeper."""
+    def end(self, mark: int) -> None:
+        """A list ends, if the mark says so; otherwise the limit forbids that it goes on, or the mark is none."""
+        if self.present(mark):
+            self.left += 1
+
+    def enter(self) -> None:
+        """One level deeper, until `depth` is raised again."""
         if not self.depth:
             raise XdrError(XdrReason.DEPTH)
         self.depth -= 1
+
+    def follow(self, step: ReadStep) -> Any:
+        """A value of a type that contains itself: its tails in a loop, all else one level deeper."""
+        self.enter()
         head, tail, name = step(self)
         last = head
         while tail is not None:
@@ -349,24 +370,34 @@ ENCODING: Final = (struct.error, KeyError, TypeError, AttributeError, UnicodeErr
 class Codec(Generic[T]):
     """One type: how its values are read and written."""
 
-    __slots__ = ("name", "read", "write")
+    __slots__ = ("_at", "name", "read", "write")
 
-    def __init__(self, name: str, read: Callable[[Reader], T], write: Callable[[Writer, T], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[Reader], T],
+        write: Callable[[Writer, T], None],
+        at: Callable[[bytes | bytearray | memoryview, int], T] | None = None,
+    ) -> None:
         self.name = name
         self.read = read
         self.write = write
+        self._at = at  # the same as `read`, for a type of fixed size: a Reader would be most of the cost
 
     def __repr__(self) -> str:
         return f"<Codec {self.name}>"
 
     def decode(self, data: bytes | bytearray | memoryview, limits: Limits = LIMITS, at: int = 0) -> T:
         """The value that begins at octet `at`.  Raises XdrError."""
-        reader = Reader(data if isinstance(data, bytes) else bytes(data), limits, at)
         try:
+            if self._at is not None and not limits.strict and len(data) - at <= limits.max_bytes:
+                return self._at(data, at)
+            reader = Reader(data if isinstance(data, bytes) else bytes(data), limits, at)
             value = self.read(reader)
         except DECODING as error:
             raise reason_of(error) from None
-        reader.finish()
+        if limits.strict:
+            reader.finish()
         return value
 
     def encode(self, value: T, limits: Limits = LIMITS) -> bytes:

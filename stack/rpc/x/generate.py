@@ -240,14 +240,15 @@ class Generator:
     def _functions(self, xtype: Enum | Struct | Union | Alias) -> list[str]:
         reading, writing = Reading(self), Writing(self)
         if isinstance(xtype, Struct | Union):
-            return [*reading.named(xtype), "", "", *writing.named(xtype)]
+            return [*reading.at_once(xtype), *reading.named(xtype), "", "", *writing.named(xtype)]
         name = self.name(xtype)
-        return [*reading.function(name, xtype), "", "", *writing.function(name, xtype)]
+        return [*reading.at_once(xtype), *reading.function(name, xtype), "", "", *writing.function(name, xtype)]
 
     def _codec(self, xtype: Enum | Struct | Union | Alias) -> list[str]:
         name = self.name(xtype)
         head = f"{self._names.codecs[id(xtype)]}: Final[xdr.Codec[{name}]] = xdr.Codec("
-        return fit(0, head, [f'"{xtype.name}"', f"_get_{name}", f"_put_{name}"], ")")
+        items = [f'"{xtype.name}"', f"_get_{name}", f"_put_{name}"]
+        return fit(0, head, [*items, f"_at_{name}"] if Reading(self).at_once(xtype) else items, ")")
 
     def codec(self, xtype: XType) -> str:
         """An expression for the codec of a type."""

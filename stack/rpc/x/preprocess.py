@@ -232,14 +232,9 @@ class Preprocessor:
             if named := _INCLUDE.match(found[2]):
                 self.result.headers.append(Token(Kind.STRING, named[1] or named[2], token.at))
         elif (defined := _DEFINE.match(found[2].strip())) and not defined[2].startswith("("):
-            body = [Token(word.kind, word.text, token.at) for word in _sound(defined[2], token.at.file)]
-            self.result.constants[defined[1]] = body
-
-
-def _sound(text: str, file: str) -> Iterator[Token]:
-    """The words of a line of C; nothing of it matters unless it turns out to be a number."""
-    if "/*" not in text:
-        yield from words(text, file)
+            if "/*" not in defined[2]:  # nothing of a line of C matters, unless it turns out to be a number
+                body = [Token(word.kind, word.text, token.at) for word in words(defined[2], token.at.file)]
+                self.result.constants[defined[1]] = body[:-1]
 
 
 def _arguments(tokens: Sequence[Token], at: int, name: Token) -> tuple[list[list[Token]], int]:

@@ -7,7 +7,7 @@ string, the mark before an optional, the members of a struct within the struct.
 from typing import Protocol
 
 from stack.rpc.x.layout import Formats, fit
-from stack.rpc.x.sizes import Sizes, fixed_size
+from stack.rpc.x.sizes import Sizes, fixed_size, groups_in
 from stack.rpc.x.types import (
     NO_LIMIT,
     Array,
@@ -299,6 +299,26 @@ class Reading:
     def __init__(self, context: Context) -> None:
         self._context = context
 
+    def at_once(self, xtype: XType) -> list[str]:
+        """`_at_NAME`, which needs no Reader: for types of which one struct.Struct reads all.  Else nothing."""
+        words = words_of(xtype)
+        if not words or words > MAX_RUN:
+            return []
+        block = Block(self._context)
+        value = block.value(xtype)
+        if block.lines or block.checks:
+            return []
+        name = self._context.name(xtype)
+        names = ", ".join(block.variables) if len(block.variables) > 1 else f"({block.variables[0]},)"
+        return [
+            f"def _at_{name}(data: bytes | bytearray | memoryview, at: int) -> {name}:",
+            f"    {names} = {self._context.formats.use('U', ''.join(block.forms))}(data, at)",
+            f"    found: {name} = {value}",
+            "    return found",
+            "",
+            "",
+        ]
+
     def function(self, name: str, xtype: XType) -> list[str]:
         """`_get_NAME`, for all but structs and unions."""
         block = Block(self._context)
@@ -313,6 +333,8 @@ class Reading:
         head = f"def _get_{name}(r: xdr.Reader) -> {name}:"
         if not xtype.group:
             return [head, *self._body(xtype)]
+        if isinstance(xtype, Struct) and self._is_list(xtype):
+            return [head, *self._list(xtype)]
         return [
             head,
             f"    found: {name} = r.follow(_step_{name})",
@@ -347,6 +369,35 @@ class Reading:
             step = f"{step} if r.present({mark}) else None"
         items.append("xdr.LATER")
         block.line(f'return {name}({", ".join(items)}), {step}, "{last[1]}"')
+
+    def _is_list(self, xtype: Struct) -> bool:
+        """Whether the last member leads on to the next of the same type, and nothing else contains that."""
+        last = tail_of(xtype.members[-1].type, xtype.group)
+        if last is None or last[0] is not xtype or not last[1]:
+            return False
+        return xtype.group not in groups_in([member.type for member in xtype.members[:-1]])
+
+    def _list(self, xtype: Struct) -> list[str]:
+        """A loop of its own, for the most usual kind."""
+        name, last = self._context.name(xtype), self._context.member(xtype, xtype.members[-1].name)
+        block = Block(self._context, indent=2)
+        items = [block.value(member.type) for member in xtype.members[:-1]]
+        mark = block.fixed("I")
+        block.result(f"item = {name}(", [*items, "None"], ")")
+        return [
+            f"    head: {name} | None = None",
+            "    while True:",
+            *block.lines,
+            "        if head is None:",
+            "            head = end = item",
+            "        else:",
+            f"            end.{last} = item",
+            "            end = item",
+            f"        if {mark} != 1 or not r.left:",
+            f"            r.end({mark})",
+            "            return head",
+            "        r.left -= 1",
+        ]
 
     def _struct(self, xtype: Struct) -> list[str]:
         block = Block(self._context)

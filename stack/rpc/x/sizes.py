@@ -146,6 +146,21 @@ def _reached(xtype: Struct | Union) -> list[Struct | Union]:
     return found
 
 
+def groups_in(types: list[XType]) -> set[int]:
+    """The groups of the structs and unions that these types contain."""
+    found: set[int] = set()
+    left, seen = list(types), set()
+    while left:
+        part = bare(left.pop())
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, Struct | Union):
+            found.add(part.group)
+        left += parts(part)
+    return found
+
+
 def typedef_circle(alias: Alias) -> bool:
     """Whether a typedef leads back to itself without a struct or union between."""
     left, seen = [alias.target], 0
