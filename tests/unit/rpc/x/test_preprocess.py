@@ -107,7 +107,7 @@ def test_macros_cannot_make_a_file_grow_without_bound():
 
 
 def test_lines_for_c_are_remembered():
-    text = '%#include <rpcsvc/nis.h>\n%#define N 5 + 1\n%#define F(a) a\n%int x = \'y\';\n#if 0\n%#include "no.h"\n#endif\n'
+    text = "%#include <rpcsvc/nis.h>\n%#define N 5 + 1\n%#define F(a) a\n%int x = 'y';\n#if 0\n%#include \"no.h\"\n#endif\n"
     found = Preprocessor(read, {}).run(text, "main.x")
     assert [token.text for token in found.headers] == ["rpcsvc/nis.h"]
     assert {name: "".join(token.text for token in body) for name, body in found.constants.items()} == {"N": "5+1"}
