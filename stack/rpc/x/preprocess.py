@@ -231,10 +231,10 @@ class Preprocessor:
         if found[1] == "include":
             if named := _INCLUDE.match(found[2]):
                 self.result.headers.append(Token(Kind.STRING, named[1] or named[2], token.at))
-        elif (defined := _DEFINE.match(found[2].strip())) and not defined[2].startswith("("):
-            if "/*" not in defined[2]:  # nothing of a line of C matters, unless it turns out to be a number
-                body = [Token(word.kind, word.text, token.at) for word in words(defined[2], token.at.file)]
-                self.result.constants[defined[1]] = body[:-1]
+        elif (defined := _DEFINE.match(found[2].strip())) and not defined[2].startswith("(") and "/*" not in defined[2]:
+            # nothing of a line of C matters, unless it turns out to be a number
+            body = [Token(word.kind, word.text, token.at) for word in words(defined[2], token.at.file)]
+            self.result.constants[defined[1]] = body[:-1]
 
 
 def _arguments(tokens: Sequence[Token], at: int, name: Token) -> tuple[list[list[Token]], int]:

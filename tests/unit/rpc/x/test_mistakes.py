@@ -103,5 +103,5 @@ def test_a_mistake_in_an_included_file_is_told_with_that_file(tmp_path):
     ],
 )
 def test_what_is_nested_without_sense_is_refused(text):
-    with pytest.raises(InterfaceError, match="nested|itself"):
+    with pytest.raises(InterfaceError, match=r"nested|itself"):
         generate(text, "deep.x")

@@ -48,7 +48,7 @@ def words(text, **define):
         ("#if (1 << 4) == 0x10 && -7 / 2 == -3 && -7 % 2 == -1 && (6 & 3) == 2 && (6 ^ 3) == 5\nyes\n#endif", "yes"),
         ('#include "sizes.x"\nSIZE', "const OTHER = 7 ; 7"),
         ("  #  include <sizes.x>\nSIZE", "const OTHER = 7 ; 7"),
-        ("#pragma once\n#ident x\n#line 7\n# 12 \"file\"\n#warning w\n#\nyes", "yes"),
+        ('#pragma once\n#ident x\n#line 7\n# 12 "file"\n#warning w\n#\nyes', "yes"),
         ("% anything ' goes\nyes % 2", "yes % 2"),
         ("a #b", None),
         ("'a'", None),
@@ -107,7 +107,7 @@ def test_macros_cannot_make_a_file_grow_without_bound():
 
 
 def test_lines_for_c_are_remembered():
-    text = "%#include <rpcsvc/nis.h>\n%#define N 5 + 1\n%#define F(a) a\n%int x = 'y';\n#if 0\n%#include \"no.h\"\n#endif\n"
+    text = '%#include <rpcsvc/nis.h>\n%#define N 5 + 1\n%#define F(a) a\n%int x;\n#if 0\n%#include "no.h"\n#endif\n'
     found = Preprocessor(read, {}).run(text, "main.x")
     assert [token.text for token in found.headers] == ["rpcsvc/nis.h"]
     assert {name: "".join(token.text for token in body) for name, body in found.constants.items()} == {"N": "5+1"}
