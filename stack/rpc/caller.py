@@ -24,7 +24,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from stack.config import NEVER, SECOND, Rng
@@ -258,8 +257,9 @@ class RpcClient:
         self._timer = self._loop.call_at(at / SECOND, self._on_timer)
 
     def _on_timer(self) -> None:
+        now = max(int(self._loop.time() * SECOND), self._timer_at)  # whatever is lost in a float
         self._timer, self._timer_at = None, NEVER
-        again, over = self._calls.on_timer(int(self._loop.time() * SECOND))
+        again, over = self._calls.on_timer(now)
         for call in over:
             self._tell(call)
         self._give_up(over)
@@ -517,11 +517,9 @@ class Batch:
         self._tasks.append(task)
         return task
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *of: object) -> None:
         channel = self._client.channel
-        if exc is not None:
+        if of[1] is not None:
             for task in self._tasks:
                 task.cancel()
         elif channel is not None:

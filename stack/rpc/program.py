@@ -4,15 +4,18 @@ The compiler makes of `version CALC_V1 { ... } = 1;` a class CALC_V1(Version).  
 numbers, `CALC_V1.Server` (to be derived from: each procedure is a method) and `CALC_V1.Client` (a method per call).
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypedDict
+from typing import Any, ClassVar, Protocol, Self, TypedDict, TypeVar
 
 from stack.rpc.calls import Semantics
 from stack.rpc.dispatch import Invocation as Context
 from stack.rpc.xdr import DECODING, LIMITS, Codec, Limits, Reader, Writer, reason_of
 
 __all__ = ["CallOptions", "Caller", "Client", "Context", "Procedure", "Server", "Version"]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(slots=True, frozen=True)
@@ -108,13 +111,36 @@ class Server:
         return method
 
 
+class Added(Protocol[T_co]):
+    """A call of a batch."""
+
+    def result(self) -> T_co:
+        """Its result, once the block has ended.  Raises what the call raised."""
+
+    def exception(self) -> BaseException | None:
+        """What it raised."""
+
+
+class Batching(Protocol):
+    """Calls that leave in one piece; see `stack.rpc.caller.Batch`."""
+
+    def add(self, call: Coroutine[Any, Any, T]) -> Added[T]:
+        """Add a call, like `client.CALC_DO(a)`."""
+
+    async def __aenter__(self) -> Self:
+        """Begin to collect."""
+
+    async def __aexit__(self, *of: object) -> None:
+        """Send what was added, and wait for all replies."""
+
+
 class Caller(Protocol):
     """What stubs are built on."""
 
     async def __call__(self, procedure: Procedure, args: tuple[Any, ...], options: CallOptions, /) -> Any:
         """Make a call; returns its result.  Raises XdrError for what cannot be marshalled, RpcError for all else."""
 
-    def batch(self) -> Any:
+    def batch(self) -> Batching:
         """Calls that leave together."""
 
 
@@ -131,6 +157,6 @@ class Client:
     def __init__(self, call: Caller) -> None:
         self._call = call
 
-    def batch(self) -> Any:
-        """Calls that leave in one piece: `async with client.batch() as batch:`; see `stack.rpc.client.Batch`."""
+    def batch(self) -> Batching:
+        """Calls that leave in one piece, by `async with client.batch() as batch:`; see `stack.rpc.caller.Batch`."""
         return self._call.batch()

@@ -51,6 +51,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 RESUMED_AT_ONCE: Final = 64  # connections that are looked at when a call ends
 PORT_TRIES: Final = 8  # to have the same free port at all addresses
 SWEEP_S: Final = 1.0  # how often connections are looked at
+_XID: Final = 4  # octets
 IDEMPOTENT: Final = "rpc_idempotent"  # the attribute of methods
 Auth = Policy | Mapping[type[Version], Policy] | None
 
@@ -187,7 +188,13 @@ class RpcServer:
         """A message, of a connection or a datagram."""
         now = int(self._loop.time() * SECOND)
         connection = self.connections.get(channel)
-        if connection is not None:
+        if connection is None:
+            if (channel.source, message[:_XID]) in self._by_xid:
+                self._counts["dropped_running"] += (
+                    1  # a copy: also of what may be executed twice, once at a time will do
+                )
+                return
+        else:
             self.connections.touch(connection, now)
             if self._is_full_for(connection):
                 connection.waiting = message

@@ -13,7 +13,7 @@ from stack.errors import ConnectionRefused
 from stack.rpc.auth import NOBODY, Credential
 from stack.rpc.caller import ClientSettings, RpcClient
 from stack.rpc.channel import Channel, Sink, local_pair
-from stack.rpc.program import Server
+from stack.rpc.program import Caller, Server
 from stack.rpc.server import RpcServer
 from stack.rpc.xdr import LIMITS, Limits
 
@@ -23,9 +23,8 @@ C_co = TypeVar("C_co", covariant=True)
 class HasClient(Protocol[C_co]):
     """A version of a program, as the compiler makes it: what of it decides the type of its stub."""
 
-    @property
-    def Client(self) -> type[C_co]:  # noqa: N802  (the name of the class)
-        """The stub."""
+    def Client(self, call: Caller, /) -> C_co:  # noqa: N802  (the name of the class)
+        """The stub, which makes its calls by `call`."""
 
 
 class Within:
