@@ -78,8 +78,9 @@ goodput: setup-test setup-compiled  ## our sender and the kernel's over a bad ne
 soak: setup-test setup-compiled  ## mixed load on the daemon, and what it leaves behind; minutes=10
 	@$(PY) -m tools.soak.run $(or $(minutes),10)
 
-fuzz: setup-test  ## fuzz the C core; seconds=60 for each target
+fuzz: setup-test  ## fuzz the C core, seconds=60 for each target; decoders of XDR, mutations=100000 for each file
 	@$(MAKE) -C native fuzz SECONDS=$(or $(seconds),60)
+	@$(PY) -m tests.support.rpc_fuzz --count $(or $(mutations),100000)
 
 dist: setup-test  ## sdist and wheel in dist/
 	@$(PY) -m build

@@ -9,9 +9,10 @@ string -> str (UTF-8, and what is not UTF-8 by surrogateescape, so that every st
 quadruple -> its 16 octets as bytes, as Python has no such number; arrays -> list; `T *` -> T | None.
 
 What bounds decoding, whatever the peer sent: nothing is allocated because of a length that was only claimed, as data
-are cut out of what is there.  Each element of an array and each `T *` that is present costs one of `max_items`, 64 if
-it has no octets on the wire.  So the work is at most proportional to (octets + items).  Lists (`node *next` at the end
-of a struct, directly, by a typedef or in a union) are followed in a loop; any other nesting is limited by `max_depth`.
+are cut out of what is there.  Each element of an array and each `T *` that is present costs one of `max_items`; a value
+of a type that contains itself one more, unless it is a node of a plain list; an element that has no octets on the wire
+64.  So the work is at most proportional to octets and items.  Lists (`node *next` at the end of a struct, directly, by
+a typedef or in a union) are followed in a loop; any other nesting is limited by `max_depth`.
 """
 
 import struct
@@ -138,12 +139,12 @@ class Reader:
             raise XdrError(XdrReason.TOO_LONG, f"{length} octets, the limit is {limit}")
         at = self.at
         end = at + length
-        found = self.data[at:end]
         self.at = end + (-length & 3)
         if self.at > len(self.data):
             raise XdrError(XdrReason.SHORT)
         if self.strict and any(self.data[end : self.at]):
             raise XdrError(XdrReason.PADDING)
+        found = self.data[at:end]
         try:
             return found.decode()
         except UnicodeDecodeError:
@@ -184,9 +185,7 @@ class Reader:
             return False
         if mark != 1:
             raise XdrError(XdrReason.BAD_BOOL, str(mark))
-        if not self.left:
-            raise XdrError(XdrReason.ITEMS)
-        self.left -= 1
+        self._spend()
         return True
 
     def end(self, mark: int) -> None:
@@ -199,6 +198,12 @@ class Reader:
         if not self.depth:
             raise XdrError(XdrReason.DEPTH)
         self.depth -= 1
+        self._spend()
+
+    def _spend(self) -> None:
+        if not self.left:
+            raise XdrError(XdrReason.ITEMS)
+        self.left -= 1
 
     def follow(self, step: ReadStep) -> Any:
         """A value of a type that contains itself: its tails in a loop, all else one level deeper."""
@@ -206,6 +211,7 @@ class Reader:
         head, tail, name = step(self)
         last = head
         while tail is not None:
+            self._spend()
             value, tail, following = tail(self)
             setattr(last, name, value)
             last, name = value, following

@@ -366,7 +366,7 @@ class Reading:
         step = f"_step_{self._context.name(target)}"
         if optional:
             mark = block.fixed("I")
-            step = f"{step} if r.present({mark}) else None"
+            step = f"{step} if _BOOLS[{mark}] else None"
         items.append("xdr.LATER")
         block.line(f'return {name}({", ".join(items)}), {step}, "{last[1]}"')
 
