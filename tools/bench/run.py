@@ -29,7 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stack import _form
-from tools.bench import dns
+from tools.bench import dns, rpc_xdr
 from tools.bench.sides import (
     ADDRESS,
     ECHO,
@@ -152,6 +152,10 @@ for peer in ("echo", "bare"):  # all of them on our stack: to and fro on one por
     METRICS[f"dns_stack_{peer}_1"] = Metric(dns.one_on_our_stack, "per_second", "q/s", sides=sides, peer=peer)
 for case in ("cache", "answer", "referral"):
     METRICS[f"dns_{case}"] = Metric(dns.micro(case), "us_each", "µs", sides=dns.beside("dnspython"), peer="dnspython")
+
+for case in rpc_xdr.CASES:
+    sides = rpc_xdr.sides
+    METRICS[f"rpc_xdr_{case}"] = Metric(rpc_xdr.micro(case), "us_each", "µs", sides=sides, peer=rpc_xdr.THEIRS)
 
 
 def measure(side: Side, metric: Metric, setting: Setting) -> Sample:

@@ -1,4 +1,4 @@
-"""Damaged and hostile values: refused for a reason or decoded, in bounded time and memory.  The long form: `make fuzz`."""
+"""Damaged and hostile values: refused for a reason or decoded, in bounded time and memory.  More by `make fuzz`."""
 
 import contextlib
 import struct
