@@ -302,7 +302,7 @@ class RpcClient:
             self._held_back.clear()
             self._probing = None
 
-    async def _ask_instance(self, semantics: Semantics) -> None:
+    async def _ask_instance(self, semantics: Semantics, within_s: float = HELLO_S) -> None:
         """Learn which run of the server answers.  If it is another one, calls sent to the last are given up.
 
         Raises RpcTimeout, ConnectionLost; nothing for a server that does not say.
@@ -314,7 +314,7 @@ class RpcClient:
             session.HELLO_HEAD,
             b"",
             now,
-            timeout_us=int(HELLO_S * SECOND),
+            timeout_us=int(within_s * SECOND),
             waiter=self._loop.create_future(),
             name=session.HELLO.name,
             semantics=semantics,
@@ -369,6 +369,8 @@ class RpcClient:
             while len(self._calls):
                 try:
                     await self._open_once()
+                except TimeoutError:  # the network loses much: the calls have deadlines of their own
+                    give_up_at = self._loop.time() + self._settings.reconnect_s
                 except OSError as error:
                     if self._loop.time() + pause_s > give_up_at:
                         self._give_up(self._calls.on_unreachable(_reason(error)))
@@ -388,7 +390,7 @@ class RpcClient:
         self._channel = channel
         if self._instance is not None:
             try:
-                await self._ask_instance(Semantics.MAYBE)
+                await self._ask_instance(Semantics.MAYBE, CONNECT_S)
             except BaseException:
                 self._channel = None
                 channel.abort()

@@ -66,8 +66,8 @@ class Pending:
 
     # fmt: off
     __slots__ = (
-        "deadline_at", "due_at", "error", "message", "name", "results_at", "semantics", "sent", "sent_at", "wait_us",
-        "waiter", "xid",
+        "deadline_at", "due_at", "error", "message", "name", "results_at", "samples", "semantics", "sent", "sent_at",
+        "wait_us", "waiter", "xid",
     )
     # fmt: on
 
@@ -84,6 +84,7 @@ class Pending:
         self.sent_at = now
         self.sent = 1
         self.wait_us = 0  # until it is sent again
+        self.samples = 0  # of the round trip time, when it was begun
         self.results_at = 0
         self.error: RpcError | None = None
 
@@ -159,6 +160,7 @@ class Calls:
         if self._datagrams:
             if semantics is not Semantics.MAYBE:
                 call.wait_us = wait_us = self.round_trips.first_us()
+                call.samples = self.round_trips.samples
                 resend_at = now + wait_us | _TICK
                 if resend_at < due_at:
                     call.due_at = due_at = resend_at
@@ -204,7 +206,7 @@ class Calls:
             if call.sent == 1:
                 self.round_trips.on_sample(now - call.sent_at)
             else:
-                self.round_trips.on_unclear(call.wait_us)
+                self.round_trips.on_unclear(call.wait_us, call.samples)
         return call
 
     def _unknown(self, data: bytes) -> None:

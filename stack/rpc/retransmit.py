@@ -2,8 +2,8 @@
 
 RFC 6298 with other constants: a call is small and its server near, so the timeout begins at 300 ms and may fall to
 100 ms.  What is measured is the time until the reply, execution included.  A reply to a call that was sent twice is no
-sample (Karn's algorithm); as long as there is no other, new calls begin with the timeout to which that one had backed
-off, or a server that has become slow would get each call twice for ever.
+sample (Karn's algorithm); unless there was one since that call was begun, new calls begin with the timeout to which it
+had backed off, or a server that has become slow would get each call twice for ever.
 """
 
 from typing import Final
@@ -19,7 +19,7 @@ _GRANULARITY_US: Final = 1_000
 class RoundTrips:
     """The timeout of one server, in microseconds; `rng` spreads the clients that one loss has brought into step."""
 
-    __slots__ = ("_backed_off_us", "_rng", "rto_us", "rttvar_us", "srtt_us")
+    __slots__ = ("_backed_off_us", "_rng", "rto_us", "rttvar_us", "samples", "srtt_us")
 
     def __init__(self, rng: Rng, initial_us: int = INITIAL_RTO_US) -> None:
         self._rng = rng
@@ -27,9 +27,11 @@ class RoundTrips:
         self.rto_us = initial_us
         self.srtt_us = 0  # 0: no sample yet
         self.rttvar_us = 0
+        self.samples = 0
 
     def on_sample(self, rtt_us: int) -> None:
         """The reply to a call that was sent once has come."""
+        self.samples += 1
         srtt = self.srtt_us
         if srtt:
             error = rtt_us - srtt
@@ -53,9 +55,14 @@ class RoundTrips:
         """How long to wait this time, after `last_us` was waited in vain (RFC 6298 §5.5: twice as long)."""
         return min(2 * last_us, MAX_RTO_US)
 
-    def on_unclear(self, wait_us: int) -> None:
-        """The reply to a call that was sent several times has come; `wait_us`: what was to be waited for it at last."""
-        self._backed_off_us = wait_us
+    def on_unclear(self, wait_us: int, samples: int) -> None:
+        """The reply to a call that was sent several times has come; `wait_us`: what was to be waited for it at last.
+
+        `samples`: how many there were when it was begun.  Where calls in flight at the same time had replies at once,
+        the server is as quick as before, and this one was unlucky.
+        """
+        if samples == self.samples:
+            self._backed_off_us = wait_us
 
     def spread_us(self, wait_us: int) -> int:
         """A wait made up to a quarter longer."""

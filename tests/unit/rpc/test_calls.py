@@ -242,6 +242,19 @@ def test_a_server_that_became_slow_is_not_sent_everything_twice():
     assert calls.round_trips.rto_us > SECOND
 
 
+def test_one_unlucky_call_among_many_makes_nobody_wait():
+    calls = table()
+    now = exchange(calls, 0, 500)
+    unlucky = calls.start(HEAD, b"", now)
+    for _ in range(20):
+        run_until(calls, now + SECOND)
+        now = exchange(calls, now + SECOND, 500)
+    assert unlucky.sent > 3
+    calls.on_message(build_success(xid_of(unlucky), b""), now)
+    begun = calls.start(HEAD, b"", now)
+    assert begun.due_at - now < 2 * MIN_RTO_US
+
+
 def test_the_timeout_has_bounds():
     trips = RoundTrips(Still(1))
     trips.on_sample(0)
