@@ -32,6 +32,8 @@ def test_the_page_says_what_is_so():
     assert f"| `max_items` | {LIMITS.max_items:,} |".replace(",", " ") in PAGE
     assert f"| `max_depth` | {LIMITS.max_depth}, at most {MAX_DEPTH} |" in PAGE
     assert LIMITS.max_bytes == (1 << 20) + (1 << 16)
-    steps = f"{rpc_fuzz.STEPS} + {rpc_fuzz.STEPS_AN_OCTET} × octets + `max_items` / {rpc_fuzz.ITEMS_A_STEP} lines"
+    steps = f"{rpc_fuzz.STEPS} + {rpc_fuzz.STEPS_AN_OCTET} \N{MULTIPLICATION SIGN} octets + `max_items` / {rpc_fuzz.ITEMS_A_STEP} lines"
     assert steps in " ".join(PAGE.split())
-    assert f"{rpc_fuzz.MEMORY_AN_OCTET} × octets + {rpc_fuzz.MEMORY >> 10} KiB" in " ".join(PAGE.split())
+    assert f"{rpc_fuzz.MEMORY_AN_OCTET} \N{MULTIPLICATION SIGN} octets + {rpc_fuzz.MEMORY >> 10} KiB" in " ".join(
+        PAGE.split()
+    )
