@@ -6,9 +6,9 @@ and then the calls that wait are sent again, or given up, as their semantics say
 
 *The run of the server.*  At-most-once holds as long as the server's duplicate request cache does, so not beyond a new
 start of the server.  Servers of ours say which run of theirs answers (`session`).  It is asked for when a channel is
-new, before a call that was sent already is sent on it; over UDP before a call is sent again at all.  Another run than
-before: those calls fail with ServerRebooted, and may have been executed.  A server that does not say is believed to
-have a cache, and not to have started anew.
+new, before a call that was sent already is sent on it; over UDP, copies of calls name the run that they are for.
+Another run than before: those calls fail with ServerRebooted, and may have been executed.  A server that does not say
+is believed to have a cache, and not to have been started anew.
 
 *Back-pressure.*  At most `max_in_flight` calls are in flight; further ones wait, as they do while the channel is full.
 A call that is cancelled or given up before it was sent has not run.  If it was sent, a server of ours is told that
@@ -32,10 +32,19 @@ from stack.rpc import session
 from stack.rpc.auth import NOBODY, Credential
 from stack.rpc.calls import Calls, Pending, Semantics
 from stack.rpc.channel import Channel
-from stack.rpc.constants import NULL_PROCEDURE
+from stack.rpc.constants import MAX_DATAGRAM, NULL_PROCEDURE, Status
 from stack.rpc.dispatch import LOCAL, TCP, UDP
-from stack.rpc.errors import BadReply, ClientClosed, ConnectionLost, Rejected, RpcError, RpcTimeout, Unreachable
-from stack.rpc.message import call_head
+from stack.rpc.errors import (
+    BadReply,
+    ClientClosed,
+    ConnectionLost,
+    MessageError,
+    Rejected,
+    RpcError,
+    RpcTimeout,
+    Unreachable,
+)
+from stack.rpc.message import call_head, parse_reply
 from stack.rpc.program import CallOptions, Procedure, Version
 from stack.rpc.record import RecordFault
 from stack.rpc.xdr import LIMITS, Limits, XdrError
@@ -93,8 +102,8 @@ class RpcClient:
 
     # fmt: off
     __slots__ = (
-        "_calls", "_channel", "_closed", "_heads", "_held_back", "_instance", "_loop", "_open_channel", "_opening",
-        "_peer", "_posted_at", "_previous_at", "_probing", "_queue", "_rng", "_semantics", "_settings", "_timeout",
+        "_again_xid", "_calls", "_channel", "_closed", "_guarded", "_heads", "_instance", "_loop", "_open_channel",
+        "_opening", "_peer", "_posted_at", "_previous_at", "_queue", "_rng", "_semantics", "_settings", "_timeout",
         "_timer", "_timer_at", "_version", "_xdr",
     )
     # fmt: on
@@ -119,10 +128,10 @@ class RpcClient:
             if procedure.name in settings.idempotent or number == NULL_PROCEDURE:
                 self._semantics[number] = Semantics.AT_LEAST_ONCE
         self._instance: int | None = None  # the run of the server; None: it does not say
-        self._held_back: list[Pending] = []  # until it is known whether the server is the same
+        self._again_xid = 0
+        self._guarded = False  # calls were sent again under that xid
         self._queue: deque[asyncio.Future[None]] = deque()  # calls that wait for room
         self._opening: asyncio.Task[None] | None = None
-        self._probing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
         self._posted_at = self._previous_at = -NEVER  # the last datagram, and that before
@@ -275,32 +284,21 @@ class RpcClient:
                 call.waiter.set_exception(call.error)
 
     def _send_again(self, again: list[Pending]) -> None:
-        """Over datagrams.  What must not be executed twice waits until the server has said that it is the same."""
-        channel = self._channel
+        """Over datagrams.  What must not be executed twice goes to the same run of the server only."""
+        channel, instance = self._channel, self._instance
+        if channel is None:
+            return
         for call in again:
-            if self._instance is not None and call.semantics is Semantics.AT_MOST_ONCE:
-                self._held_back.append(call)
-            elif channel is not None:
-                self._previous_at, self._posted_at = self._posted_at, call.sent_at
-                channel.post(call.message)
-        if self._held_back and self._probing is None:
-            self._probing = self._loop.create_task(self._probe())
+            message = call.message
+            if instance is not None and call.semantics is Semantics.AT_MOST_ONCE:
+                if len(message) > MAX_DATAGRAM - session.AGAIN_ROOM:
+                    continue  # its copy would be too large: its first one has to do
+                message = session.build_again(self._again_xid, instance, message)
+                self._guarded = True
+            self._previous_at, self._posted_at = self._posted_at, call.sent_at
+            channel.post(message)
 
     # -- the run of the server
-
-    async def _probe(self) -> None:
-        """Ask which run of the server answers; then calls held back are sent, or given up."""
-        try:
-            await self._ask_instance(Semantics.AT_LEAST_ONCE)
-            channel = self._channel
-            for call in self._held_back:
-                if channel is not None and not call.waiter.done():
-                    channel.post(call.message)
-        except RpcError:
-            pass  # no answer: what is held back comes again in its time
-        finally:
-            self._held_back.clear()
-            self._probing = None
 
     async def _ask_instance(self, semantics: Semantics, within_s: float = HELLO_S) -> None:
         """Learn which run of the server answers.  If it is another one, calls sent to the last are given up.
@@ -319,6 +317,7 @@ class RpcClient:
             name=session.HELLO.name,
             semantics=semantics,
         )
+        self._again_xid = call.xid  # no other call will have it
         call.sent = 1  # though perhaps nothing else may be sent yet
         channel.post(call.message)
         if calls.deadline < self._timer_at:
@@ -332,10 +331,23 @@ class RpcClient:
         except asyncio.CancelledError:
             calls.cancel(call)
             raise
+        self._on_instance(instance)
+
+    def _on_instance(self, instance: int | None) -> None:
+        """This run of the server answers; None: it does not say which."""
         if self._instance not in {None, instance}:
-            calls.stats.reboots += 1
-            self._give_up(calls.on_rebooted())
+            self._calls.stats.reboots += 1
+            self._give_up(self._calls.on_rebooted())
         self._instance = instance
+
+    def _on_other_run(self, message: bytes) -> None:
+        """A copy of a call came to a run of the server that is not the one it was sent to."""
+        with suppress(MessageError, XdrError):
+            reply = parse_reply(message)
+            if reply.status == Status.SUCCESS:
+                self._on_instance(session.AGAIN.decode_result(message, reply.results_offset))
+            else:
+                self._on_instance(None)
 
     # -- the channel
 
@@ -413,6 +425,9 @@ class RpcClient:
 
     def on_message(self, message: bytes, _: Channel) -> None:
         """A reply."""
+        if self._guarded and int.from_bytes(message[:4], "big") == self._again_xid:
+            self._on_other_run(message)
+            return
         call = self._calls.on_message(message, int(self._loop.time() * SECOND))
         if call is not None and not call.waiter.done():
             if call.error is None:
@@ -484,10 +499,9 @@ class RpcClient:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        tasks = [task for task in (self._opening, self._probing) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
         if self._channel is not None:
             self._channel.close()
             self._channel = None

@@ -79,8 +79,8 @@ class RpcServer:
 
     # fmt: off
     __slots__ = (
-        "_by_xid", "_closed", "_counts", "_held", "_hello", "_limits", "_loop", "_stop_call", "_sweeper", "_tasks",
-        "_versions", "connections", "dispatcher", "instance", "listening", "registration",
+        "_at_once", "_by_xid", "_closed", "_counts", "_held", "_limits", "_loop", "_sweeper", "_tasks", "_versions",
+        "connections", "dispatcher", "instance", "listening", "registration",
     )
     # fmt: on
 
@@ -127,11 +127,12 @@ class RpcServer:
             self._versions.append(version)
 
     def _add_session(self) -> None:
-        self._hello, self._stop_call = self._on_hello, self._on_cancel
         served = [
-            Served(session.HELLO, self._hello, idempotent=True),
-            Served(session.CANCEL, self._stop_call, idempotent=True),
+            Served(session.HELLO, self._on_hello, idempotent=True),
+            Served(session.CANCEL, self._on_cancel, idempotent=True),
+            Served(session.AGAIN, self._on_again, idempotent=True),
         ]
+        self._at_once = frozenset(one.handler for one in served)
         self.dispatcher.add(session.PROGRAM, session.VERSION, served)
 
     async def __aenter__(self) -> Self:
@@ -213,7 +214,7 @@ class RpcServer:
 
     def _execute(self, invocation: Invocation, channel: Channel, connection: Connection | None, now: int) -> None:
         handler = invocation.handler
-        if handler is self._hello or handler is self._stop_call:
+        if handler in self._at_once:
             self._finish(invocation, handler(invocation, *invocation.args))
             return
         invocation.deadline_at = now + int(self._limits.call_s * SECOND)
@@ -295,6 +296,15 @@ class RpcServer:
         if invocation is not None:
             invocation.reply_to = None
             self._stop(invocation)
+        return NO_REPLY
+
+    def _on_again(self, ctx: Invocation, instance: int, message: bytes) -> int | NoReply:
+        """A copy of a call that was sent to this run of the server, or to another."""
+        channel = ctx.reply_to
+        if instance != self.instance or not isinstance(channel, Channel) or not channel.carrier.again:
+            return self.instance
+        if not session.is_session(message):
+            self._loop.call_soon(self.on_message, message, channel)  # when this one does not count any more
         return NO_REPLY
 
     # -- room
