@@ -2,7 +2,7 @@
 
 import linecache
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +13,7 @@ from stack.rpc.x.checker import Checker
 from stack.rpc.x.errors import InterfaceError
 from stack.rpc.x.generate import Generator
 from stack.rpc.x.parser import Parser
-from stack.rpc.x.preprocess import Preprocessor
+from stack.rpc.x.preprocess import Preprocessor, Read
 from stack.rpc.x.tokens import Position, Token
 from stack.rpc.x.types import Interface
 
@@ -29,8 +29,6 @@ typedef opaque des_block[8];
 """
 
 _numbers: Final = count(1)
-
-Read = Callable[[str, str], "tuple[str, str] | None"]
 
 
 def folders(include: Sequence[str | Path]) -> Read:

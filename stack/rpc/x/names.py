@@ -8,7 +8,7 @@ Where the result is taken, further underscores follow.
 import keyword
 from typing import Final
 
-from stack.rpc.x.types import Alias, Case, Enum, Interface, Struct, Union
+from stack.rpc.x.types import Alias, Enum, Interface, Struct, Union
 
 # what the text of a generated module says at its top level
 _MODULE: Final = frozenset({
@@ -95,9 +95,3 @@ class Names:
 def procedure_scope() -> Scope:
     """For the methods of a server and a client."""
     return Scope(_PROCEDURE)
-
-
-def enum_case(enum: Enum, case: Case) -> list[str]:
-    """The names of the values of a case, as the file has them."""
-    names = {value: name for name, value in reversed(enum.members)}
-    return [names[value] for value in case.values or []]

@@ -22,7 +22,7 @@ MAX_EXPANSIONS: Final = 100
 MAX_TOKENS: Final = 1_000_000
 
 # the text of the file `name`, which the file `by` includes, and what it is called; None where there is none
-type_of_reader = Callable[[str, str], "tuple[str, str] | None"]
+Read = Callable[[str, str], "tuple[str, str] | None"]
 
 _INCLUDE: Final = re.compile(r'\s*(?:"([^"]+)"|<([^>]+)>)\s*$')
 _PARAMETERS: Final = re.compile(r"\(\s*((?:\w+\s*(?:,\s*\w+\s*)*)?)\)")
@@ -63,7 +63,7 @@ class Preprocessor:
 
     __slots__ = ("_budget", "_conditions", "_depth", "_macros", "_read", "result")
 
-    def __init__(self, read: type_of_reader, define: Mapping[str, str | int | None]) -> None:
+    def __init__(self, read: Read, define: Mapping[str, str | int | None]) -> None:
         self._read = read
         self._macros: dict[str, Macro] = {}
         self._conditions: list[_Condition] = []

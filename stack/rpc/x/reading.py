@@ -420,7 +420,7 @@ class Reading:
             value = "kind"
         for case in xtype.cases:
             if case.values is not None:
-                block.line(f"if {_matches(number, case.values)}:")
+                block.line(f"if {matches(number, case.values)}:")
                 block.indent += 1
             last = None if case.member is None else (case.member.type, "value")
             self._finish(block, xtype, [value] if last is not None else [value, "None"], last)
@@ -431,7 +431,8 @@ class Reading:
         return block.lines
 
 
-def _matches(number: str, values: list[int]) -> str:
+def matches(number: str, values: list[int]) -> str:
+    """The test for the values of a case."""
     if len(values) == 1:
         return f"{number} == {values[0]}"
     return f"{number} in {{{', '.join(map(str, values))}}}"

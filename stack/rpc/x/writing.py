@@ -1,7 +1,7 @@
 """The part of the generator that writes the functions which append values to a message: the mirror of `reading`."""
 
 from stack.rpc.x.layout import fit
-from stack.rpc.x.reading import MAX_OPAQUE, Context, fused, limited, tail_of
+from stack.rpc.x.reading import MAX_OPAQUE, MAX_RUN, Context, fused, limited, matches, tail_of
 from stack.rpc.x.types import (
     Array,
     Bool,
@@ -18,8 +18,6 @@ from stack.rpc.x.types import (
     XType,
     bare,
 )
-
-MAX_RUN = 16  # values that are packed by one call
 
 
 class Block:
@@ -226,12 +224,12 @@ class Writing:
         block.line("value: Any = v.value")
         last = len(xtype.cases) - 1
         for index, case in enumerate(xtype.cases):
-            matches = "" if case.values is None else _matches(case.values)
-            if matches:
-                block.line(f"{'if' if index == 0 or xtype.group else 'elif'} {matches}:")
+            test = "" if case.values is None else matches("kind", case.values)
+            if test:
+                block.line(f"{'if' if index == 0 or xtype.group else 'elif'} {test}:")
             elif index and not xtype.group:
                 block.line("else:")
-            nested = bool(matches) or (index > 0 and not xtype.group)
+            nested = bool(test) or (index > 0 and not xtype.group)
             block.indent += nested
             block.fixed(letter, "kind")
             if case.member is None:
@@ -240,17 +238,11 @@ class Writing:
             else:
                 self._finish(block, xtype, (case.member.type, "value"))
             block.indent -= nested
-            if index == last and matches:
+            if index == last and test:
                 if not xtype.group:
                     block.line("else:")
                 block.line(f"{'' if xtype.group else '    '}raise xdr.bad_union(kind)")
         return block.lines
-
-
-def _matches(values: list[int]) -> str:
-    if len(values) == 1:
-        return f"kind == {values[0]}"
-    return f"kind in {{{', '.join(map(str, values))}}}"
 
 
 def _body(lines: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from stack import rpc
 from stack.rpc import xdr
 from stack.rpc.xdr import Limits, XdrError, XdrReason
+from tests.support.rfc import rfc
 
 TEXT = """
 const MAXTEXT = 8;
@@ -59,6 +60,8 @@ def test_every_kind_of_value_survives(made):
     assert len(data) % 4 == 0
 
 
+@rfc("4506", "3", "R-XDR-UNIT")
+@rfc("4506", "4.19", "R-XDR-OPTIONAL")
 def test_octets_of_a_struct(made):
     assert made.xdr_args.encode(made.args(made.op.DIV, 1, -1)) == struct.pack(">iii", -4, 1, -1)
     assert made.xdr_text.encode("abc") == b"\0\0\0\3abc\0"
@@ -71,6 +74,7 @@ def test_strings_that_are_not_utf8_survive(made):
     assert made.xdr_text.encode(made.xdr_text.decode(data)) == data
 
 
+@rfc("4506", "4.15", "R-XDR-UNION")
 def test_a_union_gives_the_member_that_it_has(made):
     assert made.xdr_result.decode(b"\0\0\0\0\0\0\0\5").number == 5
     with pytest.raises(AttributeError, match="another member"):
@@ -79,6 +83,10 @@ def test_a_union_gives_the_member_that_it_has(made):
     assert made.either(False, "no").no == "no"
 
 
+@rfc("4506", "4.3", "R-XDR-ENUM")
+@rfc("4506", "4.4", "R-XDR-BOOL")
+@rfc("4506", "4.10", "R-XDR-BOUND")
+@rfc("4506", "4.15", "R-XDR-UNION")
 @pytest.mark.parametrize(
     ("codec", "data", "reason"),
     [
@@ -156,6 +164,8 @@ def test_a_list_that_leads_back_to_itself_ends(made):
     assert refusal(lambda: made.xdr_tree.encode(tree)) is XdrReason.DEPTH
 
 
+@rfc("4506", "4.3", "R-XDR-ENUM")
+@rfc("4506", "4.10", "R-XDR-BOUND")
 @pytest.mark.parametrize(
     "change",
     [

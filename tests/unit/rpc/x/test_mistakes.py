@@ -4,8 +4,13 @@ import pytest
 
 from stack.rpc import InterfaceError, compile_x
 from stack.rpc.x.compile import generate
+from tests.support.rfc import rfc
 
 
+@rfc("4506", "6.4", "R-XDR-NAMES")
+@rfc("4506", "6.4", "R-XDR-RANGES")
+@rfc("5531", "12.1", "R-XDR-NULL")
+@rfc("5531", "12.3", "R-XDR-NUMBERS")
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
