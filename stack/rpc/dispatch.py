@@ -261,7 +261,8 @@ class Dispatcher:
             if not room:
                 return self._busy(data, carrier)
             invocation = Invocation(bound, args, data[:_XID], source, credential, carrier, reply_to, key)
-            self._duplicates.begin(key, invocation)
+            if not self._duplicates.begin(key, invocation):
+                return self._not_noted(data)
         elif room:
             invocation = Invocation(bound, args, data[:_XID], source, credential, carrier, reply_to, None)
         else:
@@ -318,6 +319,12 @@ class Dispatcher:
             self.stats.dropped[Dropped.FORGOTTEN] += 1
         return None
 
+    def _not_noted(self, data: bytes) -> bytes:
+        """What could not be noted down (the disk is full) is not executed: it could not be told from its copies."""
+        self.stats.not_noted += 1
+        self.stats.replies[Status.SYSTEM_ERR] += 1
+        return build_refusal(data[:_XID], Status.SYSTEM_ERR)
+
     def _busy(self, data: bytes, carrier: Carrier) -> bytes | None:
         """No room: dropped where the client sends again; else told, for a stream loses nothing by itself."""
         full = self.running >= self._max_running
@@ -345,11 +352,11 @@ class Dispatcher:
             status = Status.SYSTEM_ERR
         return self._finish(invocation, reply, status, now)
 
-    def fail(self, invocation: Invocation, error: BaseException, now: int) -> bytes:
+    def fail(self, invocation: Invocation, error: BaseException, now: int) -> bytes | None:
         """The reply for what the procedure raised: SYSTEM_ERR, unless it is an error for the caller."""
         reply = build_error(invocation.xid_wire, error)
         status = Status.AUTH_ERROR if isinstance(error, AuthError) else reply[-1]
-        return self._finish(invocation, reply, status, now)
+        return self._finish(invocation, reply, status, now, failed=True)
 
     def abandon(self, invocation: Invocation) -> None:
         """The procedure was not entered, and no reply is sent: if the call comes again, it is executed."""
@@ -357,11 +364,13 @@ class Dispatcher:
         if invocation.key is not None and self._duplicates is not None:
             self._duplicates.abandon(invocation.key)
 
-    def _finish(self, invocation: Invocation, reply: bytes, status: int, now: int) -> bytes:
+    def _finish(
+        self, invocation: Invocation, reply: bytes, status: int, now: int, *, failed: bool = False
+    ) -> bytes | None:
         self.stats.replies[status] += 1
         self._end(invocation)
         if invocation.key is not None and self._duplicates is not None:
-            self._duplicates.finish(invocation.key, reply, now)
+            return self._duplicates.finish(invocation.key, reply, now, failed=failed)
         return reply
 
     def _end(self, invocation: Invocation) -> None:

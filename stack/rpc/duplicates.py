@@ -59,19 +59,26 @@ class Bounds(NamedTuple):
 
 
 class DuplicateCache(Protocol):
-    """What a server needs of a cache; `stack.rpc.durable` has one that survives a crash."""
+    """What a server needs of a cache; `stack.rpc.durable` has one that survives a crash.
+
+    `instance`: a number that is the same as long as what was known is known; None: until the process ends.
+    """
+
+    @property
+    def instance(self) -> int | None:
+        """See above."""
 
     def look(self, key: Key, now: int) -> bytes | Seen | None:
         """A call has come; what is known of it."""
 
-    def begin(self, key: Key, call: object) -> None:
-        """It will be executed.  `call` is kept while it runs, for `running`."""
+    def begin(self, key: Key, call: object) -> bool:
+        """It will be executed.  `call` is kept while it runs, for `running`.  False: no, it could not be noted down."""
 
     def running(self, key: Key) -> object:
         """What was given to `begin` with this key, if that call is running; else None."""
 
-    def finish(self, key: Key, reply: bytes | None, now: int) -> None:
-        """It was executed; None: no reply is sent."""
+    def finish(self, key: Key, reply: bytes | None, now: int, *, failed: bool = False) -> bytes | None:
+        """It was executed; None: no reply is sent.  `failed`: its procedure raised.  Returns the reply to be sent."""
 
     def abandon(self, key: Key) -> None:
         """It was not executed at all."""
@@ -116,6 +123,8 @@ class Duplicates:
     )
     # fmt: on
 
+    instance: int | None = None
+
     def __init__(self, bounds: Bounds = Bounds()) -> None:  # noqa: B008  # a tuple of ints
         if bounds.max_bytes < ENTRY or bounds.max_age_us <= 0 or bounds.max_reply < 0:
             raise ConfigError(f"{bounds}: give at least {ENTRY} bytes, and some age")
@@ -151,16 +160,17 @@ class Duplicates:
             return Seen.RUNNING
         return Seen.FORGOTTEN if entry.reply is None else entry.reply
 
-    def begin(self, key: Key, call: object) -> None:
+    def begin(self, key: Key, call: object) -> bool:
         """A call will be executed."""
         self._entries[key] = _Entry(key, call)
+        return True
 
     def running(self, key: Key) -> object:
         """What was given to `begin`."""
         entry = self._entries.get(key)
         return None if entry is None else entry.call
 
-    def finish(self, key: Key, reply: bytes | None, now: int) -> None:
+    def finish(self, key: Key, reply: bytes | None, now: int, *, failed: bool = False) -> bytes | None:  # noqa: ARG002
         """A call was executed."""
         entry = self._entries[key]
         size = ENTRY
@@ -180,6 +190,7 @@ class Duplicates:
         self.bytes += size
         while self.bytes > self._max_bytes:
             self._evict(client, now)
+        return reply
 
     def abandon(self, key: Key) -> None:
         """A call was not executed."""

@@ -22,11 +22,12 @@ class Dropped(IntEnum):
 class ServerStats:
     """The counters of one server.  Lists are indexed by their enumerations."""
 
-    __slots__ = ("auth", "calls", "dropped", "garbage", "malformed", "replayed", "replies", "too_large")
+    __slots__ = ("auth", "calls", "dropped", "garbage", "malformed", "not_noted", "replayed", "replies", "too_large")
 
     def __init__(self) -> None:
         self.calls = 0  # messages that came
         self.replayed = 0  # replies of calls executed before
+        self.not_noted = 0  # calls that a durable cache could not write down: SYSTEM_ERR, not executed
         self.too_large = 0  # results that the transport could not carry: SYSTEM_ERR
         self.replies = [0] * len(Status)  # but for those replayed
         self.auth = [0] * len(AuthStat)  # callers refused
@@ -36,7 +37,7 @@ class ServerStats:
 
     def by_name(self) -> dict[str, int]:
         """Counters that are not 0, by name: those of lists begin with the list's."""
-        found = {"calls": self.calls, "replayed": self.replayed, "too_large": self.too_large}
+        found = {name: getattr(self, name) for name in ("calls", "not_noted", "replayed", "too_large")}
         found |= {f"replies_{status.name.lower()}": self.replies[status] for status in Status}
         found |= {f"auth_{stat.name.lower()}": self.auth[stat] for stat in AuthStat}
         found |= {f"dropped_{why.name.lower()}": self.dropped[why] for why in Dropped}
