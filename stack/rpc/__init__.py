@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stack.rpc.constants import AuthStat
     from stack.rpc.dispatch import NO_REPLY, Dispatcher, Invocation
     from stack.rpc.duplicates import Bounds, Duplicates
+    from stack.rpc.durable import DurableDuplicates
     from stack.rpc.errors import (
         AuthError,
         BadReply,
@@ -66,6 +67,7 @@ __all__ = [
     "Context",
     "Dispatcher",
     "Duplicates",
+    "DurableDuplicates",
     "GarbageArgs",
     "InterfaceError",
     "Invocation",
@@ -124,6 +126,7 @@ _HOME = {
     "ConnectionLost": "stack.rpc.errors",
     "Dispatcher": "stack.rpc.dispatch",
     "Duplicates": "stack.rpc.duplicates",
+    "DurableDuplicates": "stack.rpc.durable",
     "GarbageArgs": "stack.rpc.errors",
     "InterfaceError": "stack.rpc.x.errors",
     "Invocation": "stack.rpc.dispatch",

@@ -108,7 +108,8 @@ class RpcServer:
         self.listening = Listening()
         self.registration: Any = None  # with rpcbind; has `aclose`
         rng = getattr(self._loop, "new_rng", random.SystemRandom)()  # a simulation's loop has its own
-        self.instance: int = rng.getrandbits(session.INSTANCE_BITS)  # of this run, see `session`
+        kept = duplicates.instance if duplicates is not None else None  # a durable cache outlives this run
+        self.instance: int = rng.getrandbits(session.INSTANCE_BITS) if kept is None else kept  # see `session`
         for program in programs:
             self._add(program, auth)
         self._add_session()
