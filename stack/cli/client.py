@@ -119,6 +119,12 @@ def look_up(dev: str, path: str | None, request: dict[str, Any]) -> dict[str, An
         return answer
 
 
+def call(dev: str, path: str | None, request: dict[str, Any]) -> dict[str, Any]:
+    """What the daemon answers to a request of `stack.daemon.calls`.  Raises StackError, NoDaemon."""
+    with _request(dev, path, request) as (_, answer):
+        return answer
+
+
 @contextmanager
 def connection(dev: str, path: str | None, address: str, port: int, timeout: float) -> Iterator[socket.socket]:
     """A connection from the stack's address, as a socket.  Raises StackError."""

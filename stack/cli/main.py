@@ -189,6 +189,83 @@ def resolve(dev: str, control: str | None, via: str | None, words: tuple[str, ..
         sys.exit(command.resolve(words, Way(via, dev, control), **options))
 
 
+_RPC_PROTO = click.option(
+    "--proto", type=click.Choice(["tcp", "udp"]), default="tcp", show_default=True, help="The transport."
+)
+_RPC_PORT = click.option(
+    "--port", type=click.IntRange(0, 65_535), default=0, metavar="PORT", help="Of the server.  [default: ask rpcbind]"
+)
+_RPC_TIMEOUT = click.option(
+    "-W", "--timeout", type=click.FloatRange(0.001, 180), default=5.0, show_default=True, help="Wait for a reply."
+)
+
+
+@main.command()
+@daemon_options
+@via_option
+@_RPC_PROTO
+@_RPC_PORT
+@_RPC_TIMEOUT
+@_JSON
+@click.argument("host")
+@click.argument("program", required=False)
+@click.argument("version", required=False, type=click.IntRange(0, 0xFFFF_FFFF))
+def rpcinfo(
+    dev: str, control: str | None, via: str | None, host: str, program: str | None, version: int | None, **options: Any
+) -> None:
+    """List the RPC programs of a host, or see whether one of them answers.
+
+    PROGRAM is a number, or a name like nfs; without VERSION all versions are tried that it says it has.
+    """
+    with sentences():
+        from stack.cli import rpcinfo as command  # noqa: PLC0415  # it takes a while to load
+
+        way = Way(via, dev, control)
+        if program is not None:
+            sys.exit(command.probe(host, program, version, way, **options))
+        if options.pop("port"):
+            raise ConfigError("--port is the port of a program: name one, or leave it out to list what rpcbind has")
+        sys.exit(command.listing(host, way, **options))
+
+
+@main.command()
+@daemon_options
+@via_option
+@_RPC_PROTO
+@_RPC_PORT
+@_RPC_TIMEOUT
+@click.option("-V", "--version", type=int, default=None, help="Of the program.  [default: the highest that has PROC]")
+@click.option(
+    "--auth", type=click.Choice(["none", "sys"]), default="none", show_default=True, help="sys: say who calls."
+)
+@click.option("-I", "include", metavar="FOLDER", multiple=True, help="Look for included files there, too.")
+@click.option("-D", "define", metavar="NAME[=VALUE]", multiple=True, help="As #define.")
+@click.option("--compact", is_flag=True, help="The result in one line.")
+@click.argument("file", metavar="PROGRAM.x")
+@click.argument("host")
+@click.argument("name", metavar="PROC")
+@click.argument("words", metavar="[JSON]...", nargs=-1)
+def call(
+    dev: str,
+    control: str | None,
+    via: str | None,
+    file: str,
+    host: str,
+    name: str,
+    words: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Call a remote procedure: each argument is JSON, and so is the result.  "-" reads an argument from standard input.
+
+    Structs and unions are objects, enums names, opaque data hexadecimal digits, linked lists arrays; docs/rpc.md tells
+    all of it.
+    """
+    with sentences():
+        from stack.cli import call as command  # noqa: PLC0415  # it takes a while to load
+
+        sys.exit(command.call(file, host, name, words, Way(via, dev, control), **options))
+
+
 @main.command()
 @click.option("-o", "--output", metavar="FILE.py", default=None, help="Write the module there.  [default: print it]")
 @click.option("-I", "--include", metavar="DIR", multiple=True, help="Look for included files there, too.")

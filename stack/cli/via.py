@@ -105,6 +105,17 @@ class Way:
             return self.lost([server for server, _ in tries])
         return self.silent(error) if status == "Timeout" else error
 
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def call(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What comes of a request of `stack.daemon.calls`.  Raises StackError."""
+        answer = self._do(
+            lambda: client.call(self._dev, self._control, request), lambda: asyncio.run(_call_by_ourselves(request))
+        )
+        if self.by == DAEMON:
+            self.how = f"by the daemon on {self._dev}, from {answer['address']}"
+        return answer
+
     # --- more than names --------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -149,3 +160,9 @@ async def _ask_by_ourselves(request: dict[str, Any]) -> dict[str, Any]:
     assert resolver is not None
     async with resolver:
         return await Lookups(resolver).answer(request)
+
+
+async def _call_by_ourselves(request: dict[str, Any]) -> dict[str, Any]:
+    from stack.daemon.calls import Calls  # noqa: PLC0415  # as above
+
+    return await Calls().answer(request)

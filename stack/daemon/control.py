@@ -6,6 +6,7 @@ back, `{"ok": true, ...}` or `{"ok": false, "error": SENTENCE}`.
 
     status    the snapshot, in the same line
     lookup    what came of a request of `stack.daemon.lookups`, in the same line
+    call      what came of a request of `stack.daemon.calls`, in the same line
     ping      then one line per echo request, and a last one with `done`
     connect   then the socket is the TCP connection: raw bytes both ways, half close included
 
@@ -22,7 +23,8 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -53,6 +55,9 @@ class Actor(Protocol):
 
     async def look_up(self, request: dict[str, Any]) -> dict[str, Any]:
         """What the DNS has.  Raises ValueError for a request that cannot be."""
+
+    async def call(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What came of a remote procedure call.  Raises ValueError for a request that cannot be."""
 
     async def ping(self, address: str, size: int, timeout_s: float) -> dict[str, Any]:
         """One echo request: `{"rtt_us": .., "ttl": ..}` or `{"error": ..}`.  Raises OSError."""
@@ -170,7 +175,8 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         operations: dict[object, Callable[..., Awaitable[None]]] = {
             "status": self._status,
-            "lookup": self._look_up,
+            "lookup": partial(self._ask, self._actor.look_up),
+            "call": partial(self._ask, self._actor.call),
             "ping": self._ping,
             "connect": self._connect,
         }
@@ -202,11 +208,16 @@ class ControlServer:
     ) -> None:
         await _reply(writer, {"ok": True, "status": self._actor.status()})
 
-    async def _look_up(
-        self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def _ask(
+        self,
+        actor: Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]],
+        request: dict[str, Any],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
+        """An answer of the actor's; nobody works on it any more once the client has gone."""
         gone = asyncio.ensure_future(reader.read(1))  # the client says nothing more: this is its end
-        looking = asyncio.ensure_future(self._actor.look_up(request))
+        looking = asyncio.ensure_future(actor(request))
         try:
             await asyncio.wait([gone, looking], return_when=asyncio.FIRST_COMPLETED)
             if looking.done():

@@ -14,6 +14,7 @@ from stack import _form
 from stack.aio.network import AsyncHost
 from stack.aio.server import StackServer
 from stack.daemon import report
+from stack.daemon.calls import Calls
 from stack.daemon.control import ControlServer
 from stack.daemon.hostside import traffic
 from stack.daemon.lookups import Lookups, make_resolver
@@ -44,6 +45,7 @@ class Daemon:
 
     __slots__ = (
         "_begun_at",
+        "_calls",
         "_dns",
         "_host",
         "_http",
@@ -69,6 +71,7 @@ class Daemon:
         self._host: AsyncHost
         self._pinger: Pinger
         self._lookups: Lookups
+        self._calls: Calls
         self._servers: list[StackServer] = []
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -81,6 +84,7 @@ class Daemon:
         self._host = host = AsyncHost(settings.host_config(), trace=self._trace)
         host.add_device(device, settings.address, gateway=str(settings.host_interface.ip))
         self._pinger = Pinger(host)
+        self._calls = Calls(host)
         await self._open_services()
         resolver = host.resolver = self._look_up_by()
         control = ControlServer(self)
@@ -197,6 +201,10 @@ class Daemon:
         """What the DNS has, asked from the stack's address.  Raises ValueError for a request that cannot be."""
         address = str(self._settings.interface.ip)
         return {**await self._lookups.answer(request), "address": address}
+
+    async def call(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A remote procedure call from the stack's address.  Raises ValueError for a request that cannot be."""
+        return {**await self._calls.answer(request), "address": str(self._settings.interface.ip)}
 
     async def ping(self, address: str, size: int, timeout_s: float) -> dict[str, Any]:
         """One echo request.  Raises StackError."""

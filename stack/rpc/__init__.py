@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from stack.rpc.mailboxes import Letter, Mailbox, mailbox
     from stack.rpc.policy import Policy, allow
     from stack.rpc.program import Context
+    from stack.rpc.rpcbind.binding import find_port, registered, services
+    from stack.rpc.rpcbind.server import RpcbindServer, rpcbind_server
     from stack.rpc.server import RpcServer, proc, serve
     from stack.rpc.within import local
     from stack.rpc.x.compile import compile_x
@@ -84,6 +86,7 @@ __all__ = [
     "RpcMismatch",
     "RpcServer",
     "RpcTimeout",
+    "RpcbindServer",
     "Semantics",
     "ServerLimits",
     "ServerRebooted",
@@ -95,13 +98,22 @@ __all__ = [
     "allow",
     "compile_x",
     "connect",
+    "find_port",
     "local",
     "mailbox",
     "proc",
+    "registered",
+    "rpcbind_server",
     "serve",
+    "services",
 ]
 
 _HOME = {
+    "RpcbindServer": "stack.rpc.rpcbind.server",
+    "find_port": "stack.rpc.rpcbind.binding",
+    "registered": "stack.rpc.rpcbind.binding",
+    "rpcbind_server": "stack.rpc.rpcbind.server",
+    "services": "stack.rpc.rpcbind.binding",
     "Context": "stack.rpc.program",
     "Letter": "stack.rpc.mailboxes",
     "Mailbox": "stack.rpc.mailboxes",

@@ -19,7 +19,6 @@ from stack.rpc.caller import MAX_IN_FLIGHT, RECONNECT_S, TIMEOUT_S, ClientSettin
 from stack.rpc.calls import Semantics
 from stack.rpc.channel import Channel, Sink
 from stack.rpc.duplicates import Source
-from stack.rpc.errors import NotRegistered
 from stack.rpc.program import Version
 from stack.rpc.record import MAX_RECORD
 from stack.rpc.server import RpcServer
@@ -69,7 +68,10 @@ class Way:
         return await self._dial(sink, self._port)
 
     async def _look_up(self) -> int:
-        raise NotRegistered(f"{self._version.name} at {self._address}", because="give its port")
+        from stack.rpc.rpcbind.binding import find_port  # noqa: PLC0415  (which makes its calls by `connect`)
+
+        program, version = self._version.program, self._version.version
+        return await find_port(self._address, program, version, self._proto, host=self._host)
 
     async def _dial(self, sink: Sink, port: int) -> tuple[StreamChannel, bool]:
         if self._local is not None:

@@ -416,8 +416,6 @@ async def serve(
     none.  `max_record`: octets of a message on a stream.  `limits` are those of connections and calls, `xdr` those of
     arguments.  Raises ConfigError, OSError, RpcError when it cannot be registered.
     """
-    if register:
-        raise ConfigError("no rpcbind is known here: serve with register=False, and give clients the port")
     cache: DuplicateCache | None = Duplicates() if duplicates is True else duplicates or None
     server = RpcServer(programs, auth=auth, duplicates=cache, limits=limits, xdr=xdr)
     addresses = [address] if address is not None else own_addresses(host)
@@ -425,6 +423,10 @@ async def serve(
         await _take_ports(server, maker_of(host), addresses, udp, tcp, max_record)
         if unix is not None:
             await server.listening.listen_unix(server, unix, max_record)
+        if register:
+            from stack.rpc.rpcbind.registrations import register as keep  # noqa: PLC0415  (which makes calls)
+
+            server.registration = await keep(server.versions, server.listening, host)
     except BaseException:
         await server.aclose()
         raise

@@ -184,6 +184,12 @@ rpcb_passed_list: TypeAlias = rpcb_passed | None
 rpcb_stat_byvers: TypeAlias = list[rpcb_stat]
 
 
+def _at_pmap_mapping(data: bytes | bytearray | memoryview, at: int) -> pmap_mapping:
+    v1, v2, v3, v4 = _U1(data, at)
+    found: pmap_mapping = pmap_mapping(v1, v2, v3, v4)
+    return found
+
+
 def _get_pmap_mapping(r: xdr.Reader) -> pmap_mapping:
     v1, v2, v3, v4 = _U1(r.data, r.at)
     r.at += 16
@@ -196,14 +202,20 @@ def _put_pmap_mapping(w: xdr.Writer, v: pmap_mapping) -> None:
 
 
 def _get_pmap_node(r: xdr.Reader) -> pmap_node:
-    found: pmap_node = r.follow(_step_pmap_node)
-    return found
-
-
-def _step_pmap_node(r: xdr.Reader) -> tuple[pmap_node, xdr.ReadStep | None, str]:
-    v1, v2, v3, v4, v5 = _U2(r.data, r.at)
-    r.at += 20
-    return pmap_node(pmap_mapping(v1, v2, v3, v4), xdr.LATER), _step_pmap_node if r.present(v5) else None, "next"
+    head: pmap_node | None = None
+    while True:
+        v1, v2, v3, v4, v5 = _U2(r.data, r.at)
+        r.at += 20
+        item = pmap_node(pmap_mapping(v1, v2, v3, v4), None)
+        if head is None:
+            head = end = item
+        else:
+            end.next = item
+            end = item
+        if v5 != 1 or not r.left:
+            r.end(v5)
+            return head
+        r.left -= 1
 
 
 def _put_pmap_node(w: xdr.Writer, v: pmap_node) -> None:
@@ -302,15 +314,21 @@ def _put_rpcb(w: xdr.Writer, v: rpcb) -> None:
 
 
 def _get_rpcb_node(r: xdr.Reader) -> rpcb_node:
-    found: rpcb_node = r.follow(_step_rpcb_node)
-    return found
-
-
-def _step_rpcb_node(r: xdr.Reader) -> tuple[rpcb_node, xdr.ReadStep | None, str]:
-    v1 = _get_rpcb(r)
-    (v2,) = _U3(r.data, r.at)
-    r.at += 4
-    return rpcb_node(v1, xdr.LATER), _step_rpcb_node if r.present(v2) else None, "next"
+    head: rpcb_node | None = None
+    while True:
+        v1 = _get_rpcb(r)
+        (v2,) = _U3(r.data, r.at)
+        r.at += 4
+        item = rpcb_node(v1, None)
+        if head is None:
+            head = end = item
+        else:
+            end.next = item
+            end = item
+        if v2 != 1 or not r.left:
+            r.end(v2)
+            return head
+        r.left -= 1
 
 
 def _put_rpcb_node(w: xdr.Writer, v: rpcb_node) -> None:
@@ -454,15 +472,21 @@ def _put_rpcb_entry(w: xdr.Writer, v: rpcb_entry) -> None:
 
 
 def _get_rpcb_entry_node(r: xdr.Reader) -> rpcb_entry_node:
-    found: rpcb_entry_node = r.follow(_step_rpcb_entry_node)
-    return found
-
-
-def _step_rpcb_entry_node(r: xdr.Reader) -> tuple[rpcb_entry_node, xdr.ReadStep | None, str]:
-    v1 = _get_rpcb_entry(r)
-    (v2,) = _U3(r.data, r.at)
-    r.at += 4
-    return rpcb_entry_node(v1, xdr.LATER), _step_rpcb_entry_node if r.present(v2) else None, "next"
+    head: rpcb_entry_node | None = None
+    while True:
+        v1 = _get_rpcb_entry(r)
+        (v2,) = _U3(r.data, r.at)
+        r.at += 4
+        item = rpcb_entry_node(v1, None)
+        if head is None:
+            head = end = item
+        else:
+            end.next = item
+            end = item
+        if v2 != 1 or not r.left:
+            r.end(v2)
+            return head
+        r.left -= 1
 
 
 def _put_rpcb_entry_node(w: xdr.Writer, v: rpcb_entry_node) -> None:
@@ -502,17 +526,23 @@ def _put_rpcb_entry_list(w: xdr.Writer, v: rpcb_entry_list) -> None:
 
 
 def _get_rpcb_asked(r: xdr.Reader) -> rpcb_asked:
-    found: rpcb_asked = r.follow(_step_rpcb_asked)
-    return found
-
-
-def _step_rpcb_asked(r: xdr.Reader) -> tuple[rpcb_asked, xdr.ReadStep | None, str]:
-    v1, v2, v3, v4, v5 = _U6(r.data, r.at)
-    r.at += 20
-    v6 = r.text(v5, 255)
-    (v7,) = _U3(r.data, r.at)
-    r.at += 4
-    return rpcb_asked(v1, v2, v3, v4, v6, xdr.LATER), _step_rpcb_asked if r.present(v7) else None, "next"
+    head: rpcb_asked | None = None
+    while True:
+        v1, v2, v3, v4, v5 = _U6(r.data, r.at)
+        r.at += 20
+        v6 = r.text(v5, 255)
+        (v7,) = _U3(r.data, r.at)
+        r.at += 4
+        item = rpcb_asked(v1, v2, v3, v4, v6, None)
+        if head is None:
+            head = end = item
+        else:
+            end.next = item
+            end = item
+        if v7 != 1 or not r.left:
+            r.end(v7)
+            return head
+        r.left -= 1
 
 
 def _put_rpcb_asked(w: xdr.Writer, v: rpcb_asked) -> None:
@@ -555,17 +585,23 @@ def _put_rpcb_asked_list(w: xdr.Writer, v: rpcb_asked_list) -> None:
 
 
 def _get_rpcb_passed(r: xdr.Reader) -> rpcb_passed:
-    found: rpcb_passed = r.follow(_step_rpcb_passed)
-    return found
-
-
-def _step_rpcb_passed(r: xdr.Reader) -> tuple[rpcb_passed, xdr.ReadStep | None, str]:
-    v1, v2, v3, v4, v5, v6, v7 = _U7(r.data, r.at)
-    r.at += 28
-    v8 = r.text(v7, 255)
-    (v9,) = _U3(r.data, r.at)
-    r.at += 4
-    return rpcb_passed(v1, v2, v3, v4, v5, v6, v8, xdr.LATER), _step_rpcb_passed if r.present(v9) else None, "next"
+    head: rpcb_passed | None = None
+    while True:
+        v1, v2, v3, v4, v5, v6, v7 = _U7(r.data, r.at)
+        r.at += 28
+        v8 = r.text(v7, 255)
+        (v9,) = _U3(r.data, r.at)
+        r.at += 4
+        item = rpcb_passed(v1, v2, v3, v4, v5, v6, v8, None)
+        if head is None:
+            head = end = item
+        else:
+            end.next = item
+            end = item
+        if v9 != 1 or not r.left:
+            r.end(v9)
+            return head
+        r.left -= 1
 
 
 def _put_rpcb_passed(w: xdr.Writer, v: rpcb_passed) -> None:
@@ -652,7 +688,9 @@ def _put_rpcb_stat_byvers(w: xdr.Writer, v: rpcb_stat_byvers) -> None:
         _put_rpcb_stat(w, v1)
 
 
-xdr_pmap_mapping: Final[xdr.Codec[pmap_mapping]] = xdr.Codec("pmap_mapping", _get_pmap_mapping, _put_pmap_mapping)
+xdr_pmap_mapping: Final[xdr.Codec[pmap_mapping]] = xdr.Codec(
+    "pmap_mapping", _get_pmap_mapping, _put_pmap_mapping, _at_pmap_mapping
+)
 xdr_pmap_node: Final[xdr.Codec[pmap_node]] = xdr.Codec("pmap_node", _get_pmap_node, _put_pmap_node)
 xdr_pmap_list: Final[xdr.Codec[pmap_list]] = xdr.Codec("pmap_list", _get_pmap_list, _put_pmap_list)
 xdr_pmap_call: Final[xdr.Codec[pmap_call]] = xdr.Codec("pmap_call", _get_pmap_call, _put_pmap_call)

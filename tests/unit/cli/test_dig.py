@@ -17,6 +17,7 @@ from stack.cli.dig import question
 from stack.cli.main import main
 from stack.dns.explain import Explanation, Hop
 from stack.errors import ConfigError
+from tests.support.control_socket import Daemon
 from tests.support.dns_zone_server import Zone
 
 HOP = Hop(0, "10.0.0.1", "", "a.test.", "A", "NOERROR", "answer 10.0.0.9", 1200, tcp=False)
@@ -32,33 +33,6 @@ def failed(status, error, *verdicts):
 
 def invoke(*arguments, **kwargs):
     return CliRunner().invoke(main, arguments, **kwargs)
-
-
-class Daemon:
-    """The control socket of a daemon that gives these answers, and keeps what it was asked."""
-
-    def __init__(self, path, *answers):
-        self.answers = answers
-        self.asked = []
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.bind(str(path))
-        self.sock.listen()
-        self.thread = threading.Thread(target=self.serve)
-
-    def serve(self):
-        for answer in self.answers:
-            client, _ = self.sock.accept()
-            with client, client.makefile("rb") as lines:
-                self.asked.append(json.loads(lines.readline()))
-                client.sendall(json.dumps(answer).encode() + b"\n")
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.thread.join(10)
-        self.sock.close()
 
 
 def ask_daemon(tmp_path, answer, *arguments):

@@ -1,0 +1,160 @@
+"""Finding a server: by rpcbind at its host, or by SRV records of the DNS (RFC 1833, RFC 2782).
+
+    port = await rpc.find_port("198.18.0.2", CALC, 1, "tcp")
+    for one in await rpc.registered("198.18.0.2"): print(one.program, one.version, one.netid, one.address)
+    async for address, port in services("_calc._tcp.example.test", resolver): ...
+
+An IPv4 host is asked by version 2, which every port mapper and rpcbind has; one of IPv6 by version 4, and by 3 if it
+has no 4.  It is asked over the transport that the call will take: what lets the one pass lets the other.
+
+Names of services are looked up by a `ServiceResolver`, by default the running loop's: `stack.dns.Resolver` is one.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+
+from stack.errors import ConfigError
+from stack.rpc.client import connect
+from stack.rpc.errors import NotRegistered, ProcUnavail, ProgMismatch
+from stack.rpc.rpcbind.address import NETIDS, OF_PROTOCOL, TCP, UDP, parse_universal, to_universal
+from stack.rpc.rpcbind.protocol import PMAP_V2, RPCB_PORT, RPCB_V3, RPCB_V4, pmap_mapping, rpcb, rpcb_stat
+from stack.rpc.rpcbind.registry import UNKNOWN, Mapping
+from stack.rpc.rpcbind.statistics import VERSIONS
+
+if TYPE_CHECKING:
+    from stack.aio.network import AsyncHost
+    from stack.sim.world import VirtualHost
+
+TIMEOUT_S: Final = 5.0
+_ANY: Final = "0.0.0.0"  # noqa: S104  (what version 2 lists are ports)
+
+
+class ServiceTarget(Protocol):
+    """Where a service is: addresses in figures, the best first."""
+
+    @property
+    def port(self) -> int:
+        """Of the service."""
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """Of the server."""
+
+
+@runtime_checkable
+class ServiceResolver(Protocol):
+    """Who knows where services are."""
+
+    def services(self, name: str, *, timeout: float = TIMEOUT_S) -> AsyncIterator[ServiceTarget]:
+        """The servers of a service like "_calc._tcp.example.test", in the order of RFC 2782.  Raises OSError."""
+
+
+async def find_port(
+    address: str,
+    program: int,
+    version: int,
+    proto: str,
+    *,
+    timeout: float = TIMEOUT_S,  # noqa: ASYNC109  (of the calls)
+    host: "AsyncHost | VirtualHost | None" = None,
+    rpcbind_port: int = RPCB_PORT,
+) -> int:
+    """The port of a program at `address`, for "udp" or "tcp".  Raises NotRegistered, RpcError.
+
+    It may be that of another version: then the server itself says which ones it has.
+    """
+    if proto not in {UDP, TCP}:
+        raise ConfigError(f"rpcbind is asked for ports of udp and tcp, not of {proto!r}: give a path or a port")
+    options: dict[str, Any] = {"proto": proto, "port": rpcbind_port, "timeout": timeout, "host": host}
+    if ":" in address:
+        found = await _address_by_version_4(address, rpcb(program, version, f"{proto}6", "", ""), options)
+    else:
+        async with connect(PMAP_V2, address, **options) as mapper:
+            asked = pmap_mapping(program, version, NETIDS[proto].protocol, 0)
+            found = await mapper.PMAPPROC_GETPORT(asked, timeout=timeout)
+    if not found:
+        raise NotRegistered(f"program {program} version {version} over {proto} at {address}")
+    return found
+
+
+async def _address_by_version_4(address: str, asked: rpcb, options: dict[str, Any]) -> int:
+    try:
+        async with connect(RPCB_V4, address, **options) as binder:
+            found = await binder.RPCBPROC_GETADDR(asked)
+    except ProgMismatch:
+        async with connect(RPCB_V3, address, **options) as older:
+            found = await older.RPCBPROC_GETADDR(asked)
+    return parse_universal(found).port if found else 0
+
+
+async def registered(
+    address: str,
+    *,
+    proto: str = TCP,
+    timeout: float = TIMEOUT_S,  # noqa: ASYNC109  (of the calls)
+    host: "AsyncHost | VirtualHost | None" = None,
+    rpcbind_port: int = RPCB_PORT,
+) -> list[Mapping]:
+    """All that is registered at a host, as rpcbind lists it; `address` is a path for "unix".  Raises RpcError."""
+    options: dict[str, Any] = {"proto": proto, "port": rpcbind_port, "timeout": timeout, "host": host}
+    newer: tuple[Any, ...] = (RPCB_V4, RPCB_V3)
+    for interface in newer:
+        try:
+            async with connect(interface, address, **options) as binder:
+                return [
+                    Mapping(one.prog, one.vers, one.netid, one.addr, one.owner)
+                    for one in unlinked(await binder.RPCBPROC_DUMP())
+                ]
+        except (ProgMismatch, ProcUnavail):
+            continue
+    async with connect(PMAP_V2, address, **options) as mapper:
+        return [
+            Mapping(one.prog, one.vers, OF_PROTOCOL.get(one.prot, str(one.prot)), to_universal(_ANY, one.port), UNKNOWN)
+            for one in unlinked(await mapper.PMAPPROC_DUMP())
+        ]
+
+
+async def statistics(
+    address: str,
+    *,
+    timeout: float = TIMEOUT_S,  # noqa: ASYNC109  (of the calls)
+    host: "AsyncHost | VirtualHost | None" = None,
+    rpcbind_port: int = RPCB_PORT,
+) -> dict[int, rpcb_stat]:
+    """What a host's rpcbind counted, by version.  Raises RpcError."""
+    async with connect(RPCB_V4, address, proto=TCP, port=rpcbind_port, timeout=timeout, host=host) as binder:
+        return dict(zip(VERSIONS, await binder.RPCBPROC_GETSTAT(), strict=True))
+
+
+def unlinked(node: Any) -> Iterator[Any]:
+    """What a linked list of the protocol holds."""
+    while node is not None:
+        yield node.map
+        node = node.next
+
+
+async def services(
+    name: str,
+    *,
+    resolver: ServiceResolver | None = None,
+    timeout: float = TIMEOUT_S,  # noqa: ASYNC109  (of the resolver)
+) -> AsyncIterator[tuple[str, int]]:
+    """Addresses and ports of a service like "_calc._tcp.example.test", the one to try first first (RFC 2782).
+
+    All addresses of a server come before those of the next.  Raises what the resolver raises, and ConfigError where
+    nobody knows services.
+    """
+    async for target in _resolver(resolver).services(name, timeout=timeout):
+        for address in target.addresses:
+            yield address, target.port
+
+
+def _resolver(given: ServiceResolver | None) -> ServiceResolver:
+    found = given if given is not None else getattr(asyncio.get_running_loop(), "resolver", None)
+    if not isinstance(found, ServiceResolver):
+        raise ConfigError(
+            f"{found!r} knows no services: give resolver=stack.dns.Resolver..., or run on a loop that has one "
+            "(new_event_loop(resolver=...))"
+        )
+    return found

@@ -1,0 +1,226 @@
+"""What a server has registered, and keeps registered while it lives.
+
+Theory of operation.  `Registrations` holds what is wanted, and asks a `Registrar` for it: that of an rpcbind of ours in
+this process, or one that speaks with the machine's rpcbind over its local socket (which tells it who we are; over the
+loopback interface a careful rpcbind takes nothing).
+
+An rpcbind that is started anew has forgotten everything.  So every `period_s` what is there is compared with what is
+wanted, and what is missing is registered again; an rpcbind of ours says when it begins.  What somebody else has taken
+meanwhile is left to them, and counted.  When the machine's rpcbind does not answer, that is counted, too, and tried
+again; a server serves on without it.
+
+What is left over from a server that died, under the same owner, is replaced, as all servers do it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from stack.errors import ConfigError
+from stack.rpc.client import connect
+from stack.rpc.duplicates import Source
+from stack.rpc.errors import RpcError, Unreachable
+from stack.rpc.program import Version
+from stack.rpc.rpcbind.address import LOCAL, TCP, UDP, to_universal
+from stack.rpc.rpcbind.binding import unlinked
+from stack.rpc.rpcbind.own import OwnRegistrar, own_rpcbinds
+from stack.rpc.rpcbind.protocol import RPCB_PORT, RPCB_V4, rpcb
+from stack.rpc.rpcbind.registry import Mapping
+from stack.rpc.transports import ANY, Listening, stack_of
+
+if TYPE_CHECKING:
+    from stack.aio.network import AsyncHost
+    from stack.sim.world import VirtualHost
+
+LOCAL_SOCKET: Final = "/run/rpcbind.sock"
+LOOPBACK: Final = "127.0.0.1"
+PERIOD_S: Final = 30.0
+TIMEOUT_S: Final = 5.0
+_serial: Final = count(1)
+Watch = Callable[[Callable[[], None]], Callable[[], None]]  # what gets a watcher, and returns what ends its watch
+
+
+class Registrar(Protocol):
+    """An rpcbind of this host."""
+
+    async def listed(self) -> list[Mapping]:
+        """All that is registered.  Raises RpcError."""
+
+    async def set(self, mapping: Mapping) -> bool:
+        """Register; False if it is taken.  Raises RpcError."""
+
+    async def unset(self, mapping: Mapping) -> bool:
+        """Take away what this owner registered.  Raises RpcError."""
+
+
+class MachineRegistrar:
+    """The rpcbind of this machine, version 4: by its local socket, or by loopback where there is none."""
+
+    __slots__ = ("_path", "_timeout_s")
+
+    def __init__(self, path: str = LOCAL_SOCKET, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._path = path
+        self._timeout_s = timeout_s
+
+    async def listed(self) -> list[Mapping]:
+        """All that is registered.  Raises RpcError."""
+        async with self._rpcbind() as rpcbind:
+            return [
+                Mapping(one.prog, one.vers, one.netid, one.addr, one.owner)
+                for one in unlinked(await rpcbind.RPCBPROC_DUMP())
+            ]
+
+    async def set(self, mapping: Mapping) -> bool:
+        """Register; False if it is taken.  Raises RpcError."""
+        async with self._rpcbind() as rpcbind:
+            return await rpcbind.RPCBPROC_SET(rpcb(*mapping))
+
+    async def unset(self, mapping: Mapping) -> bool:
+        """Take away what this user registered.  Raises RpcError."""
+        async with self._rpcbind() as rpcbind:
+            return await rpcbind.RPCBPROC_UNSET(rpcb(*mapping))
+
+    @asynccontextmanager
+    async def _rpcbind(self) -> AsyncIterator[RPCB_V4.Client]:
+        if Path(self._path).is_socket():  # noqa: ASYNC240  (of a file system in memory)
+            way = connect(RPCB_V4, self._path, proto="unix", timeout=self._timeout_s)
+        else:
+            way = connect(RPCB_V4, LOOPBACK, proto="tcp", port=RPCB_PORT, timeout=self._timeout_s)
+        async with way as rpcbind:
+            yield rpcbind
+
+
+class Registrations:
+    """See the head of this file.  `stats` counts: set, renewed, taken by others, failed."""
+
+    __slots__ = ("_period_s", "_registrar", "_soon", "_task", "_unwatch", "_wanted", "stats")
+
+    def __init__(self, registrar: Registrar, *, period_s: float = PERIOD_S, watch: Watch | None = None) -> None:
+        self._registrar = registrar
+        self._period_s = period_s
+        self._unwatch = watch(self.check_soon) if watch is not None else None
+        self._wanted: dict[tuple[int, int, str], Mapping] = {}
+        self._soon = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.stats: Counter[str] = Counter()
+
+    async def add(self, mappings: Iterable[Mapping]) -> None:
+        """Register, and keep registered from now on.  Raises ConfigError for what is somebody else's, RpcError."""
+        for mapping in mappings:
+            if not await self._registrar.set(mapping):
+                await self._registrar.unset(mapping)
+                if not await self._registrar.set(mapping):
+                    raise ConfigError(
+                        f"program {mapping.program} version {mapping.version} over {mapping.netid} is registered by "
+                        "somebody else on this host: end that server, or serve with register=False"
+                    )
+            self._wanted[mapping[:3]] = mapping
+            self.stats["set"] += 1
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep())
+
+    def check_soon(self) -> None:
+        """Something has changed: look at once."""
+        self._soon.set()
+
+    async def check(self) -> None:
+        """Register again what is missing.  Raises RpcError."""
+        there = {one[:3]: one.address for one in await self._registrar.listed()}
+        for key, mapping in list(self._wanted.items()):
+            if key not in there and await self._registrar.set(mapping):
+                self.stats["renewed"] += 1
+            elif there.get(key) != mapping.address:
+                self.stats["taken"] += 1
+
+    async def aclose(self) -> None:
+        """Take away what was registered; where rpcbind does not answer it stays."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+        for mapping in self._wanted.values():
+            with suppress(RpcError):
+                await self._registrar.unset(mapping)
+        self._wanted.clear()
+
+    async def _keep(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._period_s):
+                    await self._soon.wait()
+            self._soon.clear()
+            try:
+                await self.check()
+            except RpcError:
+                self.stats["failed"] += 1
+
+
+async def register(
+    versions: Iterable[type[Version]],
+    listening: Listening,
+    host: "AsyncHost | VirtualHost | None" = None,
+    *,
+    period_s: float = PERIOD_S,
+) -> Registrations:
+    """Register what a server serves with the rpcbind of its host, until `aclose`.
+
+    That is an rpcbind of ours in this process, if the host has one, else the machine's.  Raises ConfigError where there
+    is none, or somebody else is registered, and RpcError.
+    """
+    stack, rpcbinds = stack_of(host), own_rpcbinds()
+    owner = f"server {next(_serial)}"
+    made = mappings(versions, listening, owner)
+    if rpcbinds.get(stack) is not None:
+        registrations = Registrations(
+            OwnRegistrar(rpcbinds, stack), period_s=period_s, watch=partial(rpcbinds.watch, stack)
+        )
+    elif stack is None:
+        registrations = Registrations(MachineRegistrar(), period_s=period_s)
+    else:
+        raise ConfigError(
+            "this host has no rpcbind to register with: begin with `await rpc.rpcbind_server(host=...)`, or serve with "
+            "register=False, and give clients the port"
+        )
+    try:
+        await registrations.add(made)
+    except BaseException as error:
+        await registrations.aclose()
+        if isinstance(error, Unreachable):
+            raise ConfigError(
+                f"{error.strerror}: start rpcbind on this machine, or serve with register=False"
+            ) from None
+        raise
+    return registrations
+
+
+def mappings(versions: Iterable[type[Version]], listening: Listening, owner: str) -> list[Mapping]:
+    """What there is to register: one address for each version and transport."""
+    places: dict[str, list[Source]] = {}
+    for netid, sources in ((UDP, listening.udp), (TCP, listening.tcp)):
+        for source in sources:
+            places.setdefault(f"{netid}6" if ":" in source[0] else netid, []).append(source)
+    addresses = {netid: _address(sources) for netid, sources in places.items()}
+    if listening.unix:
+        addresses[LOCAL] = listening.unix[0]
+    return [
+        Mapping(version.program, version.version, netid, address, owner)
+        for version in versions
+        for netid, address in addresses.items()
+    ]
+
+
+def _address(sources: list[Source]) -> str:
+    """The universal address for all of them: that of a single one, else "everywhere" on their port."""
+    host, port = sources[0]
+    if len(sources) > 1:
+        host = "::" if ":" in host else ANY
+    return to_universal(host, port)

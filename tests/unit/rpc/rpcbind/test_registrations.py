@@ -1,0 +1,1 @@
+"""What a server has registered stays so; on virtual time."""
