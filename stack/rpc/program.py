@@ -32,6 +32,8 @@ class Procedure:
         """The octets of the arguments.  Raises XdrError, and TypeError for too many or too few."""
         if len(values) != len(self.args):
             raise TypeError(f"{self.name} takes {len(self.args)} arguments, not {len(values)}")
+        if len(values) == 1:
+            return self.args[0].encode(values[0], limits)
         writer = Writer(limits)
         for codec, value in zip(self.args, values, strict=True):
             codec.append(writer, value)

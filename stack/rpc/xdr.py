@@ -409,7 +409,10 @@ class Codec(Generic[T]):
     def encode(self, value: T, limits: Limits = LIMITS) -> bytes:
         """The octets of a value.  Raises XdrError, also for a value that is of another type."""
         writer = Writer(limits)
-        self.append(writer, value)
+        try:
+            self.write(writer, value)
+        except ENCODING as error:
+            raise self._wrong(error) from None
         return writer.finish()
 
     def append(self, writer: Writer, value: T) -> None:
@@ -417,8 +420,11 @@ class Codec(Generic[T]):
         try:
             self.write(writer, value)
         except ENCODING as error:
-            why = f"{error} is no value of its enum" if isinstance(error, KeyError) else str(error)
-            raise XdrError(XdrReason.VALUE, f"{self.name}: {why}") from None
+            raise self._wrong(error) from None
+
+    def _wrong(self, error: Exception) -> XdrError:
+        why = f"{error} is no value of its enum" if isinstance(error, KeyError) else str(error)
+        return XdrError(XdrReason.VALUE, f"{self.name}: {why}")
 
 
 # -- the types of the language

@@ -1,5 +1,6 @@
 """From checked types to the text of a Python module."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -33,6 +34,11 @@ from stack.rpc.x.types import (
 )
 from stack.rpc.x.writing import Writing
 
+# what generated functions call their variables, besides v1, v2, ...: types of these names have others there
+LOCALS: Final = frozenset({
+    "at", "data", "each", "end", "found", "head", "item", "kind", "out", "r", "tail", "v", "value", "w",
+})  # fmt: skip
+NUMBERED: Final = re.compile(r"v\d+")
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 _HELPER: Final = "_type_"  # before the name of a type that a member hides
 
@@ -62,8 +68,8 @@ class Generator:
         """The name of a member."""
         return self._names.members[id(xtype)][name]
 
-    def annotation(self, xtype: XType, hidden: frozenset[str] = frozenset()) -> str:
-        """The type as Python writes it, where the names `hidden` mean something else."""
+    def annotation(self, xtype: XType, hidden: frozenset[str] = LOCALS) -> str:
+        """The type as Python writes it, where the names `hidden` mean something else: within functions, for one."""
         if isinstance(xtype, Optional):
             return f"{self.annotation(xtype.item, hidden)} | None"
         if isinstance(xtype, Void):
@@ -81,7 +87,7 @@ class Generator:
         return self._visible(self.name(xtype), hidden)
 
     def _visible(self, name: str, hidden: frozenset[str]) -> str:
-        if name not in hidden:
+        if name not in hidden and not (hidden is LOCALS and NUMBERED.fullmatch(name)):
             return name
         self._hidden[name] = _HELPER + name
         return self._hidden[name]
@@ -98,7 +104,9 @@ class Generator:
             body += ["", "", *self._enum(enum)]
         for xtype in classes:
             body += ["", "", *(self._struct(xtype) if isinstance(xtype, Struct) else self._union(xtype))]
-        aliases = [f"{self.name(alias)}: TypeAlias = {self.annotation(alias.target)}" for alias in self._ordered()]
+        aliases = [
+            f"{self.name(alias)}: TypeAlias = {self.annotation(alias.target, frozenset())}" for alias in self._ordered()
+        ]
         functions: list[str] = []
         codecs: list[str] = []
         for each in types:
@@ -127,6 +135,7 @@ class Generator:
         ]
         lines += ["from dataclasses import dataclass"] if "@dataclass" in text else []
         lines += ["from enum import IntEnum"] if "(IntEnum)" in text else []
+        lines += ["from itertools import starmap"] if "starmap(" in text else []
         lines += ["from struct import Struct"] if self.formats.lines() else []
         wanted = [name for name in ("Any", "Final", "TypeAlias", "Unpack") if name == "Final" or name in text]
         lines += [f"from typing import {', '.join(wanted)}", ""]
@@ -195,7 +204,7 @@ class Generator:
 
     def _union(self, xtype: Union) -> list[str]:
         names = self._names.members[id(xtype)]
-        hidden = frozenset({*names.values(), "value"})
+        hidden = frozenset({*names.values(), "value", "found"})
         members = [case.member for case in xtype.cases if case.member is not None]
         kinds = list(dict.fromkeys(self.annotation(member.type, hidden) for member in members))
         flat = list(dict.fromkeys(kind for each in kinds for kind in each.split(" | ")))
@@ -290,7 +299,7 @@ class Generator:
             procedures.insert(0, CheckedProcedure(null, 0, [], Void()))
         scope = procedure_scope()
         attributes = {procedure.number: scope.add(procedure.name) for procedure in procedures}
-        hidden = frozenset(attributes.values())
+        hidden = frozenset({*attributes.values(), *_LETTERS, "ctx", "found", "options"})
         lines = [f"_of_{name}: Final = {{"]
         for procedure in procedures:
             lines += self._entry(procedure, attributes[procedure.number])
@@ -331,7 +340,7 @@ class Generator:
     def _method(self, procedure: CheckedProcedure, attribute: str, hidden: frozenset[str], table: str) -> list[str]:
         """Of the client, if the table of the procedures is given, else of the server."""
         count = len(procedure.args)
-        names = list(_LETTERS[:count]) if count <= len(_LETTERS) else [f"a{number}" for number in range(count)]
+        names = list(_LETTERS[:count]) if count <= len(_LETTERS) else [f"_{number}" for number in range(count)]
         params = [f"{name}: {self.annotation(arg, hidden)}" for name, arg in zip(names, procedure.args, strict=True)]
         result = self.annotation(procedure.result, hidden)
         doc = f'            """Procedure {procedure.number}: {procedure.name}."""'

@@ -12,6 +12,7 @@ from stack.rpc.x.types import Alias, Enum, Interface, Struct, Union
 
 # what the text of a generated module says at its top level
 _MODULE: Final = frozenset({
+    "Any", "NotImplementedError", "bytearray", "memoryview", "object", "starmap",
     "CODECS", "CallOptions", "Context", "Final", "IntEnum", "None", "Procedure", "Struct", "TypeAlias", "Unpack",
     "Version", "annotations", "bool", "bytes", "dataclass", "dict", "exact", "float", "int", "len", "list", "property",
     "range", "self", "str", "tuple", "xdr",

@@ -195,11 +195,11 @@ class Block:
     def inline(self, xtype: Struct) -> str:
         """The expression for a struct whose members are read with those around it."""
         items = [self.value(member.type) for member in xtype.members]
-        made = f"{self.context.name(xtype)}({', '.join(items)})"
+        made = f"{self.context.annotation(xtype)}({', '.join(items)})"
         if len(made) <= LONG:
             return made
         found = self.variable()
-        self.result(f"{found} = {self.context.name(xtype)}(", items, ")")
+        self.result(f"{found} = {self.context.annotation(xtype)}(", items, ")")
         return found
 
     def _optional(self, xtype: Optional) -> str:
@@ -272,6 +272,11 @@ class Block:
         if len(inner.variables) == 1:
             names = f"({names},)"
         form = self.context.formats.use("I", "".join(inner.forms))
+        if made == f"{self.context.annotation(xtype)}({names})":
+            self.line(
+                f"{found} = list(starmap({self.context.annotation(xtype)}, {form}(r.block({count}, {limit}, {size}))))"
+            )
+            return True
         source = f"{form}(r.block({count}, {limit}, {size}))"
         line = f"{found} = [{made} for {names} in {source}]"
         if len(line) + 4 * self.indent <= 120:
@@ -311,9 +316,9 @@ class Reading:
         name = self._context.name(xtype)
         names = ", ".join(block.variables) if len(block.variables) > 1 else f"({block.variables[0]},)"
         return [
-            f"def _at_{name}(data: bytes | bytearray | memoryview, at: int) -> {name}:",
+            f"def _at_{name}(data: bytes | bytearray | memoryview, at: int) -> {self._context.annotation(xtype)}:",
             f"    {names} = {self._context.formats.use('U', ''.join(block.forms))}(data, at)",
-            f"    found: {name} = {value}",
+            f"    found: {self._context.annotation(xtype)} = {value}",
             "    return found",
             "",
             "",
@@ -330,18 +335,19 @@ class Reading:
     def named(self, xtype: Struct | Union) -> list[str]:
         """`_get_NAME` of a struct or union; if it contains itself, `_step_NAME` too."""
         name = self._context.name(xtype)
-        head = f"def _get_{name}(r: xdr.Reader) -> {name}:"
+        made = self._context.annotation(xtype)
+        head = f"def _get_{name}(r: xdr.Reader) -> {made}:"
         if not xtype.group:
             return [head, *self._body(xtype)]
         if isinstance(xtype, Struct) and self._is_list(xtype):
             return [head, *self._list(xtype)]
         return [
             head,
-            f"    found: {name} = r.follow(_step_{name})",
+            f"    found: {made} = r.follow(_step_{name})",
             "    return found",
             "",
             "",
-            f"def _step_{name}(r: xdr.Reader) -> tuple[{name}, xdr.ReadStep | None, str]:",
+            f"def _step_{name}(r: xdr.Reader) -> tuple[{made}, xdr.ReadStep | None, str]:",
             *self._body(xtype),
         ]
 
@@ -352,7 +358,7 @@ class Reading:
 
     def _finish(self, block: Block, made: Struct | Union, items: list[str], last: tuple[XType, str] | None) -> None:
         """Read the last member, if there is one, and return the value, and how it goes on."""
-        name = self._context.name(made)
+        name = self._context.annotation(made)
         goes_on = tail_of(last[0], made.group) if last is not None else None
         if last is None or goes_on is None:
             if last is not None:
@@ -379,7 +385,7 @@ class Reading:
 
     def _list(self, xtype: Struct) -> list[str]:
         """A loop of its own, for the most usual kind."""
-        name, last = self._context.name(xtype), self._context.member(xtype, xtype.members[-1].name)
+        name, last = self._context.annotation(xtype), self._context.member(xtype, xtype.members[-1].name)
         block = Block(self._context, indent=2)
         items = [block.value(member.type) for member in xtype.members[:-1]]
         mark = block.fixed("I")

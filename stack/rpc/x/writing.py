@@ -178,11 +178,12 @@ class Writing:
     def named(self, xtype: Struct | Union) -> list[str]:
         """`_put_NAME` of a struct or union; if it contains itself, `_write_NAME`, which does one step of it."""
         name = self._context.name(xtype)
-        head = f"def _put_{name}(w: xdr.Writer, v: {name}) -> None:"
+        made = self._context.annotation(xtype)
+        head = f"def _put_{name}(w: xdr.Writer, v: {made}) -> None:"
         lines = self._struct(xtype) if isinstance(xtype, Struct) else self._union(xtype)
         if not xtype.group:
             return [head, *_body(lines)]
-        step = f"def _write_{name}(w: xdr.Writer, v: {name}) -> tuple[xdr.WriteStep, object] | None:"
+        step = f"def _write_{name}(w: xdr.Writer, v: {made}) -> tuple[xdr.WriteStep, object] | None:"
         return [head, f"    w.follow(_write_{name}, v)", "", "", step, *_body(lines)]
 
     def _struct(self, xtype: Struct) -> list[str]:

@@ -47,9 +47,23 @@ struct holder { nothing a; nothing b[3]; nothing c<>; int end[0]; };
 struct left { int value; right *next; };
 struct right { left *next; };
 struct both { int value; both *one; both others<>; };
+struct data { int v; int data; };
+struct item { int value; item *next; };
+struct v1 { data a; item *b; v1 *next; };
+struct value { v1 found<>; value *head; };
+union found switch (int out) { case 0: data found; default: value *tail; };
+enum kind { each, r, w };
+typedef data at[3];
+typedef opaque out<>;
+struct a { at at; out out; kind kind; };
+struct starmap { a Any; };
+typedef starmap memoryview<>;
+struct tail { int x; starmap map; unsigned quad; int y; };
 program P1 {
     version V1 {
         color class(int_) = 1; void async(void) = 2; pointer MANY(int, string<5>, outer, string, opaque<>) = 3;
+        a found(a, found, at) = 4;
+        kind options(kind) = 5;
     } = 1;
     version SAME { void _call(void) = 1; int handler(int) = 2; } = 2;
 } = 0x20000001;
@@ -153,7 +167,7 @@ def test_programs_and_versions(difficult):
     assert made.P1_SAME.program_name == "P1"
     assert made.P2_SAME.program == made.P2 == 0x20000002
     assert issubclass(made.V1, Version)
-    assert sorted(made.V1.procedures) == [0, 1, 2, 3]
+    assert sorted(made.V1.procedures) == [0, 1, 2, 3, 4, 5]
     assert made.V1.procedures[0].args == ()
     assert made.V1.procedures[0].result is VOID
     assert made.V1.procedures[3].args[3] is STRING
