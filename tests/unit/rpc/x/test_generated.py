@@ -144,7 +144,7 @@ async def use(client: V1.Client, other: P2_SAME.Client) -> which:
     found = await client.MANY(1, "two", outer(inner(1), None, None, 2, 3), "four", b"five", timeout=2.0)
     await client.async_()
     await client.MANY("1", "two", outer(inner(1), None, None, 2, 3), "four", b"five")
-    await client.async_(1)
+    await client.async_(time=1.0)
     print(found.y if found is not None else 0)
     return await other.NULL(which(RED, 3), timeout=None)
 """
