@@ -1,0 +1,134 @@
+"""A network that loses a fifth of all frames each way, servers that die: how often calls were executed."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+
+import pytest
+
+from stack import rpc
+from tests.support.rpc_net import SERVER
+from tests.support.rpc_ours import calc, host_in, run
+from tools.netns import stop, wait_until
+
+pytestmark = [pytest.mark.netns, pytest.mark.interop]
+both = pytest.mark.parametrize("protocol", ["udp", "tcp"])
+CALLS = 1000
+IN_FLIGHT = 32
+PORT = 2051
+LOSS_PER_MILLE = 200
+WAYS = ("v-server", "tap0")  # where frames of the server's, and of ours, enter the bridge
+
+
+class KernelServer:
+    """Our server on kernel sockets in the server's place, as a process; `executed` is how often it counted, ever."""
+
+    def __init__(self, net, folder, cache="cached"):
+        self.net, self.cache = net, cache
+        self.file, self.log = folder / "executed", folder / "server.log"
+        self.file.touch()
+
+    @property
+    def executed(self):
+        return self.file.stat().st_size
+
+    def start(self):
+        self.log.unlink(missing_ok=True)
+        command = self.net.server.inside(
+            sys.executable, "-m", "tests.support.rpc_kernel_server", SERVER, str(PORT), str(self.file), self.cache
+        )
+        self.process = self.net.server.namespace.start(*command, log=self.log)
+
+        def ready():
+            assert self.process.poll() is None, self.log.read_text()
+            return "serving" in self.log.read_text()
+
+        wait_until(ready, "our server serves")
+
+    def kill(self):
+        stop(self.process, signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def running(self):
+        self.start()
+        try:
+            yield self
+        finally:
+            stop(self.process)
+
+
+async def count_up(client, calls):
+    """So many calls, 32 at a time: the values that came, and the errors."""
+    values, errors = [], []
+    left = iter(range(calls))
+
+    async def caller():
+        for _ in left:
+            try:
+                values.append(await client.CALC_COUNTER(timeout=60))
+            except rpc.RpcError as error:
+                errors.append(error)
+
+    await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
+    return values, errors
+
+
+def counted(net, protocol, **options):
+    """All calls under loss, from our stack."""
+
+    async def main():
+        async with (
+            host_in(net) as host,
+            rpc.connect(calc.CALC_V1, SERVER, proto=protocol, port=PORT, host=host, **options) as client,
+        ):
+            with net.loss(LOSS_PER_MILLE, *WAYS):
+                return await count_up(client, CALLS)
+
+    return run(main())
+
+
+@both
+def test_a_thousand_calls_are_executed_a_thousand_times(net, tmp_path, protocol):
+    with KernelServer(net, tmp_path).running() as server:
+        values, errors = counted(net, protocol)
+        assert errors == []
+        assert sorted(values) == list(range(1, CALLS + 1))
+        assert server.executed == CALLS
+
+
+def test_without_the_cache_they_are_executed_more_often(net, tmp_path):
+    """The control: over UDP the same loss, and nothing but the cache is missing."""
+    with KernelServer(net, tmp_path, "uncached").running() as server:
+        values, errors = counted(net, "udp")
+        assert errors == []
+        assert len(values) == CALLS
+        assert server.executed > CALLS
+
+
+@both
+def test_a_server_that_dies_in_the_middle(net, tmp_path, protocol):
+    """Calls that were on their way then may have been executed, and say so; no other call is lost or executed twice."""
+    server = KernelServer(net, tmp_path)
+
+    async def restart():
+        while server.executed < CALLS // 3:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+
+    async def main():
+        async with (
+            host_in(net) as host,
+            rpc.connect(calc.CALC_V1, SERVER, proto=protocol, port=PORT, host=host, reconnect_s=30) as client,
+        ):
+            with net.loss(LOSS_PER_MILLE, *WAYS):
+                return (await asyncio.gather(count_up(client, CALLS), restart()))[0]
+
+    with server.running():
+        values, errors = run(main())
+        assert len(values) + len(errors) == CALLS
+        uncertain = [error for error in errors if error.maybe_executed]
+        assert uncertain
+        assert {type(error) for error in uncertain} <= {rpc.ServerRebooted, rpc.ConnectionLost, rpc.RpcTimeout}
+        assert len(values) <= server.executed <= len(values) + len(uncertain)
