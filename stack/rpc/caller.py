@@ -352,11 +352,13 @@ class RpcClient:
     # -- the channel
 
     async def open(self) -> None:
-        """The first channel.  Raises Unreachable."""
+        """The first channel.  Raises Unreachable, and what asking rpcbind raises."""
         what = f"{self._version.name} at {self._peer}"
         try:
             async with asyncio.timeout(self._timeout):
                 self._channel, _ = await self._open_channel(self)
+        except RpcError:  # rpcbind does not know it, or cannot be asked
+            raise
         except OSError as error:
             raise Unreachable(what, because=_reason(error)) from error
         self._calls.on_connected(same_address=True)

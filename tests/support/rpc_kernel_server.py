@@ -8,6 +8,7 @@ reply leaves, so that it is known after a kill.  CACHE: "cached" or "uncached".
 
 import asyncio
 import os
+import signal
 import sys
 
 from stack import rpc
@@ -35,11 +36,11 @@ async def main(address: str, port: int, path: str, cache: str) -> None:
         served, address=address, udp=port, tcp=port, register=False, duplicates=cache == "cached"
     ) as server:
         registrations = await register(server.versions, server.listening, period_s=PERIOD_S)
+        ending = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
         print("serving", flush=True)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await registrations.aclose()
+        await ending.wait()
+        await registrations.aclose()
 
 
 if __name__ == "__main__":
