@@ -122,33 +122,32 @@ class Reader:
 
     def take(self, length: int, limit: int = _MAX_WORD) -> bytes:
         """So many octets, and their padding."""
-        if length > limit:
-            raise XdrError(XdrReason.TOO_LONG, f"{length} octets, the limit is {limit}")
-        at = self.at
+        data, at = self.data, self.at
         end = at + length
-        self.at = end + (-length & 3)
-        if self.at > len(self.data):
-            raise XdrError(XdrReason.SHORT)
-        if self.strict and any(self.data[end : self.at]):
-            raise XdrError(XdrReason.PADDING)
-        return self.data[at:end]
+        self.at = after = end + (-length & 3)
+        if length > limit or after > len(data) or self.strict:
+            self._check(length, limit, end)
+        return data[at:end]
 
     def text(self, length: int, limit: int = _MAX_WORD) -> str:
         """A string of so many octets."""
+        data, at = self.data, self.at
+        end = at + length
+        self.at = after = end + (-length & 3)
+        if length > limit or after > len(data) or self.strict:
+            self._check(length, limit, end)
+        try:
+            return data[at:end].decode()
+        except UnicodeDecodeError:
+            return data[at:end].decode("utf-8", "surrogateescape")
+
+    def _check(self, length: int, limit: int, end: int) -> None:
         if length > limit:
             raise XdrError(XdrReason.TOO_LONG, f"{length} octets, the limit is {limit}")
-        at = self.at
-        end = at + length
-        self.at = end + (-length & 3)
         if self.at > len(self.data):
             raise XdrError(XdrReason.SHORT)
         if self.strict and any(self.data[end : self.at]):
             raise XdrError(XdrReason.PADDING)
-        found = self.data[at:end]
-        try:
-            return found.decode()
-        except UnicodeDecodeError:
-            return found.decode("utf-8", "surrogateescape")
 
     def padding(self) -> None:
         """Padding that is not zero was met."""

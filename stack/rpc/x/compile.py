@@ -109,7 +109,7 @@ def compile_x(
 
     `source` is a path, or the text itself (which has more than one line, or a semicolon).  `include` are folders where
     included files are looked for, besides the file's own; `define` are macros, as by #define; `name` is what the module
-    is called.  Raises InterfaceError, and OSError where the file cannot be read.
+    is called.  It stays loaded, as any module.  Raises InterfaceError, and OSError where the file cannot be read.
     """
     if isinstance(source, str) and ("\n" in source or ";" in source):
         text, file = source, "<text>"

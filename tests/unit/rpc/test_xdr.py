@@ -45,6 +45,44 @@ def everything(made):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("codec", "value", "data", "wrong"),
+    [
+        (xdr.INT, -2, "fffffffe", [1 << 31, "1", None]),
+        (xdr.UNSIGNED, 1 << 31, "80000000", [-1, 1 << 32]),
+        (xdr.HYPER, -2, "fffffffffffffffe", [1 << 63]),
+        (xdr.UNSIGNED_HYPER, 1 << 63, "8000000000000000", [-1]),
+        (xdr.CHAR, -128, "ffffff80", [128, -129]),
+        (xdr.UNSIGNED_CHAR, 255, "000000ff", [256, -1]),
+        (xdr.SHORT, -32768, "ffff8000", [32768]),
+        (xdr.UNSIGNED_SHORT, 65535, "0000ffff", [65536]),
+        (xdr.FLOAT, 1.5, "3fc00000", [1e300, "x"]),
+        (xdr.DOUBLE, -2.0, "c000000000000000", ["x"]),
+        (xdr.QUADRUPLE, bytes(range(16)), bytes(range(16)).hex(), [b"", bytes(17)]),
+        (xdr.BOOL, True, "00000001", []),
+        (xdr.OPAQUE, b"12345", "000000053132333435000000", [5]),
+        (xdr.STRING, "1\udcff", "0000000231ff0000", [b"1", "\ud800"]),
+        (xdr.VOID, None, "", [0]),
+    ],
+)
+def test_types_of_the_language(codec, value, data, wrong):
+    data = bytes.fromhex(data)
+    assert codec.encode(value) == data
+    assert codec.decode(data) == value
+    for other in wrong:
+        with pytest.raises(XdrError):
+            codec.encode(other)
+    if data:
+        assert refusal(lambda: codec.decode(data[:-1])) is XdrReason.SHORT
+
+
+@pytest.mark.parametrize(
+    ("codec", "data"), [(xdr.CHAR, "00000080"), (xdr.UNSIGNED_CHAR, "00000100"), (xdr.SHORT, "00008000")]
+)
+def test_what_c_keeps_in_less_than_a_word_has_its_range(codec, data):
+    assert refusal(lambda: codec.decode(bytes.fromhex(data))) is XdrReason.RANGE
+
+
 def refusal(call) -> XdrReason:
     with pytest.raises(XdrError) as caught:
         call()
