@@ -67,7 +67,7 @@ class Pending:
     # fmt: off
     __slots__ = (
         "deadline_at", "due_at", "error", "message", "name", "results_at", "samples", "semantics", "sent", "sent_at",
-        "wait_us", "waiter", "xid",
+        "started_at", "wait_us", "waiter", "xid",
     )
     # fmt: on
 
@@ -81,7 +81,8 @@ class Pending:
         self.semantics = semantics
         self.deadline_at = deadline_at
         self.due_at = deadline_at  # or earlier, when it is sent again
-        self.sent_at = now
+        self.started_at = now
+        self.sent_at = now  # the last time
         self.sent = 1
         self.wait_us = 0  # until it is sent again
         self.samples = 0  # of the round trip time, when it was begun
@@ -206,7 +207,7 @@ class Calls:
             if call.sent == 1:
                 self.round_trips.on_sample(now - call.sent_at)
             else:
-                self.round_trips.on_unclear(call.wait_us, call.samples)
+                self.round_trips.on_unclear(now - call.started_at, call.samples)
         return call
 
     def _unknown(self, data: bytes) -> None:

@@ -55,14 +55,15 @@ class RoundTrips:
         """How long to wait this time, after `last_us` was waited in vain (RFC 6298 §5.5: twice as long)."""
         return min(2 * last_us, MAX_RTO_US)
 
-    def on_unclear(self, wait_us: int, samples: int) -> None:
-        """The reply to a call that was sent several times has come; `wait_us`: what was to be waited for it at last.
+    def on_unclear(self, elapsed_us: int, samples: int) -> None:
+        """The reply to a call that was sent several times has come, so long after it was sent first.
 
         `samples`: how many there were when it was begun.  Where calls in flight at the same time had replies at once,
         the server is as quick as before, and this one was unlucky.
         """
         if samples == self.samples:
-            self._backed_off_us = wait_us
+            bound = elapsed_us + max(4 * self.rttvar_us, _GRANULARITY_US)
+            self._backed_off_us = min(max(bound, self.rto_us), MAX_RTO_US)
 
     def spread_us(self, wait_us: int) -> int:
         """A wait made up to a quarter longer."""

@@ -416,7 +416,8 @@ async def serve(
     none.  `max_record`: octets of a message on a stream.  `limits` are those of connections and calls, `xdr` those of
     arguments.  Raises ConfigError, OSError, RpcError when it cannot be registered.
     """
-    cache: DuplicateCache | None = Duplicates() if duplicates is True else duplicates or None
+    # (a cache that is empty is false)
+    cache = Duplicates() if duplicates is True else None if duplicates is False else duplicates
     server = RpcServer(programs, auth=auth, duplicates=cache, limits=limits, xdr=xdr)
     addresses = [address] if address is not None else own_addresses(host)
     try:

@@ -150,3 +150,26 @@ def test_a_call_too_large_for_a_copy_is_sent_once():
             assert server.stats["dropped_no_reply"] == 2  # the call's, and the CANCEL's
 
     run(main, seed=1)
+
+
+def test_a_server_started_anew_on_its_durable_cache_is_the_same(tmp_path):
+    """Copies of what its last run has executed are answered; without the file they fail as ServerRebooted."""
+
+    async def main(net):
+        one, other = net.add_hosts("one", "other")
+        program, instances, replies = Counter(), [], []
+        async with await mailbox(host=one) as box:
+            channel = await box.connect("udp", "other", PORT)
+            for number in range(2):
+                cache = rpc.DurableDuplicates(tmp_path / "calls.db")
+                async with await rpc.serve([program], host=other, udp=PORT, register=False, duplicates=cache) as server:
+                    instances.append(server.instance)
+                    message = session.build_again(8, instances[0], add(7)) if number else add(7)
+                    await box.send(message, channel)
+                    replies.append((await box.receive(timeout=1)).message)
+                cache.close()
+        assert instances[0] == instances[1]
+        assert replies[0] == replies[1]
+        assert program.seen == [5]
+
+    run(main, seed=1)
