@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from stack.rpc.mailboxes import Letter, Mailbox, mailbox
     from stack.rpc.policy import Policy, allow
     from stack.rpc.program import Context
-    from stack.rpc.rpcbind.binding import find_port, registered, services
+    from stack.rpc.rpcbind.binding import connect_service, find_port, registered, services
     from stack.rpc.rpcbind.server import RpcbindServer, rpcbind_server
     from stack.rpc.server import RpcServer, proc, serve
     from stack.rpc.within import local
@@ -98,6 +98,7 @@ __all__ = [
     "allow",
     "compile_x",
     "connect",
+    "connect_service",
     "find_port",
     "local",
     "mailbox",
@@ -110,6 +111,7 @@ __all__ = [
 
 _HOME = {
     "RpcbindServer": "stack.rpc.rpcbind.server",
+    "connect_service": "stack.rpc.rpcbind.binding",
     "find_port": "stack.rpc.rpcbind.binding",
     "registered": "stack.rpc.rpcbind.binding",
     "rpcbind_server": "stack.rpc.rpcbind.server",

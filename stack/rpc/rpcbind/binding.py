@@ -2,7 +2,7 @@
 
     port = await rpc.find_port("198.18.0.2", CALC, 1, "tcp")
     for one in await rpc.registered("198.18.0.2"): print(one.program, one.version, one.netid, one.address)
-    async for address, port in services("_calc._tcp.example.test", resolver): ...
+    async with rpc.connect_service(CALC_V1, "_calc._tcp.example.test") as client: ...
 
 An IPv4 host is asked by version 2, which every port mapper and rpcbind has; one of IPv6 by version 4, and by 3 if it
 has no 4.  It is asked over the transport that the call will take: what lets the one pass lets the other.
@@ -12,20 +12,23 @@ Names of services are looked up by a `ServiceResolver`, by default the running l
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
 
 from stack.errors import ConfigError
 from stack.rpc.client import connect
-from stack.rpc.errors import NotRegistered, ProcUnavail, ProgMismatch
+from stack.rpc.errors import NotRegistered, ProcUnavail, ProgMismatch, RpcError
 from stack.rpc.rpcbind.address import NETIDS, OF_PROTOCOL, TCP, UDP, parse_universal, to_universal
 from stack.rpc.rpcbind.protocol import PMAP_V2, RPCB_PORT, RPCB_V3, RPCB_V4, pmap_mapping, rpcb, rpcb_stat
 from stack.rpc.rpcbind.registry import UNKNOWN, Mapping
 from stack.rpc.rpcbind.statistics import VERSIONS
+from stack.rpc.within import HasClient
 
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
     from stack.sim.world import VirtualHost
 
+C = TypeVar("C")
 TIMEOUT_S: Final = 5.0
 _ANY: Final = "0.0.0.0"  # noqa: S104  (what version 2 lists are ports)
 
@@ -148,6 +151,37 @@ async def services(
     async for target in _resolver(resolver).services(name, timeout=timeout):
         for address in target.addresses:
             yield address, target.port
+
+
+@asynccontextmanager
+async def connect_service(
+    version: HasClient[C],
+    name: str,
+    *,
+    resolver: ServiceResolver | None = None,
+    timeout: float = TIMEOUT_S,  # noqa: ASYNC109  (of each step)
+    **options: Any,
+) -> AsyncIterator[C]:
+    """A client of the first server of a service that answers; `options` are those of `connect`.
+
+    `proto` is that of the name, "_calc._udp.example.test".  Raises NotRegistered where the service has no server, what
+    the last of them did where none answers, and what the resolver raises.
+    """
+    proto = UDP if "._udp." in name else TCP
+    error: RpcError = NotRegistered(f"a server of {name}")
+    async with AsyncExitStack() as stack:
+        async for address, port in services(name, resolver=resolver, timeout=timeout):
+            way = connect(version, address, **{"proto": proto, "port": port, "timeout": timeout, **options})
+            try:
+                client: Any = await stack.enter_async_context(way)
+                await client.NULL(timeout=timeout)
+            except RpcError as failed:
+                await stack.aclose()
+                error = failed
+            else:
+                yield client
+                return
+        raise error
 
 
 def _resolver(given: ServiceResolver | None) -> ServiceResolver:
