@@ -38,6 +38,9 @@ def test_as_it_is_the_package_keeps_them(copy):
         ("stack/dns/names.py", "import socket"),
         ("stack/dns/rdata/text.py", "import datetime"),
         ("stack/aio/names.py", "import stack.dns.names"),
+        ("stack/rpc/duplicates.py", "import time"),
+        ("stack/rpc/dispatch.py", "import asyncio"),
+        ("stack/rpc/errors.py", "import stack.dns.errors"),
     ],
 )
 def test_a_forbidden_import_is_noticed(copy, path, statement):

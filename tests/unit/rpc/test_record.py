@@ -1,5 +1,6 @@
 """Messages on byte streams."""
 
+import random
 import tracemalloc
 
 import pytest
@@ -118,3 +119,31 @@ def test_a_long_record_in_small_fragments_takes_time_by_its_length():
     for at in range(0, len(stream), 65_536):
         found += reader.feed(stream[at : at + 65_536])
     assert found == [b"abc" * 340_000]
+
+
+def test_damaged_streams_give_bounded_records_and_stop_at_most_once():
+    """Marks with bits flipped, octets lost and doubled, in chunks of any size."""
+    rng, faults, found = random.Random(4), set(), 0
+    good = b"".join(fragment(rng.randbytes(size % 50), last=bool(size % 3)) for size in range(40))
+    for _ in range(2_000):
+        stream = bytearray(good)
+        for _ in range(rng.choice((1, 1, 3))):
+            at = rng.randrange(len(stream))
+            how = rng.randrange(3)
+            if how == 0:
+                stream[at] ^= 1 << rng.randrange(8)
+            elif how == 1:
+                del stream[at : at + rng.randrange(1, 6)]
+            else:
+                stream[at:at] = bytes(rng.randrange(1, 90))
+        reader, at = RecordReader(max_record=200), 0
+        while at < len(stream):
+            step = rng.choice((1, 3, 4, 50, 1000))
+            messages = reader.feed(bytes(stream[at : at + step]))
+            at += step
+            found += len(messages)
+            assert all(0 < len(message) <= 200 for message in messages)
+            assert reader.waiting <= 200 + 3
+        faults.add(reader.fault)
+    assert faults == {None, *RecordFault}
+    assert found > 10_000
