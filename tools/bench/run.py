@@ -29,7 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stack import _form
-from tools.bench import dns, rpc_xdr
+from tools.bench import dns, rpc, rpc_xdr
 from tools.bench.sides import (
     ADDRESS,
     ECHO,
@@ -152,6 +152,29 @@ for peer in ("echo", "bare"):  # all of them on our stack: to and fro on one por
     METRICS[f"dns_stack_{peer}_1"] = Metric(dns.one_on_our_stack, "per_second", "q/s", sides=sides, peer=peer)
 for case in ("cache", "answer", "referral"):
     METRICS[f"dns_{case}"] = Metric(dns.micro(case), "us_each", "µs", sides=dns.beside("dnspython"), peer="dnspython")
+
+for proto in ("udp", "tcp"):
+    many, one = rpc.null(proto, rpc.AT_A_TIME), rpc.null(proto, 1)
+    METRICS[f"rpc_null_{proto}"] = Metric(many, "per_second", "calls/s", sides=rpc.clients, peer=rpc.BARE)
+    METRICS[f"rpc_null_{proto}_1"] = Metric(one, "per_second", "calls/s", sides=rpc.clients, peer=rpc.BARE)
+for proto in ("udp", "tcp"):
+    many, one = rpc.null(proto, rpc.AT_A_TIME, tap=True), rpc.null(proto, 1, tap=True)
+    METRICS[f"rpc_stack_{proto}"] = Metric(many, "per_second", "calls/s", sides=rpc.clients_on_our_stack, peer=rpc.BARE)
+    METRICS[f"rpc_stack_{proto}_1"] = Metric(
+        one, "per_second", "calls/s", sides=rpc.clients_on_our_stack, peer=rpc.BARE
+    )
+for name, at_a_time in (("rpc_grpcio", rpc.AT_A_TIME), ("rpc_grpcio_1", 1)):
+    calls = rpc.null("tcp", at_a_time, server="")
+    METRICS[name] = Metric(calls, "per_second", "calls/s", sides=rpc.systems, peer=rpc.GRPCIO)
+sides = rpc.servers(rpc.BARE)  # a C client's calls from here on
+for proto in ("udp", "tcp"):
+    METRICS[f"rpc_server_{proto}"] = Metric(rpc.load(proto), "per_second", "calls/s", sides=sides, peer=rpc.BARE)
+sides = rpc.servers(rpc.UNCACHED)
+METRICS["rpc_cache"] = Metric(rpc.load("udp", rpc.ECHOED), "per_second", "calls/s", sides=sides, peer=rpc.UNCACHED)
+for proto in ("udp", "tcp"):
+    calls = rpc.load(proto, address=ADDRESS)
+    sides = rpc.servers_on_our_stack
+    METRICS[f"rpc_stack_server_{proto}"] = Metric(calls, "per_second", "calls/s", sides=sides, peer=rpc.BARE)
 
 for case in rpc_xdr.CASES:
     sides = rpc_xdr.sides
