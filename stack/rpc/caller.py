@@ -141,7 +141,7 @@ class RpcClient:
 
     async def __call__(self, procedure: Procedure, args: tuple[Any, ...], options: CallOptions) -> Any:
         """What the stubs do.  Raises RpcError, XdrError for arguments that are none."""
-        data = procedure.encode_args(args, self._xdr)
+        data = procedure.encode_args(args, self._xdr) if args or procedure.args else b""
         timeout = options.get("timeout", self._timeout) if options else self._timeout
         calls, loop = self._calls, self._loop
         if self._closed:
