@@ -29,6 +29,7 @@ from stack.rpc.xdr import Limits, XdrError
 from tests.support.rpc_values import RPCSVC, Corpus
 
 CALC = Path(__file__).parent / "rpc" / "calc.x"
+RPCBIND = Path(__file__).parents[2] / "stack" / "rpc" / "rpcbind" / "rpcbind.x"
 LIMITS = Limits(max_items=2_000, max_depth=20)
 STEPS, STEPS_AN_OCTET, ITEMS_A_STEP = 200, 4, 16
 MEMORY, MEMORY_AN_OCTET = 64 << 10, 4
@@ -38,7 +39,7 @@ HURTFUL = (0, 1, 2, 3, 4, 5, 0x7F, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFC, 0xF
 
 def files() -> list[Path]:
     """All that are tried: ours and Sun's."""
-    return [CALC, *sorted(RPCSVC.glob("*.x"))]
+    return [CALC, RPCBIND, *sorted(RPCSVC.glob("*.x"))]
 
 
 def damaged(originals: list[bytes], rng: random.Random) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.netns import need
 from tests.support.rpc_values import RPCSVC, Corpus, Dumper
 
 pytestmark = pytest.mark.interop
@@ -29,6 +30,7 @@ QUICK = [
 
 def build(corpus: Corpus, folder: Path) -> Path:
     """The C program."""
+    need("rpcgen", "gcc", "pkg-config")
     name = corpus.path.stem
     shutil.copy(corpus.path, folder)
     for option, output in (("-h", f"{name}.h"), ("-c", f"{name}_xdr.c")):
