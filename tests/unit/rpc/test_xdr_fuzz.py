@@ -69,7 +69,8 @@ def test_damage_to_types_that_are_costly(hostile):
 @pytest.mark.parametrize("path", files()[:6], ids=lambda path: path.stem)
 def test_damaged_interface_files_are_refused_or_compiled(path):
     refused, made = fuzz_text(path, 60)
-    assert refused > 5 < made
+    assert refused > 5
+    assert made > 0
 
 
 @pytest.mark.parametrize(
