@@ -228,7 +228,7 @@ def rpcinfo(
         sys.exit(command.listing(host, way, **options))
 
 
-@main.command()
+@main.command(context_settings={"ignore_unknown_options": True})  # numbers below zero are arguments
 @daemon_options
 @via_option
 @_RPC_PROTO

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stack.errors import ConfigError
 from stack.rpc.auth import AuthNone, AuthSys
+from stack.rpc.calls import Semantics
 from stack.rpc.client import connect
 from stack.rpc.errors import ProgMismatch, RpcError, RpcMismatch
 from stack.rpc.raw import raw_call, raw_procedure, raw_version
@@ -45,6 +46,9 @@ class Calls:
         if proto not in PROTOS:
             raise ValueError(f"proto: use {' or '.join(PROTOS)}")
         program, version, procedure = (_number(request, key) for key in ("program", "version", "procedure"))
+        semantics = (
+            Semantics.MAYBE if proto == "tcp" else Semantics.AT_MOST_ONCE
+        )  # a connection loses nothing by itself
         port, timeout = _number(request, "port", 65_535), request.get("timeout", 5.0)
         if not isinstance(timeout, int | float) or not (math.isfinite(timeout) and 0 < timeout <= MAX_TIMEOUT_S):
             raise ValueError(f"timeout: use up to {MAX_TIMEOUT_S:g} seconds")
@@ -61,7 +65,7 @@ class Calls:
                 auth=_caller(request.get("caller")),
                 host=self._host,
             ) as client:
-                results = await raw_call(client, raw_procedure(procedure, name), args)
+                results = await raw_call(client, raw_procedure(procedure, name), args, semantics=semantics)
         except RpcError as error:
             return {"results": None, **_told(error)}
         return {"results": base64.b64encode(results).decode("ascii")}

@@ -7,8 +7,9 @@ and then the calls that wait are sent again, or given up, as their semantics say
 *The run of the server.*  At-most-once holds as long as the server's duplicate request cache does, so not beyond a new
 start of the server.  Servers of ours say which run of theirs answers (`session`).  It is asked for when a channel is
 new, before a call that was sent already is sent on it; over UDP, copies of calls name the run that they are for.
-Another run than before: those calls fail with ServerRebooted, and may have been executed.  A server that does not say
-is believed to have a cache, and not to have been started anew.
+Another run than before: those calls fail with ServerRebooted, and may have been executed.  Of a server that does not
+say nothing is known; libtirpc's have no cache.  So what was sent to it on a connection that is lost fails with
+ConnectionLost; over UDP, where it cannot be known that a reply is lost, it is believed to have one.
 
 *Back-pressure.*  At most `max_in_flight` calls are in flight; further ones wait, as they do while the channel is full.
 A call that is cancelled or given up before it was sent has not run.  If it was sent, a server of ours is told that
@@ -412,7 +413,9 @@ class RpcClient:
         if not channel.is_open:  # lost already
             self._channel = None
             raise ConnectionLost(f"{self._version.name} at {self._peer}")
-        send, given_up = calls.on_connected(same_address=same_address)
+        # a server that says which run of it answers has a cache, and it is the same one; libtirpc's have none
+        has_cache = self._instance is not None or channel.carrier is LOCAL
+        send, given_up = calls.on_connected(same_address=same_address and has_cache)
         self._give_up(given_up)
         channel.cork()
         for call in send:

@@ -41,8 +41,10 @@ def raw_procedure(number: int, name: str = "") -> Procedure:
     return Procedure(name or f"procedure {number}", number, (OCTETS,), OCTETS, "")
 
 
-async def raw_call(client: Client, procedure: Procedure, args: bytes, **options: Any) -> bytes:
+async def raw_call(
+    client: Client, procedure: Procedure, args: bytes, *, semantics: Semantics = Semantics.AT_MOST_ONCE, **options: Any
+) -> bytes:
     """Make a call; `client` may be that of any version.  Raises RpcError."""
     call: Any = client._call  # noqa: SLF001  (what all of a stub's methods call)
-    found: bytes = await call(procedure, (args,), {"semantics": Semantics.AT_MOST_ONCE, **options})
+    found: bytes = await call(procedure, (args,), {"semantics": semantics, **options})
     return found

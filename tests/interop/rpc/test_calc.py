@@ -14,7 +14,7 @@ from stack.rpc.rpcbind.address import to_universal
 from stack.rpc.rpcbind.protocol import PMAP_V2, pmap_mapping
 from tests.support.rpc_calc import PROGRAM
 from tests.support.rpc_net import OURS, SERVER
-from tests.support.rpc_ours import calc, host_in, in_thread, run, serving, values
+from tests.support.rpc_ours import Calc1, calc, host_in, in_thread, run, serving, values
 
 pytestmark = [pytest.mark.netns, pytest.mark.interop]
 both = pytest.mark.parametrize("protocol", ["udp", "tcp"])
@@ -268,3 +268,43 @@ def test_a_stranger_changes_nothing(net):
     theirs, ours = set_by_hand(net, SERVER), run(main())
     assert ours.status == theirs.status == Status.AUTH_ERROR
     assert ours.auth_stat == theirs.auth_stat == AuthStat.TOOWEAK
+
+
+def test_a_connection_that_is_cut_after_the_execution(net):
+    """By C's server, which has no cache: the call is not sent again, and says that it may have run."""
+
+    async def main():
+        async with (
+            host_in(net) as host,
+            rpc.connect(calc.CALC_V1, SERVER, proto="tcp", host=host) as client,
+        ):
+            before = await client.CALC_COUNT()
+            with pytest.raises(rpc.ConnectionLost) as caught:
+                await client.CALC_CUT(timeout=5)
+            assert caught.value.maybe_executed
+            assert await client.CALC_COUNT() == before + 1  # on another connection
+            # who says that twice does no harm gets what he asked for: it is done until there is an answer
+            with pytest.raises(rpc.RpcError):
+                await client.CALC_CUT(timeout=0.5, semantics=rpc.Semantics.AT_LEAST_ONCE)
+            assert await client.CALC_COUNT() > before + 2
+
+    with net.server.calc():
+        run(main())
+
+
+def test_a_connection_that_is_cut_by_a_server_of_ours(net):
+    """Which has a cache: it knows the call, so it is executed once, and the copy is not answered either."""
+
+    async def main():
+        counter = [0]
+        async with (
+            host_in(net) as host,
+            await rpc.serve([Calc1(counter)], host=host) as server,
+            rpc.connect(calc.CALC_V1, OURS, port=server.tcp_port, host=host) as client,
+        ):
+            with pytest.raises(rpc.RpcError) as caught:
+                await client.CALC_CUT(timeout=1)
+            assert caught.value.maybe_executed
+            return counter
+
+    assert run(main()) == [1]
