@@ -20,7 +20,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_program_is_short_and_answers_curl(namespace, tmp_path):
-    [program] = blocks("python")
+    program = blocks("python")[0]
     assert len([line for line in program.splitlines() if line.strip()]) <= 20
     script, log = tmp_path / "example.py", tmp_path / "log"
     script.write_text(program)

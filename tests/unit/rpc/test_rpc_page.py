@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.rpc import XdrReason
+from stack.rpc import ServerLimits, XdrReason, session
 from stack.rpc.xdr import LIMITS, MAX_DEPTH
 from tests.support import rpc_fuzz
 
@@ -25,6 +25,26 @@ def test_a_program_of_the_page(program, output):
     with contextlib.redirect_stdout(said):
         exec(compile(program, "rpc.md", "exec"), {})
     assert said.getvalue() == output
+
+
+def test_the_program_of_the_readme():
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    (program,) = re.findall(r"```python\n((?:(?!```).)*rpc\.serve(?:(?!```).)*)```", readme, re.DOTALL)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(compile(program, "README.md", "exec"), {})
+    assert said.getvalue() == "42\n"
+    assert "It prints 42" in readme
+
+
+def test_the_limits_of_a_server_are_those_of_the_page():
+    shown = dict(re.findall(r"^\| `(\w+)` \| ([\d ]+)(?: MiB)? \|", PAGE, re.MULTILINE))
+    limits = ServerLimits()
+    for name in ("connections", "connections_per_client", "idle_s", "record_s", "call_s"):
+        assert int(shown[name].replace(" ", "")) == getattr(limits, name)
+    assert int(shown["partial_bytes"]) << 20 == limits.partial_bytes
+    assert f"`running_per_connection` | {limits.running}, {limits.running_per_connection} |" in PAGE
+    assert f"{session.PROGRAM:#x}" in PAGE
 
 
 def test_the_page_says_what_is_so():
