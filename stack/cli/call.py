@@ -102,7 +102,7 @@ def call(
     args = arguments(procedure, words)
     remote = Remote(way, host, proto, timeout, caller=this_user() if auth == "sys" else None)
     results, failed = remote.exchange(
-        program.number, chosen.number, procedure.number, args, port=port, name=procedure.name
+        program.number, chosen.number, procedure.number, args, port=port, name=procedure.name, interface=chosen.name
     )
     click.echo(f";; called {way.how}", err=True)  # so that what is printed can be used
     if failed is not None:

@@ -36,7 +36,7 @@ class Remote:
         self.address = way.addresses(host)[0]
 
     def exchange(
-        self, program: int, version: int, number: int, args: bytes, *, port: int, name: str = ""
+        self, program: int, version: int, number: int, args: bytes, *, port: int, name: str = "", interface: str = ""
     ) -> tuple[bytes, Failed | None]:
         """The octets of the result; or what went wrong."""
         if len(args) > MAX_ARGS:
@@ -49,6 +49,7 @@ class Remote:
             "program": program,
             "version": version,
             "procedure": number,
+            "interface": interface,
             "name": name,
             "args": base64.b64encode(args).decode("ascii"),
             "timeout": self._timeout,
@@ -64,7 +65,13 @@ class Remote:
         """A procedure of an interface: its result, or what went wrong."""
         procedure: Procedure = interface.procedures[number]
         results, failed = self.exchange(
-            interface.program, interface.version, number, procedure.encode_args(args), port=port, name=procedure.name
+            interface.program,
+            interface.version,
+            number,
+            procedure.encode_args(args),
+            port=port,
+            name=procedure.name,
+            interface=interface.name,
         )
         return (None, failed) if failed is not None else (procedure.decode_result(results), None)
 

@@ -119,7 +119,7 @@ def probe(
     number, remote = program_number(program), Remote(way, host, proto, timeout)
     asked = [version] if version is not None else remote.versions(number, port)
     if isinstance(asked, dict):
-        return failure(way, asked, as_json=as_json)
+        return failure(way, asked | {"error": _sentence(number, asked, host, proto)}, as_json=as_json)
     outcomes = [(one, remote.null(number, one, port)) for one in asked]
     if as_json:
         shown = [{"version": one, "answers": failed is None, **(failed or {})} for one, failed in outcomes]
@@ -132,5 +132,14 @@ def probe(
         if failed is None:
             click.echo(f"program {number} version {one} over {proto}: ready")
         else:
-            code = failure(way, failed, as_json=False)
+            code = failure(way, failed | {"error": _sentence(number, failed, host, proto)}, as_json=False)
     return code
+
+
+def _sentence(program: int, failed: dict[str, Any], host: str, proto: str) -> str:
+    """Why a program does not answer, for who has not asked for any procedure of it."""
+    if failed["status"] == "NotRegistered":
+        return f"program {program} is not registered at {host} over {proto}"
+    if failed["status"] == "ProgMismatch":
+        return f"program {program} at {host} has versions {failed['low']} to {failed['high']} only"
+    return str(failed["error"]).removesuffix("; it has not run").removesuffix("; it may have run")

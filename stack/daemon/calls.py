@@ -5,10 +5,11 @@ the same whether the daemon does it or itself.  Whoever makes the call knows not
 results are octets, in base64.
 
     {"address": "198.18.0.1", "proto": "tcp", "port": 0, "program": 100000, "version": 2, "procedure": 4,
-     "args": "", "timeout": 5.0, "caller": {"uid": 0, "gid": 0, "gids": [], "machine": "teapot"}}
+     "interface": "PMAP_V2", "name": "PMAPPROC_DUMP", "args": "", "timeout": 5.0,
+     "caller": {"uid": 0, "gid": 0, "gids": [], "machine": "teapot"}}
 
-Port 0 asks rpcbind; without `caller` the call says nothing of who makes it.  A call that fails is an answer too: the
-name of the error, its sentence, and what it carries.
+Port 0 asks rpcbind; `interface` and `name` are for sentences; without `caller` the call says nothing of who makes it.
+A call that fails is an answer too: the name of the error, its sentence, and what it carries.
 """
 
 import base64
@@ -55,7 +56,7 @@ class Calls:
         args = base64.b64decode(str(request.get("args", "")), validate=True)
         try:
             async with connect(
-                raw_version(program, version),
+                raw_version(program, version, str(request.get("interface", ""))),
                 address,
                 proto=proto,
                 port=port or None,

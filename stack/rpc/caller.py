@@ -553,4 +553,5 @@ class Batch:
 
 
 def _reason(error: OSError) -> str:
-    return (error.strerror or str(error) or type(error).__name__).lower()
+    silent = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    return (error.strerror or str(error) or silent).lower()

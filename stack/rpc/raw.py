@@ -27,7 +27,7 @@ def raw_version(program: int, version: int, name: str = "") -> type[Version]:
     namespace: dict[str, Any] = {
         "program": program,
         "version": version,
-        "name": name or f"version {version}",
+        "name": name or f"program {program} version {version}",
         "program_name": name or f"program {program}",
         "procedures": {0: null},
         "Server": type("Server", (Server,), {"__slots__": ()}),

@@ -110,10 +110,10 @@ def test_whether_it_answers(daemon, via, proto):
     ]
     done = command(daemon, "rpcinfo", HOST, str(PROGRAM), "9", "--proto", proto, "--via", via, check=False)
     assert done.returncode == 1
-    assert "in versions 1 to 2 only" in done.stderr
+    assert done.stderr == f"tapstack: program {PROGRAM} at {HOST} has versions 1 to 2 only\n"
     done = command(daemon, "rpcinfo", HOST, "nfs", "--proto", proto, "--via", via, check=False)
     assert done.returncode == 1
-    assert "is not registered" in done.stderr
+    assert done.stderr == f"tapstack: program 100003 is not registered at {HOST} over {proto}\n"
 
 
 @every_way

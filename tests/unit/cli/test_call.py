@@ -59,7 +59,7 @@ def test_a_call(tmp_path):
     assert base64.b64decode(asked.pop("args")) == struct.pack(">iqq", 0, 1, 2)
     assert asked == {
         "op": "call", "address": HOST, "proto": "tcp", "port": 0, "program": PROGRAM, "version": 1, "procedure": 1,
-        "name": "CALC_DO", "timeout": 5.0,
+        "interface": "CALC_V1", "name": "CALC_DO", "timeout": 5.0,
     }  # fmt: skip
 
 
@@ -253,7 +253,7 @@ def test_all_versions_of_a_program(tmp_path):
 def test_one_version_that_is_not_there(tmp_path):
     result, _ = ask(tmp_path, [failed(MISMATCH)], "rpcinfo", HOST, "nfs", "9")
     assert result.exit_code == 1
-    assert result.stderr == "tapstack: the server has it in versions 1 to 2 only\n"
+    assert result.stderr == f"tapstack: program 100003 at {HOST} has versions 1 to 2 only\n"
     result, _ = ask(tmp_path, [failed(MISMATCH)], "rpcinfo", HOST, "nfs", "9", "--json")
     said = json.loads(result.stdout)
     assert said["versions"] == [{"version": 9, "answers": False, "maybe_executed": False, **MISMATCH}]
