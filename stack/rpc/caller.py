@@ -60,6 +60,7 @@ RECONNECT_S: Final = 2.0
 CONNECT_S: Final = 10.0  # for one attempt
 FIRST_PAUSE_S: Final = 0.05  # between attempts; then twice as long, up to
 MAX_PAUSE_S: Final = 0.5
+MAX_DOUBLED: Final = 10
 MAX_TIMEOUT_S: Final = 1e9
 ALONE_US: Final = 2 * SECOND  # what is refused so long after all messages but one is that one
 
@@ -103,9 +104,9 @@ class RpcClient:
 
     # fmt: off
     __slots__ = (
-        "_again_xid", "_calls", "_channel", "_closed", "_guarded", "_heads", "_instance", "_loop", "_open_channel",
-        "_opening", "_peer", "_posted_at", "_previous_at", "_queue", "_rng", "_semantics", "_settings", "_timeout",
-        "_timer", "_timer_at", "_version", "_xdr",
+        "_again_xid", "_calls", "_channel", "_closed", "_futile", "_guarded", "_heads", "_instance", "_loop",
+        "_open_channel", "_opening", "_peer", "_posted_at", "_previous_at", "_queue", "_rng", "_semantics",
+        "_settings", "_timeout", "_timer", "_timer_at", "_version", "_xdr",
     )
     # fmt: on
 
@@ -130,6 +131,7 @@ class RpcClient:
                 self._semantics[number] = Semantics.AT_LEAST_ONCE
         self._instance: int | None = None  # the run of the server; None: it does not say
         self._again_xid = 0
+        self._futile = 0  # connections opened again since the last reply
         self._guarded = False  # calls were sent again under that xid
         self._queue: deque[asyncio.Future[None]] = deque()  # calls that wait for room
         self._opening: asyncio.Task[None] | None = None
@@ -381,6 +383,9 @@ class RpcClient:
         give_up_at = self._loop.time() + self._settings.reconnect_s
         pause_s = FIRST_PAUSE_S
         try:
+            if self._futile:  # the last connection brought no reply
+                await asyncio.sleep(min(FIRST_PAUSE_S * 2 ** min(self._futile, MAX_DOUBLED), MAX_PAUSE_S))
+            self._futile += 1
             while len(self._calls):
                 try:
                     await self._open_once()
@@ -415,7 +420,7 @@ class RpcClient:
             raise ConnectionLost(f"{self._version.name} at {self._peer}")
         # a server that says which run of it answers has a cache, and it is the same one; libtirpc's have none
         has_cache = self._instance is not None or channel.carrier is LOCAL
-        send, given_up = calls.on_connected(same_address=same_address and has_cache)
+        send, given_up = calls.on_connected(same_address=same_address, has_cache=has_cache)
         self._give_up(given_up)
         channel.cork()
         for call in send:
@@ -430,6 +435,7 @@ class RpcClient:
 
     def on_message(self, message: bytes, _: Channel) -> None:
         """A reply."""
+        self._futile = 0
         if self._guarded and int.from_bytes(message[:4], "big") == self._again_xid:
             self._on_other_run(message)
             return
@@ -448,8 +454,10 @@ class RpcClient:
         self._wake_next()
 
     def on_fault(self, _: Channel, fault: RecordFault) -> None:
-        """The server does not speak RPC, or its reply is too large."""
+        """The server does not speak RPC, or its reply is too large: it would be so again."""
         self._calls.stats.faults[fault] += 1
+        why = f"{fault.name.lower().replace('_', ' ')}: what came is no record, or more than max_record"
+        self._give_up(self._calls.fail(lambda call: ConnectionLost(f"{call.name} at {self._peer}", because=why)))
 
     def on_error(self, _: Channel, error: Exception) -> None:
         """ICMP.  It says that a datagram was refused, but not which: only when there was one, that is known."""

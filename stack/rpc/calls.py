@@ -265,22 +265,25 @@ class Calls:
 
     # -- the connection
 
-    def on_connected(self, *, same_address: bool) -> tuple[list[Pending], list[Pending]]:
+    def on_connected(self, *, same_address: bool, has_cache: bool = True) -> tuple[list[Pending], list[Pending]]:
         """A connection is there: calls to be sent on it, in their order, and calls that are given up.
 
-        `same_address`: its local address and port are those of the one before.
+        `same_address`: its local address and port are those of the one before.  `has_cache`: the server is known to
+        have a duplicate request cache, and to be the same as before.
         """
         self._connected = True
         send: list[Pending] = []
         given_up: list[Pending] = []
         for call in self._pending.values():
-            safe = same_address or call.semantics is Semantics.AT_LEAST_ONCE
+            safe = (same_address and has_cache) or call.semantics is Semantics.AT_LEAST_ONCE
             (send if safe or not call.sent else given_up).append(call)
         for call in send:
             self.stats.resent += call.sent > 0
             call.sent += 1
         for call in given_up:
-            why = "from another local port the server would not know it"
+            why = "the server is not known to have a cache of calls"
+            if has_cache:
+                why = "from another local port the server would not know it"
             self._lose(call, ConnectionLost(f"{call.name} at {self.peer}", because=why))
         return send, given_up
 

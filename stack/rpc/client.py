@@ -8,6 +8,7 @@ ones go there again, from the same local address and port, by which the server's
 client.  When that port cannot be had, another one is taken, and the client is told.
 """
 
+import asyncio
 import errno
 from collections.abc import Collection
 from types import TracebackType
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from stack.sim.world import VirtualHost
 
 C_co = TypeVar("C_co", covariant=True)
+PORT_PAUSES_S: Final = (0.02, 0.08, 0.3)  # before the same port is tried again
 _NOT_FREE: Final = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES})
 
 
@@ -74,12 +76,14 @@ class Way:
         return await find_port(self._address, program, version, self._proto, host=self._host)
 
     async def _dial(self, sink: Sink, port: int) -> tuple[StreamChannel, bool]:
-        if self._local is not None:
+        for pause_s in (*PORT_PAUSES_S, None) if self._local is not None else ():
             try:
                 return await dial_tcp(sink, self._maker, self._address, port, self._local, self._max_record), True
             except OSError as error:
                 if error.errno not in _NOT_FREE:
                     raise
+            if pause_s is not None:  # the end of the connection before is perhaps not acknowledged yet
+                await asyncio.sleep(pause_s)
         channel = await dial_tcp(sink, self._maker, self._address, port, max_record=self._max_record)
         self._address = channel.source[0] or self._address
         self._local = channel.local

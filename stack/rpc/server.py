@@ -323,19 +323,22 @@ class RpcServer:
             connection.channel.hold()
 
     def _make_room(self) -> None:
-        """A call has ended, or a client has read replies: read on from who waits, in turn."""
+        """A call has ended, or a client has read replies: read on from those that wait and may, in turn."""
+        resumed = False
         for channel, connection in list(islice(self._held.items(), RESUMED_AT_ONCE)):
             del self._held[channel]
             if channel.is_full or self._is_full_for(connection):
                 self._held[channel] = connection  # behind the others
                 continue
+            resumed = True
             connection.held = False
             message, connection.waiting = connection.waiting, None
             if message is not None:
                 self._take(message, channel, connection, int(self._loop.time() * SECOND))
             if not connection.held:
                 channel.resume()
-            return
+        if resumed and self._held:
+            self._loop.call_soon(self._make_room)
 
     # -- connections
 

@@ -167,7 +167,7 @@ def test_idempotent_calls_outlive_the_restart(proto):
 # -- the cut connection: after the execution, before the reply
 
 
-def cut(*, duplicates=True, taken=False, procedure="ADD", **how):
+def cut(*, duplicates=True, taken=False, procedure="ADD", end="abort", **how):
     """One call, whose connection is cut: what came of it, and how often it was executed."""
 
     async def main(net):
@@ -180,7 +180,7 @@ def cut(*, duplicates=True, taken=False, procedure="ADD", **how):
             ports.append(ctx.source[1])
             if taken:
                 one.stack.host.listen(0, ctx.source[1], 1, None, 0)
-            ctx.reply_to.abort()
+            getattr(ctx.reply_to, end)()
 
         program.cut = cut_once
         async with (
@@ -197,13 +197,15 @@ def cut(*, duplicates=True, taken=False, procedure="ADD", **how):
     return run(main, seed=1)
 
 
-def test_after_a_cut_connection_the_counter_has_moved_by_one():
-    assert cut() == (1, [7])
+@pytest.mark.parametrize("end", ["abort", "close"])
+def test_after_a_cut_connection_the_counter_has_moved_by_one(end):
+    assert cut(end=end) == (1, [7])
 
 
-def test_without_the_cache_it_has_moved_by_two():
+@pytest.mark.parametrize("end", ["abort", "close"])
+def test_without_the_cache_it_has_moved_by_two(end):
     """The control."""
-    assert cut(duplicates=False) == (2, [7, 7])
+    assert cut(duplicates=False, end=end) == (2, [7, 7])
 
 
 def test_if_the_port_cannot_be_had_again_the_error_says_maybe():

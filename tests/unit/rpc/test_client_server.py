@@ -12,32 +12,10 @@ from stack import rpc
 from stack.errors import ConfigError
 from stack.rpc.caller import ClientSettings, RpcClient
 from stack.rpc.dispatch import TCP
-from stack.rpc.message import build_call
-from stack.rpc.record import MAX_RECORD, RecordReader, mark_of
+from stack.rpc.record import MAX_RECORD, RecordReader
 from stack.rpc.transports import StreamChannel
-from stack.sim import run
 from tests.support.rpc_counter import V1, V2, Counter
-
-PORT = 4000
-
-
-def simulated(main, seed=1, **options):
-    async def wrapped(net):
-        one, other = net.add_hosts("one", "other")
-        return await main(net, one, other)
-
-    return run(wrapped, seed=seed, **options)
-
-
-@contextlib.asynccontextmanager
-async def joined(one, other, proto="tcp", *, program=None, client=None, **server):
-    """A stub on host `one`, and the program and server on `other`."""
-    program = program or Counter()
-    async with await rpc.serve([program], host=other, udp=PORT, tcp=PORT, register=False, **server) as served:
-        where = served if proto == "local" else "other"
-        async with rpc.connect(V1, where, proto=proto, port=PORT, host=one, **(client or {})) as stub:
-            yield stub, program, served
-
+from tests.support.rpc_joined import PORT, joined, simulated
 
 # -- location transparency
 
@@ -354,95 +332,6 @@ def test_a_call_that_finds_no_room_in_time_has_not_run():
             assert await stub.ADD(2, timeout=10) == 1  # it waits for one of them
             assert net.time > 5
             await asyncio.gather(*busy)
-
-    simulated(main)
-
-
-# -- room
-
-
-@pytest.mark.parametrize("proto", ["tcp", "local"])
-def test_calls_beyond_the_cap_wait_with_the_client(proto):
-    async def main(net, one, other):
-        limits = rpc.ServerLimits(running=8)
-        client = {"timeout": 60.0}
-        async with joined(one, other, proto, limits=limits, client=client) as (stub, program, server):
-            done = await asyncio.gather(*(stub.SLEEP(100) for _ in range(50)))
-            assert done == [100] * 50
-            assert program.most == 2  # a quarter is a client's
-            assert server.stats["times_held"] >= 1
-            assert "replies_system_err" not in server.stats
-            assert server.stats["held"] == 0
-
-    simulated(main)
-
-
-def test_one_client_does_not_take_the_room_of_others():
-    async def main(net, one, other):
-        third = net.add_host("third")
-        limits = rpc.ServerLimits(running=8)
-        async with joined(one, other, limits=limits, client={"timeout": None}) as (stub, _, _):
-            greedy = [asyncio.create_task(stub.SLEEP(10_000)) for _ in range(20)]
-            await asyncio.sleep(1)
-            async with rpc.connect(V1, "other", port=PORT, host=third) as polite:
-                assert await polite.ADD(1, timeout=1) == 1
-            for call in greedy:
-                call.cancel()
-
-    simulated(main)
-
-
-def test_over_udp_what_is_too_much_is_dropped_counted_and_comes_again():
-    async def main(net, one, other):
-        limits = rpc.ServerLimits(running=4)
-        async with joined(one, other, "udp", limits=limits, client={"timeout": 60.0}) as (stub, program, server):
-            assert await asyncio.gather(*(stub.SLEEP(50) for _ in range(10))) == [50] * 10
-            assert program.most == 1
-            assert server.stats["dropped_client_busy"] > 0
-
-    simulated(main)
-
-
-def test_calls_beyond_max_in_flight_wait_their_turn():
-    async def main(net, one, other):
-        async with joined(one, other, client={"max_in_flight": 5}) as (stub, program, _):
-            order = []
-
-            async def call(number):
-                order.append(await stub.SLEEP(number))
-
-            await asyncio.gather(*(call(number) for number in range(1, 41)))
-            assert program.most == 5
-            assert order == sorted(order)
-
-    simulated(main)
-
-
-def test_a_client_that_does_not_read_its_replies_is_not_read_from():
-    async def main(net, one, other):
-        async with await rpc.serve([Counter()], host=other, tcp=PORT, register=False) as server:
-            with one.active():
-                reader, writer = await asyncio.open_connection("other", PORT, limit=1024)
-            echo = build_call(7, V1.program, 1, 4, (400_000).to_bytes(4, "big") + bytes(400_000))
-            sent = 0
-
-            async def send():
-                nonlocal sent
-                for _ in range(100):
-                    writer.write(mark_of(len(echo)) + echo)
-                    await writer.drain()
-                    sent += 1
-
-            sending = asyncio.create_task(send())
-            await asyncio.sleep(30)
-            assert sent < 60
-            assert server.stats["held"] == 1
-            got = 0
-            while got < 100 * (400_000 + 32):
-                got += len(await reader.read(1 << 20))
-            await sending
-            assert server.stats["held"] == 0
-            writer.close()
 
     simulated(main)
 
