@@ -105,8 +105,8 @@ class RpcClient:
     # fmt: off
     __slots__ = (
         "_again_xid", "_calls", "_channel", "_closed", "_futile", "_guarded", "_heads", "_instance", "_loop",
-        "_open_channel", "_opening", "_peer", "_posted_at", "_previous_at", "_queue", "_rng", "_semantics",
-        "_settings", "_timeout", "_timer", "_timer_at", "_version", "_xdr",
+        "_max_in_flight", "_open_channel", "_opening", "_peer", "_posted_at", "_previous_at", "_queue", "_rng",
+        "_semantics", "_settings", "_timeout", "_timer", "_timer_at", "_version", "_xdr",
     )
     # fmt: on
 
@@ -117,6 +117,7 @@ class RpcClient:
         self._version = version
         self._settings = settings
         self._timeout = settings.timeout
+        self._max_in_flight = settings.max_in_flight
         self._xdr = settings.xdr
         self._peer = peer
         self._open_channel = open_channel
@@ -149,7 +150,7 @@ class RpcClient:
         calls, loop = self._calls, self._loop
         if self._closed:
             raise ClientClosed(self._what(procedure))
-        if self._queue or self._is_full():
+        if self._queue or len(calls) >= self._max_in_flight or (self._channel is not None and self._channel.is_full):
             timeout = await self._wait_for_room(procedure, timeout)
         now = int(loop.time() * SECOND)
         call = calls.start(
@@ -189,16 +190,17 @@ class RpcClient:
         return head
 
     def _send(self, call: Pending, now: int, timeout: float | None) -> None:
-        calls, channel = self._calls, self._channel
-        if channel is not None and calls.is_connected:
+        channel = self._channel
+        if channel is not None and call.sent:
             if channel.carrier is TCP:
                 self._set_timeout(channel, timeout)
-            self._previous_at, self._posted_at = self._posted_at, now
+            else:
+                self._previous_at, self._posted_at = self._posted_at, now
             channel.post(call.message)
         else:
             self._reopen()
-        if calls.deadline < self._timer_at:
-            self._arm(calls.deadline)
+        if self._calls.deadline < self._timer_at:
+            self._arm(self._calls.deadline)
 
     def _set_timeout(self, channel: Channel, timeout: float | None) -> None:
         """TCP's user timeout is that of the longest call in flight, as far as those are known to end."""
@@ -215,9 +217,8 @@ class RpcClient:
     # -- room
 
     def _is_full(self) -> bool:
-        if len(self._calls) >= self._settings.max_in_flight:
-            return True
-        return self._channel is not None and self._channel.is_full
+        full = self._channel is not None and self._channel.is_full
+        return full or len(self._calls) >= self._max_in_flight
 
     async def _wait_for_room(self, procedure: Procedure, timeout: float | None) -> float | None:  # noqa: ASYNC109
         """Wait until a call may be in flight; what is left of its time.  Raises RpcTimeout."""

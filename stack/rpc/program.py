@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, Self, TypedDict, TypeVar
 
 from stack.rpc.calls import Semantics
 from stack.rpc.dispatch import Invocation as Context
-from stack.rpc.xdr import DECODING, LIMITS, Codec, Limits, Reader, Writer, reason_of
+from stack.rpc.xdr import DECODING, LIMITS, VOID, Codec, Limits, Reader, Writer, reason_of
 
 __all__ = ["CallOptions", "Caller", "Client", "Context", "Procedure", "Server", "Version"]
 
@@ -57,6 +57,8 @@ class Procedure:
 
     def decode_result(self, data: bytes, at: int = 0, limits: Limits = LIMITS) -> Any:
         """The result that begins at octet `at`.  Raises XdrError."""
+        if self.result is VOID and not limits.strict:
+            return None
         return self.result.decode(data, limits, at)
 
 

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import inspect
 import os
+import socket
 
 import pytest
 
@@ -208,6 +209,28 @@ def test_nobody_there_is_said_at_once_over_tcp_and_udp():
         assert net.time < 1
 
     simulated(main)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop", "stack"])
+def test_nobody_there_is_said_at_once_over_kernel_sockets_too(loop):
+    async def main():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        async with rpc.connect(V1, "127.0.0.1", proto="udp", port=port, session=False) as stub:
+            with pytest.raises(rpc.Unreachable, match="refused") as raised:
+                await stub.ADD(1)
+            assert not raised.value.maybe_executed
+            calls = [stub.ADD(1, timeout=0.2) for _ in range(2)]
+            for error in await asyncio.gather(*calls, return_exceptions=True):  # of two it is not known which one
+                assert isinstance(error, rpc.RpcTimeout)
+                assert error.maybe_executed
+        with pytest.raises(rpc.Unreachable):
+            async with rpc.connect(V1, "127.0.0.1", port=port):
+                pass
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(main())
 
 
 def test_results_that_cannot_be_decoded_are_an_error_that_says_so():
