@@ -22,7 +22,7 @@ OCTETS: Final[Codec[bytes]] = Codec("octets", _read, _write)
 
 
 def raw_version(program: int, version: int, name: str = "") -> type[Version]:
-    """A version of a program without an interface file; its Client has no methods but NULL, `raw_call` makes calls."""
+    """A version of a program without an interface file; its Client has no methods: `raw_call` makes calls."""
     null = Procedure("NULL", 0, (), VOID, "NULL")
     namespace: dict[str, Any] = {
         "program": program,

@@ -5,6 +5,7 @@ import contextlib
 import pytest
 
 from stack import rpc
+from stack.rpc.raw import raw_call, raw_procedure, raw_version
 from stack.rpc.rpcbind.binding import statistics
 from tests.support.rpc_calc import PROGRAM
 from tests.support.rpc_kernel_place import PORT, KernelServer
@@ -81,17 +82,13 @@ def test_what_is_not_registered(net, protocol):
 def test_another_version(net, protocol):
     """Found by rpcbind all the same: the server says which it has."""
 
-    class Version9(calc.CALC_V1):
-        version = 9
-        Server, Client = calc.CALC_V1.Server, calc.CALC_V1.Client
-
     async def main():
         async with (
             host_in(net) as host,
-            rpc.connect(Version9, SERVER, proto=protocol, host=host) as client,
+            rpc.connect(raw_version(PROGRAM, 9), SERVER, proto=protocol, host=host) as client,
         ):
             with pytest.raises(rpc.ProgMismatch) as caught:
-                await client.CALC_COUNT()
+                await raw_call(client, raw_procedure(7), b"")
             return caught.value
 
     with net.server.calc():
