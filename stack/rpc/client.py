@@ -39,7 +39,7 @@ _NOT_FREE: Final = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCE
 class Way:
     """See the head of this file."""
 
-    __slots__ = ("_address", "_host", "_local", "_maker", "_max_record", "_port", "_proto", "_version")
+    __slots__ = ("_address", "_found", "_host", "_local", "_maker", "_max_record", "_port", "_proto", "_version")
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class Way:
         self._address = address
         self._proto = proto
         self._port = port
+        self._found: int | None = None  # by rpcbind
         self._host = host
         self._maker: Maker = maker_of(host)
         self._max_record = max_record
@@ -63,11 +64,14 @@ class Way:
         """A channel, and whether it has the local address of the one before.  Raises OSError."""
         if self._proto == "unix":
             return await dial_unix(sink, self._address, self._max_record), True  # where there are no addresses
-        if self._port is None:
-            self._port = await self._look_up()
+        port = self._found = self._port or self._found or await self._look_up()
         if self._proto == "udp":
-            return await dial_udp(sink, self._maker, self._address, self._port), False
-        return await self._dial(sink, self._port)
+            return await dial_udp(sink, self._maker, self._address, port), False
+        try:
+            return await self._dial(sink, port)
+        except ConnectionRefusedError:
+            self._found = None  # it may be elsewhere by now: rpcbind is asked again
+            raise
 
     async def _look_up(self) -> int:
         from stack.rpc.rpcbind.binding import find_port  # noqa: PLC0415  (which makes its calls by `connect`)

@@ -177,6 +177,19 @@ def test_servers_follow_an_rpcbind_that_begins_anew():
     simulated(main)
 
 
+def test_a_client_follows_its_server_to_another_port():
+    async def main(a, b, address):
+        async with await rpc.rpcbind_server(host=b):
+            server = await rpc.serve(programs(), host=b, tcp=4000, register=True)
+            async with rpc.connect(calc.CALC_V1, address, host=a, idempotent=["CALC_GREET"]) as client:
+                assert await client.CALC_GREET("a") == "hello a"
+                await server.aclose()
+                async with await rpc.serve(programs(), host=b, tcp=4001, register=True):
+                    assert await client.CALC_GREET("a") == "hello a"
+
+    simulated(main)
+
+
 def test_a_host_has_one_rpcbind():
     async def main(a, b, address):
         async with await rpc.rpcbind_server(host=b), await rpc.rpcbind_server(host=a):
