@@ -24,6 +24,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 
@@ -104,9 +105,9 @@ class RpcClient:
 
     # fmt: off
     __slots__ = (
-        "_again_xid", "_calls", "_channel", "_closed", "_futile", "_guarded", "_heads", "_instance", "_loop",
-        "_max_in_flight", "_open_channel", "_opening", "_peer", "_posted_at", "_previous_at", "_queue", "_rng",
-        "_semantics", "_settings", "_timeout", "_timer", "_timer_at", "_version", "_xdr",
+        "_again_xid", "_calls", "_channel", "_closed", "_context", "_futile", "_guarded", "_heads", "_instance",
+        "_loop", "_max_in_flight", "_open_channel", "_opening", "_peer", "_posted_at", "_previous_at", "_queue",
+        "_rng", "_semantics", "_settings", "_timeout", "_timer", "_timer_at", "_version", "_xdr",
     )
     # fmt: on
 
@@ -122,6 +123,7 @@ class RpcClient:
         self._peer = peer
         self._open_channel = open_channel
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()  # whose active host is ours, whoever loses the connection
         self._rng: Rng = getattr(self._loop, "new_rng", random.SystemRandom)()  # a simulation's loop has its own
         self._calls = Calls(self._rng, peer, datagrams=datagrams, max_in_flight=settings.max_in_flight + _SPARE)
         self._channel: Channel | None = None
@@ -358,6 +360,7 @@ class RpcClient:
     async def open(self) -> None:
         """The first channel.  Raises Unreachable, and what asking rpcbind raises."""
         what = f"{self._version.name} at {self._peer}"
+        self._context = copy_context()
         try:
             async with asyncio.timeout(self._timeout):
                 self._channel, _ = await self._open_channel(self)
@@ -377,7 +380,7 @@ class RpcClient:
 
     def _reopen(self) -> None:
         if self._opening is None and not self._closed:
-            self._opening = self._loop.create_task(self._open_again())
+            self._opening = self._loop.create_task(self._open_again(), context=self._context.copy())
 
     async def _open_again(self) -> None:
         """Until there is a channel, or nobody waits for one, or it has taken too long."""

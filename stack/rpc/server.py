@@ -25,6 +25,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import copy_context
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
@@ -79,8 +80,8 @@ class RpcServer:
 
     # fmt: off
     __slots__ = (
-        "_at_once", "_by_xid", "_closed", "_counts", "_held", "_limits", "_loop", "_sweeper", "_tasks", "_versions",
-        "connections", "dispatcher", "instance", "listening", "registration",
+        "_at_once", "_by_xid", "_closed", "_context", "_counts", "_held", "_limits", "_loop", "_sweeper", "_tasks",
+        "_versions", "connections", "dispatcher", "instance", "listening", "registration",
     )
     # fmt: on
 
@@ -96,6 +97,7 @@ class RpcServer:
         self._limits = limits = limits or ServerLimits()
         limits.validate()
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()  # of procedures: that of who made the server, whoever calls
         self._counts: Counter[str] = Counter()
         self._versions: list[type[Version]] = []
         self._tasks: dict[Invocation, Running] = {}
@@ -219,7 +221,7 @@ class RpcServer:
             self._finish(invocation, handler(invocation, *invocation.args))
             return
         invocation.deadline_at = now + int(self._limits.call_s * SECOND)
-        task = self._loop.create_task(self._run(invocation))
+        task = self._loop.create_task(self._run(invocation), context=self._context.copy())
         key = (channel.source, invocation.xid_wire)
         self._tasks[invocation] = Running(task, connection, key)
         self._by_xid[key] = invocation

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import gc
 import inspect
 import os
@@ -117,6 +118,47 @@ def test_the_current_user_is_the_systems():
     assert (found.uid, found.gid) == (os.geteuid(), os.getegid())
     assert set(found.gids) <= set(os.getgroups())
     assert len(found.gids) <= 16
+
+
+# -- whose context it is
+
+
+def test_the_active_host_is_that_of_who_connected_also_when_it_connects_again():
+    async def main(net, one, other):
+        program = Counter()
+        with other.active():
+            server = await rpc.serve([program], tcp=PORT, register=False)
+        way = rpc.connect(V1, "other", port=PORT)
+        with one.active():
+            stub = await way.__aenter__()
+        seen = []
+        program.cut = lambda ctx: (seen.append(ctx.source[0]), len(seen) == 1 and ctx.reply_to.abort())
+        for number in (1, 2):
+            assert await stub.ADD(number, timeout=5) == number
+        assert seen == [one.address] * 2
+        await way.__aexit__(None, None, None)
+        await server.aclose()
+
+    simulated(main)
+
+
+def test_procedures_run_in_the_context_of_who_made_the_server():
+    who = contextvars.ContextVar("who", default="nobody")
+
+    class Asked(V1.Server):
+        async def WHO(self, ctx):
+            found = who.get()
+            who.set("the last caller")
+            return found
+
+    async def main():
+        who.set("the server's")
+        async with await rpc.serve([Asked()], register=False) as server:
+            who.set("the client's")
+            async with rpc.connect(V1, "127.0.0.1", port=server.tcp_port) as stub:
+                assert [await stub.WHO() for _ in range(2)] == ["the server's"] * 2
+
+    asyncio.run(main())
 
 
 # -- what callers are told
