@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 import stack.sim
-from stack import rpc
+from stack import dns, rpc
 from stack.errors import AddressInUse, ConfigError
 from stack.rpc.errors import Unreachable
 from stack.rpc.rpcbind.binding import services
@@ -292,6 +292,35 @@ def test_a_client_of_a_service_goes_to_the_first_that_answers():
             with pytest.raises(rpc.NotRegistered):
                 async with rpc.connect_service(calc.CALC_V1, "_calc._tcp.example.test", resolver=Names(), host=a):
                     pass
+
+    simulated(main)
+
+
+ZONE = """
+$TTL 60
+@ SOA ns hostmaster 1 1 1 1 1
+@ NS ns
+ns A 10.0.0.2
+srv A 10.0.0.2
+_calc._tcp SRV 1 0 9 srv
+_calc._tcp SRV 2 0 4000 srv
+"""
+
+
+def test_services_of_the_dns(tmp_path):
+    (tmp_path / "zone").write_text(ZONE)
+    zone = dns.load_zone(tmp_path / "zone", "example.test")
+
+    async def main(a, b, address):
+        async with (
+            await dns.serve([zone], host=b),
+            await rpc.serve(programs(), host=b, tcp=4000),
+            dns.Resolver([address], host=a) as resolver,
+        ):
+            name = "_calc._tcp.example.test"
+            assert [one async for one in rpc.services(name, resolver=resolver)] == [(address, 9), (address, 4000)]
+            async with rpc.connect_service(calc.CALC_V1, name, resolver=resolver, host=a) as client:
+                assert await client.CALC_GREET("a") == "hello a"
 
     simulated(main)
 
