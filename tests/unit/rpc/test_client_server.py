@@ -16,8 +16,25 @@ from stack.rpc.caller import ClientSettings, RpcClient
 from stack.rpc.dispatch import TCP
 from stack.rpc.record import MAX_RECORD, RecordReader
 from stack.rpc.transports import StreamChannel
+from tests.support.aio_nets import StackNet
 from tests.support.rpc_counter import V1, V2, Counter
 from tests.support.rpc_joined import PORT, joined, simulated
+
+
+def _uvloop():
+    import uvloop  # noqa: PLC0415
+
+    return uvloop.new_event_loop()
+
+
+def _stack():
+    from stack.aio.loop import new_event_loop  # noqa: PLC0415
+
+    return new_event_loop()
+
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": _uvloop, "stack": _stack}
+
 
 # -- location transparency
 
@@ -65,19 +82,20 @@ def test_the_same_program_runs_over_kernel_sockets(proto, loop, tmp_path):
     gc.collect()  # what is open would warn
 
 
-def _uvloop():
-    import uvloop  # noqa: PLC0415
+@pytest.mark.parametrize("proto", ["udp", "tcp"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_same_program_runs_between_hosts_of_ours_in_real_time(proto, loop):
+    async def main():
+        async with (
+            StackNet() as net,
+            await rpc.serve([Counter()], host=net.server, udp=PORT, tcp=PORT, register=False) as server,
+            rpc.connect(V1, net.ip, proto=proto, port=PORT, host=net.client) as stub,
+        ):
+            await use(stub)
+            assert server.listening.tcp == [(net.ip, PORT)]
 
-    return uvloop.new_event_loop()
-
-
-def _stack():
-    from stack.aio.loop import new_event_loop  # noqa: PLC0415
-
-    return new_event_loop()
-
-
-LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": _uvloop, "stack": _stack}
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(main())
 
 
 def test_a_call_within_the_process_is_marshalled_and_checked():
