@@ -46,6 +46,7 @@ from stack.rpc.stats import ClientStats
 
 MAX_IN_FLIGHT: Final = 1024
 MAX_MESSAGE: Final = (1 << 31) - 1  # octets, over a connection
+MAX_SENT: Final = 5  # on as many connections
 _TICK: Final = 1023  # timeouts are rounded up to 1.024 ms, so that those of many calls are one
 _XIDS: Final = 0xFFFF_FFFF
 _RESULTS: Final = 24  # where results begin, without a verifier
@@ -288,11 +289,20 @@ class Calls:
         return send, given_up
 
     def on_lost(self) -> list[Pending]:
-        """The connection ended: calls that are given up at once.  The others wait for the next one."""
+        """The connection ended: calls that are given up at once.  The others wait for the next one.
+
+        A call with which so many connections ended is perhaps why they did: the server does not take it.
+        """
         self._connected = False
-        given_up = [call for call in self._pending.values() if call.sent and call.semantics is Semantics.MAYBE]
-        for call in given_up:
-            self._lose(call, ConnectionLost(f"{call.name} at {self.peer}"))
+        given_up = []
+        for call in list(self._pending.values()):
+            if call.sent >= MAX_SENT:
+                why = f"as were {call.sent - 1} before it"
+                self._lose(call, ConnectionLost(f"{call.name} at {self.peer}", because=why))
+                given_up.append(call)
+            elif call.sent and call.semantics is Semantics.MAYBE:
+                self._lose(call, ConnectionLost(f"{call.name} at {self.peer}"))
+                given_up.append(call)
         return given_up
 
     def on_rebooted(self) -> list[Pending]:
