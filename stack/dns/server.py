@@ -492,7 +492,7 @@ def _text(file: Path) -> str:
     """Raises OSError, ZoneError."""
     octets = file.read_bytes()
     try:
-        return octets.decode("utf-8").replace("\r\n", "\n")
+        return octets.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = octets.count(b"\n", 0, error.start) + 1
+        line = len((octets[: error.start] + b"?").splitlines())
         raise ZoneError(f"{file}:{line}: not UTF-8 text; write other octets as \\DDD") from error

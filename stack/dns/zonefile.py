@@ -65,6 +65,8 @@ def parse(
 
 def lines(text: str, source: str) -> Iterator[Line]:
     """The entries of a file, comments and parentheses taken away.  Raises ZoneError."""
+    # editors put the mark of UTF-8 before a text, and end its lines as their systems do
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     words: list[Token] = []
     at, size, number, began, opened = 0, len(text), 1, 1, 0
     indented, fresh = False, True  # fresh: nothing of the entry has come yet

@@ -508,6 +508,9 @@ def test_a_zone_of_files(tmp_path):
     file.write_bytes(b'$TTL 60\n@ TXT "\xff"\n')
     with pytest.raises(ZoneError, match=r"\] [^:]*example\.zone:2: not UTF-8"):
         load_zone(file, "example.test")
+    file.write_bytes(b'\xef\xbb\xbf$TTL 60\r@ TXT "\xff"\r')
+    with pytest.raises(ZoneError, match=r"\] [^:]*example\.zone:2: not UTF-8"):
+        load_zone(file, "example.test")
     (tmp_path / "bad.inc").write_bytes(b'www A 192.0.2.1\n\n@ TXT "\xff"\n')
     file.write_text("$TTL 60\n$INCLUDE bad.inc\n")
     with pytest.raises(ZoneError, match=r"\] [^:]*bad\.inc:3: not UTF-8"):

@@ -168,6 +168,16 @@ def test_what_is_wrong_is_told_with_its_place(text, said):
     assert said in refusal(text)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_texts_of_other_systems(end, mark):
+    text = mark + "$TTL 5\na A 192.0.2.1 ; x\nb TXT ( x\n y )\n".replace("\n", end)
+    assert parsed(text) == ["a.example.test. 5 A 192.0.2.1", 'b.example.test. 5 TXT "x" "y"']
+    assert refusal(text + "c A x").startswith("f.zone:5: A address")
+    included = parsed("$TTL 5\n$INCLUDE a.inc", read=lambda _: text)
+    assert included == parsed(text)
+
+
 def test_another_class_can_be_asked_for():
     records = zonefile.parse('version.bind. 0 CH TXT "none"', ORIGIN, rrclass=RRClass.CH)
     assert str(records[0].rdata) == '"none"'
