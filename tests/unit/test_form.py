@@ -1,5 +1,6 @@
 """Which form of the TCP core is loaded, and that an edit is never hidden by an old compilation."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
+
+from stack import _form
 
 ROOT = Path(__file__).parents[2]
 ASK = "from stack import _form; print(_form.running())"
@@ -77,3 +80,23 @@ def test_a_fresh_compilation_is_taken(copy: Path) -> None:
 def test_another_value_is_refused(copy: Path) -> None:
     answer = ask(copy, "fast")
     assert "use compiled or interpreted" in answer.stderr
+
+
+def constant_slices(text: str) -> list[int]:
+    """The lines that have a `Final` which is a slice."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.AnnAssign)
+        and "Final" in ast.unparse(node.annotation)
+        and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func) in {"slice", "builtins.slice"}
+    ]
+
+
+def test_what_is_compiled_has_no_slices_as_constants():
+    """mypyc takes `octets[SLICE]` for an index that is an integer, and raises TypeError where the source does not."""
+    assert constant_slices("A: Final = 1\nB: Final = slice(0, 2)\nclass C:\n    D: Final[slice] = slice(1)\n") == [2, 4]
+    sources = [Path(name) for name in _form.sources()]
+    assert len(sources) > len(_form.ALONGSIDE)
+    assert [f"{path}:{line}" for path in sources for line in constant_slices(path.read_text())] == []
