@@ -84,6 +84,7 @@ class DnsServer:
     __slots__ = (
         "_connections",
         "_counts",
+        "_is_closing",
         "_limits",
         "_loop",
         "_resolver",
@@ -103,6 +104,7 @@ class DnsServer:
         self._connections: dict[_Connection, None] = {}  # that with the oldest last question first
         self._transports: list[asyncio.BaseTransport | asyncio.AbstractServer] = []
         self._counts: Counter[str] = Counter()
+        self._is_closing = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -168,14 +170,19 @@ class DnsServer:
         }
 
     async def aclose(self) -> None:
-        """Give the ports back, close the connections, forget what others are still asked.  Safe to call twice."""
-        self._give_ports_back()
-        for connection in list(self._connections):
-            connection.transport.close()
+        """Give the ports back, close the connections, and answer what others are still asked with SERVFAIL.
+
+        Safe to call twice.
+        """
+        self._is_closing = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # only now, since who waited for others is told SERVFAIL
+        self._give_ports_back()
+        for connection in list(self._connections):
+            connection.transport.close()
 
     def now(self) -> int:
         """The loop's time, in microseconds."""
@@ -185,6 +192,8 @@ class DnsServer:
 
     def resolve(self, pending: Pending, send: Callable[[bytes], None]) -> bytes | None:
         """Ask the resolver; the reply goes to `send` later on, which must not raise.  When too many wait: the reply."""
+        if self._is_closing:
+            return self.authority.fail(pending)
         if len(self._tasks) >= self._limits.resolving:
             self._counts["busy"] += 1
             return self.authority.fail(pending, (EdeCode.OTHER, "too many questions are waiting"))

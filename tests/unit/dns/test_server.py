@@ -399,17 +399,42 @@ async def test_others_are_only_asked_for_own_networks(net):
 
 
 @simulated
-async def test_closing_forgets_what_others_are_asked(net):
+async def test_closing_says_servfail_to_who_waits_for_others(net):
     oracle = Oracle(delay=1000.0)
-    async with Setting(net, resolver=oracle) as s:
+    async with Setting(net, resolver=oracle, limits=ServerLimits(resolving_per_connection=2)) as s:
         s.udp.transport.sendto(query(ELSEWHERE))
         reader, writer = await s.connect()
-        writer.write(framed(query(ELSEWHERE)))
+        writer.write(framed(*[query(ELSEWHERE)] * 3))
         await asyncio.sleep(1)
-        assert oracle.waiting == 2
+        assert oracle.waiting == 3  # the third of the connection is read when there is room again
         await s.server.aclose()
-        assert oracle.waiting == 0
+        assert (oracle.waiting, s.server.stats["resolving"], len(oracle.asked)) == (0, 0, 3)
+        assert (await asyncio.wait_for(s.udp.replies.get(), 30)).rcode == Rcode.SERVFAIL
+        assert [(await read(reader)).rcode for _ in range(3)] == [Rcode.SERVFAIL] * 3
         assert await reader.read() == b""
+
+
+def test_closing_says_servfail_on_sockets_of_the_kernel_too():
+    async def main():
+        loop, oracle = asyncio.get_running_loop(), Oracle(delay=1000.0)
+        said = []
+        loop.set_exception_handler(lambda _, context: said.append(context))
+        server = await serve([ZONE], resolver=oracle, port=0)
+        transport, udp = await loop.create_datagram_endpoint(Asking, remote_addr=("127.0.0.1", server.port))
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        transport.sendto(query(ELSEWHERE))
+        writer.write(framed(query(ELSEWHERE)))
+        while oracle.waiting < 2:
+            await asyncio.sleep(0)
+        await server.aclose()
+        assert (await asyncio.wait_for(udp.replies.get(), 30)).rcode == Rcode.SERVFAIL
+        assert (await read(reader)).rcode == Rcode.SERVFAIL
+        assert await reader.read() == b""
+        transport.close()
+        writer.close()
+        assert said == []
+
+    asyncio.run(main())
 
 
 @simulated
