@@ -28,6 +28,9 @@ _TEXT: Final = tuple(
     for octet in range(256)
 )
 _DOTS: Final = {0x3002: ".", 0xFF0E: ".", 0xFF61: "."}  # RFC 3490 §3.1: these separate labels, too
+# RFC 5894 §7.2: IDNA 2003 makes other letters of these, or nothing, and IDNA 2008 keeps them: two names, which may have
+# two owners.  What is under the one must not be given out as the other, so these are refused.
+_DEVIATIONS: Final = frozenset("\u00df\u03c2\u200c\u200d")
 _PLAIN: Final = bytes(octet for octet in range(0x21, 0x7F) if octet not in _SPECIAL)
 
 
@@ -39,7 +42,7 @@ class Name(bytes):
     @classmethod
     def parse(cls, text: str, origin: bytes | None = None) -> Self:
         r"""The name that `text` writes: labels between dots, with \. and \DDD, non-ASCII letters by IDNA
-        (RFC 3490, which is what the standard library has).
+        (RFC 3490, which is what the standard library and so asyncio have; but see `_DEVIATIONS`).
 
         A final dot changes nothing unless `origin` is given: then a text without it is relative to that, and "@" is
         the origin itself.  Raises BadName.
@@ -162,6 +165,12 @@ ROOT: Final = Name(b"\0")
 
 
 def _label(part: str, text: str) -> bytes:
+    for char in part:
+        if char in _DEVIATIONS:
+            raise BadName(
+                f"{text!r} could be two names, since IDNA 2003 and 2008 write {char!r} (U+{ord(char):04X}) differently:"
+                " give its ASCII form (xn--...)"
+            )
     try:
         return part.encode("ascii") if part.isascii() else part.encode("idna")
     except UnicodeError as error:

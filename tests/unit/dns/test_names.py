@@ -55,6 +55,14 @@ def test_letters_beyond_ascii_go_by_idna():
     assert Name.parse("bücher。example") == Name.parse("xn--bcher-kva.example")
 
 
+@rfc("5894", "7.2")
+@pytest.mark.parametrize("char", ["\u00df", "\u03c2", "\u200c", "\u200d"])
+def test_letters_that_two_versions_of_idna_write_differently_are_refused(char):
+    with pytest.raises(BadName, match=rf"could be two names.*\(U\+{ord(char):04X}\).*give its ASCII form"):
+        Name.parse(f"www.x{char}y.de")
+    assert str(Name.parse("xn--strae-oqa.de")) == "xn--strae-oqa.de."
+
+
 @pytest.mark.parametrize(
     "text",
     [
