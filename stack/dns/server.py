@@ -16,6 +16,7 @@ connection; beyond that UDP gets SERVFAIL at once, and TCP is not read on.
 
 import asyncio
 import ipaddress
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -39,6 +40,8 @@ from stack.errors import ConfigError, StackError
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
     from stack.sim.world import VirtualHost
+
+logger = logging.getLogger(__name__)
 
 LOOPBACK: Final = "127.0.0.1"
 ANY: Final = "0.0.0.0"  # noqa: S104  (of a host that has no address yet)
@@ -484,7 +487,10 @@ def networks_of(host: "AsyncHost") -> list[str]:
 
 
 def load_zone(path: str | Path, origin: str) -> Zone:
-    """The zone in a master file; what that includes is looked for beside it.  Raises ZoneError, BadName."""
+    """The zone in a master file; what that includes is looked for beside it.  Its warnings are logged.
+
+    Raises ZoneError, BadName.
+    """
     if not isinstance(origin, str):
         raise TypeError(f'use the name of the zone as its origin, like "example.test", not {type(origin).__name__}')
     file, name = Path(path), Name.parse(origin)
@@ -494,7 +500,10 @@ def load_zone(path: str | Path, origin: str) -> Zone:
         raise
     except OSError as error:
         raise ZoneError(f"{file}: {(error.strerror or str(error)).lower()}") from error
-    return Zone.parse(text, name, source=str(file), read=lambda other: _text(file.parent / other))
+    zone = Zone.parse(text, name, source=str(file), read=lambda other: _text(file.parent / other))
+    for warning in zone.warnings:
+        logger.warning("%s", warning)
+    return zone
 
 
 def _text(file: Path) -> str:

@@ -6,6 +6,9 @@ zone is made, every Node is told what hides it: the delegation at or above it, o
 the apex (`barrier`).  So a name that exists costs one look-up, and one that does not costs one more for each label up
 to its closest encloser, whose wildcard or barrier then decides.
 
+What can never be given out as it stands in the file is refused, with the line that it stands in; what others take, too,
+but that is wrong, is in `warnings`.
+
 A zone does not change; a new version is a new object.
 """
 
@@ -14,11 +17,13 @@ from enum import IntEnum, unique
 from typing import Final
 
 from stack.dns import zonefile
+from stack.dns.building import TC
 from stack.dns.constants import RRClass, RRType, type_text
 from stack.dns.errors import ZoneError
-from stack.dns.names import Name
-from stack.dns.rdata import SOA
-from stack.dns.rrset import RRset
+from stack.dns.message import Message
+from stack.dns.names import HEADER, Name
+from stack.dns.rdata import MX, NS, SOA, Rdata
+from stack.dns.rrset import Question, RRset
 from stack.dns.zonefile import Read, Record
 
 _SOA: Final = int(RRType.SOA)
@@ -26,6 +31,8 @@ _NS: Final = int(RRType.NS)
 _CNAME: Final = int(RRType.CNAME)
 _DNAME: Final = int(RRType.DNAME)
 _RRSIG: Final = int(RRType.RRSIG)
+_NSEC3: Final = int(RRType.NSEC3)
+_MAX_MESSAGE: Final = 0xFFFF
 # RFC 4035 §2.5, RFC 3007 §2: what may stand beside a CNAME
 _BESIDE_CNAME: Final = frozenset((_CNAME, int(RRType.KEY), int(RRType.NSEC)))
 _SINGLE: Final = frozenset((_SOA, _CNAME, _DNAME))  # RFC 2181 §10.1, RFC 6672 §2.4: at most one record
@@ -58,7 +65,7 @@ class Node:
 class Zone:
     """See above.  `Zone.parse` makes one of a file's text."""
 
-    __slots__ = ("_nodes", "negative_soa", "origin", "rrclass", "soa")
+    __slots__ = ("_nodes", "negative_soa", "origin", "rrclass", "soa", "warnings")
 
     def __init__(
         self, origin: Name, records: Iterable[Record], rrclass: int = RRClass.IN, *, source: str = "zone"
@@ -68,7 +75,9 @@ class Zone:
         self.rrclass = int(rrclass)
         apex = Node(origin)
         self._nodes: dict[bytes, Node] = {origin.key: apex}
+        self.warnings: tuple[str, ...] = ()
         expected_at = ""  # where the file has what it begins with
+        records = list(records)
         for record in records:
             self._add(record)
             if not expected_at or record.rdata.rrtype == _SOA:
@@ -83,6 +92,7 @@ class Zone:
         # RFC 2308 §3: what does not exist is cached for the lesser of the SOA's own TTL and its last field
         self.negative_soa = soa.with_ttl(min(soa.ttl, minimum.minimum))
         self._finish()
+        self._check_all(records)
 
     @classmethod
     def parse(cls, text: str, origin: Name, *, source: str = "zone", read: Read | None = None) -> "Zone":
@@ -180,6 +190,55 @@ class Zone:
                 node.barrier = above
             elif _NS in node.rrsets:
                 node.barrier = node
+
+    def _check_all(self, records: list[Record]) -> None:
+        """What can only be seen when all records are there.  Raises ZoneError."""
+        too_large = {(rrset.name.key, rrset.rrtype): rrset for rrset in self.rrsets if _is_too_large(rrset)}
+        warnings = []
+        for name, _, rdata, where in records:
+            rrtype, barrier = int(rdata.rrtype), self._nodes[name.key].barrier
+            if barrier is not None and barrier.name.key != name.key:
+                # RFC 6672 §2.4: "Resource records MUST NOT exist at any subdomain of the owner of a DNAME RR".  But the
+                # records that deny what is not there are below the apex by their nature.
+                covered = int.from_bytes(rdata.to_wire()[:2], "big") if rrtype == _RRSIG else rrtype
+                if not _is_cut(barrier, self.origin) and covered != _NSEC3:
+                    raise ZoneError(f"{where}: {name} is below {barrier.name}, whose DNAME record hides it")
+                continue
+            if (rrset := too_large.get((name.key, rrtype))) is not None:
+                raise ZoneError(
+                    f"{where}: the {len(rrset)} {type_text(rrtype)} records at {name} from here on fit in no message,"
+                    f" which has at most {_MAX_MESSAGE} octets"
+                )
+            said = self._alias(rdata)
+            if said and isinstance(rdata, NS) and name.key == self.origin.key:
+                raise ZoneError(f"{where}: {said}")
+            if said:  # BIND and others take these
+                warnings.append(f"{where}: {said}")
+        self.warnings = tuple(warnings)
+
+    def _alias(self, rdata: Rdata) -> str:
+        """What is wrong with the name of a server or a mail host, if that is a name of the zone (RFC 2181 §10.3)."""
+        target = rdata.target if isinstance(rdata, NS) else rdata.exchange if isinstance(rdata, MX) else None
+        if target is None or not target.is_within(self.origin):
+            return ""
+        match, node = self.find(target.key)
+        if match == Match.DNAME:
+            what = f"is below the DNAME record of {node.name}"
+        elif match in {Match.EXACT, Match.WILDCARD} and _CNAME in node.rrsets:
+            what = "has a CNAME record"
+        else:
+            return ""
+        kind = "server" if isinstance(rdata, NS) else "mail host"
+        return f"the {kind} {target} {what}: give the name that has its addresses (RFC 2181 §10.3)"
+
+
+def _is_too_large(rrset: RRset) -> bool:
+    """No message can have all of it."""
+    if HEADER + sum([len(rrset.name) + 10 + len(raw) for raw in rrset.raws]) + len(rrset.name) + 4 <= _MAX_MESSAGE:
+        return False  # even without compression
+    message = Message(question=Question(rrset.name, rrset.rrtype, rrset.rrclass))
+    message.answer = [rrset]
+    return bool(message.build(_MAX_MESSAGE)[2] & TC >> 8)
 
 
 def _is_cut(node: Node, origin: Name) -> bool:

@@ -342,6 +342,7 @@ GOOD_LINES = (
     'a SVCB 1 . alpn="h2,h3" port=53',
     "a CNAME b",
     "a HINFO PDP-11 UNIX",
+    "c CNAME ns\n@ MX 1 c\nsub NS c",
 )
 BAD_LINES = (
     "a A 192.0.2.256",

@@ -200,9 +200,8 @@ def test_outside_the_zones():
         assert (outcome.rcode, outcome.aa, answer, authority) == (5, False, [], [])
 
 
-DNAME = (
-    "d DNAME target\nwww.target A 192.0.2.7\nd TXT own\nx.d A 192.0.2.8\ntarget MX 5 www.target\nlong DNAME "
-    + ".".join(["l" * 60] * 3)
+DNAME = "d DNAME target\nwww.target A 192.0.2.7\nd TXT own\ntarget MX 5 www.target\nlong DNAME " + ".".join(
+    ["l" * 60] * 3
 )
 
 
@@ -280,9 +279,53 @@ def test_signatures_are_there_for_who_asks_for_them():
     ],
 )
 def test_what_cannot_be_in_a_zone_together(text, said):
+    assert refusal(text).startswith(said)
+
+
+def refusal(text):
     with pytest.raises(ZoneError) as caught:
         zone(text)
-    assert caught.value.strerror.startswith(said)
+    return caught.value.strerror
+
+
+@rfc("6672", "2.4")
+def test_nothing_may_be_below_a_dname():
+    for text in ("d DNAME b\nx.d A 192.0.2.1", "x.d A 192.0.2.1\nd DNAME b"):
+        at = 6 if text.startswith("d") else 5
+        assert refusal(text) == (f"zone:{at}: x.d.example.test. is below d.example.test., whose DNAME record hides it")
+    assert refusal("d DNAME b\nx.y.d NS ns").startswith("zone:6: x.y.d.example.test. is below")
+    assert len(zone("d DNAME b\nxd A 192.0.2.1\nc NS ns.c\nns.c A 192.0.2.1\nx.c DNAME b\ny.x.c A 192.0.2.1")) == 9
+    signed = "@ 5 SOA a. b. 1 2 3 4 5\n@ 5 NS a.\n@ 5 DNAME b.\n"
+    denial = (
+        "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom 5 NSEC3 1 0 0 - 2t7b4g4vsa5smi47k61mv5bv1a22bojr DNAME\n"
+        "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom 5 RRSIG NSEC3 13 2 5 20260101000000 20250101000000 1 x. AAAA\n"
+    )
+    assert len(Zone.parse(signed + denial, Name.parse("x"))) == 5
+
+
+@rfc("2181", "10.3")
+def test_servers_and_mail_hosts_that_are_aliases():
+    assert refusal("a CNAME ns\n@ NS a") == (
+        "zone:6: the server a.example.test. has a CNAME record: give the name that has its addresses (RFC 2181 §10.3)"
+    )
+    assert refusal("* CNAME ns\n@ NS a").startswith("zone:6: the server a.example.test. has a CNAME record")
+    assert refusal("d DNAME b\n@ NS a.d").startswith("zone:6: the server a.d.example.test. is below the DNAME record")
+    for line, who in (("@ MX 5 a\n@ MX 6 ns", "mail host"), ("sub NS a", "server")):  # which BIND takes, too
+        (warning,) = zone(f"a CNAME ns\n{line}").warnings
+        assert warning.startswith(f"zone:6: the {who} a.example.test. has a CNAME record: give the name that has")
+    assert zone("a CNAME ns\n@ NS a.other.\n@ MX 5 a.other.\n@ MX 5 ns\nc NS d.c\nd.c A 192.0.2.1").warnings == ()
+
+
+def test_a_set_must_fit_into_a_message():
+    text = "x" * 250
+    fits, more = ("".join(f'a TXT "{number:03}{text}"\n' for number in range(count)) for count in (246, 247))
+    (rrset,) = look_up(Zones([zone(fits)]), Name.parse("a.example.test"), 16).answer
+    assert len(rrset) == 246
+    assert refusal("b A 192.0.2.1\n" + more) == (
+        "zone:6: the 247 TXT records at a.example.test. from here on fit in no message, which has at most 65535 octets"
+    )
+    # names that are written once: five times as much, were they not compressed
+    assert len(zone("".join(f"p PTR n{number}.{'y' * 60}\n" for number in range(3000)))) == 3003
 
 
 def test_a_zone_without_soa_or_servers():

@@ -1,4 +1,4 @@
-"""What the head of stack/dns/server.py shows runs as it stands."""
+"""What the head of stack/dns/server.py shows runs as it stands; and what is said of a zone file."""
 
 from stack import dns
 from stack.dns import server as server_module
@@ -21,3 +21,11 @@ def test_the_example_at_the_head_of_the_module(tmp_path, monkeypatch):
                 assert (len(server.zones), server.port) == (line is lines[0], 53)
 
     run(main, seed=1)
+
+
+def test_what_is_doubtful_in_a_zone_is_logged(tmp_path, caplog):
+    file = tmp_path / "a.zone"
+    file.write_text("$TTL 5\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n@ MX 1 m\nm CNAME ns\n")
+    zone = dns.load_zone(file, "a.test")
+    assert [record.getMessage() for record in caplog.records] == list(zone.warnings)
+    assert zone.warnings[0].startswith(f"{file}:4: the mail host m.a.test. has a CNAME record")
