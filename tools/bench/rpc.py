@@ -3,11 +3,24 @@
 import json
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support.rpc_calc import CalcPrograms
-from tools.bench.sides import ADDRESS, CLIENT, OURS, PREFIX, Sample, Setting, Side, awake, prepared, start, tap_of
+from tools.bench.sides import (
+    ADDRESS,
+    CLIENT,
+    CLIENT_CORE,
+    OURS,
+    PREFIX,
+    SERVER_CORE,
+    Sample,
+    Setting,
+    Side,
+    prepared,
+    start,
+    tap_of,
+)
 from tools.netns import Namespace
 
 LOOPBACK = "127.0.0.1"
@@ -74,7 +87,8 @@ def servers_on_our_stack(stack: ExitStack, folder: Path, setting: Setting) -> li
 def null(proto: str, at_a_time: int, *, server: str = BARE, tap: bool = False) -> Measure:
     """NULL calls per second.  `server`: whose port, "" for the side's own.
 
-    One at a time with cores that do not halt: both ends sleep for each call, and waking them costs more than the work.
+    One at a time on the server's core: one of both sleeps while the other works, and to wake another core of a virtual
+    machine costs several times what the call does.
     """
 
     def measure(side: Side, setting: Setting) -> Sample:
@@ -82,8 +96,9 @@ def null(proto: str, at_a_time: int, *, server: str = BARE, tap: bool = False) -
         where = ("--tap", "tap0", f"{ADDRESS}/{PREFIX}") if tap else ()
         port = PORTS[server or side.name]
         arguments = (side.name, proto, address, port, str(setting.seconds), str(at_a_time), *where)
-        with awake() if at_a_time == 1 else nullcontext():
-            sample: Sample = json.loads(side.run(sys.executable, "-m", "tools.bench.rpc_rate", *arguments))
+        core = SERVER_CORE if at_a_time == 1 else CLIENT_CORE
+        program = ("taskset", "-c", core, sys.executable, "-m", "tools.bench.rpc_rate")
+        sample: Sample = json.loads(side.run(*program, *arguments))
         return sample
 
     return measure
