@@ -22,16 +22,17 @@ connection on which nothing is acknowledged for as long as the longest of its ca
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final
 
 from stack.config import NEVER, SECOND, Rng
 from stack.errors import ConfigError
 from stack.rpc import session
 from stack.rpc.auth import NOBODY, Credential
+from stack.rpc.batch import Batch
 from stack.rpc.calls import Calls, Pending, Semantics
 from stack.rpc.channel import Channel
 from stack.rpc.constants import MAX_DATAGRAM, NULL_PROCEDURE, Status
@@ -51,7 +52,6 @@ from stack.rpc.program import CallOptions, Procedure, Version
 from stack.rpc.record import RecordFault
 from stack.rpc.xdr import LIMITS, Limits, XdrError
 
-T = TypeVar("T")
 Opener = Callable[["RpcClient"], Awaitable[tuple[Channel, bool]]]
 TIMEOUT_S: Final = 25.0  # of a call that is given none; the same as of rpcgen's stubs
 MAX_IN_FLIGHT: Final = 1024
@@ -152,6 +152,11 @@ class RpcClient:
         calls, loop = self._calls, self._loop
         if self._closed:
             raise ClientClosed(self._what(procedure))
+        if asyncio.get_running_loop() is not loop:
+            raise ConfigError("this client belongs to another event loop: make its calls there, or connect here")
+        if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_S:
+            self._check_timeout(procedure, timeout)
+            timeout = None  # longer than any timer can be
         if self._queue or len(calls) >= self._max_in_flight or (self._channel is not None and self._channel.is_full):
             timeout = await self._wait_for_room(procedure, timeout)
         now = int(loop.time() * SECOND)
@@ -182,6 +187,13 @@ class RpcClient:
             calls.stats.bad_results += 1
             raise BadReply(self._what(procedure), because=str(error)) from error
 
+    def _check_timeout(self, procedure: Procedure, timeout: float) -> None:
+        """Raise RpcTimeout if there is no time, ConfigError for what is no number."""
+        if timeout <= 0:  # what was left of a deadline, say
+            raise RpcTimeout(self._what(procedure), maybe_executed=False, because="none was left when it was made")
+        if timeout != timeout:  # noqa: PLR0124  (not a number)
+            raise ConfigError(f"timeout is {timeout}: use seconds, or None to wait for ever")
+
     def _what(self, procedure: Procedure) -> str:
         return f"{procedure.name} at {self._peer}"
 
@@ -197,12 +209,16 @@ class RpcClient:
             if channel.carrier is TCP:
                 self._set_timeout(channel, timeout)
             else:
-                self._previous_at, self._posted_at = self._posted_at, now
+                self._note_post(now)
             channel.post(call.message)
         else:
             self._reopen()
         if self._calls.deadline < self._timer_at:
             self._arm(self._calls.deadline)
+
+    def _note_post(self, now: int) -> None:
+        """Of datagrams, whichever: a later refusal may be of any that was sent shortly before."""
+        self._previous_at, self._posted_at = self._posted_at, now
 
     def _set_timeout(self, channel: Channel, timeout: float | None) -> None:
         """TCP's user timeout is that of the longest call in flight, as far as those are known to end."""
@@ -214,6 +230,7 @@ class RpcClient:
         """Nobody waits for this call: let the server stop it."""
         channel = self._channel
         if call.sent and self._instance is not None and channel is not None and channel.is_open:
+            self._note_post(int(self._loop.time() * SECOND))
             channel.post(session.build_cancel(self._rng.getrandbits(32), call.xid))
 
     # -- room
@@ -235,7 +252,12 @@ class RpcClient:
             raise RpcTimeout(self._what(procedure), maybe_executed=False, because="too many in flight") from None
         if self._closed:
             raise ClientClosed(self._what(procedure))
-        return None if until is None else max(until - self._loop.time(), 0.0)
+        if until is None:
+            return None
+        left = until - self._loop.time()
+        if left <= 0:
+            raise RpcTimeout(self._what(procedure), maybe_executed=False, because="too many in flight")
+        return left
 
     async def _wait_in_queue(self, *, is_new: bool) -> None:
         future: asyncio.Future[None] = self._loop.create_future()
@@ -301,7 +323,7 @@ class RpcClient:
                     continue  # its copy would be too large: its first one has to do
                 message = session.build_again(self._again_xid, instance, message)
                 self._guarded = True
-            self._previous_at, self._posted_at = self._posted_at, call.sent_at
+            self._note_post(call.sent_at)
             channel.post(message)
 
     # -- the run of the server
@@ -325,6 +347,7 @@ class RpcClient:
         )
         self._again_xid = call.xid  # no other call will have it
         call.sent = 1  # though perhaps nothing else may be sent yet
+        self._note_post(now)
         channel.post(call.message)
         if calls.deadline < self._timer_at:
             self._arm(calls.deadline)
@@ -337,6 +360,8 @@ class RpcClient:
         except asyncio.CancelledError:
             calls.cancel(call)
             raise
+        finally:
+            self._wake_next()  # it took the room of a call
         self._on_instance(instance)
 
     def _on_instance(self, instance: int | None) -> None:
@@ -366,7 +391,7 @@ class RpcClient:
                 self._channel, _ = await self._open_channel(self)
         except RpcError:  # rpcbind does not know it, or cannot be asked
             raise
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that cannot be one
             raise Unreachable(what, because=_reason(error)) from error
         self._calls.on_connected(same_address=True)
         if self._settings.session and self._channel.carrier is not LOCAL:
@@ -383,28 +408,37 @@ class RpcClient:
             self._opening = self._loop.create_task(self._open_again(), context=self._context.copy())
 
     async def _open_again(self) -> None:
+        """Whatever happens here, no call waits for it in vain."""
+        try:
+            await self._open_until()
+        except asyncio.CancelledError:
+            self._give_up(self._calls.on_unreachable("connecting was cancelled"))
+            raise
+        except Exception as error:  # noqa: BLE001  (of whichever host, loop or resolver)
+            self._give_up(self._calls.on_unreachable(_reason(error)))
+        finally:
+            self._opening = None
+
+    async def _open_until(self) -> None:
         """Until there is a channel, or nobody waits for one, or it has taken too long."""
         give_up_at = self._loop.time() + self._settings.reconnect_s
         pause_s = FIRST_PAUSE_S
-        try:
-            if self._futile:  # the last connection brought no reply
-                await asyncio.sleep(min(FIRST_PAUSE_S * 2 ** min(self._futile, MAX_DOUBLED), MAX_PAUSE_S))
-            self._futile += 1
-            while len(self._calls):
-                try:
-                    await self._open_once()
-                except TimeoutError:  # the network loses much: the calls have deadlines of their own
-                    give_up_at = self._loop.time() + self._settings.reconnect_s
-                except OSError as error:
-                    if self._loop.time() + pause_s > give_up_at:
-                        self._give_up(self._calls.on_unreachable(_reason(error)))
-                        return
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(2 * pause_s, MAX_PAUSE_S)
-                else:
+        if self._futile:  # the last connection brought no reply
+            await asyncio.sleep(min(FIRST_PAUSE_S * 2 ** min(self._futile, MAX_DOUBLED), MAX_PAUSE_S))
+        self._futile += 1
+        while len(self._calls):
+            try:
+                await self._open_once()
+            except TimeoutError:  # the network loses much: the calls have deadlines of their own
+                give_up_at = self._loop.time() + self._settings.reconnect_s
+            except OSError as error:
+                if self._loop.time() + pause_s > give_up_at:
+                    self._give_up(self._calls.on_unreachable(_reason(error)))
                     return
-        finally:
-            self._opening = None
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, MAX_PAUSE_S)
+            else:
+                return
 
     async def _open_once(self) -> None:
         """A new channel, and on it what waits.  Raises OSError."""
@@ -430,6 +464,7 @@ class RpcClient:
         for call in send:
             channel.post(call.message)
         channel.uncork()
+        self._wake_next()
 
     # -- what comes
 
@@ -440,9 +475,11 @@ class RpcClient:
     def on_message(self, message: bytes, _: Channel) -> None:
         """A reply."""
         self._futile = 0
-        if self._guarded and int.from_bytes(message[:4], "big") == self._again_xid:
-            self._on_other_run(message)
-            return
+        if self._guarded:
+            xid = int.from_bytes(message[:4], "big")
+            if xid == self._again_xid and xid not in self._calls:
+                self._on_other_run(message)
+                return
         call = self._calls.on_message(message, int(self._loop.time() * SECOND))
         if call is not None and not call.waiter.done():
             if call.error is None:
@@ -461,7 +498,11 @@ class RpcClient:
         """The server does not speak RPC, or its reply is too large: it would be so again."""
         self._calls.stats.faults[fault] += 1
         why = f"{fault.name.lower().replace('_', ' ')}: what came is no record, or more than max_record"
-        self._give_up(self._calls.fail(lambda call: ConnectionLost(f"{call.name} at {self._peer}", because=why)))
+
+        def lost(call: Pending) -> RpcError:
+            return ConnectionLost(f"{call.name} at {self._peer}", maybe_executed=call.sent > 0, because=why)
+
+        self._give_up(self._calls.fail(lost))
 
     def on_error(self, _: Channel, error: Exception) -> None:
         """ICMP.  It says that a datagram was refused, but not which: only when there was one, that is known."""
@@ -488,6 +529,7 @@ class RpcClient:
         self._give_up(self._calls.on_lost())
         if len(self._calls):
             self._reopen()
+        self._wake_next()  # the channel is not full any more: it is gone
 
     # -- the end
 
@@ -516,54 +558,14 @@ class RpcClient:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._opening is not None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+        if self._opening is not None:  # which closes the channel that it has opened
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
 
 
-class Batch:
-    """Calls that leave in one piece, and are all answered when the block ends.
-
-        async with client.batch() as batch:
-            one = batch.add(client.CALC_DO(a))
-            other = batch.add(client.CALC_DO(b))
-        print(one.result(), other.result())
-
-    Each is a task, with its own result or error; `add` starts it, and the end of the block sends what was added.
-    """
-
-    __slots__ = ("_client", "_tasks")
-
-    def __init__(self, client: RpcClient) -> None:
-        self._client = client
-        self._tasks: list[asyncio.Task[Any]] = []
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    def add(self, call: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-        """A call of a stub, like `client.CALC_DO(a)`."""
-        task = asyncio.get_running_loop().create_task(call)
-        self._tasks.append(task)
-        return task
-
-    async def __aexit__(self, *of: object) -> None:
-        channel = self._client.channel
-        if of[1] is not None:
-            for task in self._tasks:
-                task.cancel()
-        elif channel is not None:
-            channel.cork()
-            try:
-                await asyncio.sleep(0)  # each of them posts its call
-            finally:
-                channel.uncork()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _reason(error: OSError) -> str:
+def _reason(error: Exception) -> str:
     silent = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
-    return (error.strerror or str(error) or silent).lower()
+    return (getattr(error, "strerror", None) or str(error) or silent).lower()

@@ -124,6 +124,10 @@ class Calls:
         """Calls in flight."""
         return len(self._pending)
 
+    def __contains__(self, xid: int) -> bool:
+        """Whether the call with this xid is in flight."""
+        return xid in self._pending
+
     @property
     def is_connected(self) -> bool:
         """Whether what `start` gives can be sent; otherwise `on_connected` will say so."""
@@ -284,7 +288,7 @@ class Calls:
         for call in given_up:
             why = "the server is not known to have a cache of calls"
             if has_cache:
-                why = "from another local port the server would not know it"
+                why = "not from the same local port, by which the server would know it"
             self._lose(call, ConnectionLost(f"{call.name} at {self.peer}", because=why))
         return send, given_up
 

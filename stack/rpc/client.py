@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 C_co = TypeVar("C_co", covariant=True)
 PORT_PAUSES_S: Final = (0.02, 0.08, 0.3)  # before the same port is tried again
+MAX_PORT: Final = 65_535
 _NOT_FREE: Final = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES})
 
 
@@ -63,7 +64,7 @@ class Way:
     async def open(self, sink: Sink) -> tuple[Channel, bool]:
         """A channel, and whether it has the local address of the one before.  Raises OSError."""
         if self._proto == "unix":
-            return await dial_unix(sink, self._address, self._max_record), True  # where there are no addresses
+            return await dial_unix(sink, self._address, self._max_record), False  # to the server it is somebody new
         port = self._found = self._port or self._found or await self._look_up()
         if self._proto == "udp":
             return await dial_udp(sink, self._maker, self._address, port), False
@@ -89,7 +90,8 @@ class Way:
             if pause_s is not None:  # the end of the connection before is perhaps not acknowledged yet
                 await asyncio.sleep(pause_s)
         channel = await dial_tcp(sink, self._maker, self._address, port, max_record=self._max_record)
-        self._address = channel.source[0] or self._address
+        if "%" not in self._address:  # (which says by which interface, as the peer's address does not)
+            self._address = channel.source[0] or self._address
         self._local = channel.local
         return channel, False
 
@@ -165,5 +167,7 @@ def connect(
         return Connecting(chosen, settings, "this process", Within(address).open, udp=False)
     if proto not in {"tcp", "udp", "unix"}:
         raise ConfigError(f"proto {proto!r}: use 'tcp', 'udp' or 'unix', or an RpcServer for one of this process")
+    if port is not None and port not in range(1, MAX_PORT + 1):
+        raise ConfigError(f"port is {port!r}: use a number from 1 to {MAX_PORT}, or None to ask the rpcbind there")
     way = Way(chosen, address, proto, port, host, max_record)
     return Connecting(chosen, settings, address, way.open, udp=proto == "udp")

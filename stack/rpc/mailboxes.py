@@ -160,6 +160,7 @@ class Mailbox:
         for channel in list(self._open):
             channel.close()
         self._wake(self._receivers)
+        self._wake(self._room)  # nothing can be sent any more
 
     # -- what waits
 

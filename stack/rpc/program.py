@@ -126,7 +126,7 @@ class Added(Protocol[T_co]):
 
 
 class Batching(Protocol):
-    """Calls that leave in one piece; see `stack.rpc.caller.Batch`."""
+    """Calls that leave in one piece; see `stack.rpc.batch.Batch`."""
 
     def add(self, call: Coroutine[Any, Any, T]) -> Added[T]:
         """Add a call, like `client.CALC_DO(a)`."""
@@ -162,5 +162,5 @@ class Client:
         self._call = call
 
     def batch(self) -> Batching:
-        """Calls that leave in one piece, by `async with client.batch() as batch:`; see `stack.rpc.caller.Batch`."""
+        """Calls that leave in one piece, by `async with client.batch() as batch:`; see `stack.rpc.batch.Batch`."""
         return self._call.batch()

@@ -35,7 +35,7 @@ from stack.errors import ConfigError
 from stack.rpc import session
 from stack.rpc.channel import Channel
 from stack.rpc.connections import Connection, Connections, ServerLimits
-from stack.rpc.dispatch import NO_REPLY, Dispatcher, Invocation, NoReply, Served
+from stack.rpc.dispatch import NO_REPLY, UDP, Dispatcher, Invocation, NoReply, Served
 from stack.rpc.duplicates import DuplicateCache, Duplicates, Source
 from stack.rpc.errors import Rejected, SystemErr
 from stack.rpc.policy import Policy
@@ -81,7 +81,7 @@ class RpcServer:
     # fmt: off
     __slots__ = (
         "_at_once", "_by_xid", "_closed", "_context", "_counts", "_held", "_limits", "_loop", "_sweeper", "_tasks",
-        "_versions", "connections", "dispatcher", "instance", "listening", "registration",
+        "_unseen", "_versions", "connections", "dispatcher", "instance", "listening", "registration",
     )
     # fmt: on
 
@@ -103,6 +103,7 @@ class RpcServer:
         self._tasks: dict[Invocation, Running] = {}
         self._by_xid: dict[tuple[Source, bytes], Invocation] = {}
         self._held: dict[Channel, Connection] = {}  # not read from until there is room for their calls
+        self._unseen = 0  # of those, to be looked at in this round
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
         self.connections = Connections(limits, self._counts, self._on_end)
@@ -179,9 +180,11 @@ class RpcServer:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        tasks = [running.task for running in self._tasks.values()]
-        for invocation in list(self._tasks):
-            self._stop(invocation)
+        here = asyncio.current_task()  # perhaps of a procedure that closes its own server
+        tasks = [running.task for running in self._tasks.values() if running.task is not here]
+        for invocation, running in list(self._tasks.items()):
+            if running.task is not here:
+                self._stop(invocation)
         await asyncio.gather(*tasks, return_exceptions=True)
         for connection in self.connections:
             connection.channel.close()
@@ -217,6 +220,9 @@ class RpcServer:
 
     def _execute(self, invocation: Invocation, channel: Channel, connection: Connection | None, now: int) -> None:
         handler = invocation.handler
+        if self._closed:  # of a connection that is still to be closed
+            self.dispatcher.abandon(invocation)
+            return
         if handler in self._at_once:
             self._finish(invocation, handler(invocation, *invocation.args))
             return
@@ -237,8 +243,12 @@ class RpcServer:
             self._counts["cancelled"] += 1
             self._fail(invocation, SystemErr())
             raise
-        except Exception as error:  # noqa: BLE001  (a procedure may raise anything)
+        except GeneratorExit:  # the loop has ended
+            raise
+        except BaseException as error:  # a procedure may raise anything
             self._fail(invocation, error)
+            if isinstance(error, SystemExit | KeyboardInterrupt):  # it ends the loop
+                raise
         else:
             self._finish(invocation, result)
 
@@ -271,8 +281,9 @@ class RpcServer:
             return
         if self._by_xid.get(running.key) is invocation:
             del self._by_xid[running.key]
-        if running.connection is not None:
-            running.connection.running.discard(invocation)
+        connection = running.connection
+        if connection is not None:
+            connection.running.discard(invocation)
         if self._held:
             self._make_room()
 
@@ -296,7 +307,7 @@ class RpcServer:
     def _on_cancel(self, ctx: Invocation, xid: int) -> NoReply:
         """The caller does not wait any more for another call of its own."""
         invocation = self._by_xid.get((ctx.source, xid.to_bytes(4, "big")))
-        if invocation is not None:
+        if invocation is not None and _may_cancel(ctx, invocation):
             invocation.reply_to = None
             self._stop(invocation)
         return NO_REPLY
@@ -325,22 +336,32 @@ class RpcServer:
             connection.channel.hold()
 
     def _make_room(self) -> None:
-        """A call has ended, or a client has read replies: read on from those that wait and may, in turn."""
-        resumed = False
+        """A call has ended, or a client has read replies: read on from those that wait and may, in turn.
+
+        All of them are looked at, some in each turn of the loop: those in front may wait for something else.
+        """
+        is_due = self._unseen > 0
+        self._unseen = len(self._held)
+        if not is_due:
+            self._resume_some()
+
+    def _resume_some(self) -> None:
         for channel, connection in list(islice(self._held.items(), RESUMED_AT_ONCE)):
-            del self._held[channel]
+            self._unseen -= 1
+            if self._held.pop(channel, None) is None:
+                continue  # it has ended meanwhile
             if channel.is_full or self._is_full_for(connection):
                 self._held[channel] = connection  # behind the others
                 continue
-            resumed = True
             connection.held = False
             message, connection.waiting = connection.waiting, None
             if message is not None:
                 self._take(message, channel, connection, int(self._loop.time() * SECOND))
             if not connection.held:
                 channel.resume()
-        if resumed and self._held:
-            self._loop.call_soon(self._make_room)
+        self._unseen = min(self._unseen, len(self._held))
+        if self._unseen > 0:
+            self._loop.call_soon(self._resume_some)
 
     # -- connections
 
@@ -366,8 +387,10 @@ class RpcServer:
         """It sent what is no record; it is closed."""
         self._counts[f"fault_{fault.name.lower()}"] += 1
 
-    def on_error(self, _: Channel, __: Exception) -> None:
+    def on_error(self, _: Channel, error: Exception) -> None:
         """What was sent to somebody may not have arrived: who wants it asks again."""
+        if isinstance(error, BlockingIOError):
+            self._counts["replies_dropped"] += 1
 
     def on_closed(self, channel: Channel, _: Exception | None) -> None:
         """It has ended."""
@@ -394,6 +417,14 @@ class RpcServer:
             self._stop(invocation)
         if self._tasks or len(self.connections):
             self._sweep_later()
+
+
+def _may_cancel(ctx: Invocation, call: Invocation) -> bool:
+    """Only who made a call may: on its connection, or, over UDP, from its address.
+
+    There the address may be forged, and then the xid must be guessed as well; but not to reach a connection's call.
+    """
+    return ctx.reply_to is call.reply_to or ctx.carrier is call.carrier is UDP
 
 
 async def serve(

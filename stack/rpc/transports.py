@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stack.aio.active import ACTIVE
+from stack.errors import AddressInUse
 from stack.rpc.channel import Channel, Sink
 from stack.rpc.dispatch import TCP, UDP, UNIX, Carrier
 from stack.rpc.duplicates import Source
@@ -33,6 +34,9 @@ ANY: Final = "0.0.0.0"  # noqa: S104  (of a host that has no address yet)
 BACKLOG: Final = 1024  # connections that wait to be accepted
 _NOW: Final = struct.pack("ii", 1, 0)  # SO_LINGER: the end is a reset, which leaves the port free
 _MS: Final = 1000
+_MAX_USER_TIMEOUT_MS: Final = (1 << 31) - 1
+MAX_CORKED: Final = 1 << 16  # octets that are collected before they leave all the same
+LINGER_S: Final = 10.0  # for the peer to take what was posted before a connection was closed
 
 Maker = Any  # an AsyncHost or a loop: both have `create_connection` and the like
 
@@ -81,7 +85,10 @@ class DatagramChannel(Channel):
 
     def post(self, message: bytes) -> None:
         """Send a message."""
-        self._port.send(message, self._target)
+        if self._port.is_full and self._target is not None:
+            self._port.drop(self)  # nobody waits for the room of a port that all share
+        else:
+            self._port.send(message, self._target)
 
     def close(self) -> None:
         """Send what was posted, then end."""
@@ -141,6 +148,10 @@ class DatagramPort(asyncio.DatagramProtocol):
         if self.is_open:
             self._transport.sendto(message, target)
 
+    def drop(self, channel: DatagramChannel) -> None:
+        """Something for this peer is lost here, as it may be anywhere."""
+        self._sink.on_error(channel, BlockingIOError())
+
     def close(self) -> None:
         """Give the port back."""
         if self.is_open:
@@ -159,17 +170,20 @@ class StreamChannel(Channel, asyncio.Protocol):
 
     # fmt: off
     __slots__ = (
-        "_corked", "_held", "_is_full", "_reader", "_sink", "_transport", "_unread", "partial", "timeout",
+        "_corked", "_corked_bytes", "_held", "_is_full", "_loop", "_reader", "_sink", "_transport", "_unread",
+        "partial", "timeout",
     )
     # fmt: on
 
     def __init__(self, sink: Sink, carrier: Carrier, max_record: int, *, number: int = 0) -> None:
         super().__init__(carrier, ("", number))
         self._sink = sink
+        self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._reader = RecordReader(max_record)
         self._unread: deque[bytes] = deque()  # of the last chunk, while it is held
         self._corked: list[bytes] | None = None
+        self._corked_bytes = 0
         self._held = False
         self._is_full = False
         self.timeout = 0.0
@@ -255,6 +269,10 @@ class StreamChannel(Channel, asyncio.Protocol):
         """Send a message."""
         if self._corked is not None:
             self._corked.append(mark_of(len(message)) + message)
+            self._corked_bytes += len(message)
+            if self._corked_bytes > MAX_CORKED:  # the replies may be many times what they answer
+                self.uncork()
+                self.cork()
         elif self._transport is not None:
             self._transport.write(mark_of(len(message)) + message)
 
@@ -262,6 +280,7 @@ class StreamChannel(Channel, asyncio.Protocol):
         """Collect what is posted."""
         if self._corked is None:
             self._corked = []
+            self._corked_bytes = 0
 
     def uncork(self) -> None:
         """Send what was collected."""
@@ -293,13 +312,17 @@ class StreamChannel(Channel, asyncio.Protocol):
         sock = self._transport.get_extra_info("socket")
         if sock is not None:
             with suppress(OSError):  # of a connection that has just ended
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * _MS))
+                milliseconds = min(int(seconds * _MS) + (0 < seconds * _MS < 1), _MAX_USER_TIMEOUT_MS)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     def close(self) -> None:
-        """Send what was posted, then end."""
-        if self._transport is not None:
+        """Send what was posted, then end; soon, also if the peer does not take it."""
+        transport = self._transport
+        if transport is not None:
             self.uncork()
-            self._transport.close()
+            transport.close()
+            if transport.get_write_buffer_size():
+                self._loop.call_later(LINGER_S, self.abort)
 
     def abort(self) -> None:
         """End now."""
@@ -343,13 +366,42 @@ async def dial_unix(sink: Sink, path: str, max_record: int = MAX_RECORD) -> Stre
     return channel
 
 
+_File = tuple[int, int] | None
+
+
+def _file_of(path: str) -> _File:
+    """Which file it is; None of an abstract name (Linux), which is none, and of what is not there."""
+    if path.startswith("\0"):
+        return None
+    with suppress(OSError):
+        found = Path(path).stat()
+        return found.st_dev, found.st_ino
+    return None
+
+
+def _check_free(path: str) -> None:
+    """A loop would silently take the path of a running server away.  Raises AddressInUse."""
+    if _file_of(path) is None:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except BlockingIOError:  # its backlog is full
+            pass
+        except OSError:
+            return
+    raise AddressInUse(f"a server runs at {path}: close it first, or use another path")
+
+
 class Listening:
     """The ports of a server; closed together."""
 
-    __slots__ = ("_closers", "_number", "tcp", "udp", "unix")
+    __slots__ = ("_closers", "_files", "_number", "tcp", "udp", "unix")
 
     def __init__(self) -> None:
         self._closers: list[Any] = []
+        self._files: list[tuple[str, _File]] = []  # what the Unix sockets are in the file system
         self._number = 0  # of the last connection without a port
         self.udp: list[Source] = []
         self.tcp: list[Source] = []
@@ -376,9 +428,11 @@ class Listening:
         def accept() -> StreamChannel:
             return StreamChannel(sink, UNIX, max_record, number=self.next_number())
 
+        _check_free(path)
         server = await asyncio.get_running_loop().create_unix_server(accept, path, backlog=BACKLOG)
         self._closers.append(server)
         self.unix.append(path)
+        self._files.append((path, _file_of(path)))
 
     def next_number(self) -> int:
         """By which a caller without an address is known."""
@@ -390,9 +444,11 @@ class Listening:
         for closer in self._closers:
             closer.close()
         self._closers.clear()
-        for path in self.unix:
+        for path, file in self._files:
             with suppress(OSError):  # somebody was quicker
-                Path(path).unlink()
+                if file is not None and file == _file_of(path):  # not one that another server has made since
+                    Path(path).unlink()
+        self._files.clear()
 
 
 __all__ = [

@@ -212,7 +212,7 @@ def test_if_the_port_cannot_be_had_again_the_error_says_maybe():
     error, seen = cut(taken=True)
     assert isinstance(error, rpc.ConnectionLost)
     assert error.maybe_executed
-    assert "another local port" in str(error)
+    assert "same local port" in str(error)
     assert seen == [7]
 
 

@@ -141,7 +141,10 @@ def test_the_current_user_is_the_systems():
 # -- whose context it is
 
 
-def test_the_active_host_is_that_of_who_connected_also_when_it_connects_again():
+@pytest.mark.parametrize("keeps", [True, False])
+def test_the_active_host_is_that_of_who_connected_also_when_it_connects_again(keeps, monkeypatch):
+    """The control: by the context in which the loss is noticed, it finds no way to the server."""
+
     async def main(net, one, other):
         program = Counter()
         with other.active():
@@ -149,11 +152,19 @@ def test_the_active_host_is_that_of_who_connected_also_when_it_connects_again():
         way = rpc.connect(V1, "other", port=PORT)
         with one.active():
             stub = await way.__aenter__()
+        if not keeps:
+            monkeypatch.setattr(stub._call, "_context", contextvars.Context())
         seen = []
         program.cut = lambda ctx: (seen.append(ctx.source[0]), len(seen) == 1 and ctx.reply_to.abort())
-        for number in (1, 2):
-            assert await stub.ADD(number, timeout=5) == number
-        assert seen == [one.address] * 2
+        if keeps:
+            for number in (1, 2):
+                assert await stub.ADD(number, timeout=5) == number
+            assert seen == [one.address] * 2
+        else:
+            with pytest.raises(rpc.ConnectionLost) as raised:
+                await stub.ADD(1, timeout=5)
+            assert raised.value.maybe_executed
+            assert seen == [one.address]
         await way.__aexit__(None, None, None)
         await server.aclose()
 
@@ -434,6 +445,9 @@ class Recorded(asyncio.Transport):
 
     def is_closing(self):
         return False
+
+    def get_write_buffer_size(self):
+        return 0
 
     def close(self):
         pass
