@@ -325,6 +325,11 @@ class Dispatcher:
         self.stats.replies[Status.SYSTEM_ERR] += 1
         return build_refusal(data[:_XID], Status.SYSTEM_ERR)
 
+    def give_back(self, invocation: Invocation) -> bytes:
+        """The reply to a call that is not executed, as it could not be noted down after all."""
+        self.abandon(invocation)
+        return self._not_noted(invocation.xid_wire)
+
     def _busy(self, data: bytes, carrier: Carrier) -> bytes | None:
         """No room: dropped where the client sends again; else told, for a stream loses nothing by itself."""
         full = self.running >= self._max_running

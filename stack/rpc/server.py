@@ -26,6 +26,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
+from functools import partial
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
@@ -37,6 +38,7 @@ from stack.rpc.channel import Channel
 from stack.rpc.connections import Connection, Connections, ServerLimits
 from stack.rpc.dispatch import NO_REPLY, UDP, Dispatcher, Invocation, NoReply, Served
 from stack.rpc.duplicates import DuplicateCache, Duplicates, Source
+from stack.rpc.durable import DurableDuplicates
 from stack.rpc.errors import Rejected, SystemErr
 from stack.rpc.policy import Policy
 from stack.rpc.program import Server, Version
@@ -80,8 +82,8 @@ class RpcServer:
 
     # fmt: off
     __slots__ = (
-        "_at_once", "_by_xid", "_closed", "_context", "_counts", "_held", "_limits", "_loop", "_sweeper", "_tasks",
-        "_unseen", "_versions", "connections", "dispatcher", "instance", "listening", "registration",
+        "_at_once", "_by_xid", "_closed", "_context", "_counts", "_durable", "_held", "_limits", "_loop", "_sweeper",
+        "_tasks", "_unseen", "_versions", "connections", "dispatcher", "instance", "listening", "registration",
     )
     # fmt: on
 
@@ -106,6 +108,8 @@ class RpcServer:
         self._unseen = 0  # of those, to be looked at in this round
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
+        is_durable = isinstance(duplicates, DurableDuplicates) and duplicates.attach(self._loop)
+        self._durable: Any = duplicates if is_durable else None  # that is written by a thread
         self.connections = Connections(limits, self._counts, self._on_end)
         self.dispatcher = Dispatcher(xdr, duplicates, max_running=limits.running)
         self.listening = Listening()
@@ -186,6 +190,8 @@ class RpcServer:
             if running.task is not here:
                 self._stop(invocation)
         await asyncio.gather(*tasks, return_exceptions=True)
+        while self._durable is not None and (written := self._durable.settled()) is not None:
+            await asyncio.wait([written])
         for connection in self.connections:
             connection.channel.close()
 
@@ -238,6 +244,11 @@ class RpcServer:
 
     async def _run(self, invocation: Invocation) -> None:
         try:
+            noted = self._durable.settled() if self._durable is not None and invocation.once else None
+            if noted is not None and not await asyncio.shield(noted):
+                self._leave(invocation)
+                self._post(invocation, self.dispatcher.give_back(invocation))
+                return
             result = await invocation.handler(invocation, *invocation.args)
         except asyncio.CancelledError:
             self._counts["cancelled"] += 1
@@ -271,6 +282,14 @@ class RpcServer:
 
     def _reply(self, invocation: Invocation, reply: bytes | None) -> None:
         self._leave(invocation)
+        written = self._durable.settled() if self._durable is not None and invocation.once else None
+        if written is None:
+            self._post(invocation, reply)
+        else:  # not before the disk has it
+            written.add_done_callback(partial(self._post, invocation, reply))
+
+    @staticmethod
+    def _post(invocation: Invocation, reply: bytes | None, _: object = None) -> None:
         channel = invocation.reply_to  # perhaps not that on which the call came first
         if reply is not None and isinstance(channel, Channel) and channel.is_open:
             channel.post(reply)
