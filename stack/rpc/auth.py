@@ -117,7 +117,7 @@ class Credentials:
         """The credential, or why it is refused."""
         if flavor == Flavor.NONE:
             return NOBODY  # RFC 5531 §10.1: the body should be empty, and is not looked at
-        if flavor != Flavor.SYS:
+        if flavor != Flavor.SYS:  # RFC 5531 §9: "client must begin new session", with one that is taken
             return AuthStat.REJECTEDCRED
         known = self._known.get(body)
         if known is not None:

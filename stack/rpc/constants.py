@@ -24,6 +24,8 @@ class Flavor(IntEnum):
     SYS = 1
     SHORT = 2
     DH = 3
+    KERB = 4
+    RSA = 5
     GSS = 6
     TLS = 7
 
@@ -55,6 +57,14 @@ class AuthStat(IntEnum):
     TOOWEAK = 5
     INVALIDRESP = 6
     FAILED = 7
+    # of flavors that are not taken here; other servers may say so
+    KERB_GENERIC = 8
+    TIMEEXPIRE = 9
+    TKT_FILE = 10
+    DECODE = 11
+    NET_ADDR = 12
+    GSS_CREDPROBLEM = 13
+    GSS_CTXPROBLEM = 14
 
 
 _AUTH_TEXT: Final[dict[int, str]] = {
@@ -65,6 +75,13 @@ _AUTH_TEXT: Final[dict[int, str]] = {
     AuthStat.TOOWEAK: "the caller is not allowed to",
     AuthStat.INVALIDRESP: "the reply's verifier is wrong",
     AuthStat.FAILED: "authentication failed",
+    AuthStat.KERB_GENERIC: "Kerberos failed",
+    AuthStat.TIMEEXPIRE: "the credential has expired",
+    AuthStat.TKT_FILE: "the ticket file is of no use",
+    AuthStat.DECODE: "the authenticator cannot be decoded",
+    AuthStat.NET_ADDR: "the ticket is for another address",
+    AuthStat.GSS_CREDPROBLEM: "the server has no GSS context for these credentials",
+    AuthStat.GSS_CTXPROBLEM: "the GSS context is of no use any more",
 }
 
 

@@ -190,6 +190,8 @@ def parse_reply(data: bytes) -> Reply:
 
 
 def _parse_accepted(data: bytes, xid: int) -> Reply:
+    # RFC 5531 appendix A: a verifier may be AUTH_SHORT, a shorthand for the credential that need not be used; like
+    # those of other flavors it is passed over
     if len(data) < _SUCCESS_LEN:
         raise MessageError(MessageReason.SHORT)
     (length,) = _WORD.unpack_from(data, 16)

@@ -11,7 +11,7 @@ UDP, TCP, UDP6, TCP6, LOCAL = "udp", "tcp", "udp6", "tcp6", "local"
 IPPROTO_TCP: Final = 6
 IPPROTO_UDP: Final = 17
 MAX_PORT: Final = 65535
-# RFC 5665 §5.2.3.3: "The universal address of [...] is [...] h1.h2.h3.h4.p1.p2", or x1:x2:...:x8.p1.p2
+# RFC 5665 §5.2.3.3, §5.2.3.4: h1.h2.h3.h4.p1.p2 for IPv4 and x1:x2:x3:x4:x5:x6:x7:x8.p1.p2 for IPv6
 MAX_INET: Final = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255.255.255")
 MAX_PATH: Final = 108  # of a local socket
 UNSPECIFIED: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  (what a server at every address registers)

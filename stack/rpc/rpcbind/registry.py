@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from enum import Enum, unique
 from typing import Final, NamedTuple
 
-from stack.rpc.rpcbind.address import NETIDS, parse
+from stack.rpc.rpcbind.address import LOCAL, NETIDS, parse
 
 RPCBIND: Final = 100000  # the program itself
 VERSIONS: Final = (4, 3, 2)
@@ -114,11 +114,15 @@ class Registry:
         if netid not in NETIDS:
             return self._refuse(Refusal.NETID)
         try:
-            parse(netid, address)
+            endpoint = parse(netid, address)
         except ValueError:
             return self._refuse(Refusal.ADDRESS)
+        if endpoint.port == 0 and netid != LOCAL:
+            return self._refuse(Refusal.ADDRESS)  # RFC 1833 §3.2: port 0 says that a program is not registered
         there = self._programs.get(program, {}).get((version, netid))
         if there is not None:
+            # DEVIATES RFC 1833 §2.2.1: to register the same address again succeeds, as servers of today expect, which
+            # do so when they are started anew
             return there.address == address or self._refuse(Refusal.TAKEN)
         if self._count >= self._max:
             return self._refuse(Refusal.FULL)

@@ -88,6 +88,8 @@ class Desk:
 
     def list(self, ctx: Invocation, version: int, procedure: int) -> None:
         """Somebody wants a list.  Raises ProcUnavail."""
+        # DEVIATES RFC 1833 §2.2.1: other hosts get no lists (DUMP, GETADDRLIST, GETSTAT) by datagram, since these would
+        # be many times the question, and sent to whoever a forged source names
         if not self.enter(ctx, version, procedure, Want.LIST):
             raise ProcUnavail("a list for another host over UDP: ask over TCP")
 
@@ -196,7 +198,7 @@ class _Rpcbind:
         return self._desk.set(self._version, Mapping(asked.prog, asked.vers, asked.netid, asked.addr, owner))
 
     async def RPCBPROC_UNSET(self, ctx: Any, asked: rpcb) -> bool:
-        """Take away the registration for a netid, or for all if none is given."""
+        """Take away the registration for a netid, or for all if none is given (RFC 1833 §2.2.1)."""
         owner = self._desk.change(ctx, self._version, 2)
         return self._desk.unset(self._version, Mapping(asked.prog, asked.vers, asked.netid, "", owner))
 
@@ -272,6 +274,8 @@ class Rpcbind4(_Rpcbind, RPCB_V4.Server):
 
     async def RPCBPROC_INDIRECT(self, ctx: Any, call: protocol.rpcb_call) -> Any:
         """Is not done, and one is told so."""
+        # DEVIATES RFC 1833 §2.2.2: no call is passed on (nor by CALLIT and BCAST), since it would come from this host,
+        # and be trusted as such
         self._desk.enter(ctx, 4, 10, Want.FORWARD)
         raise ProcUnavail("a call to be passed on")
 

@@ -23,7 +23,7 @@ def body_of(credential: AuthSys) -> bytes:
     return credential.wire[8 : 8 + length]
 
 
-@rfc("5531", "A")
+@rfc("5531", "A", "R-MSG-SYS")
 def test_auth_sys_is_laid_out_as_the_rfc_says():
     wire = AuthSys(1000, 100, (4, 24), machine="host5", stamp=7).wire
     body = struct.pack("!2I8s5I", 7, 5, b"host5", 1000, 100, 2, 4, 24)
@@ -51,6 +51,7 @@ def test_what_cannot_be_sent_is_refused_where_it_is_made():
             AuthSys(**{"uid": 0, "gid": 0} | arguments)
 
 
+@rfc("5531", "A", "R-MSG-SYS")
 @pytest.mark.parametrize(
     "body",
     [
@@ -82,6 +83,13 @@ def test_damaged_bodies_are_read_or_refused():
             read += 1
             assert parse_auth_sys(body_of(found)) == found
     assert 500 < read < 4_500
+
+
+@rfc("5531", "10.1", "R-MSG-NONE")
+def test_no_credential_has_no_octets_and_may_have_some():
+    assert AuthNone().wire == AuthNone().verifier == bytes(8)
+    for body in (b"", b"whatever", bytes(400)):
+        assert Credentials().read(0, body) is NOBODY
 
 
 def test_credentials_known_by_sight_are_bounded():

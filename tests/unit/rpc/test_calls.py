@@ -27,6 +27,7 @@ from stack.rpc.errors import (
 )
 from stack.rpc.message import build_auth_error, build_refusal, build_success, call_head, parse_call
 from stack.rpc.retransmit import INITIAL_RTO_US, MAX_RTO_US, MIN_RTO_US, RoundTrips
+from tests.support.rfc import rfc
 
 HEAD = call_head(1, 2, 3)
 SECOND = 1_000_000
@@ -77,6 +78,7 @@ def test_a_reply_hands_the_call_back():
     assert len(calls) == 0
 
 
+@rfc("5531", "9", "R-MSG-XID")
 def test_the_second_reply_is_nobodys():
     calls = table()
     call = calls.start(HEAD, b"", 0)
@@ -134,6 +136,7 @@ def calls_due(now: int, wait: int) -> int:
 # -- time
 
 
+@rfc("5531", "5", "R-MSG-AGAIN")
 def test_a_call_is_sent_again_at_doubled_intervals_until_its_time_is_over():
     calls = table()
     call = calls.start(HEAD, b"", 0, timeout_us=3 * SECOND)

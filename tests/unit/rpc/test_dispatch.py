@@ -35,7 +35,9 @@ def server(limits: object = None, *, cache: bool = True, **how) -> tuple[Dispatc
 # -- the table
 
 
-@rfc("5531", "9")
+@rfc("5531", "9", "R-MSG-STATUS")
+@rfc("5531", "9", "R-MSG-VERSION")
+@rfc("5531", "9", "R-MSG-XID")
 @pytest.mark.parametrize("carrier", [UDP, TCP])
 @pytest.mark.parametrize(
     ("data", "status", "expected"),
@@ -96,6 +98,7 @@ def test_what_is_no_call_gets_no_reply(data, reason):
     assert sum(dispatcher.stats.replies) == 0
 
 
+@rfc("5531", "5", "R-MSG-ONCE")
 def test_three_copies_are_executed_once_and_answered_three_times():
     dispatcher, counter = server()
     replies = [execute(dispatcher, call(1)) for _ in range(3)]

@@ -64,6 +64,16 @@ def test_a_call_cut_anywhere_in_its_head_is_short():
     assert message.parse_call(data).args_offset == len(data)
 
 
+@rfc("5531", "8.2", "R-MSG-400")
+def test_400_octets_of_authentication_are_taken():
+    auth = message.build_auth(6, bytes(400))
+    call = message.parse_call(message.build_call(7, 1, 2, 3, b"args", credential=auth, verifier=auth))
+    assert (len(call.credential), call.args_offset) == (400, 24 + 2 * 408)
+    reply = message.parse_reply(words(7, 1, 0) + auth + words(0))
+    assert (reply.status, reply.results_offset) == (Status.SUCCESS, 12 + 408 + 4)
+
+
+@rfc("5531", "8.2", "R-MSG-400")
 @pytest.mark.parametrize("at", ["credential", "verifier"])
 def test_more_than_400_octets_of_authentication_are_refused(at):
     good = words(7, 0, 2, 1, 2, 3)
@@ -104,7 +114,17 @@ def test_a_reply_may_have_a_verifier():
     assert reason_of(message.parse_reply, words(7, 1, 0, 6, 401) + bytes(500)) == MessageReason.AUTH_TOO_LONG
 
 
-@rfc("5531", "9")
+@rfc("5531", "A", "R-MSG-SHORT-OFFERED")
+@pytest.mark.parametrize("body", [b"", b"short one", bytes(400)])
+def test_a_shorthand_that_a_server_offers_is_passed_over(body):
+    data = words(7, 1, 0) + message.build_auth(2, body)
+    assert message.parse_reply(data + words(0) + b"rest").results_offset == len(data) + 4
+    assert message.parse_reply(data + words(2, 3, 4)).low == 3
+    assert message.parse_reply(data + words(5)).status == Status.SYSTEM_ERR
+
+
+@rfc("5531", "9", "R-MSG-STATUS")
+@rfc("5531", "9", "R-MSG-VERSION")
 @pytest.mark.parametrize(
     ("data", "on_the_wire", "error"),
     [
@@ -140,6 +160,17 @@ def test_mismatches_say_what_there_is():
     assert (denied.low, denied.high) == (2, 2)
 
 
+@rfc("5531", "9", "R-MSG-AUTH-STAT")
+def test_each_reason_to_refuse_a_caller_has_its_number_and_words():
+    assert [stat.value for stat in AuthStat] == list(range(15))
+    for stat in range(1, 15):
+        error = message.error_of(message.parse_reply(message.build_auth_error(XID, stat)))
+        assert isinstance(error, AuthError)
+        assert error.stat == stat
+        assert f"auth_stat {stat}" not in str(error)
+
+
+@rfc("5531", "9", "R-MSG-AUTH-STAT")
 def test_an_unknown_reason_to_refuse_a_caller_is_told_as_a_number():
     error = message.error_of(message.parse_reply(message.build_auth_error(XID, 4711)))
     assert isinstance(error, AuthError)

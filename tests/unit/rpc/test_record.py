@@ -28,7 +28,7 @@ def test_the_usual_record_is_cut_out():
     assert reader.is_between
 
 
-@rfc("5531", "11")
+@rfc("5531", "11", "R-MSG-MARK")
 @given(
     st.lists(st.lists(st.binary(max_size=30), min_size=1, max_size=5), max_size=6),
     st.lists(st.integers(0, 40), max_size=60),

@@ -45,6 +45,8 @@ def everything(made):
     )  # fmt: skip
 
 
+@rfc("4506", "4.5", "R-XDR-INT")
+@rfc("4506", "4.6", "R-XDR-FLOAT")
 @pytest.mark.parametrize(
     ("codec", "value", "data", "wrong"),
     [

@@ -14,6 +14,7 @@ from stack.rpc.rpcbind.address import (
     to_universal,
     unpack_sockaddr,
 )
+from tests.support.rfc import rfc
 
 addresses = st.ip_addresses().map(str)
 ports = st.integers(0, 65535)
@@ -26,12 +27,15 @@ def test_written_and_read_again(host, port):
     assert parse_universal(text) == Endpoint(host, port)
 
 
+@rfc("5665", "5.2.3.3", "R-BIND-UADDR")
+@rfc("5665", "5.2.3.4", "R-BIND-UADDR6")
 @pytest.mark.parametrize(
     ("text", "endpoint"),
     [
         ("10.111.0.1.0.111", Endpoint("10.111.0.1", 111)),
         ("0.0.0.0.255.255", Endpoint("0.0.0.0", 65535)),
         ("::.8.1", Endpoint("::", 2049)),
+        ("2001:db8:0:0:8:800:200c:417a.2.3", Endpoint("2001:db8::8:800:200c:417a", 515)),
         ("::ffff:1.2.3.4.0.7", Endpoint("::ffff:102:304", 7)),
     ],
 )

@@ -50,6 +50,7 @@ def test_an_address_is_taken_once(registry):
         (mapping(netid=""), Refusal.NETID),
         (mapping(address="198.18.0.2"), Refusal.ADDRESS),
         (mapping(address="/run/x"), Refusal.ADDRESS),
+        (mapping(address="198.18.0.2.0.0"), Refusal.ADDRESS),  # "not registered", to who asks for it
         (mapping(netid="local"), Refusal.ADDRESS),
     ],
 )

@@ -143,6 +143,7 @@ def test_just_this_version():
     assert made.call(4, "GETVERSADDR", rpcb(P, 3, "", "", "")) == ""
 
 
+@rfc("1833", "2.2.1", "R-BIND-DUMP")
 def test_all_versions_list_the_same():
     made = filled()
     ports = [(m.prog, m.vers, m.prot, m.port) for m in unlinked(made.call(2, "DUMP", host=FAR))]
@@ -181,11 +182,13 @@ def test_a_mapping_is_not_overwritten():
     assert made.call(2, "SET", pmap_mapping(P, 1, IPPROTO_UDP, 2050)) is False
     assert made.call(3, "SET", rpcb(P, 1, "udp", f"{OURS}.8.9", "")) is False
     assert made.call(2, "SET", pmap_mapping(P, 3, 99, 2050)) is False
+    assert made.call(2, "SET", pmap_mapping(P, 3, IPPROTO_UDP, 0)) is False
     assert made.call(2, "SET", pmap_mapping(P, 3, IPPROTO_UDP, 70_000)) is False
     assert made.call(4, "SET", rpcb(P, 3, "udp", "nonsense", "")) is False
 
 
 @rfc("1833", "3.2", "R-BIND-UNSET")
+@rfc("1833", "2.2.1", "R-BIND-UNSET-ALL")
 def test_version_2_takes_away_both_transports():
     made = filled()
     assert made.call(2, "UNSET", pmap_mapping(P, 1, 0, 0)) is True
@@ -212,6 +215,7 @@ def test_lists_do_not_go_out_by_datagram(version, name):
     assert made.call(version, name, host=FAR, carrier=TCP)
 
 
+@rfc("1833", "2.2.2", "R-BIND-LIST")
 def test_the_addresses_of_a_family():
     made = filled()
     made.registry.set(Mapping(P, 1, "tcp6", "::1.8.2", "me"))
