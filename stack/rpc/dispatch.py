@@ -23,7 +23,7 @@ from stack.errors import ConfigError
 from stack.rpc.auth import NOBODY, Credential, Credentials
 from stack.rpc.constants import MAX_DATAGRAM, NULL_PROCEDURE, AuthStat, Status
 from stack.rpc.duplicates import DuplicateCache, Key, Seen, Source, key_of
-from stack.rpc.errors import AuthError, MessageError, MessageReason
+from stack.rpc.errors import MessageError, MessageReason
 from stack.rpc.message import (
     ACCEPTED,
     Call,
@@ -41,6 +41,7 @@ from stack.rpc.stats import Dropped, ServerStats
 MAX_RUNNING: Final = 1024
 _SUCCESS: Final = int(Status.SUCCESS)
 _XID: Final = 4  # octets
+_AUTH_ERROR_LEN: Final = 20  # octets; no other reply is as short
 
 
 class NoReply:
@@ -360,7 +361,11 @@ class Dispatcher:
     def fail(self, invocation: Invocation, error: BaseException, now: int) -> bytes | None:
         """The reply for what the procedure raised: SYSTEM_ERR, unless it is an error for the caller."""
         reply = build_error(invocation.xid_wire, error)
-        status = Status.AUTH_ERROR if isinstance(error, AuthError) else reply[-1]
+        status: int = reply[-1]
+        if len(reply) == _AUTH_ERROR_LEN:
+            stat = int.from_bytes(reply[-4:], "big")
+            self.stats.auth[stat if stat < len(self.stats.auth) else AuthStat.FAILED] += 1
+            status = Status.AUTH_ERROR
         return self._finish(invocation, reply, status, now, failed=True)
 
     def abandon(self, invocation: Invocation) -> None:

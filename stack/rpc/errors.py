@@ -4,16 +4,20 @@ Callers see an RpcError, which is an OSError and never a bare one: it says in on
 wrong, and whether the call may have run all the same (`maybe_executed`).  False is a promise: the procedure was not
 entered on behalf of this call.  True means that nobody on this side can know.
 
-Who implements a procedure may raise ProcUnavail, GarbageArgs, SystemErr or AuthError: the caller gets it.
+Who implements a procedure may raise ProcUnavail, GarbageArgs, SystemErr or AuthError: the caller gets it.  One that is
+the answer to a call of its own to another server (`received`) is not for the caller, who gets SYSTEM_ERR.
 
 MessageError is what a peer got wrong; it stays within: who parses a message counts its `reason` and drops the message.
 """
 
 import errno
 from enum import IntEnum, unique
+from typing import Final
 
-from stack.errors import StackError
+from stack.errors import ConfigError, StackError
 from stack.rpc.constants import AuthStat, auth_text
+
+_MAX_STAT: Final = 0xFFFF_FFFF
 
 
 @unique
@@ -124,7 +128,12 @@ class BadReply(RpcError):
 
 
 class Rejected(RpcError):
-    """The server answered, and says that it did not do it; its subclasses say why."""
+    """The server answered, and says that it did not do it; its subclasses say why.
+
+    `received`: it came from a server, and was not made here.
+    """
+
+    received = False
 
 
 class ProgUnavail(Rejected):
@@ -183,7 +192,7 @@ class RpcMismatch(Rejected):
 
 
 class AuthError(Rejected, PermissionError):
-    """The server refuses the caller; `stat` says why (EACCES)."""
+    """The server refuses the caller; `stat` says why (EACCES).  Raises ConfigError for what is no number of 32 bits."""
 
     code = errno.EACCES
     sentence = "the server refuses {what}: {self.why}"
@@ -196,6 +205,8 @@ class AuthError(Rejected, PermissionError):
         maybe_executed: bool | None = None,
         because: str = "",
     ) -> None:
+        if not 0 <= stat <= _MAX_STAT:
+            raise ConfigError(f"{stat} is not a number of 32 bits without a sign: use a member of AuthStat")
         self.stat = stat
         self.why = auth_text(stat)
         super().__init__(what, maybe_executed=maybe_executed, because=because)

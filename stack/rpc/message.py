@@ -231,7 +231,12 @@ def error_of(reply: Reply, what: str = "the call", *, sent: int = 1) -> Rejected
     A call that was sent twice may have run the first time, whatever the second time was answered: the server may
     have been started anew in between.
     """
-    maybe = True if sent > 1 else None
+    error = _error_of(reply, what, maybe=True if sent > 1 else None)
+    error.received = True
+    return error
+
+
+def _error_of(reply: Reply, what: str, *, maybe: bool | None) -> Rejected:
     if reply.status == Status.AUTH_ERROR:
         return AuthError(reply.auth_stat, what, maybe_executed=maybe)
     if reply.status == Status.PROG_MISMATCH:
@@ -250,7 +255,12 @@ _PLAIN: Final[dict[int, type[Rejected]]] = {
 
 
 def build_error(xid: bytes, error: BaseException) -> bytes:
-    """The reply for what a procedure raised; SYSTEM_ERR for all that is not meant for the caller."""
+    """The reply for what a procedure raised; SYSTEM_ERR for all that is not meant for the caller.
+
+    What another server answered to a call of the procedure's own is not: this procedure has run.
+    """
+    if isinstance(error, Rejected) and error.received:
+        return build_refusal(xid, Status.SYSTEM_ERR)
     if isinstance(error, AuthError):
         return build_auth_error(xid, error.stat or AuthStat.FAILED)
     if isinstance(error, ProcUnavail):

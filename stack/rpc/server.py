@@ -10,7 +10,7 @@
 Theory of operation.  What a message means is decided in `dispatch`, and which connections stay in `connections`; here
 calls become tasks.  A call is executed by the coroutine method of its procedure, with the Invocation as `ctx`.  What it
 raises of `rpc.errors` (ProcUnavail, GarbageArgs, SystemErr, AuthError) the caller is told; all else is SYSTEM_ERR, and
-told to the loop's exception handler.
+told to the loop's exception handler (of each procedure once a second at most).
 
 A task is cancelled when its connection ends, when the client cancels the call (see `session`), and after `call_s`.  But
 if it may be executed once only and is in the duplicate request cache, it runs on when its connection ends: the client
@@ -54,6 +54,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 RESUMED_AT_ONCE: Final = 64  # connections that are looked at when a call ends
 PORT_TRIES: Final = 8  # to have the same free port at all addresses
 SWEEP_S: Final = 1.0  # how often connections are looked at
+TELL_S: Final = 1.0  # between two reports of one procedure's failures
 _XID: Final = 4  # octets
 IDEMPOTENT: Final = "rpc_idempotent"  # the attribute of methods
 Auth = Policy | Mapping[type[Version], Policy] | None
@@ -83,7 +84,7 @@ class RpcServer:
     # fmt: off
     __slots__ = (
         "_at_once", "_by_xid", "_closed", "_context", "_counts", "_durable", "_held", "_limits", "_loop", "_sweeper",
-        "_tasks", "_unseen", "_versions", "connections", "dispatcher", "instance", "listening", "registration",
+        "_tasks", "_told", "_unseen", "_versions", "connections", "dispatcher", "instance", "listening", "registration",
     )
     # fmt: on
 
@@ -103,6 +104,7 @@ class RpcServer:
         self._counts: Counter[str] = Counter()
         self._versions: list[type[Version]] = []
         self._tasks: dict[Invocation, Running] = {}
+        self._told: dict[str, tuple[float, int]] = {}  # failures by procedure: when, and how many since
         self._by_xid: dict[tuple[Source, bytes], Invocation] = {}
         self._held: dict[Channel, Connection] = {}  # not read from until there is room for their calls
         self._unseen = 0  # of those, to be looked at in this round
@@ -273,12 +275,22 @@ class RpcServer:
 
     def _fail(self, invocation: Invocation, error: BaseException) -> None:
         """What the procedure raised; the caller learns of it what is meant for callers."""
-        if not isinstance(error, Rejected):
+        if not isinstance(error, Rejected) or error.received:
             self._counts["procedures_failed"] += 1
-            self._loop.call_exception_handler(
-                {"message": f"{invocation.procedure} failed: its caller gets SYSTEM_ERR", "exception": error}
-            )
+            self._tell(invocation.procedure, error)
         self._reply(invocation, self.dispatcher.fail(invocation, error, int(self._loop.time() * SECOND)))
+
+    def _tell(self, procedure: str, error: BaseException) -> None:
+        """The loop hears of a procedure's failures once a second: who may call could fill a log with them."""
+        now = self._loop.time()
+        told_at, untold = self._told.get(procedure, (-TELL_S, 0))
+        if now - told_at < TELL_S:
+            self._told[procedure] = (told_at, untold + 1)
+            return
+        self._told[procedure] = (now, 0)
+        more = f" ({untold} more since this was last told)" if untold else ""
+        message = f"{procedure} failed: its caller gets SYSTEM_ERR{more}"
+        self._loop.call_exception_handler({"message": message, "exception": error})
 
     def _reply(self, invocation: Invocation, reply: bytes | None) -> None:
         self._leave(invocation)

@@ -231,6 +231,23 @@ def test_a_bug_is_system_err_for_the_caller_and_told_to_the_loop(bad):
     assert isinstance(told[0]["exception"], ZeroDivisionError if bad == "raises" else rpc.XdrError)
 
 
+def test_failures_that_come_fast_are_counted_each_and_told_once_a_second():
+    told = []
+
+    async def main(net, one, other):
+        net.loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+        async with joined(one, other, "udp") as (stub, _, server):
+            for wait in (0, 0, 2):
+                await asyncio.sleep(wait)
+                with pytest.raises(rpc.SystemErr):
+                    await stub.RAISE("bug")
+            assert server.stats["procedures_failed"] == 3
+
+    simulated(main)
+    assert len(told) == 2
+    assert "1 more since" in told[1]
+
+
 def test_programs_and_versions_that_are_not_there():
     async def main(net, one, other):
         async with (

@@ -173,6 +173,15 @@ def test_what_a_procedure_raises_for_its_caller_reaches_it():
         assert dispatcher.stats.replies[status] == 1
 
 
+@pytest.mark.parametrize(("stat", "counted"), [(5, 5), (14, 14), (4711, 7)])
+def test_callers_refused_by_a_procedure_are_counted_by_reason(stat, counted):
+    dispatcher, _ = server()
+    first = dispatcher.receive(call(1), CALLER, UDP, 0)
+    assert isinstance(first, Invocation)
+    assert dispatcher.fail(first, AuthError(stat), 0) == XID + words(1, 1, 1, stat)
+    assert dispatcher.stats.auth[counted] == sum(dispatcher.stats.auth) == 1
+
+
 def test_a_procedure_can_want_no_reply():
     dispatcher, _ = server()
     first = dispatcher.receive(call(1), CALLER, UDP, 0)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stack.errors import ConfigError
 from stack.rpc import message
 from stack.rpc.constants import AuthStat, Status
 from stack.rpc.errors import (
@@ -198,6 +199,22 @@ def test_what_a_procedure_raises_becomes_a_reply():
     assert status(ProgUnavail()) == Status.SYSTEM_ERR
     assert status(AuthError(AuthStat.FAILED)) == Status.AUTH_ERROR
     assert message.parse_reply(message.build_error(XID, AuthError(0))).auth_stat == AuthStat.FAILED
+
+
+@pytest.mark.parametrize("status", [Status.PROC_UNAVAIL, Status.GARBAGE_ARGS, Status.SYSTEM_ERR])
+def test_what_another_server_answered_is_not_passed_on(status):
+    """The caller would believe that its own call has not run."""
+    answered = message.error_of(message.parse_reply(message.build_refusal(XID, status)))
+    assert answered.received
+    assert message.build_error(XID, answered) == message.build_refusal(XID, Status.SYSTEM_ERR)
+    refused = message.error_of(message.parse_reply(message.build_auth_error(XID, AuthStat.TOOWEAK)))
+    assert message.build_error(XID, refused) == message.build_refusal(XID, Status.SYSTEM_ERR)
+
+
+def test_a_reason_that_no_reply_can_hold_is_refused_where_it_is_given():
+    for stat in (-1, 1 << 32):
+        with pytest.raises(ConfigError, match="32 bits"):
+            AuthError(stat)
 
 
 @given(st.binary(max_size=120))
