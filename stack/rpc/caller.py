@@ -6,7 +6,8 @@ and then the calls that wait are sent again, or given up, as their semantics say
 
 *The run of the server.*  At-most-once holds as long as the server's duplicate request cache does, so not beyond a new
 start of the server.  Servers of ours say which run of theirs answers (`session`).  It is asked for when a channel is
-new, before a call that was sent already is sent on it; over UDP, copies of calls name the run that they are for.
+new, before a call that was sent already is sent on it; over UDP, copies of calls name the run that they are for.  While
+it is not known there (all that was asked is lost), what must not be executed twice has no copies, and is asked on.
 Another run than before: those calls fail with ServerRebooted, and may have been executed.  Of a server that does not
 say nothing is known; libtirpc's have no cache.  So what was sent to it on a connection that is lost fails with
 ConnectionLost; over UDP, where it cannot be known that a reply is lost, it is believed to have one.
@@ -22,16 +23,14 @@ connection on which nothing is acknowledged for as long as the longest of its ca
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import Any, Final
 
 from stack.config import NEVER, SECOND, Rng
 from stack.errors import ConfigError
 from stack.rpc import session
-from stack.rpc.auth import NOBODY, Credential
 from stack.rpc.batch import Batch
 from stack.rpc.calls import Calls, Pending, Semantics
 from stack.rpc.channel import Channel
@@ -50,51 +49,18 @@ from stack.rpc.errors import (
 from stack.rpc.message import call_head, parse_reply
 from stack.rpc.program import CallOptions, Procedure, Version
 from stack.rpc.record import RecordFault
-from stack.rpc.xdr import LIMITS, Limits, XdrError
+from stack.rpc.settings import MAX_TIMEOUT_S, ClientSettings
+from stack.rpc.xdr import XdrError
 
 Opener = Callable[["RpcClient"], Awaitable[tuple[Channel, bool]]]
-TIMEOUT_S: Final = 25.0  # of a call that is given none; the same as of rpcgen's stubs
-MAX_IN_FLIGHT: Final = 1024
 HELLO_S: Final = 3.0  # for the server to say which run of it this is
+ROUNDS: Final = 3  # of that, over datagrams: each begins with the shortest wait again
 _SPARE: Final = 8  # calls of ours that are not counted
-RECONNECT_S: Final = 2.0
 CONNECT_S: Final = 10.0  # for one attempt
 FIRST_PAUSE_S: Final = 0.05  # between attempts; then twice as long, up to
 MAX_PAUSE_S: Final = 0.5
 MAX_DOUBLED: Final = 10
-MAX_TIMEOUT_S: Final = 1e9
 ALONE_US: Final = 2 * SECOND  # what is refused so long after all messages but one is that one
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientSettings:
-    """How a client calls.  `idempotent`: names of procedures that may be executed more than once.
-
-    `session`: ask servers which run of theirs answers.  `reconnect_s`: how long a server that does not take a new
-    connection is tried, before all calls that wait for it fail.
-    """
-
-    auth: Credential = NOBODY
-    timeout: float | None = TIMEOUT_S
-    semantics: Semantics = Semantics.AT_MOST_ONCE
-    idempotent: Collection[str] = ()
-    max_in_flight: int = MAX_IN_FLIGHT
-    session: bool = True
-    reconnect_s: float = RECONNECT_S
-    xdr: Limits = LIMITS
-
-    def validate(self, version: type[Version]) -> None:
-        """Raise ConfigError for what cannot be."""
-        if self.timeout is not None and not 0 < self.timeout <= MAX_TIMEOUT_S:
-            raise ConfigError(f"timeout is {self.timeout}: use seconds, more than 0, or None to wait for ever")
-        if self.max_in_flight < 1:
-            raise ConfigError(f"max_in_flight is {self.max_in_flight}: use at least 1")
-        if isinstance(self.idempotent, str):
-            raise ConfigError(f"idempotent is one text: give a list of names, like [{self.idempotent!r}]")
-        known = {procedure.name for procedure in version.procedures.values()}
-        for name in self.idempotent:
-            if name not in known:
-                raise ConfigError(f"{version.name} has no procedure {name}; it has {', '.join(sorted(known))}")
 
 
 class RpcClient:
@@ -105,9 +71,10 @@ class RpcClient:
 
     # fmt: off
     __slots__ = (
-        "_again_xid", "_calls", "_channel", "_closed", "_context", "_futile", "_guarded", "_heads", "_instance",
-        "_loop", "_max_in_flight", "_open_channel", "_opening", "_peer", "_posted_at", "_previous_at", "_queue",
-        "_rng", "_semantics", "_settings", "_timeout", "_timer", "_timer_at", "_version", "_xdr",
+        "_again_xid", "_asking", "_calls", "_channel", "_closed", "_context", "_futile", "_guarded", "_heads",
+        "_instance", "_loop", "_max_in_flight", "_open_channel", "_opening", "_peer", "_posted_at", "_previous_at",
+        "_queue", "_rng", "_semantics", "_settings", "_sure_at", "_timeout", "_timer", "_timer_at", "_unsure",
+        "_version", "_xdr",
     )
     # fmt: on
 
@@ -133,6 +100,9 @@ class RpcClient:
             if procedure.name in settings.idempotent or number == NULL_PROCEDURE:
                 self._semantics[number] = Semantics.AT_LEAST_ONCE
         self._instance: int | None = None  # the run of the server; None: it does not say
+        self._unsure = False  # nothing was heard of that yet
+        self._sure_at = -NEVER
+        self._asking: asyncio.Task[None] | None = None
         self._again_xid = 0
         self._futile = 0  # connections opened again since the last reply
         self._guarded = False  # calls were sent again under that xid
@@ -211,6 +181,8 @@ class RpcClient:
             else:
                 self._note_post(now)
             channel.post(call.message)
+            if self._unsure:
+                self._ask_on()
         else:
             self._reopen()
         if self._calls.deadline < self._timer_at:
@@ -316,7 +288,11 @@ class RpcClient:
         channel, instance = self._channel, self._instance
         if channel is None:
             return
+        if self._unsure:
+            self._ask_on()
         for call in again:
+            if call.semantics is Semantics.AT_MOST_ONCE and (self._unsure or call.started_at < self._sure_at):
+                continue  # it is not known to which run its first one went
             message = call.message
             if instance is not None and call.semantics is Semantics.AT_MOST_ONCE:
                 if len(message) > MAX_DATAGRAM - session.AGAIN_ROOM:
@@ -369,7 +345,29 @@ class RpcClient:
         if self._instance not in {None, instance}:
             self._calls.stats.reboots += 1
             self._give_up(self._calls.on_rebooted())
+        elif self._unsure and instance is not None:
+            self._sure_at = int(self._loop.time() * SECOND)
+        self._unsure = False
         self._instance = instance
+
+    async def _ask_at_first(self) -> None:
+        """Over datagrams, any of which may be lost."""
+        self._unsure = True
+        for _ in range(ROUNDS):
+            with suppress(RpcTimeout):
+                await self._ask_instance(Semantics.AT_LEAST_ONCE, HELLO_S / ROUNDS)
+                return
+
+    def _ask_on(self) -> None:
+        if self._asking is None and not self._closed:
+            self._asking = self._loop.create_task(self._ask_later(), context=self._context.copy())
+
+    async def _ask_later(self) -> None:
+        try:
+            with suppress(RpcError):
+                await self._ask_instance(Semantics.AT_LEAST_ONCE)
+        finally:
+            self._asking = None
 
     def _on_other_run(self, message: bytes) -> None:
         """A copy of a call came to a run of the server that is not the one it was sent to."""
@@ -396,7 +394,7 @@ class RpcClient:
         self._calls.on_connected(same_address=True)
         if self._settings.session and self._channel.carrier is not LOCAL:
             with suppress(RpcError):  # calls will tell
-                await self._ask_instance(Semantics.AT_LEAST_ONCE if self._channel.carrier is UDP else Semantics.MAYBE)
+                await (self._ask_at_first() if self._channel.carrier is UDP else self._ask_instance(Semantics.MAYBE))
 
     def use(self, channel: Channel) -> None:
         """Take a channel that is open, within the process."""
@@ -561,9 +559,10 @@ class RpcClient:
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
-        if self._opening is not None:  # which closes the channel that it has opened
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
+        for task in (self._opening, self._asking):
+            if task is not None:  # (which closes the channel that it has opened)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
 
 def _reason(error: Exception) -> str:

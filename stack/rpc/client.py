@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from stack.errors import ConfigError
 from stack.rpc.auth import NOBODY, Credential
-from stack.rpc.caller import MAX_IN_FLIGHT, RECONNECT_S, TIMEOUT_S, ClientSettings, RpcClient
+from stack.rpc.caller import RpcClient
 from stack.rpc.calls import Semantics
 from stack.rpc.channel import Channel, Sink
 from stack.rpc.duplicates import Source
 from stack.rpc.program import Version
 from stack.rpc.record import MAX_RECORD
 from stack.rpc.server import RpcServer
+from stack.rpc.settings import MAX_IN_FLIGHT, RECONNECT_S, TIMEOUT_S, ClientSettings
 from stack.rpc.transports import Maker, StreamChannel, dial_tcp, dial_udp, dial_unix, maker_of
 from stack.rpc.within import HasClient, Within
 from stack.rpc.xdr import LIMITS, Limits

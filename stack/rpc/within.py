@@ -11,10 +11,11 @@ from typing import Any, Protocol, TypeVar
 
 from stack.errors import ConnectionRefused
 from stack.rpc.auth import NOBODY, Credential
-from stack.rpc.caller import ClientSettings, RpcClient
+from stack.rpc.caller import RpcClient
 from stack.rpc.channel import Channel, Sink, local_pair
 from stack.rpc.program import Caller, Server
 from stack.rpc.server import RpcServer
+from stack.rpc.settings import ClientSettings
 from stack.rpc.xdr import LIMITS, Limits
 
 C_co = TypeVar("C_co", covariant=True)

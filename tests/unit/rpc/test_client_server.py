@@ -12,9 +12,10 @@ import pytest
 
 from stack import rpc
 from stack.errors import ConfigError
-from stack.rpc.caller import ClientSettings, RpcClient
+from stack.rpc.caller import RpcClient
 from stack.rpc.dispatch import TCP
 from stack.rpc.record import MAX_RECORD, RecordReader
+from stack.rpc.settings import ClientSettings
 from stack.rpc.transports import StreamChannel
 from tests.support.aio_nets import StackNet
 from tests.support.rpc_counter import V1, V2, Counter

@@ -10,12 +10,13 @@ from stack import rpc
 from stack.device.fault_settings import Faults
 from stack.errors import AddressInUse, BrokenPipe, ConfigError
 from stack.rpc import session
-from stack.rpc.caller import ClientSettings, RpcClient
+from stack.rpc.caller import RpcClient
 from stack.rpc.channel import Channel
 from stack.rpc.client import Way
 from stack.rpc.dispatch import TCP
 from stack.rpc.message import build_call
 from stack.rpc.record import RecordFault, mark_of
+from stack.rpc.settings import ClientSettings
 from stack.rpc.transports import DatagramPort, StreamChannel, dial_tcp, dial_udp
 from stack.sim import run
 from tests.support.rpc_counter import V1, Counter
