@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from stack.errors import ConfigError
-from stack.rpc.x.compile import generate
+from stack.rpc.x.compile import generate, read_source
 
 
 def definitions(given: Sequence[str]) -> dict[str, str | None]:
@@ -23,7 +23,7 @@ def definitions(given: Sequence[str]) -> dict[str, str | None]:
 def rpcgen(source: str, output: str | None, include: Sequence[str], define: Sequence[str]) -> int:
     """Write the module of an interface file; 0, as what is wrong is raised.  Raises StackError and OSError."""
     macros = definitions(define)
-    text = Path(source).read_text("utf-8", "surrogateescape")
+    text = read_source(source)
     made = generate(text, source, include=include, define=macros)
     if output is None:
         click.echo(made, nl=False)

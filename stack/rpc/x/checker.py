@@ -344,7 +344,10 @@ class Checker:
     def _check_sizes(self) -> None:
         for xtype in self._interface.types:
             if isinstance(xtype, Alias) and sizes.typedef_circle(xtype):
-                raise xtype.at.error(f"the type {xtype.name} is defined by itself")
+                raise xtype.at.error(
+                    f"the type {xtype.name} is defined by itself,"
+                    f" or by more than {sizes.MAX_TYPEDEFS} typedefs in a row"
+                )
         named = [xtype for xtype in self._interface.types if isinstance(xtype, Struct | Union)]
         least = sizes.Sizes(named)
         for one in named:

@@ -13,7 +13,7 @@ from stack.rpc.x.checker import Checker
 from stack.rpc.x.errors import InterfaceError
 from stack.rpc.x.generate import Generator
 from stack.rpc.x.parser import Parser
-from stack.rpc.x.preprocess import Preprocessor, Read
+from stack.rpc.x.preprocess import MAX_TEXT, Preprocessor, Read
 from stack.rpc.x.tokens import Position, Token
 from stack.rpc.x.types import Interface
 
@@ -31,6 +31,12 @@ typedef opaque des_block[8];
 _numbers: Final = count(1)
 
 
+def read_source(path: str | Path) -> str:
+    """The text of an interface file; of one that is too long, as much as tells that.  Raises OSError."""
+    with Path(path).open(encoding="utf-8", errors="surrogateescape") as file:
+        return file.read(MAX_TEXT + 1)
+
+
 def folders(include: Sequence[str | Path]) -> Read:
     """A reader of included files: beside the file that includes them, or in one of the folders."""
 
@@ -38,7 +44,7 @@ def folders(include: Sequence[str | Path]) -> Read:
         for folder in (Path(by).parent, *map(Path, include)):
             path = folder / name
             if path.is_file():
-                return str(path), path.read_text("utf-8", "surrogateescape")
+                return str(path), read_source(path)
         return None
 
     return read
@@ -73,7 +79,11 @@ def check(text: str, file: str, read: Read, define: Mapping[str, str | int | Non
     try:
         return Checker(specification, constants, outside).check()
     except RecursionError:
-        raise Position(file, 1, 1).error("types or constants are nested too deeply") from None
+        raise _too_deep(file) from None
+
+
+def _too_deep(file: str) -> InterfaceError:
+    return Position(file, 1, 1).error("types or constants are nested too deeply")
 
 
 def _behind(header: Token, read: Read) -> tuple[str, str] | None:
@@ -94,8 +104,11 @@ def generate(
     read: Read | None = None,
 ) -> str:
     """The text of the module for an interface file.  Raises InterfaceError."""
-    interface = check(text, file, read or folders(include), define or {})
-    return Generator(interface, Path(file).name).module()
+    try:
+        interface = check(text, file, read or folders(include), define or {})
+        return Generator(interface, Path(file).name).module()
+    except RecursionError:
+        raise _too_deep(file) from None
 
 
 def compile_x(
@@ -114,7 +127,7 @@ def compile_x(
     if isinstance(source, str) and ("\n" in source or ";" in source):
         text, file = source, "<text>"
     else:
-        text, file = Path(source).read_text("utf-8", "surrogateescape"), str(source)
+        text, file = read_source(source), str(source)
     made = generate(text, file, include=include, define=define)
     title = name or (Path(file).stem if file != "<text>" else "interface")
     module = ModuleType(f"{title}_x{next(_numbers)}", f"{title}, compiled at run time.")

@@ -6,6 +6,7 @@ from typing import Final
 from stack.rpc.x.tokens import Kind, Position, Token
 
 MAX_NESTING: Final = 50
+MAX_SHOWN: Final = 40  # characters of a number
 
 _LEVELS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"||"}),
@@ -46,6 +47,8 @@ def number(token: Token) -> int:
     """The value of a number: decimal, 0x… or 0…; the endings U and L of C are ignored.  Raises InterfaceError."""
     digits = token.text.lower().rstrip("ul") or token.text
     base = 16 if digits.startswith("0x") else 8 if digits.startswith("0") else 10
+    if len(token.text) > MAX_SHOWN:  # long before int() takes its time; 64 bits have 22 octal digits
+        raise token.at.error(f"{token.text[:MAX_SHOWN]}... does not fit into 64 bits")
     try:
         value = int(digits, base)
     except ValueError:
@@ -61,13 +64,14 @@ class Expression:
     `value_of` says what a name stands for, and raises InterfaceError if it stands for nothing.
     """
 
-    __slots__ = ("_depth", "_value_of", "next", "tokens")
+    __slots__ = ("_depth", "_idle", "_value_of", "next", "tokens")
 
     def __init__(self, tokens: list[Token], value_of: Callable[[Token], int], start: int = 0) -> None:
         self.tokens = tokens
         self._value_of = value_of
         self.next = start
         self._depth = 0
+        self._idle = 0  # within what C does not evaluate, as behind 0 &&: there nothing is wrong
 
     def whole(self) -> int:
         """The value of all of the tokens.  Raises InterfaceError."""
@@ -84,8 +88,41 @@ class Expression:
         value = self.value(level + 1)
         while (mark := self.tokens[self.next]).kind is Kind.MARK and mark.text in _LEVELS[level]:
             self.next += 1
-            value = _apply(mark, value, self.value(level + 1))
+            idle = (mark.text == "&&" and not value) or (mark.text == "||" and bool(value))
+            self._idle += idle
+            other = self.value(level + 1)
+            value = 0 if self._idle > idle else _apply(mark, value, 0 if idle else other)
+            self._idle -= idle
+        if level == 0 and self._is("?"):
+            value = self._choice(value)
         return value
+
+    def _is(self, text: str) -> bool:
+        token = self.tokens[self.next]
+        return token.kind is Kind.MARK and token.text == text
+
+    def _choice(self, value: int) -> int:
+        """What stands behind `value`: ? a : b."""
+        opened = self.tokens[self.next]
+        self._deeper(opened)
+        self.next += 1
+        self._idle += not value
+        yes = self.value(0)
+        self._idle -= not value
+        if not self._is(":"):
+            here = self.tokens[self.next]
+            raise here.at.error(f"a : is expected for the ? in line {opened.at.line}, not {here}")
+        self.next += 1
+        self._idle += bool(value)
+        no = self.value(0)
+        self._idle -= bool(value)
+        self._depth -= 1
+        return yes if value else no
+
+    def _deeper(self, token: Token) -> None:
+        self._depth += 1
+        if self._depth > MAX_NESTING:
+            raise token.at.error("this expression is nested too deeply")
 
     def _unary(self) -> int:
         token = self.tokens[self.next]
@@ -95,9 +132,7 @@ class Expression:
         if token.kind is Kind.NAME:
             return self._value_of(token)
         if token.kind is Kind.MARK and token.text in {"-", "+", "~", "!", "("}:
-            self._depth += 1
-            if self._depth > MAX_NESTING:
-                raise token.at.error("this expression is nested too deeply")
+            self._deeper(token)
             value = self.value(0) if token.text == "(" else self._unary()
             self._depth -= 1
             if token.text == "(":

@@ -114,12 +114,13 @@ class Parser:
     def _value(self, *stops: str) -> Value:
         """The words of an expression up to one of the marks, which is taken too unless it ends a block."""
         found: Value = []
-        nested = 0
+        nested = choices = 0
         while True:
             token = self._peek()
             if token.kind is Kind.MARK:
-                if token.text in stops and not nested:
+                if token.text in stops and not nested and not (token.text == ":" and choices):
                     break
+                choices += (token.text == "?") - (token.text == ":")
                 nested += (token.text == "(") - (token.text == ")")
             if token.kind is Kind.END or (token.kind is Kind.MARK and token.text in {"{", "}", ";"}):
                 expected = " or ".join(f'"{stop}"' for stop in stops)

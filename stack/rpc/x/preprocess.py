@@ -1,12 +1,12 @@
 """The C preprocessor's part of an interface file, as far as rpcgen's users need it (which is nearly all).
 
-#define (with parameters, too), #undef, #ifdef, #ifndef, #if, #elif, #else, #endif, #include, #error; #pragma, #ident,
-#line and #warning mean nothing here.  Files are read by a function of the caller.  Lines with % in the first column are
+#define (with parameters, # and ##, too), #undef, #ifdef, #ifndef, #if, #elif, #else, #endif, #include, #error;
+#pragma, #ident, #line and #warning mean nothing here.  Files are read by a function of the caller.  Lines with % in the first column are
 for C: two kinds of them are remembered, as names may be used that they explain: `%#define NAME number` and
 `%#include <rpcsvc/nis.h>`, the header that rpcgen makes from nis.x.
 
-What bounds the work: includes are nested at most MAX_INCLUDES deep, expansions MAX_EXPANSIONS, and a file cannot become
-more than MAX_TOKENS words.
+What bounds the work: a file has at most MAX_TEXT characters, includes are nested at most MAX_INCLUDES deep, macros
+MAX_EXPANSIONS, and all files together, with what their macros become, have at most MAX_TOKENS words.
 """
 
 import re
@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from stack.rpc.x.expression import Expression
-from stack.rpc.x.tokens import Kind, Position, Token, words
+from stack.rpc.x.tokens import Kind, Position, Token, joined, quoted, words
 
 MAX_INCLUDES: Final = 32
 MAX_EXPANSIONS: Final = 100
-MAX_TOKENS: Final = 1_000_000
+MAX_TOKENS: Final = 300_000
+MAX_TEXT: Final = 1 << 20
 
 # the text of the file `name`, which the file `by` includes, and what it is called; None where there is none
 Read = Callable[[str, str], "tuple[str, str] | None"]
@@ -81,10 +82,13 @@ class Preprocessor:
         return self.result
 
     def _file(self, text: str, file: str) -> Token:
+        if len(text) > MAX_TEXT:
+            raise Position(file, 1, 1).error(f"the file has more than {MAX_TEXT} characters")
         outside = len(self._conditions)
         line: list[Token] = []  # between two directives: a call of a macro may go on in the next line
         end = None
         for token in words(text, file):
+            self._spend(1, token)
             if token.kind is Kind.DIRECTIVE:
                 self._flush(line)
                 self._directive(token, outside)
@@ -109,34 +113,72 @@ class Preprocessor:
         out = self.result.tokens
         for token in self._expand(line, frozenset(), 0):
             if token.kind is Kind.STRAY:
-                raise token.at.error(f"{token.text!r} has no meaning here")
+                raise token.at.error(f"{token.text[:40]!r} has no meaning here")
             out.append(token)
         line.clear()
 
     # -- macros
+
+    def _spend(self, count: int, token: Token) -> None:
+        self._budget -= count
+        if self._budget < 0:
+            raise token.at.error(f"with its includes and macros the file has more than {MAX_TOKENS} words")
 
     def _expand(self, tokens: Sequence[Token], hidden: frozenset[str], depth: int) -> Iterator[Token]:
         at = 0
         while at < len(tokens):
             token = tokens[at]
             at += 1
-            self._budget -= 1
-            if self._budget < 0 or depth > MAX_EXPANSIONS:
-                raise token.at.error(f"with its macros the file has more than {MAX_TOKENS} words")
+            self._spend(1, token)
+            if depth > MAX_EXPANSIONS:
+                raise token.at.error(f"macros are nested more than {MAX_EXPANSIONS} deep")
             macro = self._macros.get(token.text) if token.kind is Kind.NAME and token.text not in hidden else None
             if macro is None:
                 yield token
                 continue
             body: Sequence[Token] = macro.body
-            if macro.parameters is not None:
+            if macro.parameters is None:
+                body = _pasted(list(body))
+            else:
                 if at == len(tokens) or tokens[at].text != "(":
                     yield token
                     continue
                 given, at = _arguments(tokens, at, token)
-                body = _replace(macro, given, token)
+                body = self._replace(macro, given, token, hidden, depth)
             # where an error is found, the place is meant where the macro was used
             used = [Token(part.kind, part.text, token.at) for part in body]
             yield from self._expand(used, hidden | {token.text}, depth + 1)
+
+    def _replace(
+        self, macro: Macro, given: list[list[Token]], name: Token, hidden: frozenset[str], depth: int
+    ) -> list[Token]:
+        """The body of a macro with what was given: expanded itself, unless # or ## stands beside it (as in C)."""
+        assert macro.parameters is not None
+        if not macro.parameters and given == [[]]:
+            given = []
+        if len(given) != len(macro.parameters):
+            raise name.at.error(f"the macro {name.text} takes {len(macro.parameters)} arguments, not {len(given)}")
+        as_written = dict(zip(macro.parameters, given, strict=True))
+        expanded: dict[str, list[Token]] = {}
+        found: list[Token] = []
+        body = macro.body
+        for index, part in enumerate(body):
+            before = body[index - 1].text if index else ""
+            after = body[index + 1].text if index + 1 < len(body) else ""
+            if part.text not in as_written or part.kind is not Kind.NAME:
+                if part.text != "#" or after not in as_written:
+                    found.append(part)
+                continue
+            if before == "#":
+                found.append(quoted(as_written[part.text], name.at))
+            elif "##" in {before, after}:
+                found += as_written[part.text] or [Token(Kind.NEWLINE, "", name.at)]
+            else:
+                if part.text not in expanded:
+                    expanded[part.text] = list(self._expand(as_written[part.text], hidden, depth + 1))
+                found += expanded[part.text]
+            self._spend(len(as_written[part.text]) + len(expanded.get(part.text, ())), name)
+        return _pasted(found)
 
     def _define(self, text: str, at: Position) -> None:
         found = _DEFINE.match(text)
@@ -150,7 +192,10 @@ class Preprocessor:
                 raise at.error(f"the parameters of {name} are not a list of names in ( )")
             parameters = tuple(listed[1].replace(",", " ").split())
             rest = rest[listed.end() :]
-        body = tuple(Token(word.kind, word.text, at) for word in words(rest, at.file) if word.kind is not Kind.END)
+        found = words(rest, at.file, column=2)  # in the first one # would begin a directive
+        body = tuple(Token(word.kind, word.text, at) for word in found if word.kind is not Kind.END)
+        if body and "##" in {body[0].text, body[-1].text}:
+            raise at.error(f"## joins what stands before and behind it: {name} cannot begin or end with it")
         self._macros[name] = Macro(body, parameters)
 
     # -- directives
@@ -168,6 +213,8 @@ class Preprocessor:
             if len(self._conditions) == outside:
                 raise at.error(f"#{keyword} without #if")
             self._go_on(keyword, rest, at)
+        elif self._active and rest and not keyword:
+            raise at.error("behind # stands no word: it begins a directive, as #define")
         elif not self._active or keyword in _IGNORED or keyword.isdigit():
             return
         elif keyword == "define":
@@ -254,11 +301,15 @@ def _arguments(tokens: Sequence[Token], at: int, name: Token) -> tuple[list[list
     raise name.at.error(f"the ( behind the macro {name.text} is not closed")
 
 
-def _replace(macro: Macro, given: list[list[Token]], name: Token) -> list[Token]:
-    assert macro.parameters is not None
-    if not macro.parameters and given == [[]]:
-        given = []
-    if len(given) != len(macro.parameters):
-        raise name.at.error(f"the macro {name.text} takes {len(macro.parameters)} arguments, not {len(given)}")
-    by_name = dict(zip(macro.parameters, given, strict=True))
-    return [part for token in macro.body for part in by_name.get(token.text, [token])]
+def _pasted(tokens: list[Token]) -> list[Token]:
+    """The words with those joined that have ## between them."""
+    found: list[Token] = []
+    at = 0
+    while at < len(tokens):
+        token = tokens[at]
+        at += 1
+        if token.text == "##" and found and at < len(tokens):
+            token = joined(found.pop(), tokens[at])
+            at += 1
+        found.append(token)
+    return [token for token in found if token.kind is not Kind.NEWLINE]

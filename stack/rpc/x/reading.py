@@ -4,6 +4,7 @@ What has a fixed size is collected (`Block.fixed`) and read at once with one str
 string, the mark before an optional, the members of a struct within the struct.
 """
 
+from functools import lru_cache
 from typing import Protocol
 
 from stack.rpc.x.layout import Formats, fit
@@ -53,6 +54,7 @@ def limited(limit: int) -> str:
     return "" if limit == NO_LIMIT else f", {limit}"
 
 
+@lru_cache(1024)  # types are complete by now; without it, structs of two structs of two structs ... take forever
 def words_of(xtype: XType) -> int | None:
     """How many values of `struct` a type of fixed size has; None if it is not read at once."""
     xtype = bare(xtype)

@@ -17,6 +17,7 @@ from stack.rpc.x.types import (
 )
 
 ENDLESS = float("inf")
+MAX_TYPEDEFS = 200  # one leading to the next
 
 
 class Sizes:
@@ -162,12 +163,12 @@ def groups_in(types: list[XType]) -> set[int]:
 
 
 def typedef_circle(alias: Alias) -> bool:
-    """Whether a typedef leads back to itself without a struct or union between."""
+    """Whether a typedef leads back to itself, or through MAX_TYPEDEFS others, without a struct or union between."""
     left, seen = [alias.target], 0
     while left:
         part = left.pop()
         seen += 1
-        if part is alias or seen > 10_000:
+        if part is alias or seen > MAX_TYPEDEFS:
             return True
         if not isinstance(part, Struct | Union):
             left += parts(part)

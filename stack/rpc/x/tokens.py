@@ -1,7 +1,7 @@
 """The words of an interface file (RFC 4506 §6.2, RFC 5531 §12): what they are and where they stand."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -58,30 +58,48 @@ _WORD: Final = re.compile(
     | (?P<open>/\*)
     | (?P<number>\d\w*)
     | (?P<name>[A-Za-z_]\w*)
-    | (?P<string>"(?:[^"\\\n]|\\.)*")
+    | (?P<string>"(?:[^"\\\n]|\\.)*+")
+    | (?P<open_string>"(?:[^"\\\n]|\\.)*+)
     | (?P<mark><<|>>|<=|>=|==|!=|&&|\|\||[{}()\[\]<>;:,*=+\-/%~!&|^?])
-    | (?P<stray>.)
+    | (?P<stray>\#\#|.)
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
+MAX_JOINED: Final = 1000  # characters of a word that ## makes
 _KINDS: Final = {
     "number": Kind.NUMBER,
     "name": Kind.NAME,
     "string": Kind.STRING,
     "mark": Kind.MARK,
     "stray": Kind.STRAY,
+    "open_string": Kind.STRAY,  # all of the line at once: to look for its end anew at each \" would take too long
     "newline": Kind.NEWLINE,
 }
-_LINE: Final = re.compile(r"(?:[^\\\n]|\\\r?\n|\\)*")
-# the rest of a directive, with the comments that begin in it
-_DIRECTIVE: Final = re.compile(r'(?:/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|//[^\n]*|\\\r?\n|[^\n])*', re.DOTALL)
-_COMMENT: Final = re.compile(r'("(?:[^"\\\n]|\\.)*")|/\*.*?\*/|//[^\n]*', re.DOTALL)
+_LINE: Final = re.compile(r"(?:[^\\\n]++|\\\r?\n|\\)*+")
+# what stops the plain text of a directive: its end, a string (which may lack its own), a comment, a line that goes on
+_STOP: Final = re.compile(r'\n|"(?:[^"\\\n]|\\.)*+"?|//[^\n]*|/\*|\\\r?\n', re.DOTALL)
 
 
-def without_comments(text: str) -> str:
-    """The text of a directive on one line; each comment is a space (as in C)."""
-    joined = re.sub(r"\\\r?\n", " ", text)
-    return _COMMENT.sub(lambda found: str(found[1] or " "), joined).replace("\n", " ").strip()
+def _directive(text: str, at: int, here: Position) -> tuple[str, int]:
+    """The text of a directive on one line, in which each comment is a space (as in C), and the index of its end."""
+    found: list[str] = []
+    while stop := _STOP.search(text, at):
+        found.append(text[at : stop.start()])
+        at = stop.end()
+        match stop[0][:2]:
+            case "\n":
+                return "".join(found).strip(), stop.start()
+            case "/*":
+                at = text.find("*/", at) + 2
+                if at == 1:
+                    raise here.error("a comment in this line has no end: close it with */")
+                found.append(" ")
+            case "//" | "\\\n" | "\\\r":
+                found.append(" ")
+            case _:
+                found.append(stop[0])
+    found.append(text[at:])
+    return "".join(found).strip(), len(text)
 
 
 def words(text: str, file: str, line: int = 1, column: int = 1) -> Iterator[Token]:
@@ -95,13 +113,13 @@ def words(text: str, file: str, line: int = 1, column: int = 1) -> Iterator[Toke
     while at < len(text):
         here = Position(file, line, at - began + 1)
         if fresh and text[at] == "#":
-            found = _DIRECTIVE.match(text, at + 1)
-            assert found is not None
-            yield Token(Kind.DIRECTIVE, without_comments(found[0]), here)
+            directive, end = _directive(text, at + 1, here)
+            yield Token(Kind.DIRECTIVE, directive, here)
         elif fresh and text[at] == "%" and at == began:
             found = _LINE.match(text, at + 1)
             assert found is not None
             yield Token(Kind.PASSED, found[0], here)
+            end = found.end()
         else:
             found = _WORD.match(text, at)
             assert found is not None
@@ -110,9 +128,30 @@ def words(text: str, file: str, line: int = 1, column: int = 1) -> Iterator[Toke
             if kind := _KINDS.get(found.lastgroup or ""):
                 yield Token(kind, found[0], here)
             fresh = found.lastgroup == "newline" or (fresh and found.lastgroup in {"space", "comment"})
-        newlines = text.count("\n", at, found.end())
+            end = found.end()
+        newlines = text.count("\n", at, end)
         if newlines:
             line += newlines
-            began = text.rindex("\n", at, found.end()) + 1
-        at = found.end()
+            began = text.rindex("\n", at, end) + 1
+        at = end
     yield Token(Kind.END, "", Position(file, line, at - began + 1))
+
+
+def quoted(tokens: Sequence[Token], at: Position) -> Token:
+    """What # makes of an argument: a string."""
+    text = " ".join(token.text for token in tokens).replace("\\", "\\\\").replace('"', '\\"')
+    return Token(Kind.STRING, f'"{text}"', at)
+
+
+def joined(first: Token, second: Token) -> Token:
+    """What ## makes of two words: one.  Raises InterfaceError if they are none together."""
+    text = first.text + second.text
+    if not first.text or not second.text:  # an argument was empty
+        return second if second.text else first
+    if len(text) > MAX_JOINED:
+        raise first.at.error(f"## makes a word of more than {MAX_JOINED} characters")
+    found = _WORD.fullmatch(text)
+    kind = _KINDS.get((found.lastgroup if found else None) or "")
+    if kind is None or kind is Kind.STRAY:
+        raise first.at.error(f"{first.text!r} ## {second.text!r} is no word")
+    return Token(kind, text, first.at)

@@ -39,6 +39,10 @@ typedef nothing nothings<>;
 typedef nothings many<>;
 typedef numbers rows<>;
 typedef tree trees<>;
+struct single { int value; };
+typedef single singles<>;
+struct pair { single a; single b; };
+typedef pair pairs<>;
 """
 CLAIM = b"\xff\xff\xff\xff"
 
@@ -117,6 +121,26 @@ def test_no_value_costs_more_steps_than_its_length_and_the_limits_allow(hostile,
 
     assert steps_of(lambda: decode(LIMITS)) < STEPS + STEPS_AN_OCTET * len(data) + LIMITS.max_items // ITEMS_A_STEP
     assert memory_of(lambda: decode(LIMITS)) < MEMORY + MEMORY_AN_OCTET * len(data) + 100 * LIMITS.max_items
+
+
+LARGEST = {
+    "numbers": (12, lambda: struct.pack(">I", 100_000) + b"\x7f" * 400_000),
+    "singles": (21, lambda: struct.pack(">I", 100_000) + b"\x7f" * 400_000),
+    "pairs": (26, lambda: struct.pack(">I", 100_000) + b"\x7f" * 800_000),
+    "rows": (16, lambda: struct.pack(">I", 100_000) + bytes(400_000)),
+    "node": (10, lambda: struct.pack(">iI", 1000, 1) * 99_999 + bytes(8)),
+    "text": (6, lambda: struct.pack(">I", 1 << 20) + "\U0001f600".encode() + b"a" * ((1 << 20) - 4)),
+    "data": (1, lambda: struct.pack(">I", 1 << 20) + bytes(1 << 20)),
+}
+
+
+@pytest.mark.parametrize("name", LARGEST)
+def test_the_largest_messages_take_the_memory_that_the_manual_says(hostile, name):
+    times, make = LARGEST[name]
+    codec, data = getattr(hostile.module, f"xdr_{name}"), make()
+    taken = memory_of(lambda: codec.decode(data))
+    assert (times - 1) * len(data) < taken < times * len(data) + 2 * MEMORY
+    assert taken < 30_000_000
 
 
 def test_it_is_the_limits_that_bound_the_work(hostile):
