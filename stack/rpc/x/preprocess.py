@@ -1,9 +1,9 @@
 """The C preprocessor's part of an interface file, as far as rpcgen's users need it (which is nearly all).
 
 #define (with parameters, # and ##, too), #undef, #ifdef, #ifndef, #if, #elif, #else, #endif, #include, #error;
-#pragma, #ident, #line and #warning mean nothing here.  Files are read by a function of the caller.  Lines with % in the first column are
-for C: two kinds of them are remembered, as names may be used that they explain: `%#define NAME number` and
-`%#include <rpcsvc/nis.h>`, the header that rpcgen makes from nis.x.
+#pragma, #ident, #line and #warning mean nothing here. Files are read by a function of the caller. Lines with % in the
+first column are for C: two kinds of them are remembered, as names may be used that they explain: `%#define NAME
+number` and `%#include <rpcsvc/nis.h>`, the header that rpcgen makes from nis.x.
 
 What bounds the work: a file has at most MAX_TEXT characters, includes are nested at most MAX_INCLUDES deep, macros
 MAX_EXPANSIONS, and all files together, with what their macros become, have at most MAX_TOKENS words.
@@ -192,8 +192,8 @@ class Preprocessor:
                 raise at.error(f"the parameters of {name} are not a list of names in ( )")
             parameters = tuple(listed[1].replace(",", " ").split())
             rest = rest[listed.end() :]
-        found = words(rest, at.file, column=2)  # in the first one # would begin a directive
-        body = tuple(Token(word.kind, word.text, at) for word in found if word.kind is not Kind.END)
+        parts = words(rest, at.file, column=2)  # in the first one # would begin a directive
+        body = tuple(Token(word.kind, word.text, at) for word in parts if word.kind is not Kind.END)
         if body and "##" in {body[0].text, body[-1].text}:
             raise at.error(f"## joins what stands before and behind it: {name} cannot begin or end with it")
         self._macros[name] = Macro(body, parameters)
