@@ -27,7 +27,7 @@ from collections.abc import Callable
 from enum import Enum, unique
 from typing import Any, Final
 
-from stack.config import NEVER, Rng
+from stack.config import NEVER, SECOND, Rng
 from stack.errors import ConfigError
 from stack.rpc.constants import MAX_DATAGRAM, Status
 from stack.rpc.errors import (
@@ -255,10 +255,15 @@ class Calls:
         self.deadline = deadline
         for call in over:
             del self._pending[call.xid]
-            call.error = RpcTimeout(f"{call.name} at {self.peer}", maybe_executed=call.sent > 0)
+            call.error = self._late(call)
         self.stats.timeouts += len(over)
         self.stats.retransmitted += len(again)
         return again, over
+
+    def _late(self, call: Pending) -> RpcError:
+        seconds = f"{(call.deadline_at - call.started_at) / SECOND:.3g} s"
+        times = f"sent {call.sent} time{'s' * (call.sent > 1)}" if call.sent else "there was no connection"
+        return RpcTimeout(f"{call.name} at {self.peer}", maybe_executed=call.sent > 0, because=f"{seconds}, {times}")
 
     def _send_again(self, call: Pending, now: int) -> int:
         call.sent += 1

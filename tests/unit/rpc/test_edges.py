@@ -99,6 +99,24 @@ def test_another_loop_s_client_is_not_used():
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("proto", "says"), [("udp", "sent 4 times"), ("tcp", "sent 1 time")])
+def test_a_timeout_says_how_long_it_was_and_what_was_tried(proto, says):
+    async def main(net, one, other):
+        async with joined(one, other, proto, client={"reconnect_s": 100}) as (stub, _, _):
+            await stub.NULL()
+            one.link.down()
+            with pytest.raises(
+                rpc.RpcTimeout, match=rf"no reply to ADD at other in time \(1 s, {says}\); it may have run"
+            ):
+                await stub.ADD(1, timeout=1)
+            if proto == "tcp":
+                await asyncio.sleep(1)  # TCP has given the connection up
+                with pytest.raises(rpc.RpcTimeout, match=r"2.5 s, there was no connection\); it has not run"):
+                    await stub.ADD(2, timeout=2.5)
+
+    simulated(main)
+
+
 # -- Unix sockets
 
 
