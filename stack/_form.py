@@ -33,7 +33,7 @@ def sources() -> list[str]:
 
 
 # besides all of stack.tcp: what a frame passes on its way through a host and a simulated network, and what a question
-# of the DNS passes between resolver and wire
+# of the DNS passes between resolver and wire, and a remote call between its messages and its procedure
 ALONGSIDE: Final = (
     "stack.device.codel",
     "stack.device.fault",
@@ -62,6 +62,13 @@ ALONGSIDE: Final = (
     "stack.host.host",
     "stack.host.tcp_layer",
     "stack.host.timer_queue",
+    "stack.rpc.calls",
+    "stack.rpc.dispatch",
+    "stack.rpc.duplicates",
+    "stack.rpc.message",
+    "stack.rpc.record",
+    "stack.rpc.retransmit",
+    "stack.rpc.stats",
     "stack.sim.events",
     "stack.sim.link",
     "stack.sim.node",

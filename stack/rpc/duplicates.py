@@ -25,14 +25,18 @@ One that gave way to others stays in `_order`, empty, until it is its turn or ha
 
 from collections import OrderedDict, deque
 from enum import Enum, unique
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from zlib import crc32
+
+from mypy_extensions import mypyc_attr
 
 from stack.config import NEVER
 from stack.errors import ConfigError
 
 Source = tuple[str, int]  # address and port; ("", number of the connection) for what has none
-Key = tuple[Source, bytes, int]
+# Source, head, checksum.  (Were their types said, the compiled form would take the tuple apart and put it together
+# anew wherever it is handed on.)
+Key = tuple[Any, ...]
 
 MAX_BYTES: Final = 32 << 20
 MAX_AGE_US: Final = 120_000_000
@@ -113,6 +117,7 @@ class _Entry:
         self.done_at = NEVER
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Duplicates:
     """See the head of this file.  `now` is in microseconds and does not go back.  Raises ConfigError."""
 

@@ -8,9 +8,10 @@
     async with await rpc.serve([Calc()], host=host) as server: ...
 
 Theory of operation.  What a message means is decided in `dispatch`, and which connections stay in `connections`; here
-calls become tasks.  A call is executed by the coroutine method of its procedure, with the Invocation as `ctx`.  What it
-raises of `rpc.errors` (ProcUnavail, GarbageArgs, SystemErr, AuthError) the caller is told; all else is SYSTEM_ERR, and
-told to the loop's exception handler (of each procedure once a second at most).
+calls are executed, by the coroutine method of their procedure, with the Invocation as `ctx`: at once up to where it
+waits for something, and from there in a task (`standby`).  What it raises of `rpc.errors` (ProcUnavail, GarbageArgs,
+SystemErr, AuthError) the caller is told; all else is SYSTEM_ERR, and told to the loop's exception
+handler (of each procedure once a second at most).
 
 A task is cancelled when its connection ends, when the client cancels the call (see `session`), and after `call_s`.  But
 if it may be executed once only and is in the duplicate request cache, it runs on when its connection ends: the client
@@ -43,6 +44,7 @@ from stack.rpc.errors import Rejected, SystemErr
 from stack.rpc.policy import Policy
 from stack.rpc.program import Server, Version
 from stack.rpc.record import MAX_RECORD, RecordFault
+from stack.rpc.standby import Standby
 from stack.rpc.transports import Listening, Maker, maker_of, own_addresses
 from stack.rpc.xdr import LIMITS, Limits
 
@@ -83,8 +85,9 @@ class RpcServer:
 
     # fmt: off
     __slots__ = (
-        "_at_once", "_by_xid", "_closed", "_context", "_counts", "_durable", "_held", "_limits", "_loop", "_sweeper",
-        "_tasks", "_told", "_unseen", "_versions", "connections", "dispatcher", "instance", "listening", "registration",
+        "_at_once", "_by_xid", "_call_us", "_closed", "_counts", "_durable", "_held", "_limits", "_loop", "_standby",
+        "_sweeper", "_tasks", "_told", "_unseen", "_versions", "connections", "dispatcher", "instance", "listening",
+        "registration",
     )
     # fmt: on
 
@@ -99,8 +102,10 @@ class RpcServer:
     ) -> None:
         self._limits = limits = limits or ServerLimits()
         limits.validate()
+        self._call_us = int(limits.call_s * SECOND)
         self._loop = asyncio.get_running_loop()
-        self._context = copy_context()  # of procedures: that of who made the server, whoever calls
+        # procedures have the context of who made the server, whoever calls
+        self._standby = Standby(self._loop, copy_context())
         self._counts: Counter[str] = Counter()
         self._versions: list[type[Version]] = []
         self._tasks: dict[Invocation, Running] = {}
@@ -186,6 +191,7 @@ class RpcServer:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
+        self._standby.end()
         here = asyncio.current_task()  # perhaps of a procedure that closes its own server
         tasks = [running.task for running in self._tasks.values() if running.task is not here]
         for invocation, running in list(self._tasks.items()):
@@ -202,9 +208,9 @@ class RpcServer:
     def on_message(self, message: bytes, channel: Channel) -> None:
         """A message, of a connection or a datagram."""
         now = int(self._loop.time() * SECOND)
-        connection = self.connections.get(channel)
+        connection = None if channel.carrier is UDP else self.connections.get(channel)
         if connection is None:
-            if (channel.source, message[:_XID]) in self._by_xid:
+            if self._by_xid and (channel.source, message[:_XID]) in self._by_xid:
                 self._counts["dropped_running"] += (
                     1  # a copy: also of what may be executed twice, once at a time will do
                 )
@@ -234,15 +240,17 @@ class RpcServer:
         if handler in self._at_once:
             self._finish(invocation, handler(invocation, *invocation.args))
             return
-        invocation.deadline_at = now + int(self._limits.call_s * SECOND)
-        task = self._loop.create_task(self._run(invocation), context=self._context.copy())
+        invocation.deadline_at = now + self._call_us
+        task = self._standby.begin(self._run(invocation))
+        if self._sweeper is None:
+            self._sweep_later()
+        if task is None:
+            return  # it has ended without waiting for anything, as most do
         key = (channel.source, invocation.xid_wire)
         self._tasks[invocation] = Running(task, connection, key)
         self._by_xid[key] = invocation
         if connection is not None:
             connection.running.add(invocation)
-        if self._sweeper is None:
-            self._sweep_later()
 
     async def _run(self, invocation: Invocation) -> None:
         try:
@@ -293,7 +301,8 @@ class RpcServer:
         self._loop.call_exception_handler({"message": message, "exception": error})
 
     def _reply(self, invocation: Invocation, reply: bytes | None) -> None:
-        self._leave(invocation)
+        if self._tasks:
+            self._leave(invocation)
         written = self._durable.settled() if self._durable is not None and invocation.once else None
         if written is None:
             self._post(invocation, reply)
@@ -446,7 +455,8 @@ class RpcServer:
             self._counts["calls_over_time"] += 1
             invocation.deadline_at = NEVER  # what does not let itself be cancelled is not asked twice
             self._stop(invocation)
-        if self._tasks or len(self.connections):
+        self._standby.tire()
+        if self._tasks or len(self.connections) or not self._standby.is_idle:
             self._sweep_later()
 
 

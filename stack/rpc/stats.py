@@ -2,6 +2,7 @@
 
 from collections import Counter
 from enum import IntEnum, unique
+from typing import Final
 
 from stack.rpc.constants import AuthStat, Status
 from stack.rpc.errors import MessageReason
@@ -17,6 +18,14 @@ class Dropped(IntEnum):
     BUSY = 2  # the server executes as many calls as it may
     CLIENT_BUSY = 3  # it does so for this client
     NO_REPLY = 4  # its procedure wants none sent
+
+
+# fmt: off
+_OF_CLIENTS: Final = (
+    "bad_results", "calls", "cancelled", "failed", "reboots", "refused", "resent", "retransmitted", "timeouts",
+    "unknown_xid",
+)
+# fmt: on
 
 
 class ServerStats:
@@ -73,7 +82,7 @@ class ClientStats:
 
     def by_name(self) -> dict[str, int]:
         """Counters that are not 0, by name."""
-        found = {name: getattr(self, name) for name in self.__slots__ if name not in {"replies", "malformed", "faults"}}
+        found = {name: getattr(self, name) for name in _OF_CLIENTS}
         found |= {f"replies_{status.name.lower()}": self.replies[status] for status in Status}
         found |= {f"malformed_{why.name.lower()}": self.malformed[why] for why in MessageReason}
         found |= {f"fault_{why.name.lower()}": self.faults[why] for why in RecordFault}
