@@ -91,10 +91,8 @@ class RpcClient:
         self._open_channel = open_channel
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()  # whose active host is ours, whoever loses the connection
-        self._rng: Rng = getattr(self._loop, "new_rng", random.SystemRandom)()  # a simulation's loop has its own
-        # (for each call the system would be asked for a number; who could guess the first of these sees the calls anyway)
-        rng = random.Random(self._rng.getrandbits(128))  # noqa: S311
-        self._calls = Calls(rng, peer, datagrams=datagrams, max_in_flight=settings.max_in_flight + _SPARE)
+        self._rng: Rng = getattr(self._loop, "new_rng", _new_rng)()  # a simulation's loop has its own
+        self._calls = Calls(self._rng, peer, datagrams=datagrams, max_in_flight=settings.max_in_flight + _SPARE)
         self._channel: Channel | None = None
         self._heads: dict[int, bytes] = {}  # by procedure
         self._semantics = dict.fromkeys(version.procedures, settings.semantics)
@@ -570,3 +568,8 @@ class RpcClient:
 def _reason(error: Exception) -> str:
     silent = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
     return (getattr(error, "strerror", None) or str(error) or silent).lower()
+
+
+def _new_rng() -> random.Random:
+    """Begun with the system's randomness, which would be slow to ask for each call."""
+    return random.Random(random.SystemRandom().getrandbits(128))

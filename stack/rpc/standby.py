@@ -19,27 +19,23 @@ from contextvars import Context
 from typing import Any
 
 _Steps = Coroutine[Any, Any, None]
+_current, _enter, _leave = asyncio.current_task, asyncio._enter_task, asyncio._leave_task  # noqa: SLF001
 
 
 class _Heir(Coroutine[Any, Any, None]):
     """What a standby task runs: nothing, until it is given a coroutine that has taken its first step."""
 
-    __slots__ = ("_context", "_coroutine", "_first", "_wake", "task", "used")
+    __slots__ = ("_context", "_coroutine", "_first", "task", "used", "wake")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._coroutine: _Steps | None = None
         self._context: Context | None = None
         self._first: Any = None  # what its first step waits for, until the task does
-        self._wake: asyncio.Future[None] = loop.create_future()
+        self.wake: asyncio.Future[None] = loop.create_future()  # done: it is of no use any more
         self.used = True
         self.task: asyncio.Task[None] = loop.create_task(self)
         # a server within the process need not be closed: what it leaves behind has nothing to do
         self.task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
-
-    @property
-    def is_free(self) -> bool:
-        """Whether a coroutine may be begun in it: nobody has cancelled it."""
-        return not (self._wake.done() or self.task.cancelling())
 
     def take(self, coroutine: _Steps, context: Context, first: Any) -> None:
         """Go on with this one."""
@@ -48,8 +44,8 @@ class _Heir(Coroutine[Any, Any, None]):
 
     def end(self) -> None:
         """Wait no longer for a coroutine."""
-        if not self._wake.done():
-            self._wake.set_result(None)
+        if not self.wake.done():
+            self.wake.set_result(None)
 
     # -- for the task, which takes it for a coroutine
 
@@ -57,9 +53,9 @@ class _Heir(Coroutine[Any, Any, None]):
         """One step."""
         coroutine, context = self._coroutine, self._context
         if coroutine is None or context is None:
-            if self._wake.done():
+            if self.wake.done():
                 raise StopIteration
-            return next(self._wake.__await__())
+            return next(self.wake.__await__())
         if self._first is not None:
             first, self._first = self._first, None
             return first
@@ -70,7 +66,7 @@ class _Heir(Coroutine[Any, Any, None]):
         error: BaseException = kind if isinstance(kind, BaseException) else value if value is not None else kind()
         coroutine, context = self._coroutine, self._context
         if coroutine is None or context is None:
-            self._wake.cancel()
+            self.wake.cancel()
             raise error if trace is None else error.with_traceback(trace)
         first, self._first = self._first, None
         if first is not None and first.cancel():
@@ -104,20 +100,20 @@ class Standby:
     def begin(self, coroutine: _Steps) -> "asyncio.Task[None] | None":
         """Take the first step of a coroutine; the task that goes on with it, None if it has ended."""
         loop, context = self._loop, self._context.copy()
-        if asyncio.current_task(loop) is not None:
+        if _current(loop) is not None:
             return loop.create_task(coroutine, context=context)
         heir = self._heir
-        if heir is None or not heir.is_free:
+        if heir is None or heir.wake.done() or heir.task.cancelling():  # (somebody has cancelled it)
             heir = self._heir = _Heir(loop)
         heir.used = True
         task = heir.task
-        asyncio._enter_task(loop, task)  # noqa: SLF001
+        _enter(loop, task)
         try:
             first = context.run(coroutine.send, None)
         except (StopIteration, GeneratorExit, asyncio.CancelledError):
             return None
         finally:
-            asyncio._leave_task(loop, task)  # noqa: SLF001
+            _leave(loop, task)
         self._heir = None
         heir.take(coroutine, context, first)
         return task

@@ -27,10 +27,11 @@ from rich.console import Console
 from rich.table import Table
 
 from stack import rpc
-from stack.rpc.caller import ClientSettings, RpcClient
+from stack.rpc.caller import RpcClient
 from stack.rpc.channel import Channel
 from stack.rpc.message import build_call
 from stack.rpc.server import RpcServer
+from stack.rpc.settings import ClientSettings
 from stack.rpc.transports import DatagramPort
 from tools.bench.rpc_rate import BareDatagrams
 from tools.bench.rpc_serving import CALC, SUCCESS, Calc, Datagrams

@@ -64,7 +64,7 @@ def test_no_reply_is_ahead_of_the_disk_and_others_are_served_meanwhile(tmp_path,
     async def main(stub, program, cache, server):
         disk.gate.clear()
         call = asyncio.create_task(stub.ADD(1))
-        await until(lambda: disk.sizes == [1])
+        await until(lambda: len(disk.sizes) == 1)
         for _ in range(20):
             assert await stub.COUNT() == len(program.seen)  # it is idempotent: the disk is not asked
         assert program.seen == ([] if held else [1])  # what is begun is not even executed before that is written
