@@ -504,7 +504,7 @@ async def serve(
         if register:
             from stack.rpc.rpcbind.registrations import register as keep  # noqa: PLC0415  (which makes calls)
 
-            server.registration = await keep(server.versions, server.listening, host)
+            server.registration = await keep(server.versions, server.listening, host, sink=server)
     except BaseException:
         await server.aclose()
         raise

@@ -168,7 +168,7 @@ class RpcNet:
         namespace = self._stack.enter_context(Namespace())
         namespace.ip(f"link add eth0 type veth peer name v-{name} netns {self.switch.name}")
         self.switch.ip(f"link set v-{name} master {BRIDGE} up")
-        namespace.ip(f"address add {address}/{PREFIX} dev eth0")
+        namespace.ip(f"address add {address}/{PREFIX} broadcast + dev eth0")
         namespace.ip("link set eth0 up")
         return Place(name, namespace, address, self._folder, self.programs)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from stack.errors import AddressInUse
+from stack.rpc.channel import Sink
 from stack.rpc.errors import Unreachable
 from stack.rpc.rpcbind.registry import Mapping, Registry
 
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 class OwnRpcbinds:
     """Those of one loop; None stands for the kernel's side."""
 
-    __slots__ = ("__weakref__", "_registries", "_watchers")
+    __slots__ = ("__weakref__", "_registries", "_watchers", "servers")
 
     def __init__(self) -> None:
         self._registries: dict[AsyncHost | None, Registry] = {}
         self._watchers: dict[AsyncHost | None, list[Callable[[], None]]] = {}
+        self.servers: dict[str, Sink] = {}  # that are registered, by the owner of what is
 
     def get(self, stack: "AsyncHost | None") -> Registry | None:
         """The table of the rpcbind of this host, if there is one."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from stack.errors import ConfigError
+from stack.rpc.channel import Sink
 from stack.rpc.client import connect
 from stack.rpc.duplicates import Source
 from stack.rpc.errors import RpcError, Unreachable
@@ -98,7 +99,7 @@ class MachineRegistrar:
 class Registrations:
     """See the head of this file.  `stats` counts: set, renewed, taken by others, failed."""
 
-    __slots__ = ("_period_s", "_registrar", "_soon", "_task", "_unwatch", "_wanted", "stats")
+    __slots__ = ("_period_s", "_registrar", "_soon", "_task", "_unwatch", "_wanted", "on_closed", "stats")
 
     def __init__(self, registrar: Registrar, *, period_s: float = PERIOD_S, watch: Watch | None = None) -> None:
         self._registrar = registrar
@@ -107,6 +108,7 @@ class Registrations:
         self._wanted: dict[tuple[int, int, str], Mapping] = {}
         self._soon = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self.on_closed: Callable[[], object] | None = None
         self.stats: Counter[str] = Counter()
 
     async def add(self, mappings: Iterable[Mapping]) -> None:
@@ -147,6 +149,9 @@ class Registrations:
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
+        if self.on_closed is not None:
+            self.on_closed()
+            self.on_closed = None
         for mapping in self._wanted.values():
             with suppress(RpcError):
                 await self._registrar.unset(mapping)
@@ -169,9 +174,10 @@ async def register(
     listening: Listening,
     host: "AsyncHost | VirtualHost | None" = None,
     *,
+    sink: Sink | None = None,
     period_s: float = PERIOD_S,
 ) -> Registrations:
-    """Register what a server serves with the rpcbind of its host, until `aclose`.
+    """Register what a server serves with the rpcbind of its host, until `aclose`; `sink` takes its calls.
 
     That is an rpcbind of ours in this process, if the host has one, else the machine's.  Raises ConfigError where there
     is none, or somebody else is registered, and RpcError.
@@ -183,6 +189,9 @@ async def register(
         registrations = Registrations(
             OwnRegistrar(rpcbinds, stack), period_s=period_s, watch=partial(rpcbinds.watch, stack)
         )
+        if sink is not None:
+            rpcbinds.servers[owner] = sink
+            registrations.on_closed = partial(rpcbinds.servers.pop, owner, None)
     elif stack is None:
         registrations = Registrations(MachineRegistrar(), period_s=period_s)
     else:

@@ -13,8 +13,10 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from stack.rpc.policy import Policy
 from stack.rpc.rpcbind.address import LOCAL, TCP, UDP, to_universal
 from stack.rpc.rpcbind.own import OwnRpcbinds, own_rpcbinds
+from stack.rpc.rpcbind.passing import Passing
 from stack.rpc.rpcbind.protocol import RPCB_PORT
 from stack.rpc.rpcbind.registry import MAX_MAPPINGS, Mapping, Registry
 from stack.rpc.rpcbind.service import Desk
@@ -31,11 +33,16 @@ class RpcbindServer:
 
     __slots__ = ("_desk", "_rpcbinds", "_server", "_stack")
 
-    def __init__(self, host: "AsyncHost | VirtualHost | None", registry: Registry) -> None:
+    def __init__(
+        self, host: "AsyncHost | VirtualHost | None", registry: Registry, callit: Policy | None = None
+    ) -> None:
         self._stack = stack_of(host)
         self._rpcbinds: OwnRpcbinds = own_rpcbinds()
         self._server: RpcServer | None = None
-        self._desk = Desk(registry, is_local=self._is_local, local_for=self._local_for, clock=time.time)
+        passing = None if callit is None else Passing(callit, self._rpcbinds.servers.get)
+        self._desk = Desk(
+            registry, is_local=self._is_local, local_for=self._local_for, clock=time.time, passing=passing
+        )
 
     async def start(self, host: "AsyncHost | VirtualHost | None", **ports: Any) -> None:
         """Serve.  Raises OSError."""
@@ -105,12 +112,14 @@ async def rpcbind_server(
     port: int = RPCB_PORT,
     unix: str | None = None,
     max_mappings: int = MAX_MAPPINGS,
+    callit: Policy | None = None,
 ) -> RpcbindServer:
     """An rpcbind on UDP and TCP `port` of `host`, and on a Unix socket; without a host it is one of the kernel's side.
 
-    It listens on `address`, by default as `serve` does.  Raises OSError; AddressInUse where there is one already.
+    It listens on `address`, by default as `serve` does.  `callit` (see `allow`): who may have calls passed on to
+    servers of this process, as broadcasts are; None: nobody.  Raises OSError; AddressInUse where there is one already.
     """
     own = {netid: to_universal(ANY, port) for netid in (TCP, UDP)} | ({} if unix is None else {LOCAL: unix})
-    server = RpcbindServer(host, Registry(own, max_mappings=max_mappings))
+    server = RpcbindServer(host, Registry(own, max_mappings=max_mappings), callit)
     await server.start(host, address=address, udp=port, tcp=port, unix=unix)
     return server

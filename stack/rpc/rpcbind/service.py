@@ -3,7 +3,8 @@
 Theory of operation.  All three versions are views of one `Registry`; a `Desk` is what they share: the table, the
 statistics, who is of this host, and the clock of GETTIME.  What a caller must not do is refused: as AUTH_TOOWEAK where
 it is for this host only (SET, UNSET), as a procedure that is not there where lists would go out by datagram.  CALLIT
-and BCAST are not answered at all, as the RFC has it of calls that fail; they are for broadcasts.
+and BCAST are for broadcasts, and not answered where there is no result; calls are passed on only if somebody has said
+who may have that (`passing`).
 
 A datagram's source can be forged, so what goes out must not be much more than what came in.  An address that is given
 out has at most 53 octets, and the questions for one at least 56: no reply has twice the octets of its call.
@@ -14,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from stack.rpc.constants import AuthStat
 from stack.rpc.dispatch import NO_REPLY, Invocation
-from stack.rpc.errors import AuthError, ProcUnavail
+from stack.rpc.errors import AuthError, ProcUnavail, SystemErr
 from stack.rpc.program import Server
 from stack.rpc.rpcbind import protocol
 from stack.rpc.rpcbind.address import (
@@ -29,6 +30,7 @@ from stack.rpc.rpcbind.address import (
     to_universal,
     unpack_sockaddr,
 )
+from stack.rpc.rpcbind.passing import Asked, Passing
 from stack.rpc.rpcbind.protocol import PMAP_V2, RPCB_V3, RPCB_V4, pmap_mapping, rpcb, rpcb_netbuf, rpcb_stat
 from stack.rpc.rpcbind.registry import Asker, Mapping, Registry, Want
 from stack.rpc.rpcbind.statistics import VERSIONS, Question, Statistics
@@ -45,10 +47,10 @@ class Desk:
     """What the versions share.
 
     `is_local` tells whether an address is of this host, `local_for` by which of this host's addresses a client reaches
-    it ("" if that is not known), `clock` the time in seconds since 1970.
+    it ("" if that is not known), `clock` the time in seconds since 1970, `passing` passes calls on; None: nobody does.
     """
 
-    __slots__ = ("clock", "is_local", "local_for", "registry", "statistics")
+    __slots__ = ("clock", "is_local", "local_for", "passing", "registry", "statistics")
 
     def __init__(
         self,
@@ -57,8 +59,10 @@ class Desk:
         is_local: Callable[[str], bool],
         local_for: Callable[[str], str],
         clock: Callable[[], float],
+        passing: Passing | None = None,
     ) -> None:
         self.registry = registry
+        self.passing = passing
         self.is_local = is_local
         self.local_for = local_for
         self.clock = clock
@@ -114,6 +118,20 @@ class Desk:
         found = self.registry.find(*question, exact=exact)
         self.statistics[by].on_asked(question, found=found is not None)
         return self.seen_by(ctx, found) if found is not None else NO_ADDRESS
+
+    async def pass_on(
+        self, ctx: Invocation, by: int, procedure: int, call: protocol.pmap_call | protocol.rpcb_call
+    ) -> tuple[Mapping, bytes] | None:
+        """Where a program is, and what it answers to a call of this caller; None if it is not to be, or does not."""
+        if self.passing is None or not self.passing.may(ctx):
+            self.enter(ctx, by, procedure, Want.FORWARD)
+            return None
+        self.statistics[by].on_call(procedure)
+        mapping = self.registry.find(call.prog, call.vers, netid_of(ctx), exact=True)
+        if mapping is None:
+            return None
+        results = await self.passing.call(mapping.owner, ctx, Asked(call.prog, call.vers, call.proc, call.args))
+        return None if results is None else (mapping, results)
 
     def seen_by(self, ctx: Invocation, mapping: Mapping) -> str:
         """A registered address as this caller must see it."""
@@ -180,9 +198,11 @@ class PortMapper(PMAP_V2.Server):
         )
 
     async def PMAPPROC_CALLIT(self, ctx: Any, call: protocol.pmap_call) -> Any:
-        """Is not done, and so not answered."""
-        self._desk.enter(ctx, 2, 5, Want.FORWARD)
-        return NO_REPLY
+        """The port of a program, and its result; no reply without one."""
+        found = await self._desk.pass_on(ctx, 2, 5, call)
+        if found is None:
+            return NO_REPLY
+        return protocol.pmap_called(parse_universal(found[0].address).port, found[1])
 
 
 class _Rpcbind:
@@ -214,6 +234,10 @@ class _Rpcbind:
             protocol.rpcb_node,
             (rpcb(one.program, one.version, one.netid, one.address, one.owner) for one in self._desk.registry),
         )
+
+    async def _pass_on(self, ctx: Any, procedure: int, call: protocol.rpcb_call) -> protocol.rpcb_called | None:
+        found = await self._desk.pass_on(ctx, self._version, procedure, call)
+        return None if found is None else protocol.rpcb_called(self._desk.seen_by(ctx, found[0]), found[1])
 
     async def RPCBPROC_GETTIME(self, ctx: Any) -> int:
         """Seconds since 1970."""
@@ -248,9 +272,8 @@ class Rpcbind3(_Rpcbind, RPCB_V3.Server):
         self._desk = desk
 
     async def RPCBPROC_CALLIT(self, ctx: Any, call: protocol.rpcb_call) -> Any:
-        """Is not done, and so not answered."""
-        self._desk.enter(ctx, 3, 5, Want.FORWARD)
-        return NO_REPLY
+        """The address of a program, and its result; no reply without one."""
+        return await self._pass_on(ctx, 5, call) or NO_REPLY
 
 
 class Rpcbind4(_Rpcbind, RPCB_V4.Server):
@@ -263,9 +286,8 @@ class Rpcbind4(_Rpcbind, RPCB_V4.Server):
         self._desk = desk
 
     async def RPCBPROC_BCAST(self, ctx: Any, call: protocol.rpcb_call) -> Any:
-        """Is not done, and so not answered."""
-        self._desk.enter(ctx, 4, 5, Want.FORWARD)
-        return NO_REPLY
+        """As CALLIT of version 3."""
+        return await self._pass_on(ctx, 5, call) or NO_REPLY
 
     async def RPCBPROC_GETVERSADDR(self, ctx: Any, asked: rpcb) -> str:
         """As GETADDR, of just this version."""
@@ -273,11 +295,15 @@ class Rpcbind4(_Rpcbind, RPCB_V4.Server):
         return self._desk.address(ctx, 4, Question(asked.prog, asked.vers, netid_of(ctx)), exact=True)
 
     async def RPCBPROC_INDIRECT(self, ctx: Any, call: protocol.rpcb_call) -> Any:
-        """Is not done, and one is told so."""
-        # DEVIATES RFC 1833 §2.2.2: no call is passed on (nor by CALLIT and BCAST), since it would come from this host,
-        # and be trusted as such
-        self._desk.enter(ctx, 4, 10, Want.FORWARD)
-        raise ProcUnavail("a call to be passed on")
+        """The same, and one is told where there is no result."""
+        # DEVIATES RFC 1833 §2.2.2: by default no call is passed on (nor by CALLIT and BCAST); where calls are, they go
+        # to servers of this process only, as those of who has asked: not as this host's, which would be trusted
+        found = await self._pass_on(ctx, 10, call)
+        if found is not None:
+            return found
+        if self._desk.passing is None:
+            raise ProcUnavail("a call to be passed on")
+        raise SystemErr("a call to be passed on")
 
     async def RPCBPROC_GETADDRLIST(self, ctx: Any, asked: rpcb) -> protocol.rpcb_entry_node | None:
         """The addresses of just this version on all transports of the kind by which one asks."""

@@ -9,8 +9,8 @@ from stack.rpc.raw import raw_call, raw_procedure, raw_version
 from stack.rpc.rpcbind.binding import statistics
 from tests.support.rpc_calc import PROGRAM
 from tests.support.rpc_kernel_place import PORT, KernelServer
-from tests.support.rpc_net import CLIENT, SERVER
-from tests.support.rpc_ours import calc, host_in, run
+from tests.support.rpc_net import CLIENT, OURS, SERVER
+from tests.support.rpc_ours import calc, host_in, in_thread, programs, run
 from tools.netns import wait_until
 
 pytestmark = [pytest.mark.netns, pytest.mark.interop]
@@ -108,3 +108,20 @@ def test_what_was_asked(net):
     before, after = run(main())
     assert after[2].info[3] == before[2].info[3] + 1
     assert after[4].info[12] == before[4].info[12] + 1
+
+
+def test_a_broadcast_of_rpcinfo_finds_our_server(net):
+    """It calls procedure 0 by CALLIT at the broadcast address, versions 2 and 3 of rpcbind."""
+
+    async def main():
+        async with (
+            host_in(net) as host,
+            await rpc.rpcbind_server(host=host, callit=rpc.allow(networks=["10.111.0.0/24"])) as binder,
+            await rpc.serve(programs(), host=host, register=True),
+        ):
+            said = await in_thread(net.client.run, "rpcinfo", "-b", str(PROGRAM), "1", timeout=60)
+            return said.stdout, binder.stats
+
+    said, stats = run(main())
+    assert OURS in said
+    assert stats["replies_success"] == 2
