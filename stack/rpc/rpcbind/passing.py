@@ -10,7 +10,7 @@ A reply over UDP is dropped if it would have more than twice the octets of the c
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from stack.rpc.channel import Channel, Sink
 from stack.rpc.constants import Status
@@ -18,18 +18,10 @@ from stack.rpc.dispatch import UDP, Invocation
 from stack.rpc.errors import MessageError
 from stack.rpc.message import build_call, parse_reply
 from stack.rpc.policy import Policy
+from stack.rpc.rpcbind.service import Asked
 
 TIMEOUT_S: Final = 10.0  # for the server
 _ROOM: Final = 32  # octets; a reply has 32 and the results, its call at least 56 and the arguments
-
-
-class Asked(NamedTuple):
-    """What is to be called."""
-
-    program: int
-    version: int
-    procedure: int
-    args: bytes
 
 
 class _Back(Channel):

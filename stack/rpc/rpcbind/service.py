@@ -11,7 +11,7 @@ out has at most 53 octets, and the questions for one at least 56: no reply has t
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from stack.rpc.constants import AuthStat
 from stack.rpc.dispatch import NO_REPLY, Invocation
@@ -30,7 +30,6 @@ from stack.rpc.rpcbind.address import (
     to_universal,
     unpack_sockaddr,
 )
-from stack.rpc.rpcbind.passing import Asked, Passing
 from stack.rpc.rpcbind.protocol import PMAP_V2, RPCB_V3, RPCB_V4, pmap_mapping, rpcb, rpcb_netbuf, rpcb_stat
 from stack.rpc.rpcbind.registry import Asker, Mapping, Registry, Want
 from stack.rpc.rpcbind.statistics import VERSIONS, Question, Statistics
@@ -41,6 +40,25 @@ _ANYWHERE: Final = "0.0.0.0"  # noqa: S104  (what version 2 registers: it knows 
 
 _N = TypeVar("_N")
 _V = TypeVar("_V")
+
+
+class Asked(NamedTuple):
+    """What is to be called."""
+
+    program: int
+    version: int
+    procedure: int
+    args: bytes
+
+
+class Passing(Protocol):
+    """Who passes calls on; see `stack.rpc.rpcbind.passing`."""
+
+    def may(self, ctx: Invocation) -> bool:
+        """Whether who calls may have calls passed on."""
+
+    async def call(self, owner: str, ctx: Invocation, asked: Asked) -> bytes | None:
+        """The results that the server of this owner has; None if there are none, or too many."""
 
 
 class Desk:
