@@ -365,11 +365,13 @@ def reason_of(error: Exception) -> XdrError:
         return XdrError(XdrReason.BAD_ENUM, str(error))
     if isinstance(error, IndexError):
         return XdrError(XdrReason.BAD_BOOL)
+    if isinstance(error, RecursionError):
+        return XdrError(XdrReason.DEPTH, "the caller itself has used up Python's stack")
     return XdrError(XdrReason.SHORT)
 
 
-DECODING: Final = (struct.error, KeyError, IndexError)
-ENCODING: Final = (struct.error, KeyError, TypeError, AttributeError, UnicodeError, OverflowError)
+DECODING: Final = (struct.error, KeyError, IndexError, RecursionError)
+ENCODING: Final = (struct.error, KeyError, TypeError, AttributeError, UnicodeError, OverflowError, RecursionError)
 
 
 class Codec(Generic[T]):
@@ -422,6 +424,8 @@ class Codec(Generic[T]):
             raise self._wrong(error) from None
 
     def _wrong(self, error: Exception) -> XdrError:
+        if isinstance(error, RecursionError):
+            return reason_of(error)
         why = f"{error} is no value of its enum" if isinstance(error, KeyError) else str(error)
         return XdrError(XdrReason.VALUE, f"{self.name}: {why}")
 

@@ -1,7 +1,9 @@
 """Damaged and hostile values: refused for a reason or decoded, in bounded time and memory.  More by `make fuzz`."""
 
 import contextlib
+import inspect
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -141,6 +143,25 @@ def test_the_largest_messages_take_the_memory_that_the_manual_says(hostile, name
     taken = memory_of(lambda: codec.decode(data))
     assert (times - 1) * len(data) < taken < times * len(data) + 2 * MEMORY
     assert taken < 30_000_000
+
+
+def test_a_caller_deep_in_its_own_stack_gets_the_same_error(hostile):
+    """A tree as deep as the limit allows takes some of Python's frames, which may no longer be there."""
+    module = hostile.module
+    tree = None
+    for _ in range(50):
+        tree = module.tree(tree, 0, None)
+    data = module.xdr_tree.encode(tree)
+
+    def deep(frames, call):
+        return deep(frames - 1, call) if frames else call()
+
+    free = sys.getrecursionlimit() - len(inspect.stack(0)) - 60
+    for call in (lambda: module.xdr_tree.decode(data), lambda: module.xdr_tree.encode(tree)):
+        call()
+        with pytest.raises(XdrError, match="stack") as caught:
+            deep(free, call)
+        assert caught.value.reason is XdrReason.DEPTH
 
 
 def test_it_is_the_limits_that_bound_the_work(hostile):
