@@ -13,7 +13,7 @@ IPPROTO_UDP: Final = 17
 MAX_PORT: Final = 65535
 # RFC 5665 §5.2.3.3, §5.2.3.4: h1.h2.h3.h4.p1.p2 for IPv4 and x1:x2:x3:x4:x5:x6:x7:x8.p1.p2 for IPv6
 MAX_INET: Final = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255.255.255")
-MAX_PATH: Final = 108  # of a local socket
+MAX_PATH: Final = 107  # octets of a local socket's, before the one that ends it in a sockaddr
 UNSPECIFIED: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  (what a server at every address registers)
 _AF_INET, _AF_INET6, _AF_LOCAL = 2, 10, 1  # what Linux calls them, in the sockaddr of a netbuf
 
@@ -69,8 +69,10 @@ def parse(netid: str, text: str) -> Endpoint:
     if known is None:
         raise ValueError(f"{netid[:MAX_PATH]!r} is no netid: use one of {', '.join(NETIDS)}")
     if netid == LOCAL:
-        if not text.startswith(("/", "\0")) or len(text) > MAX_PATH:
-            raise ValueError(f"{text[:MAX_PATH]!r} is not the path of a local socket: it begins with /")
+        if not text.startswith(("/", "\0")) or len(text.encode("utf-8", "surrogateescape")) > MAX_PATH:
+            raise ValueError(
+                f"{text[:MAX_PATH]!r} is not the path of a local socket: it begins with /, and has up to {MAX_PATH} octets"
+            )
         return Endpoint(text, 0)
     endpoint = parse_universal(text)
     if (":" in endpoint.host) != (known.family == "inet6"):
@@ -81,12 +83,14 @@ def parse(netid: str, text: str) -> Endpoint:
 def merged(text: str, local: str) -> str:
     """A registered address as a client must see it: for "everywhere", the address at which it asked."""
     host, port = parse_universal(text)
-    return to_universal(local, port) if host in UNSPECIFIED and local else text
+    # (a scope means something on this host only)
+    return to_universal(local.partition("%")[0], port) if host in UNSPECIFIED and local else text
 
 
 def pack_sockaddr(text: str) -> bytes:
     """The sockaddr of Linux for a universal address; its family is in our byte order.  Raises ValueError."""
     if text.startswith("/"):
+        parse(LOCAL, text)
         return struct.pack("=H", _AF_LOCAL) + text.encode("utf-8", "surrogateescape") + b"\0"
     host, port = parse_universal(text)
     address = ipaddress.ip_address(host)

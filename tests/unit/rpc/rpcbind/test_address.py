@@ -57,7 +57,14 @@ def test_what_is_none(text):
 
 @pytest.mark.parametrize(
     ("netid", "text"),
-    [("udp", "::1.0.1"), ("tcp6", "1.2.3.4.0.1"), ("local", "run/x"), ("local", "/" * 109), ("sctp", "1.2.3.4.0.1")],
+    [
+        ("udp", "::1.0.1"),
+        ("tcp6", "1.2.3.4.0.1"),
+        ("local", "run/x"),
+        ("local", "/" * 108),
+        ("local", "/" + "é" * 54),
+        ("sctp", "1.2.3.4.0.1"),
+    ],
 )
 def test_addresses_belong_to_a_netid(netid, text):
     with pytest.raises(ValueError, match=r"."):
@@ -79,6 +86,7 @@ def test_everywhere_is_where_one_asked():
     assert merged("::.8.1", "2001:db8::1") == "2001:db8::1.8.1"
     assert merged("198.18.0.9.8.1", "198.18.0.2") == "198.18.0.9.8.1"
     assert merged("0.0.0.0.8.1", "") == "0.0.0.0.8.1"
+    assert merged("::.8.1", "fe80::1%eth0") == "fe80::1.8.1"  # the scope is of this host
 
 
 @given(addresses, ports)
@@ -89,6 +97,9 @@ def test_sockaddrs(host, port):
 
 def test_the_sockaddr_of_a_path():
     assert unpack_sockaddr(pack_sockaddr("/run/rpcbind.sock")) == "/run/rpcbind.sock"
+    assert len(pack_sockaddr("/" * 107)) == 110
+    with pytest.raises(ValueError, match="107"):
+        pack_sockaddr("/" * 108)
 
 
 @given(st.binary(max_size=40))
