@@ -71,7 +71,7 @@ def parse(netid: str, text: str) -> Endpoint:
     if netid == LOCAL:
         if not text.startswith(("/", "\0")) or len(text.encode("utf-8", "surrogateescape")) > MAX_PATH:
             raise ValueError(
-                f"{text[:MAX_PATH]!r} is not the path of a local socket: it begins with /, and has up to {MAX_PATH} octets"
+                f"{text[:MAX_PATH]!r} is not the path of a local socket: / and up to {MAX_PATH} octets in all"
             )
         return Endpoint(text, 0)
     endpoint = parse_universal(text)
