@@ -1,6 +1,7 @@
 """A network that loses a fifth of all frames each way, servers that die: how often calls were executed."""
 
 import asyncio
+import signal
 
 import pytest
 
@@ -14,6 +15,7 @@ both = pytest.mark.parametrize("protocol", ["udp", "tcp"])
 CALLS = 1000
 IN_FLIGHT = 32
 LOSS_PER_MILLE = 200
+FROZEN_S = 1.0
 WAYS = ("v-server", "tap0")  # where frames of the server's, and of ours, enter the bridge
 
 
@@ -73,6 +75,9 @@ def test_a_server_that_dies_in_the_middle(net, tmp_path, protocol):
     async def restart():
         while server.executed < CALLS // 3:
             await asyncio.sleep(0.01)
+        # frozen first: else the kernel may deliver all replies before it ends the connections, and no call is in doubt
+        server.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(FROZEN_S)
         await asyncio.to_thread(server.kill)
         await asyncio.to_thread(server.start)
 
