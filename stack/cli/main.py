@@ -272,7 +272,7 @@ def call(
 @click.option("-D", "--define", metavar="NAME[=VALUE]", multiple=True, help="Define a macro.")
 @click.argument("source", metavar="FILE.x")
 def rpcgen(source: str, **options: Any) -> None:
-    """Compile an interface file of ONC RPC to a Python module."""
+    """Compile an interface file of ONC RPC to a Python module.  "-" reads standard input."""
     with sentences():
         from stack.cli import rpcgen as command  # noqa: PLC0415  # it takes a while to load
 

@@ -49,6 +49,10 @@ class XdrError(ValueError):
         name = reason.name.lower().replace("_", " ")
         super().__init__(f"{name}: {detail}" if detail else name)
         self.reason = reason
+        self._detail = detail
+
+    def __reduce__(self) -> tuple[type["XdrError"], tuple[XdrReason, str]]:
+        return type(self), (self.reason, self._detail)
 
 
 MAX_DEPTH: Final = 200  # each level may take two frames of Python's stack, which holds 1000

@@ -124,6 +124,10 @@ def compile_x(
     included files are looked for, besides the file's own; `define` are macros, as by #define; `name` is what the module
     is called.  It stays loaded, as any module.  Raises InterfaceError, and OSError where the file cannot be read.
     """
+    if not str(source).strip():
+        raise InterfaceError(
+            "there is nothing to compile: give a path, or the text of an interface file", "<text>", 1, 1
+        )
     if isinstance(source, str) and ("\n" in source or ";" in source):
         text, file = source, "<text>"
     else:

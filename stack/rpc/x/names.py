@@ -20,7 +20,7 @@ _MODULE: Final = frozenset({
 # what IntEnum has for other purposes
 _ENUM: Final = frozenset({*dir(int), "mro", "name", "value"})
 _MEMBER: Final = frozenset({"property", "self"})
-_PROCEDURE: Final = frozenset({"self", "interface", "interfaces", "handler"})
+_PROCEDURE: Final = frozenset({"self", "batch", "interface", "interfaces", "handler"})
 
 
 class Scope:

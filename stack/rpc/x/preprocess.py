@@ -113,7 +113,7 @@ class Preprocessor:
         out = self.result.tokens
         for token in self._expand(line, frozenset(), 0):
             if token.kind is Kind.STRAY:
-                raise token.at.error(f"{token.text[:40]!r} has no meaning here")
+                raise token.at.error(_stray(token.text))
             out.append(token)
         line.clear()
 
@@ -313,3 +313,10 @@ def _pasted(tokens: list[Token]) -> list[Token]:
             at += 1
         found.append(token)
     return [token for token in found if token.kind is not Kind.NEWLINE]
+
+
+def _stray(text: str) -> str:
+    """What to say of a character that is no word."""
+    if "\udc80" <= text <= "\udcff":  # surrogateescape has read an octet
+        return f"the octet 0x{ord(text[0]) - 0xDC00:02x} is no UTF-8"
+    return f"{text[:40]!r} has no meaning here"

@@ -54,3 +54,22 @@ def test_mistakes_are_told_with_their_place(folder):
     assert f"{folder}/elsewhere/other.x:1:15: SIZE is not defined" in made.output
     assert "use NAME or NAME=VALUE" in rpcgen(folder / "calc.x", "-D", "=3").output
     assert rpcgen(folder / "none.x").exit_code != 0
+
+
+def test_a_minus_sign_is_standard_input(folder):
+    made = CliRunner().invoke(main, ["rpcgen", "-", "-I", str(folder)], input="const A = 3;\n")
+    assert (made.exit_code, "A: Final = 3" in made.output) == (0, True)
+    made = CliRunner().invoke(main, ["rpcgen", "-"], input="const A = ;\n")
+    assert (made.exit_code, made.output) == (2, 'tapstack: standard input:1:11: a value is expected, not ";"\n')
+
+
+def test_files_that_cannot_be_read_or_written_are_named(folder):
+    source = folder / "elsewhere" / "other.x"
+    for arguments, message in (
+        ((folder / "none.x",), f"{folder}/none.x: no such file or directory"),
+        ((folder,), f"{folder}: is a directory"),
+        ((source, "-D", "SIZE=1", "-o", folder), f"{folder}: is a directory"),
+        ((source, "-D", "SIZE=1", "-o", folder / "none" / "x.py"), f"{folder}/none/x.py: no such file or directory"),
+    ):
+        made = rpcgen(*arguments)
+        assert (made.exit_code, made.output) == (1, f"tapstack: {message}\n")

@@ -1,5 +1,7 @@
 """Values of every kind through generated code: to the octets that RFC 4506 wants, and back."""
 
+import copy
+import pickle
 import struct
 
 import pytest
@@ -227,3 +229,9 @@ def test_elements_without_octets_are_limited(made):
     assert len(empty.xdr_nothings.decode(struct.pack(">I", 1000))) == 1000
     assert refusal(lambda: empty.xdr_nothings.decode(struct.pack(">I", 0xFFFFFFFF))) is XdrReason.ITEMS
     assert refusal(lambda: empty.xdr_nothings.decode(struct.pack(">I", 2000))) is XdrReason.ITEMS
+
+
+def test_an_error_survives_pickling_and_copying():
+    error = XdrError(XdrReason.RANGE, "300 is too large")
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (str(again), again.reason) == (str(error), XdrReason.RANGE)

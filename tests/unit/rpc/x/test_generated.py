@@ -65,7 +65,7 @@ program P1 {
         a found(a, found, at) = 4;
         kind options(kind) = 5;
     } = 1;
-    version SAME { void _call(void) = 1; int handler(int) = 2; } = 2;
+    version SAME { void _call(void) = 1; int handler(int) = 2; void batch(void) = 3; } = 2;
 } = 0x20000001;
 program P2 {
     version SAME { which NULL(which) = 1; void inner(inner) = 2; } = 1;
@@ -171,7 +171,7 @@ def test_programs_and_versions(difficult):
     assert made.V1.procedures[0].args == ()
     assert made.V1.procedures[0].result is VOID
     assert made.V1.procedures[3].args[3] is STRING
-    assert [made.P1_SAME.procedures[n].attribute for n in (0, 1, 2)] == ["NULL", "x_call", "handler_"]
+    assert [made.P1_SAME.procedures[n].attribute for n in range(4)] == ["NULL", "x_call", "handler_", "batch_"]
     assert [made.P2_SAME.procedures[n].attribute for n in (0, 1, 2)] == ["SAME_NULL", "NULL", "inner"]
 
 

@@ -110,3 +110,20 @@ def test_a_mistake_in_an_included_file_is_told_with_that_file(tmp_path):
 def test_what_is_nested_without_sense_is_refused(text):
     with pytest.raises(InterfaceError, match=r"nested|itself"):
         generate(text, "deep.x")
+
+
+@pytest.mark.parametrize("nothing", ["", " \n"])
+def test_no_text_and_no_path_is_told(nothing):
+    with pytest.raises(InterfaceError, match="nothing to compile: give a path, or the text"):
+        compile_x(nothing)
+
+
+def test_a_file_without_definitions_is_a_module_without_names(tmp_path):
+    (tmp_path / "empty.x").write_text("/* nothing yet */\n")
+    assert not hasattr(compile_x(tmp_path / "empty.x"), "CODECS")
+
+
+def test_an_octet_that_is_no_utf8_is_told_as_a_number(tmp_path):
+    (tmp_path / "latin.x").write_bytes(b"struct s { char \xff; };\n")
+    with pytest.raises(InterfaceError, match=r"latin\.x:1:17: the octet 0xff is no UTF-8"):
+        compile_x(tmp_path / "latin.x")
