@@ -49,7 +49,7 @@ from stack.rpc.errors import (
 from stack.rpc.message import call_head, parse_reply
 from stack.rpc.program import CallOptions, Procedure, Version
 from stack.rpc.record import RecordFault
-from stack.rpc.settings import MAX_TIMEOUT_S, ClientSettings
+from stack.rpc.settings import ClientSettings, options_of, semantics_of
 from stack.rpc.xdr import XdrError
 
 Opener = Callable[["RpcClient"], Awaitable[tuple[Channel, bool]]]
@@ -89,13 +89,13 @@ class RpcClient:
         self._xdr = settings.xdr
         self._peer = peer
         self._open_channel = open_channel
-        self._loop = asyncio.get_running_loop()
+        self._loop = running_loop()
         self._context = copy_context()  # whose active host is ours, whoever loses the connection
         self._rng: Rng = getattr(self._loop, "new_rng", _new_rng)()  # a simulation's loop has its own
         self._calls = Calls(self._rng, peer, datagrams=datagrams, max_in_flight=settings.max_in_flight + _SPARE)
         self._channel: Channel | None = None
         self._heads: dict[int, bytes] = {}  # by procedure
-        self._semantics = dict.fromkeys(version.procedures, settings.semantics)
+        self._semantics = dict.fromkeys(version.procedures, semantics_of(settings.semantics))
         for number, procedure in version.procedures.items():
             if procedure.name in settings.idempotent or number == NULL_PROCEDURE:
                 self._semantics[number] = Semantics.AT_LEAST_ONCE
@@ -118,15 +118,14 @@ class RpcClient:
     async def __call__(self, procedure: Procedure, args: tuple[Any, ...], options: CallOptions) -> Any:
         """What the stubs do.  Raises RpcError, XdrError for arguments that are none."""
         data = procedure.encode_args(args, self._xdr) if args or procedure.args else b""
-        timeout = options.get("timeout", self._timeout) if options else self._timeout
+        timeout, semantics = self._timeout, None
+        if options:
+            timeout, semantics = options_of(procedure.name, options, timeout)
         calls, loop = self._calls, self._loop
         if self._closed:
             raise ClientClosed(self._what(procedure))
         if asyncio.get_running_loop() is not loop:
             raise ConfigError("this client belongs to another event loop: make its calls there, or connect here")
-        if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_S:
-            self._check_timeout(procedure, timeout)
-            timeout = None  # longer than any timer can be
         if self._queue or len(calls) >= self._max_in_flight or (self._channel is not None and self._channel.is_full):
             timeout = await self._wait_for_room(procedure, timeout)
         now = int(loop.time() * SECOND)
@@ -137,16 +136,19 @@ class RpcClient:
             timeout_us=NEVER if timeout is None else int(timeout * SECOND),
             waiter=loop.create_future(),
             name=procedure.name,
-            semantics=options.get("semantics") or self._semantics[procedure.number],
+            semantics=semantics or self._semantics[procedure.number],
         )
-        self._send(call, now, timeout)
-        if self._queue:
-            self._wake_next()
         try:
+            self._send(call, now, timeout)
+            if self._queue:
+                self._wake_next()
             message = await call.waiter
         except asyncio.CancelledError:
             calls.cancel(call)
             self._tell(call)
+            raise
+        except BaseException:  # its error, or it could not be sent: then it takes no room any more
+            calls.cancel(call)
             raise
         finally:
             if self._queue:
@@ -156,13 +158,6 @@ class RpcClient:
         except XdrError as error:
             calls.stats.bad_results += 1
             raise BadReply(self._what(procedure), because=str(error)) from error
-
-    def _check_timeout(self, procedure: Procedure, timeout: float) -> None:
-        """Raise RpcTimeout if there is no time, ConfigError for what is no number."""
-        if timeout <= 0:  # what was left of a deadline, say
-            raise RpcTimeout(self._what(procedure), maybe_executed=False, because="none was left when it was made")
-        if timeout != timeout:  # noqa: PLR0124  (not a number)
-            raise ConfigError(f"timeout is {timeout}: use seconds, or None to wait for ever")
 
     def _what(self, procedure: Procedure) -> str:
         return f"{procedure.name} at {self._peer}"
@@ -350,12 +345,21 @@ class RpcClient:
         self._unsure = False
         self._instance = instance
 
-    async def _ask_at_first(self) -> None:
+    async def _ask_within(self, channel: Channel, until: float | None) -> None:
+        """Entering takes no longer than a call; of a server that was too slow nothing is known, as of one without."""
+        within_s = HELLO_S if until is None else min(HELLO_S, until - self._loop.time())
+        with suppress(RpcError):  # calls will tell
+            if channel.carrier is UDP:
+                await self._ask_at_first(within_s)
+            else:
+                await self._ask_instance(Semantics.MAYBE, within_s)
+
+    async def _ask_at_first(self, within_s: float) -> None:
         """Over datagrams, any of which may be lost."""
         self._unsure = True
         for _ in range(ROUNDS):
             with suppress(RpcTimeout):
-                await self._ask_instance(Semantics.AT_LEAST_ONCE, HELLO_S / ROUNDS)
+                await self._ask_instance(Semantics.AT_LEAST_ONCE, within_s / ROUNDS)
                 return
 
     def _ask_on(self) -> None:
@@ -385,7 +389,7 @@ class RpcClient:
         what = f"{self._version.name} at {self._peer}"
         self._context = copy_context()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout) as limit:
                 self._channel, _ = await self._open_channel(self)
         except RpcError:  # rpcbind does not know it, or cannot be asked
             raise
@@ -393,8 +397,7 @@ class RpcClient:
             raise Unreachable(what, because=_reason(error)) from error
         self._calls.on_connected(same_address=True)
         if self._settings.session and self._channel.carrier is not LOCAL:
-            with suppress(RpcError):  # calls will tell
-                await (self._ask_at_first() if self._channel.carrier is UDP else self._ask_instance(Semantics.MAYBE))
+            await self._ask_within(self._channel, limit.when())
 
     def use(self, channel: Channel) -> None:
         """Take a channel that is open, within the process."""
@@ -568,6 +571,14 @@ class RpcClient:
 def _reason(error: Exception) -> str:
     silent = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
     return (getattr(error, "strerror", None) or str(error) or silent).lower()
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Raises ConfigError where none runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigError("no event loop is running: make clients in a coroutine, like one for asyncio.run()") from None
 
 
 def _new_rng() -> random.Random:

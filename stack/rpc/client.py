@@ -10,20 +10,20 @@ client.  When that port cannot be had, another one is taken, and the client is t
 
 import asyncio
 import errno
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
 from stack.errors import ConfigError
 from stack.rpc.auth import NOBODY, Credential
-from stack.rpc.caller import RpcClient
+from stack.rpc.caller import RpcClient, running_loop
 from stack.rpc.calls import Semantics
 from stack.rpc.channel import Channel, Sink
 from stack.rpc.duplicates import Source
 from stack.rpc.program import Version
 from stack.rpc.record import MAX_RECORD
 from stack.rpc.server import RpcServer
-from stack.rpc.settings import MAX_IN_FLIGHT, RECONNECT_S, TIMEOUT_S, ClientSettings
+from stack.rpc.settings import MAX_IN_FLIGHT, RECONNECT_S, TIMEOUT_S, ClientSettings, check_max_record
 from stack.rpc.transports import Maker, StreamChannel, dial_tcp, dial_udp, dial_unix, maker_of
 from stack.rpc.within import HasClient, Within
 from stack.rpc.xdr import LIMITS, Limits
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 C_co = TypeVar("C_co", covariant=True)
 PORT_PAUSES_S: Final = (0.02, 0.08, 0.3)  # before the same port is tried again
 MAX_PORT: Final = 65_535
+USE: Final = "a client is used by `async with rpc.connect(...) as client:`"
 _NOT_FREE: Final = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES})
 
 
@@ -100,18 +101,28 @@ class Way:
 class Connecting(Generic[C_co]):
     """A client that is made when the block is entered; see `connect`.  `stats` counts, by name."""
 
-    __slots__ = ("_client", "_stub", "_way")
+    __slots__ = ("_client", "_entered", "_stub")
 
     def __init__(self, version: type[Version], settings: ClientSettings, peer: str, way: Any, *, udp: bool) -> None:
-        self._stub: Any = version.Client
         self._client = RpcClient(version, settings, peer, way, datagrams=udp)
+        self._stub: Any = version.Client
+        self._entered = False
 
     @property
     def stats(self) -> dict[str, int]:
         """Counters by name, and how much there is at present."""
         return self._client.stats
 
+    def __await__(self) -> Generator[Any, None, NoReturn]:
+        raise TypeError(USE)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"no attribute {name} before the block is entered: {USE}")
+
     async def __aenter__(self) -> C_co:
+        if self._entered:
+            raise ConfigError("this client was entered already: make another one by rpc.connect(...) for each block")
+        self._entered = True
         try:
             await self._client.open()
         except BaseException:
@@ -125,6 +136,11 @@ class Connecting(Generic[C_co]):
         await self._client.aclose()
 
 
+def is_port(port: Any, *, free: bool) -> bool:
+    """Whether it is a number of a port; `free`: or 0, which stands for a free one."""
+    return isinstance(port, int) and not isinstance(port, bool) and (0 if free else 1) <= port <= MAX_PORT
+
+
 def connect(
     version: HasClient[C_co],
     address: str | RpcServer,
@@ -133,7 +149,7 @@ def connect(
     port: int | None = None,
     timeout: float | None = TIMEOUT_S,
     auth: Credential = NOBODY,
-    semantics: Semantics = Semantics.AT_MOST_ONCE,
+    semantics: Semantics | str = Semantics.AT_MOST_ONCE,
     idempotent: Collection[str] = (),
     max_in_flight: int = MAX_IN_FLIGHT,
     session: bool = True,
@@ -146,7 +162,8 @@ def connect(
 
     `proto`: "tcp" or "udp" with a name or an address, "unix" with a path, "local" with an RpcServer of this process.
     `port`: None asks the rpcbind there.  `timeout`: seconds for a call that is given none of its own; None: for ever.
-    `semantics`: what may happen when no reply comes; procedures named in `idempotent` may be executed more than once.
+    `semantics`: what may happen when no reply comes, as Semantics or its text ("at-most-once");
+    procedures named in `idempotent` may be executed more than once.
     `max_in_flight`: calls beyond wait.  `session`: ask the server which run of it answers, to notice when it is another
     one.  `reconnect_s`: how long a lost connection is tried again.  `max_record`: octets of a reply on a stream;
     `xdr`: limits of results.  `host`: who speaks; by default the host that is active, or who the loop says.
@@ -164,11 +181,13 @@ def connect(
         xdr=xdr,
     )
     chosen: Any = version
+    running_loop()
     if isinstance(address, RpcServer):
         return Connecting(chosen, settings, "this process", Within(address).open, udp=False)
     if proto not in {"tcp", "udp", "unix"}:
         raise ConfigError(f"proto {proto!r}: use 'tcp', 'udp' or 'unix', or an RpcServer for one of this process")
-    if port is not None and port not in range(1, MAX_PORT + 1):
+    if port is not None and not is_port(port, free=False):
         raise ConfigError(f"port is {port!r}: use a number from 1 to {MAX_PORT}, or None to ask the rpcbind there")
+    check_max_record(max_record)
     way = Way(chosen, address, proto, port, host, max_record)
     return Connecting(chosen, settings, address, way.open, udp=proto == "udp")

@@ -38,7 +38,8 @@ class ServerLimits:
     idle_s: float = 360.0
     record_s: float = 30.0  # for a message, from its first octet to its last
     partial_bytes: int = 64 << 20  # of all messages that are not whole
-    running: int = 1024  # calls that are executed at a time; one client may have a quarter of them
+    running: int = 1024  # calls that are executed at a time
+    running_per_client: int | None = None  # by address, of a Unix socket by connection; None: a quarter of `running`
     running_per_connection: int = 128
     call_s: float = 3600.0  # for a procedure, before it is cancelled
 
@@ -46,6 +47,10 @@ class ServerLimits:
         """Raise ConfigError for the first that cannot be."""
         for field in fields(self):
             value = getattr(self, field.name)
+            if value is None and field.default is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigError(f"{field.name} is {value!r}: use a number")
             if field.name.endswith("_s"):
                 if not 0 < value <= MAX_SECONDS:
                     raise ConfigError(f"{field.name} is {value}: use seconds, more than 0 and up to {MAX_SECONDS}")

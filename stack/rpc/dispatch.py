@@ -173,7 +173,8 @@ class Dispatcher:
     """See the head of this file.  `limits` are handed to the decoders of arguments.
 
     `duplicates`: the cache, or None: then calls that come twice are executed twice.  `max_running`: how many calls are
-    executed at a time; one client may have a quarter of them.
+    executed at a time; `per_client`: how many of one client, None: a quarter of them.  A client is an address, or a
+    connection without one.
     """
 
     # fmt: off
@@ -184,17 +185,22 @@ class Dispatcher:
     # fmt: on
 
     def __init__(
-        self, limits: Any = None, duplicates: DuplicateCache | None = None, *, max_running: int = MAX_RUNNING
+        self,
+        limits: Any = None,
+        duplicates: DuplicateCache | None = None,
+        *,
+        max_running: int = MAX_RUNNING,
+        per_client: int | None = None,
     ) -> None:
         if max_running < 1:
             raise ConfigError(f"max_running={max_running}: a server must be allowed to execute at least 1 call")
         self._limits = limits
         self._duplicates = duplicates
         self._max_running = max_running
-        self._share = (max_running + 3) // 4
+        self._share = (max_running + 3) // 4 if per_client is None else per_client
         self._bound: dict[tuple[int, int, int], _Bound | None] = {}  # None: the NULL procedure
         self._versions: dict[int, set[int]] = {}
-        self._by_client: dict[str, int] = {}  # calls running, by address
+        self._by_client: dict[str | Source, int] = {}  # calls running, by address, or by connection
         self._credentials = Credentials()
         self.running = 0
         self.stats = ServerStats()
@@ -220,9 +226,9 @@ class Dispatcher:
         for key in [key for key in self._bound if key[:2] == (program, version)]:
             del self._bound[key]
 
-    def has_room(self, host: str) -> bool:
+    def has_room(self, source: Source) -> bool:
         """Whether a call of the client at this address would be executed; where not, a stream should wait."""
-        return self.running < self._max_running and self._by_client.get(host, 0) < self._share
+        return self.running < self._max_running and self._by_client.get(source[0] or source, 0) < self._share
 
     # -- in
 
@@ -251,7 +257,7 @@ class Dispatcher:
             args = bound.decode(data, call.args_offset, self._limits)
         except ValueError as error:
             return self._garbage(data, error)
-        host = source[0]
+        host = source[0] or source
         theirs = self._by_client.get(host, 0)
         room = theirs < self._share and self.running < self._max_running
         if bound.once and self._duplicates is not None:
@@ -385,7 +391,7 @@ class Dispatcher:
 
     def _end(self, invocation: Invocation) -> None:
         self.running -= 1
-        host = invocation.source[0]
+        host = invocation.source[0] or invocation.source
         left = self._by_client[host] - 1
         if left:
             self._by_client[host] = left

@@ -66,7 +66,7 @@ class CallOptions(TypedDict, total=False):
     """What a call can be given besides its arguments."""
 
     timeout: float | None  # seconds until the call is given up
-    semantics: Semantics  # what may happen when no reply comes, if not what the client has for the procedure
+    semantics: Semantics | str  # what may happen when no reply comes, if not what the client has for the procedure
 
 
 class Version:

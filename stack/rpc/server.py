@@ -118,7 +118,7 @@ class RpcServer:
         is_durable = isinstance(duplicates, DurableDuplicates) and duplicates.attach(self._loop)
         self._durable: Any = duplicates if is_durable else None  # that is written by a thread
         self.connections = Connections(limits, self._counts, self._on_end)
-        self.dispatcher = Dispatcher(xdr, duplicates, max_running=limits.running)
+        self.dispatcher = Dispatcher(xdr, duplicates, max_running=limits.running, per_client=limits.running_per_client)
         self.listening = Listening()
         self.registration: Any = None  # with rpcbind; has `aclose`
         rng = getattr(self._loop, "new_rng", random.SystemRandom)()  # a simulation's loop has its own
@@ -366,7 +366,7 @@ class RpcServer:
     def _is_full_for(self, connection: Connection) -> bool:
         if len(connection.running) >= self._limits.running_per_connection:
             return True
-        return not self.dispatcher.has_room(connection.channel.source[0])
+        return not self.dispatcher.has_room(connection.channel.source)
 
     def _hold(self, connection: Connection) -> None:
         if not connection.held:

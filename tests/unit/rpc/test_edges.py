@@ -29,29 +29,29 @@ NULL = build_call(7, V1.program, 1, 0)
 
 
 @pytest.mark.parametrize("proto", ["udp", "tcp"])
-@pytest.mark.parametrize("timeout", [0, -1, -1e300, float("-inf")])
-def test_without_any_time_nothing_is_sent(proto, timeout):
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), 1e10, "1", True])
+def test_a_timeout_is_a_number_of_seconds_or_nothing_is_sent(proto, timeout):
     async def main(net, one, other):
         async with joined(one, other, proto) as (stub, program, _):
-            with pytest.raises(rpc.RpcTimeout, match="none was left") as raised:
+            with pytest.raises(ConfigError, match=r"timeout is .*: use seconds, more than 0"):
                 await stub.ADD(1, timeout=timeout)
-            assert not raised.value.maybe_executed
+            with pytest.raises(ConfigError, match="timeout is"):
+                rpc.connect(V1, "198.18.0.2", timeout=timeout)
             await asyncio.sleep(1)
             assert program.seen == []
+            assert stub._call.stats["in_flight"] == 0
 
     simulated(main)
 
 
 @pytest.mark.parametrize("proto", ["udp", "tcp"])
-def test_times_that_are_too_long_for_a_timer_are_for_ever(proto):
+def test_long_timeouts_are_no_trouble_to_the_kernel(proto):
     async def main():
         async with await rpc.serve([Counter()], register=False) as server:
             port = server.tcp_port if proto == "tcp" else server.udp_port
             async with rpc.connect(V1, "127.0.0.1", proto=proto, port=port, timeout=1e9) as stub:
-                for number, timeout in enumerate((float("inf"), 1e300, 1e9, 3e6, None), 1):
+                for number, timeout in enumerate((1e9, 3e6, None), 1):
                     assert await stub.ADD(number, timeout=timeout) == number
-                with pytest.raises(ConfigError, match="timeout is nan"):
-                    await stub.ADD(1, timeout=float("nan"))
                 assert stub._call.stats["in_flight"] == 0
 
     asyncio.run(main())
