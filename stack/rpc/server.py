@@ -44,7 +44,9 @@ from stack.rpc.errors import Rejected, SystemErr
 from stack.rpc.policy import Policy
 from stack.rpc.program import Server, Version
 from stack.rpc.record import MAX_RECORD, RecordFault
+from stack.rpc.settings import check_max_record
 from stack.rpc.standby import Standby
+from stack.rpc.serving import Auth, check_kinds, check_ports, checked
 from stack.rpc.transports import Listening, Maker, maker_of, own_addresses
 from stack.rpc.xdr import LIMITS, Limits
 
@@ -59,7 +61,6 @@ SWEEP_S: Final = 1.0  # how often connections are looked at
 TELL_S: Final = 1.0  # between two reports of one procedure's failures
 _XID: Final = 4  # octets
 IDEMPOTENT: Final = "rpc_idempotent"  # the attribute of methods
-Auth = Policy | Mapping[type[Version], Policy] | None
 
 
 def proc(*, idempotent: bool = False) -> Callable[[F], F]:
@@ -85,7 +86,7 @@ class RpcServer:
 
     # fmt: off
     __slots__ = (
-        "_at_once", "_by_xid", "_call_us", "_closed", "_counts", "_durable", "_held", "_limits", "_loop", "_standby",
+        "_at_once", "_by_xid", "_call_us", "_closed", "_counts", "_draining", "_durable", "_held", "_limits", "_loop", "_standby",
         "_sweeper", "_tasks", "_told", "_unseen", "_versions", "connections", "dispatcher", "instance", "listening",
         "registration",
     )
@@ -100,6 +101,7 @@ class RpcServer:
         limits: ServerLimits | None = None,
         xdr: Limits = LIMITS,
     ) -> None:
+        check_kinds(limits, duplicates, xdr)
         self._limits = limits = limits or ServerLimits()
         limits.validate()
         self._call_us = int(limits.call_s * SECOND)
@@ -107,6 +109,7 @@ class RpcServer:
         # procedures have the context of who made the server, whoever calls
         self._standby = Standby(self._loop, copy_context())
         self._counts: Counter[str] = Counter()
+        self._draining = False
         self._versions: list[type[Version]] = []
         self._tasks: dict[Invocation, Running] = {}
         self._told: dict[str, tuple[float, int]] = {}  # failures by procedure: when, and how many since
@@ -124,7 +127,7 @@ class RpcServer:
         rng = getattr(self._loop, "new_rng", random.SystemRandom)()  # a simulation's loop has its own
         kept = duplicates.instance if duplicates is not None else None  # a durable cache outlives this run
         self.instance: int = rng.getrandbits(session.INSTANCE_BITS) if kept is None else kept  # see `session`
-        for program in programs:
+        for program in checked(programs, auth):
             self._add(program, auth)
         self._add_session()
 
@@ -181,8 +184,14 @@ class RpcServer:
         now = {"connections": len(self.connections), "running": self.dispatcher.running, "held": len(self._held)}
         return {**now, **self._counts, **self.dispatcher.stats.by_name()}
 
-    async def aclose(self) -> None:
-        """Give the ports back, close the connections, cancel what is running.  Safe to call twice."""
+    async def aclose(self, *, drain_s: float = 0) -> None:
+        """Give the ports back, close the connections, cancel what is running.  Safe to call twice.
+
+        `drain_s`: seconds for the calls that are running to end by themselves; no new ones are taken.  What is cancelled
+        then has no reply: its clients lose the connection, and come again to whoever serves next.
+        """
+        if drain_s and not self._closed:
+            await self._drain(drain_s)
         self._closed = True
         if self.registration is not None:
             registration, self.registration = self.registration, None
@@ -202,6 +211,14 @@ class RpcServer:
             await asyncio.wait([written])
         for connection in self.connections:
             connection.channel.close()
+
+    async def _drain(self, seconds: float) -> None:
+        self._draining = True
+        self.listening.close()
+        here = asyncio.current_task()
+        tasks = [running.task for running in self._tasks.values() if running.task is not here]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
 
     # -- messages
 
@@ -234,7 +251,7 @@ class RpcServer:
 
     def _execute(self, invocation: Invocation, channel: Channel, connection: Connection | None, now: int) -> None:
         handler = invocation.handler
-        if self._closed:  # of a connection that is still to be closed
+        if self._closed or self._draining:  # of a connection that is still to be closed
             self.dispatcher.abandon(invocation)
             return
         if handler in self._at_once:
@@ -262,6 +279,8 @@ class RpcServer:
             result = await invocation.handler(invocation, *invocation.args)
         except asyncio.CancelledError:
             self._counts["cancelled"] += 1
+            if self._closed:
+                invocation.reply_to = None  # another run may execute it, or answer from what was noted down
             self._fail(invocation, SystemErr())
             raise
         except GeneratorExit:  # the loop has ended
@@ -407,7 +426,7 @@ class RpcServer:
 
     def on_open(self, channel: Channel) -> bool:
         """Somebody has connected."""
-        if self._closed:
+        if self._closed or self._draining:
             return False
         admitted = self.connections.admit(channel, int(self._loop.time() * SECOND))
         if self._sweeper is None and admitted:
@@ -494,6 +513,8 @@ async def serve(
     arguments.  Raises ConfigError, OSError, RpcError when it cannot be registered.
     """
     # (a cache that is empty is false)
+    check_ports(udp, tcp, unix)
+    check_max_record(max_record)
     cache = Duplicates() if duplicates is True else None if duplicates is False else duplicates
     server = RpcServer(programs, auth=auth, duplicates=cache, limits=limits, xdr=xdr)
     addresses = [address] if address is not None else own_addresses(host)

@@ -159,19 +159,19 @@ def test_clients_of_a_unix_socket_have_shares_of_their_own(tmp_path):
 
     async def main():
         limits = rpc.ServerLimits(running=8, running_per_client=2)
-        async with await rpc.serve([Counter()], unix=path, udp=None, tcp=None, limits=limits) as server:
-            async with (
-                rpc.connect(V1, path, proto="unix") as one,
-                rpc.connect(V1, path, proto="unix") as other,
-            ):
-                slow = [asyncio.ensure_future(one.SLEEP(60_000)) for _ in range(4)]
-                while server.stats["running"] < 2:
-                    await asyncio.sleep(0)
-                assert await other.ADD(1, timeout=30) == 1
-                assert server.stats["running"] == 2
-                for call in slow:
-                    call.cancel()
-                await asyncio.gather(*slow, return_exceptions=True)
+        async with (
+            await rpc.serve([Counter()], unix=path, udp=None, tcp=None, limits=limits) as server,
+            rpc.connect(V1, path, proto="unix") as one,
+            rpc.connect(V1, path, proto="unix") as other,
+        ):
+            slow = [asyncio.ensure_future(one.SLEEP(60_000)) for _ in range(4)]
+            while server.stats["running"] < 2:
+                await asyncio.sleep(0)
+            assert await other.ADD(1, timeout=30) == 1
+            assert server.stats["running"] == 2
+            for call in slow:
+                call.cancel()
+            await asyncio.gather(*slow, return_exceptions=True)
 
     asyncio.run(main())
 
