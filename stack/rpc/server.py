@@ -41,12 +41,11 @@ from stack.rpc.dispatch import NO_REPLY, UDP, Dispatcher, Invocation, NoReply, S
 from stack.rpc.duplicates import DuplicateCache, Duplicates, Source
 from stack.rpc.durable import DurableDuplicates
 from stack.rpc.errors import Rejected, SystemErr
-from stack.rpc.policy import Policy
 from stack.rpc.program import Server, Version
 from stack.rpc.record import MAX_RECORD, RecordFault
+from stack.rpc.serving import Auth, check_kinds, check_ports, checked
 from stack.rpc.settings import check_max_record
 from stack.rpc.standby import Standby
-from stack.rpc.serving import Auth, check_kinds, check_ports, checked
 from stack.rpc.transports import Listening, Maker, maker_of, own_addresses
 from stack.rpc.xdr import LIMITS, Limits
 
@@ -86,8 +85,8 @@ class RpcServer:
 
     # fmt: off
     __slots__ = (
-        "_at_once", "_by_xid", "_call_us", "_closed", "_counts", "_draining", "_durable", "_held", "_limits", "_loop", "_standby",
-        "_sweeper", "_tasks", "_told", "_unseen", "_versions", "connections", "dispatcher", "instance", "listening",
+        "_at_once", "_by_xid", "_call_us", "_closed", "_counts", "_draining", "_durable", "_held", "_limits", "_loop",
+        "_standby", "_sweeper", "_tasks", "_told", "_unseen", "_versions", "connections", "dispatcher", "instance", "listening",
         "registration",
     )
     # fmt: on
@@ -187,8 +186,8 @@ class RpcServer:
     async def aclose(self, *, drain_s: float = 0) -> None:
         """Give the ports back, close the connections, cancel what is running.  Safe to call twice.
 
-        `drain_s`: seconds for the calls that are running to end by themselves; no new ones are taken.  What is cancelled
-        then has no reply: its clients lose the connection, and come again to whoever serves next.
+        `drain_s`: seconds for the calls that are running to end by themselves; no new ones are taken.  What is
+        cancelled then has no reply: its clients lose the connection, and come again to whoever serves next.
         """
         if drain_s and not self._closed:
             await self._drain(drain_s)
