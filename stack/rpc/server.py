@@ -86,8 +86,8 @@ class RpcServer:
     # fmt: off
     __slots__ = (
         "_at_once", "_by_xid", "_call_us", "_closed", "_counts", "_draining", "_durable", "_held", "_limits", "_loop",
-        "_standby", "_sweeper", "_tasks", "_told", "_unseen", "_versions", "connections", "dispatcher", "instance", "listening",
-        "registration",
+        "_standby", "_sweeper", "_tasks", "_told", "_unseen", "_versions", "connections", "dispatcher", "instance",
+        "listening", "registration",
     )
     # fmt: on
 
