@@ -21,6 +21,10 @@ from dataclasses import dataclass
 from enum import IntEnum, unique
 from typing import Any, Final, Generic, TypeVar
 
+from stack.rpc.shapes import Arm, Arms, Choice, Items, Maybe, Members, Number, Octets, Shape, Text, misfit
+
+__all__ = ["Arm", "Arms", "Choice", "Items", "Maybe", "Members", "Number", "Octets", "Text"]  # of generated modules
+
 T = TypeVar("T")
 
 
@@ -43,16 +47,20 @@ class XdrReason(IntEnum):
 
 
 class XdrError(ValueError):
-    """What a peer sent, or a caller gave, is no value of the type; `reason` says how, for counting."""
+    """What a peer sent, or a caller gave, is no value of the type; `reason` says how, for counting.
 
-    def __init__(self, reason: XdrReason, detail: str = "") -> None:
-        name = reason.name.lower().replace("_", " ")
+    `where` is the place in a value of the caller's, such as `args.who`, or empty.
+    """
+
+    def __init__(self, reason: XdrReason, detail: str = "", where: str = "") -> None:
+        name = where or reason.name.lower().replace("_", " ")
         super().__init__(f"{name}: {detail}" if detail else name)
         self.reason = reason
+        self.where = where
         self._detail = detail
 
-    def __reduce__(self) -> tuple[type["XdrError"], tuple[XdrReason, str]]:
-        return type(self), (self.reason, self._detail)
+    def __reduce__(self) -> tuple[type["XdrError"], tuple[XdrReason, str, str]]:
+        return type(self), (self.reason, self._detail, self.where)
 
 
 MAX_DEPTH: Final = 200  # each level may take two frames of Python's stack, which holds 1000
@@ -164,7 +172,7 @@ class Reader:
             raise XdrError(XdrReason.TOO_LONG, f"{count} elements, the limit is {limit}")
         cost = count if size else count * COST_OF_NOTHING
         if cost > self.left:
-            raise XdrError(XdrReason.ITEMS)
+            raise XdrError(XdrReason.ITEMS, "more elements than Limits.max_items")
         if self.at + count * size > len(self.data):
             raise XdrError(XdrReason.SHORT)
         self.left -= cost
@@ -199,13 +207,13 @@ class Reader:
     def enter(self) -> None:
         """One level deeper, until `depth` is raised again."""
         if not self.depth:
-            raise XdrError(XdrReason.DEPTH)
+            raise XdrError(XdrReason.DEPTH, "nested more deeply than Limits.max_depth")
         self.depth -= 1
         self._spend()
 
     def _spend(self) -> None:
         if not self.left:
-            raise XdrError(XdrReason.ITEMS)
+            raise XdrError(XdrReason.ITEMS, "more elements than Limits.max_items")
         self.left -= 1
 
     def follow(self, step: ReadStep) -> Any:
@@ -241,7 +249,7 @@ class Writer:
     def follow(self, step: WriteStep, value: Any) -> None:
         """As `Reader.follow`.  A list that leads back to itself ends at the limit."""
         if not self.depth:
-            raise XdrError(XdrReason.DEPTH)
+            raise XdrError(XdrReason.DEPTH, "nested more deeply than Limits.max_depth")
         self.depth -= 1
         tail = step(self, value)
         while tail is not None:
@@ -307,9 +315,14 @@ def bad_union(discriminant: int) -> XdrError:
     return XdrError(XdrReason.BAD_UNION, str(discriminant))
 
 
-def other_case(discriminant: object) -> AttributeError:
+def other_case(codec: "Codec[Any]", discriminant: object, asked: str) -> AttributeError:
     """This member of the union is not the one that there is."""
-    return AttributeError(f"the union has another member: its discriminant is {discriminant!r}")
+    shape = codec.made_of
+    arm = shape.chosen(discriminant) if isinstance(shape, Arms) else None
+    there = f"it has {arm.name!r}" if arm is not None and arm.name else "it is void" if arm is not None else "no case"
+    shown = discriminant.name if isinstance(discriminant, IntEnum) else repr(discriminant)
+    name = shape.name if isinstance(shape, Arms) else "discriminant"
+    return AttributeError(f"this {codec.name} has no {asked!r}, as its {name} is {shown}: {there}")
 
 
 def untyped(value: Any) -> Any:
@@ -375,13 +388,22 @@ def reason_of(error: Exception) -> XdrError:
 
 
 DECODING: Final = (struct.error, KeyError, IndexError, RecursionError)
-ENCODING: Final = (struct.error, KeyError, TypeError, AttributeError, UnicodeError, OverflowError, RecursionError)
+ENCODING: Final = (
+    struct.error,
+    KeyError,
+    TypeError,
+    AttributeError,
+    UnicodeError,
+    OverflowError,
+    RecursionError,
+    XdrError,
+)
 
 
 class Codec(Generic[T]):
     """One type: how its values are read and written."""
 
-    __slots__ = ("_at", "name", "read", "write")
+    __slots__ = ("_at", "made_of", "name", "read", "write")
 
     def __init__(
         self,
@@ -389,10 +411,14 @@ class Codec(Generic[T]):
         read: Callable[[Reader], T],
         write: Callable[[Writer, T], None],
         at: Callable[[bytes | bytearray | memoryview, int], T] | None = None,
+        made_of: Shape | None = None,
     ) -> None:
         self.name = name
         self.read = read
         self.write = write
+        self.made_of = (
+            made_of  # to say where a value does not fit; a generated module sets it when all codecs are there
+        )
         self._at = at  # the same as `read`, for a type of fixed size: a Reader would be most of the cost
 
     def __repr__(self) -> str:
@@ -417,7 +443,7 @@ class Codec(Generic[T]):
         try:
             self.write(writer, value)
         except ENCODING as error:
-            raise self._wrong(error) from None
+            raise self._wrong(error, value) from None
         return writer.finish()
 
     def append(self, writer: Writer, value: T) -> None:
@@ -425,13 +451,22 @@ class Codec(Generic[T]):
         try:
             self.write(writer, value)
         except ENCODING as error:
-            raise self._wrong(error) from None
+            raise self._wrong(error, value) from None
 
-    def _wrong(self, error: Exception) -> XdrError:
+    def _wrong(self, error: Exception, value: T) -> XdrError:
+        """What an exception of encoding means, with the place in the value if it is found."""
         if isinstance(error, RecursionError):
             return reason_of(error)
+        reason = error.reason if isinstance(error, XdrError) else XdrReason.VALUE
+        if reason in {XdrReason.DEPTH, XdrReason.BYTES}:
+            assert isinstance(error, XdrError)
+            return error
+        if self.made_of is not None and (found := misfit(self, value)):
+            return XdrError(reason, found[1], found[0])
+        if isinstance(error, XdrError):
+            return error
         why = f"{error} is no value of its enum" if isinstance(error, KeyError) else str(error)
-        return XdrError(XdrReason.VALUE, f"{self.name}: {why}")
+        return XdrError(reason, why, self.name)
 
 
 # -- the types of the language
@@ -448,14 +483,17 @@ def _number(name: str, letter: str) -> Codec[Any]:
     def write(writer: Writer, value: Any) -> None:
         writer.out += form.pack(value)
 
-    return Codec(name, read, write)
+    bits = form.size * 8
+    low, high = (0, (1 << bits) - 1) if letter.isupper() else (-1 << (bits - 1), (1 << (bits - 1)) - 1)
+    return Codec(name, read, write, made_of=Number(letter, low, high))
 
 
 def _small(name: str, base: Codec[int], low: int, high: int) -> Codec[int]:
     def write(writer: Writer, value: int) -> None:
         base.write(writer, narrow(value, low, high))
 
-    return Codec(name, lambda reader: narrow(base.read(reader), low, high), write)
+    letter = "i" if low else "I"
+    return Codec(name, lambda reader: narrow(base.read(reader), low, high), write, made_of=Number(letter, low, high))
 
 
 def _read_opaque(reader: Reader) -> bytes:
@@ -487,9 +525,14 @@ UNSIGNED_CHAR: Final = _small("unsigned char", UNSIGNED, 0, 0xFF)
 SHORT: Final = _small("short", INT, -0x8000, 0x7FFF)
 UNSIGNED_SHORT: Final = _small("unsigned short", UNSIGNED, 0, 0xFFFF)
 BOOL: Final[Codec[bool]] = Codec("bool", lambda reader: BOOLS[reader.word()], _write_bool)
-QUADRUPLE: Final[Codec[bytes]] = Codec("quadruple", lambda reader: reader.take(16), _write_quadruple)
-OPAQUE: Final[Codec[bytes]] = Codec("opaque<>", _read_opaque, _write_opaque)
+QUADRUPLE: Final[Codec[bytes]] = Codec(
+    "quadruple", lambda reader: reader.take(16), _write_quadruple, made_of=Octets(16, exact=True)
+)
+OPAQUE: Final[Codec[bytes]] = Codec("opaque<>", _read_opaque, _write_opaque, made_of=Octets())
 STRING: Final[Codec[str]] = Codec(
-    "string<>", lambda reader: reader.text(reader.word()), lambda writer, value: _write_opaque(writer, text(value))
+    "string<>",
+    lambda reader: reader.text(reader.word()),
+    lambda writer, value: _write_opaque(writer, text(value)),
+    made_of=Text(),
 )
 VOID: Final[Codec[None]] = Codec("void", lambda _: None, lambda _, value: no_value(value))

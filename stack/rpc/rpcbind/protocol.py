@@ -722,6 +722,54 @@ xdr_rpcb_stat_byvers: Final[xdr.Codec[rpcb_stat_byvers]] = xdr.Codec(
     "rpcb_stat_byvers", _get_rpcb_stat_byvers, _put_rpcb_stat_byvers
 )
 
+xdr_pmap_mapping.made_of = xdr.Members(prog=xdr.UNSIGNED, vers=xdr.UNSIGNED, prot=xdr.UNSIGNED, port=xdr.UNSIGNED)
+xdr_pmap_node.made_of = xdr.Members(map=xdr_pmap_mapping, next=xdr.Maybe(xdr_pmap_node))
+xdr_pmap_list.made_of = xdr.Maybe(xdr_pmap_node)
+xdr_pmap_call.made_of = xdr.Members(prog=xdr.UNSIGNED, vers=xdr.UNSIGNED, proc=xdr.UNSIGNED, args=xdr.Octets(65536))
+xdr_pmap_called.made_of = xdr.Members(port=xdr.UNSIGNED, res=xdr.Octets(65536))
+xdr_rpcb.made_of = xdr.Members(
+    prog=xdr.UNSIGNED, vers=xdr.UNSIGNED, netid=xdr.Text(255), addr=xdr.Text(255), owner=xdr.Text(255)
+)
+xdr_rpcb_node.made_of = xdr.Members(map=xdr_rpcb, next=xdr.Maybe(xdr_rpcb_node))
+xdr_rpcb_list.made_of = xdr.Maybe(xdr_rpcb_node)
+xdr_rpcb_text.made_of = xdr.Text(255)
+xdr_rpcb_call.made_of = xdr.Members(prog=xdr.UNSIGNED, vers=xdr.UNSIGNED, proc=xdr.UNSIGNED, args=xdr.Octets(65536))
+xdr_rpcb_called.made_of = xdr.Members(addr=xdr.Text(255), results=xdr.Octets(65536))
+xdr_rpcb_netbuf.made_of = xdr.Members(maxlen=xdr.UNSIGNED, buf=xdr.Octets(128))
+xdr_rpcb_entry.made_of = xdr.Members(
+    maddr=xdr.Text(255), netid=xdr.Text(255), semantics=xdr.UNSIGNED, protofmly=xdr.Text(255), proto=xdr.Text(255)
+)
+xdr_rpcb_entry_node.made_of = xdr.Members(entry=xdr_rpcb_entry, next=xdr.Maybe(xdr_rpcb_entry_node))
+xdr_rpcb_entry_list.made_of = xdr.Maybe(xdr_rpcb_entry_node)
+xdr_rpcb_asked.made_of = xdr.Members(
+    prog=xdr.UNSIGNED,
+    vers=xdr.UNSIGNED,
+    success=xdr.INT,
+    failure=xdr.INT,
+    netid=xdr.Text(255),
+    next=xdr.Maybe(xdr_rpcb_asked),
+)
+xdr_rpcb_asked_list.made_of = xdr.Maybe(xdr_rpcb_asked)
+xdr_rpcb_passed.made_of = xdr.Members(
+    prog=xdr.UNSIGNED,
+    vers=xdr.UNSIGNED,
+    proc=xdr.UNSIGNED,
+    success=xdr.INT,
+    failure=xdr.INT,
+    indirect=xdr.INT,
+    netid=xdr.Text(255),
+    next=xdr.Maybe(xdr_rpcb_passed),
+)
+xdr_rpcb_passed_list.made_of = xdr.Maybe(xdr_rpcb_passed)
+xdr_rpcb_stat.made_of = xdr.Members(
+    info=xdr.Items(xdr.INT, 13, exact=True),
+    setinfo=xdr.INT,
+    unsetinfo=xdr.INT,
+    addrinfo=xdr_rpcb_asked_list,
+    rmtinfo=xdr_rpcb_passed_list,
+)
+xdr_rpcb_stat_byvers.made_of = xdr.Items(xdr_rpcb_stat, 3, exact=True)
+
 
 _of_PMAP_V2: Final = {
     0: _program.Procedure("NULL", 0, (), xdr.VOID, "NULL"),

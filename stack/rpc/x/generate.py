@@ -7,6 +7,7 @@ from typing import Final
 from stack.rpc.x.layout import Formats, fit
 from stack.rpc.x.names import Names, procedure_scope
 from stack.rpc.x.reading import Reading
+from stack.rpc.x.shaping import Shapes
 from stack.rpc.x.sizes import Sizes
 from stack.rpc.x.types import (
     NO_LIMIT,
@@ -46,7 +47,7 @@ _HELPER: Final = "_type_"  # before the name of a type that a member hides
 class Generator:
     """Writes one module."""
 
-    __slots__ = ("_anonymous", "_extra", "_hidden", "_interface", "_names", "_title", "formats", "sizes")
+    __slots__ = ("_anonymous", "_extra", "_hidden", "_interface", "_nameless", "_names", "_title", "formats", "sizes")
 
     def __init__(self, interface: Interface, title: str) -> None:
         self._interface = interface
@@ -57,6 +58,7 @@ class Generator:
         self._hidden: dict[str, str] = {}  # the types that members hide, and their other names
         self._anonymous: dict[str, str] = {}  # codecs of types without a name, by what they are
         self._extra: list[str] = []  # their functions
+        self._nameless: dict[str, XType] = {}  # and the types, by codec
 
     # -- what the parts ask
 
@@ -121,6 +123,7 @@ class Generator:
         body += [*functions, *self._extra]
         if codecs or self._anonymous:
             body += ["", "", *codecs, *self._anonymous_codecs()]
+            body += ["", *Shapes(self).lines(types, self._nameless)]
         return "\n".join([*self._head(body + programs), *body, *programs]) + "\n"
 
     def _head(self, rest: list[str]) -> list[str]:
@@ -226,7 +229,7 @@ class Generator:
         assert case.member is not None
         names = self._names.members[id(xtype)]
         discriminant = f"self.{names[xtype.discriminant.name]}"
-        name = names[case.member.name]
+        name, codec = names[case.member.name], self._names.codecs[id(xtype)]
         if case.values is not None:
             wrong = f"not in {{{', '.join(map(str, case.values))}}}"
             if len(case.values) == 1:
@@ -237,7 +240,8 @@ class Generator:
         lines = ["    @property", f"    def {name}(self) -> {self.annotation(case.member.type, hidden)}:"]
         lines += ['        """The value, if this is its case; otherwise AttributeError."""']
         if wrong != "in {}":
-            lines += [f"        if {discriminant} {wrong}:", f"            raise xdr.other_case({discriminant})"]
+            asked = [codec, discriminant, f'"{case.member.name}"']
+            lines += [f"        if {discriminant} {wrong}:", *fit(3, "raise xdr.other_case(", asked, ")")]
         return [
             *lines,
             f"        found: {self.annotation(case.member.type, hidden)} = xdr.untyped(self.value)",
@@ -273,6 +277,7 @@ class Generator:
         if what not in self._anonymous:
             name = f"_{len(self._anonymous) + 1}"
             self._anonymous[what] = f"_xdr{name}"
+            self._nameless[f"_xdr{name}"] = xtype
             self._extra += ["", "", *Reading(self).function(name, xtype), "", "", *Writing(self).function(name, xtype)]
         return self._anonymous[what]
 

@@ -48,6 +48,9 @@ class Context(Protocol):
     def member(self, xtype: Struct | Union, name: str) -> str:
         """The name of a member."""
 
+    def codec(self, xtype: XType) -> str:
+        """An expression for the codec of a type."""
+
 
 def limited(limit: int) -> str:
     """A limit as a further argument, if there is one."""
