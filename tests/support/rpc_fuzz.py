@@ -4,7 +4,7 @@
 
 For each type of a file: random values are encoded and damaged; decoding gives a value or an XdrError, nothing else; a
 value that comes of it can be encoded, and is the same when it is decoded again.  The lines of Python that ran, and the
-memory at its peak, stay within the bounds below, which docs/rpc.md promises (measured of every `--every`th).
+memory at its peak, stay within the bounds below, which docs/xdr.md promises (measured of every `--every`th).
 The text of the files is damaged too: the compiler refuses it with an InterfaceError, or makes a module of it.
 """
 

@@ -1,8 +1,12 @@
-"""Programs of docs/rpc.md with their output below them say just that."""
+"""Programs of docs/rpc.md and docs/xdr.md with their output below them say just that."""
 
 import contextlib
 import io
+import os
 import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,8 @@ from stack.rpc import ServerLimits, XdrReason, session
 from stack.rpc.xdr import LIMITS, MAX_DEPTH
 from tests.support import rpc_fuzz
 
-PAGE = (Path(__file__).parents[3] / "docs" / "rpc.md").read_text()
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = "\n".join((DOCS / name).read_text() for name in ("rpc.md", "xdr.md"))
 SHOWN = re.findall(r"```python\n((?:(?!```).)*)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -25,6 +30,29 @@ def test_a_program_of_the_page(program, output):
     with contextlib.redirect_stdout(said):
         exec(compile(program, "rpc.md", "exec"), {})
     assert said.getvalue() == output
+
+
+def test_the_two_programs(tmp_path):
+    (interface,) = re.findall(r"```c\n(.*?)```", PAGE, re.DOTALL)
+    server, client = re.findall(r"```python\n((?:(?!```).)*add\.x(?:(?!```).)*)```", PAGE, re.DOTALL)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    (tmp_path / "add.x").write_text(interface)
+    (tmp_path / "server.py").write_text(server.replace("4000", port))
+    (tmp_path / "client.py").write_text(client.replace("4000", port))
+    run = {
+        "cwd": tmp_path,
+        "env": os.environ | {"PYTHONPATH": str(DOCS.parent)},
+        "stdout": subprocess.PIPE,
+        "text": True,
+    }
+    with subprocess.Popen([sys.executable, "server.py"], **run) as serving:
+        try:
+            assert serving.stdout.readline() == "ready\n"
+            done = subprocess.run([sys.executable, "client.py"], **run, timeout=30, check=True)
+        finally:
+            serving.kill()
+    assert done.stdout == "42\n"
 
 
 def test_the_program_of_the_readme():
