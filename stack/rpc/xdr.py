@@ -7,6 +7,7 @@ these hold what all of them share: the position, and what is left of the limits.
 How values look: int, hyper and the like -> int; float, double -> float; bool -> bool; enum -> IntEnum;
 string -> str (UTF-8, and what is not UTF-8 by surrogateescape, so that every string survives); opaque -> bytes;
 quadruple -> its 16 octets as bytes, as Python has no such number; arrays -> list; `T *` -> T | None.
+A NaN keeps its octets, but Python makes a signalling NaN of a float a quiet one.
 
 What bounds decoding, whatever the peer sent: nothing is allocated because of a length that was only claimed, as data
 are cut out of what is there.  Each element of an array and each `T *` that is present costs one of `max_items`; a value
@@ -342,11 +343,16 @@ class Nested:
 
     def __eq__(self, other: object) -> bool:
         left: list[tuple[Any, Any]] = [(self, other)]
+        seen: set[tuple[int, int]] = set()  # what leads back to itself would be compared for ever
         while left:
             mine, theirs = left.pop()
             if type(mine) is not type(theirs):
                 return False
             if isinstance(mine, Nested):
+                pair = (id(mine), id(theirs))
+                if mine is theirs or pair in seen:
+                    continue
+                seen.add(pair)
                 left += [(getattr(mine, name), getattr(theirs, name)) for name in _members(mine)]
             elif isinstance(mine, list):
                 if len(mine) != len(theirs):

@@ -19,7 +19,6 @@ RPCB_PROCEDURES: Final = 13
 RPCB_VERSIONS: Final = 3
 RPCBIND: Final = 100000
 
-_BOOLS: Final = xdr.BOOLS
 _PADS: Final = xdr.PADS
 _U1: Final = Struct(">IIII").unpack_from
 _P1: Final = Struct(">IIII").pack

@@ -152,7 +152,9 @@ class Generator:
             f"{self._names.constants[program.name]}: Final = {program.number}" for program in self._interface.programs
         ]
         lines += ["", *constants] if constants else []
-        lines += ["", "_BOOLS: Final = xdr.BOOLS", "_PADS: Final = xdr.PADS", *self.formats.lines()]
+        own = [f"_{name}: Final = xdr.{name}" for name in ("BOOLS", "PADS") if f"_{name}[" in text]
+        own += self.formats.lines()
+        lines += ["", *own] if own else []
         return lines
 
     def _ordered(self) -> Iterator[Alias]:

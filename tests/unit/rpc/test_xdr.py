@@ -1,6 +1,7 @@
 """Values of every kind through generated code: to the octets that RFC 4506 wants, and back."""
 
 import copy
+import math
 import pickle
 import struct
 
@@ -229,6 +230,50 @@ def test_elements_without_octets_are_limited(made):
     assert len(empty.xdr_nothings.decode(struct.pack(">I", 1000))) == 1000
     assert refusal(lambda: empty.xdr_nothings.decode(struct.pack(">I", 0xFFFFFFFF))) is XdrReason.ITEMS
     assert refusal(lambda: empty.xdr_nothings.decode(struct.pack(">I", 2000))) is XdrReason.ITEMS
+
+
+def test_values_can_be_compared_copied_and_pickled_but_not_hashed(made):
+    tree = made.tree(1, made.tree(2, None, None), None)
+    for value in (made.args(made.ADD, 1, 2), made.result(0, 5), made.node(1, made.node(2, None)), tree):
+        for again in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):
+            assert again == value
+            assert again is not value
+        assert value != 1
+        with pytest.raises(TypeError, match="unhashable"):  # they can be changed
+            hash(value)
+
+
+def test_a_list_too_long_to_be_copied_goes_through_its_octets(made):
+    head = None
+    for value in range(5000):
+        head = made.node(value, head)
+    with pytest.raises(RecursionError):
+        copy.deepcopy(head)
+    assert made.xdr_node.decode(made.xdr_node.encode(head)) == head
+
+
+def test_rings_can_be_compared_and_shown(made):
+    """Two nodes that lead back are equal to one that does, wherever one follows them."""
+    one, first = made.node(7, None), made.node(7, made.node(7, None))
+    one.next, first.next.next = one, first
+    assert one == one  # noqa: PLR0124
+    assert one == first
+    first.next.value = 8
+    assert one != first
+    assert repr(one).endswith("next=...))))")
+
+
+def test_numbers_that_are_none_and_quadruples_keep_their_octets():
+    for codec, octets in (
+        (xdr.DOUBLE, "7ff8000000000001"),
+        (xdr.DOUBLE, "fff800000000abcd"),
+        (xdr.FLOAT, "7fc00001"),
+        (xdr.DOUBLE, "8000000000000000"),
+        (xdr.QUADRUPLE, "7fff8000000000000000000000000001"),
+    ):
+        data = bytes.fromhex(octets)
+        assert codec.encode(codec.decode(data)) == data
+    assert math.isnan(xdr.FLOAT.decode(bytes.fromhex("7fa00001")))
 
 
 def test_an_error_survives_pickling_and_copying():
