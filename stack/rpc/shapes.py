@@ -192,7 +192,7 @@ def _arms(shape: Arms, value: Any, path: Path) -> tuple[str, list[_Place]]:
     wrong, _ = _look(shape.kind, discriminant, path)
     if wrong:  # told by its own place
         return "", [(shape.kind, discriminant, (path, f".{shape.name}"))]
-    arm = shape.chosen(discriminant)
+    arm = shape.chosen(bool(discriminant) if _is_bool(shape.kind) else discriminant)
     if arm is None:
         return f"its {shape.name} is {_shown(discriminant)}, for which there is no case", []
     if arm.shape is not None:
@@ -200,6 +200,15 @@ def _arms(shape: Arms, value: Any, path: Path) -> tuple[str, list[_Place]]:
     if value.value is not None:
         return f"its {shape.name} is {_shown(discriminant)}, so its value is None, not {_shown(value.value)}", []
     return "", []
+
+
+def _is_bool(shape: Shape) -> bool:
+    """Whether it is the type that takes whatever is true or false: the only one whose codec is made of nothing."""
+    while not isinstance(shape, Made):
+        if shape.made_of is None:
+            return True
+        shape = shape.made_of
+    return False
 
 
 def _leaf(shape: Number | Choice | Text | Octets, value: Any) -> str:

@@ -64,6 +64,7 @@ def listed(calc, *values):
             "VALUE",
             "outcome: its status is BY_ZERO, so its value is None, not 3",
         ),
+        ("maybe_text", lambda c: c.maybe_text("yes", 3), "VALUE", "maybe_text.value: 3 where str is expected"),
         ("list", lambda c: listed(c, 1, 2, 1 << 31), "VALUE", "list.next.next.value: 2147483648 is not within"),
         (
             "list",
