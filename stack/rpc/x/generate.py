@@ -182,7 +182,7 @@ class Generator:
     def _enum(self, enum: Enum) -> list[str]:
         name = self.name(enum)
         values = self._names.values[id(enum)]
-        lines = [f"class {name}(IntEnum):", f'    """{enum.name}."""', ""]
+        lines = [f"class {name}(IntEnum):", f'    """enum {enum.name}."""', ""]
         lines += [f"    {value} = {number}" for value, (_, number) in zip(values, enum.members, strict=True)]
         lines += ["", ""]
         lines += [
