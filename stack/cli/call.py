@@ -117,11 +117,7 @@ def call(
 
 
 def shown(value: Any, *, compact: bool) -> str:
-    """A value as JSON; letters as they are, unless some are no letters."""
+    """A value as JSON; letters as they are, unless some are no letters: what steers terminals is escaped."""
     indent = None if compact else 2
     text = json.dumps(value, indent=indent, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, indent=indent)
-    return text
+    return text if text.replace("\n", "").isprintable() else json.dumps(value, indent=indent)

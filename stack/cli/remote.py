@@ -12,6 +12,7 @@ from stack.cli.via import Way
 from stack.errors import ConfigError
 from stack.rpc.constants import MAX_GIDS
 from stack.rpc.program import Procedure, Version
+from stack.rpc.xdr import XdrError
 
 ANY_VERSION: Final = 0  # asked for to be told which there are
 MAX_VERSIONS: Final = 64
@@ -73,7 +74,13 @@ class Remote:
             name=procedure.name,
             interface=interface.name,
         )
-        return (None, failed) if failed is not None else (procedure.decode_result(results), None)
+        if failed is not None:
+            return None, failed
+        try:
+            return procedure.decode_result(results), None
+        except XdrError as error:
+            said = f"what {self.host} answered to {procedure.name} is no result of it: {error}"
+            return None, {"status": "BadReply", "error": said, "maybe_executed": True}
 
     def null(self, program: int, version: int, port: int) -> Failed | None:
         """Procedure 0; what went wrong."""
@@ -86,7 +93,8 @@ class Remote:
             return [ANY_VERSION]
         if failed["status"] != "ProgMismatch":
             return failed
-        return list(range(failed["low"], min(failed["high"], failed["low"] + MAX_VERSIONS - 1) + 1))
+        # (who has versions 5 to 3 has none that could be asked for)
+        return list(range(failed["low"], min(failed["high"], failed["low"] + MAX_VERSIONS - 1) + 1)) or failed
 
 
 def failure(way: Way, failed: Failed, *, as_json: bool) -> int:

@@ -61,7 +61,7 @@ def listing(host: str, way: Way, *, proto: str, timeout: float, as_json: bool) -
     click.echo(f";; asked {way.how}")
     table = [
         COLUMNS,
-        *(tuple(str(row[column] if row[column] is not None else "") for column in COLUMNS) for row in rows),
+        *(tuple(visible(str(row[column] if row[column] is not None else "")) for column in COLUMNS) for row in rows),
     ]
     widths = [max(len(row[i]) for row in table) for i in range(len(COLUMNS))]
     for row in table:
@@ -83,6 +83,11 @@ def _registered(remote: Remote) -> tuple[list[dict[str, Any]], dict[str, Any] | 
     for row, one in zip(rows, _nodes(result), strict=True):
         row["port"] = one.port
     return rows, failed
+
+
+def visible(text: str) -> str:
+    """What others registered, for a terminal: it must not be steered by them."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
 def _nodes(node: Any) -> list[Any]:

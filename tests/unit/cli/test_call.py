@@ -177,6 +177,7 @@ def test_letters_are_shown_as_they_are():
     assert shown("grüß", compact=True) == '"grüß"'
     assert shown("\udcff", compact=True) == '"\\udcff"'
     assert shown([1], compact=False) == "[\n  1\n]"
+    assert shown("\x9b31m\u202e", compact=True) == '"\\u009b31m\\u202e"'
 
 
 # -- rpcinfo
@@ -271,3 +272,24 @@ def test_a_port_without_a_program():
     result = invoke("rpcinfo", HOST, "--port", "7")
     assert result.exit_code == 2
     assert "--port is the port of a program" in result.stderr
+
+
+def test_what_others_registered_does_not_steer_the_terminal(tmp_path):
+    listed = rpcb_node(rpcb(7, 1, "u\x1b[2J", "\x9b31m", "me\r\nyou\u202e"), None)
+    result, _ = ask(tmp_path, [dumped(RPCB_V4, listed)], "rpcinfo", HOST)
+    assert result.stdout.splitlines()[2:] == [
+        "7        1        u\\x1b[2J  \\x9b31m                 me\\r\\nyou\\u202e"
+    ]
+
+
+def test_an_answer_of_something_else(tmp_path):
+    result, _ = ask(tmp_path, [given(b"\0\0\0\1junk")], "rpcinfo", HOST)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"tapstack: what {HOST} answered to RPCBPROC_DUMP is no result of it: ")
+
+
+def test_versions_that_cannot_be(tmp_path):
+    """None would have to answer, so all would."""
+    result, _ = ask(tmp_path, [failed({**MISMATCH, "low": 5, "high": 3})], "rpcinfo", HOST, "7")
+    assert result.exit_code == 1
+    assert result.stderr == f"tapstack: program 7 at {HOST} has versions 5 to 3 only\n"
