@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkab
 
 from stack.errors import ConfigError
 from stack.rpc.client import connect
-from stack.rpc.errors import NotRegistered, ProcUnavail, ProgMismatch, RpcError
-from stack.rpc.rpcbind.address import NETIDS, OF_PROTOCOL, TCP, UDP, parse_universal, to_universal
+from stack.rpc.errors import BadReply, NotRegistered, ProcUnavail, ProgMismatch, RpcError
+from stack.rpc.rpcbind.address import MAX_PORT, NETIDS, OF_PROTOCOL, TCP, UDP, parse_universal, to_universal
 from stack.rpc.rpcbind.protocol import PMAP_V2, RPCB_PORT, RPCB_V3, RPCB_V4, pmap_mapping, rpcb, rpcb_stat
 from stack.rpc.rpcbind.registry import UNKNOWN, Mapping
 from stack.rpc.rpcbind.statistics import VERSIONS
@@ -63,7 +63,7 @@ async def find_port(
     host: "AsyncHost | VirtualHost | None" = None,
     rpcbind_port: int = RPCB_PORT,
 ) -> int:
-    """The port of a program at `address`, for "udp" or "tcp".  Raises NotRegistered, RpcError.
+    """The port of a program at `address`, for "udp" or "tcp".  Raises NotRegistered, RpcError; BadReply for no port.
 
     It may be that of another version: then the server itself says which ones it has.
     """
@@ -78,6 +78,8 @@ async def find_port(
             found = await mapper.PMAPPROC_GETPORT(asked, timeout=timeout)
     if not found:
         raise NotRegistered(f"program {program} version {version} over {proto} at {address}")
+    if found > MAX_PORT:
+        raise BadReply(f"rpcbind at {address}", maybe_executed=False, because=f"{found} is no port")
     return found
 
 
@@ -88,7 +90,10 @@ async def _address_by_version_4(address: str, asked: rpcb, options: dict[str, An
     except ProgMismatch:
         async with connect(RPCB_V3, address, **options) as older:
             found = await older.RPCBPROC_GETADDR(asked)
-    return parse_universal(found).port if found else 0
+    try:
+        return parse_universal(found).port if found else 0
+    except ValueError as error:
+        raise BadReply(f"rpcbind at {address}", maybe_executed=False, because=str(error)) from None
 
 
 async def registered(
@@ -99,7 +104,10 @@ async def registered(
     host: "AsyncHost | VirtualHost | None" = None,
     rpcbind_port: int = RPCB_PORT,
 ) -> list[Mapping]:
-    """All that is registered at a host, as rpcbind lists it; `address` is a path for "unix".  Raises RpcError."""
+    """All that is registered at a host, as rpcbind lists it; `address` is a path for "unix".  Raises RpcError.
+
+    What others registered is theirs: nobody has looked at netids, addresses and owners.
+    """
     options: dict[str, Any] = {"proto": proto, "port": rpcbind_port, "timeout": timeout, "host": host}
     newer: tuple[Any, ...] = (RPCB_V4, RPCB_V3)
     for interface in newer:
@@ -113,9 +121,13 @@ async def registered(
             continue
     async with connect(PMAP_V2, address, **options) as mapper:
         return [
-            Mapping(one.prog, one.vers, OF_PROTOCOL.get(one.prot, str(one.prot)), to_universal(_ANY, one.port), UNKNOWN)
+            Mapping(one.prog, one.vers, OF_PROTOCOL.get(one.prot, str(one.prot)), _at_port(one.port), UNKNOWN)
             for one in unlinked(await mapper.PMAPPROC_DUMP())
         ]
+
+
+def _at_port(port: int) -> str:
+    return to_universal(_ANY, port) if port <= MAX_PORT else ""  # which is no address
 
 
 async def statistics(

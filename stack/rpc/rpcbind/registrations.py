@@ -14,23 +14,23 @@ What is left over from a server that died, under the same owner, is replaced, as
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stack.errors import ConfigError
 from stack.rpc.channel import Sink
-from stack.rpc.client import connect
+from stack.rpc.client import Connecting, connect
 from stack.rpc.duplicates import Source
-from stack.rpc.errors import RpcError, Unreachable
+from stack.rpc.errors import ProgMismatch, RpcError, Unreachable
 from stack.rpc.program import Version
-from stack.rpc.rpcbind.address import LOCAL, TCP, UDP, to_universal
-from stack.rpc.rpcbind.binding import unlinked
+from stack.rpc.rpcbind.address import LOCAL, NETIDS, TCP, UDP, UNSPECIFIED, parse, to_universal
+from stack.rpc.rpcbind.binding import registered
 from stack.rpc.rpcbind.own import OwnRegistrar, own_rpcbinds
-from stack.rpc.rpcbind.protocol import RPCB_PORT, RPCB_V4, rpcb
+from stack.rpc.rpcbind.protocol import PMAP_V2, RPCB_PORT, RPCB_V3, RPCB_V4, pmap_mapping, rpcb
 from stack.rpc.rpcbind.registry import Mapping
 from stack.rpc.transports import ANY, Listening, stack_of
 
@@ -60,7 +60,11 @@ class Registrar(Protocol):
 
 
 class MachineRegistrar:
-    """The rpcbind of this machine, version 4: by its local socket, or by loopback where there is none."""
+    """The rpcbind of this machine: by its local socket, or by loopback where there is none.
+
+    Version 4 of it, or 3, or a port mapper of version 2: that knows ports of UDP and TCP over IPv4 only, and takes both
+    away at once; for all else it is a ProgMismatch.
+    """
 
     __slots__ = ("_path", "_timeout_s")
 
@@ -70,30 +74,37 @@ class MachineRegistrar:
 
     async def listed(self) -> list[Mapping]:
         """All that is registered.  Raises RpcError."""
-        async with self._rpcbind() as rpcbind:
-            return [
-                Mapping(one.prog, one.vers, one.netid, one.addr, one.owner)
-                for one in unlinked(await rpcbind.RPCBPROC_DUMP())
-            ]
+        address, proto = self._place()
+        return await registered(address, proto=proto, timeout=self._timeout_s)
 
     async def set(self, mapping: Mapping) -> bool:
         """Register; False if it is taken.  Raises RpcError."""
-        async with self._rpcbind() as rpcbind:
-            return await rpcbind.RPCBPROC_SET(rpcb(*mapping))
+        return await self._change(mapping, "SET")
 
     async def unset(self, mapping: Mapping) -> bool:
         """Take away what this user registered.  Raises RpcError."""
-        async with self._rpcbind() as rpcbind:
-            return await rpcbind.RPCBPROC_UNSET(rpcb(*mapping))
+        return await self._change(mapping, "UNSET")
 
-    @asynccontextmanager
-    async def _rpcbind(self) -> AsyncIterator[RPCB_V4.Client]:
-        if Path(self._path).is_socket():  # noqa: ASYNC240  (of a file system in memory)
-            way = connect(RPCB_V4, self._path, proto="unix", timeout=self._timeout_s)
-        else:
-            way = connect(RPCB_V4, LOOPBACK, proto="tcp", port=RPCB_PORT, timeout=self._timeout_s)
-        async with way as rpcbind:
-            yield rpcbind
+    async def _change(self, mapping: Mapping, what: str) -> bool:
+        newer: tuple[Any, ...] = (RPCB_V4, RPCB_V3)
+        for interface in newer:
+            try:
+                async with self._connect(interface) as rpcbind:
+                    return bool(await getattr(rpcbind, f"RPCBPROC_{what}")(rpcb(*mapping)))
+            except ProgMismatch:
+                if interface is RPCB_V3 and mapping.netid not in {UDP, TCP}:
+                    raise
+        port = parse(mapping.netid, mapping.address).port
+        asked = pmap_mapping(mapping.program, mapping.version, NETIDS[mapping.netid].protocol, port)
+        async with self._connect(PMAP_V2) as mapper:
+            return bool(await getattr(mapper, f"PMAPPROC_{what}")(asked))
+
+    def _place(self) -> tuple[str, str]:
+        return (self._path, "unix") if Path(self._path).is_socket() else (LOOPBACK, TCP)
+
+    def _connect(self, interface: Any) -> Connecting[Any]:
+        address, proto = self._place()
+        return connect(interface, address, proto=proto, port=RPCB_PORT, timeout=self._timeout_s)
 
 
 class Registrations:
@@ -113,8 +124,10 @@ class Registrations:
 
     async def add(self, mappings: Iterable[Mapping]) -> None:
         """Register, and keep registered from now on.  Raises ConfigError for what is somebody else's, RpcError."""
+        replaced = False
         for mapping in mappings:
             if not await self._registrar.set(mapping):
+                replaced = True
                 await self._registrar.unset(mapping)
                 if not await self._registrar.set(mapping):
                     raise ConfigError(
@@ -123,6 +136,8 @@ class Registrations:
                     )
             self._wanted[mapping[:3]] = mapping
             self.stats["set"] += 1
+        if replaced:  # a port mapper of version 2 has taken away the other transport, too
+            await self.check()
         if self._task is None:
             self._task = asyncio.create_task(self._keep())
 
@@ -132,15 +147,18 @@ class Registrations:
 
     async def check(self) -> None:
         """Register again what is missing.  Raises RpcError."""
-        there = {one[:3]: one.address for one in await self._registrar.listed()}
+        there = await self._there()
         for key, mapping in list(self._wanted.items()):
             if key not in there and await self._registrar.set(mapping):
                 self.stats["renewed"] += 1
-            elif there.get(key) != mapping.address:
+            elif not _is_place(mapping, there.get(key, "")):
                 self.stats["taken"] += 1
 
+    async def _there(self) -> dict[tuple[int, int, str], str]:
+        return {one[:3]: one.address for one in await self._registrar.listed()}
+
     async def aclose(self) -> None:
-        """Take away what was registered; where rpcbind does not answer it stays."""
+        """Take away what was registered, and is still ours; where rpcbind does not answer it stays."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -152,9 +170,13 @@ class Registrations:
         if self.on_closed is not None:
             self.on_closed()
             self.on_closed = None
-        for mapping in self._wanted.values():
-            with suppress(RpcError):
-                await self._registrar.unset(mapping)
+        # (the machine's rpcbind lets a user, and the superuser above all, take away what another server has by now)
+        with suppress(RpcError):
+            there = await self._there() if self._wanted else {}
+            for key, mapping in self._wanted.items():
+                if _is_place(mapping, there.get(key, "")):
+                    with suppress(RpcError):
+                        await self._registrar.unset(mapping)
         self._wanted.clear()
 
     async def _keep(self) -> None:
@@ -167,6 +189,17 @@ class Registrations:
                 await self.check()
             except RpcError:
                 self.stats["failed"] += 1
+
+
+def _is_place(mapping: Mapping, address: str) -> bool:
+    """Whether this address is what was registered; version 2 makes it "everywhere", at the same port."""
+    if address == mapping.address:
+        return True
+    try:
+        there, ours = parse(mapping.netid, address), parse(mapping.netid, mapping.address)
+    except ValueError:
+        return False
+    return there.host in UNSPECIFIED and mapping.netid != LOCAL and there.port == ours.port
 
 
 async def register(

@@ -10,9 +10,10 @@ from stack import dns, rpc
 from stack.errors import AddressInUse, ConfigError
 from stack.rpc.errors import Unreachable
 from stack.rpc.rpcbind.binding import services
-from stack.rpc.rpcbind.protocol import PMAP_V2, RPCB_V4, pmap_mapping, rpcb
-from stack.rpc.rpcbind.registrations import PERIOD_S, Registrations, mappings
-from stack.rpc.rpcbind.registry import RPCBIND, Mapping, Registry
+from stack.rpc.rpcbind.protocol import PMAP_V2, RPCB_V4, pmap_mapping, pmap_node, rpcb
+from stack.rpc.rpcbind.registrations import PERIOD_S, MachineRegistrar, Registrations, mappings
+from stack.rpc.rpcbind.registry import RPCBIND, SUPERUSER, UNKNOWN, Mapping, Registry
+from stack.rpc.rpcbind.service import Desk, PortMapper, Rpcbind3, Rpcbind4
 from stack.rpc.transports import Listening, own_addresses
 from tests.support.rpc_ours import calc, programs
 
@@ -114,6 +115,85 @@ def test_what_one_s_own_dead_server_left_is_replaced_and_another_s_is_not():
         await kept.aclose()
 
     on_virtual_time(main)
+
+
+def test_what_others_have_by_now_is_not_taken_away_at_the_end():
+    """The machine's rpcbind would: to it both are the same user."""
+
+    class OfOneUser(Rpcbind):
+        async def unset(self, mapping):
+            return self._table().unset(*mapping[:3], SUPERUSER)
+
+    async def main():
+        rpcbind = OfOneUser()
+        kept = Registrations(rpcbind)
+        await kept.add(WANTED)
+        theirs = WANTED[0]._replace(address="198.18.0.2.8.9")
+        rpcbind.registry = Registry()
+        rpcbind.registry.set(theirs)
+        await kept.check()
+        await kept.aclose()
+        assert list(rpcbind.registry) == [theirs]
+
+    on_virtual_time(main)
+
+
+@pytest.mark.parametrize("service", [PortMapper, Rpcbind3, Rpcbind4])
+def test_the_machine_s_rpcbind_may_be_old(tmp_path, service):
+    async def main():
+        registry, path = Registry(), str(tmp_path / "rpcbind.sock")
+        desk = Desk(registry, is_local=lambda _: True, local_for=lambda _: "", clock=lambda: 0.0)
+        async with await rpc.serve([service(desk)], udp=None, tcp=None, unix=path):
+            registry.set(WANTED[1]._replace(address="0.0.0.0.1.1", owner=UNKNOWN))  # of a server that died
+            kept = Registrations(MachineRegistrar(path))
+            await kept.add(WANTED)
+            assert {(*one[:3], one.address[-4:]) for one in registry} == {(*one[:3], ".8.1") for one in WANTED}
+            registry.unset(P, 1, "udp", SUPERUSER)
+            before = kept.stats["renewed"]
+            await kept.check()
+            assert (kept.stats["renewed"] - before, kept.stats["taken"], len(registry)) == (1, 0, 4)
+            await kept.aclose()
+            assert list(registry) == []
+            if service is PortMapper:
+                with pytest.raises(rpc.ProgMismatch):  # it knows nothing else
+                    await MachineRegistrar(path).set(Mapping(P, 1, "tcp6", "::1.8.1", "me"))
+
+    asyncio.run(main())
+
+
+class Wrong2(PMAP_V2.Server):
+    async def PMAPPROC_GETPORT(self, ctx, mapping):
+        return 70_000
+
+    async def PMAPPROC_DUMP(self, ctx):
+        return pmap_node(pmap_mapping(P, 1, 6, 70_000), None)
+
+
+class Wrong4(RPCB_V4.Server):
+    async def RPCBPROC_GETADDR(self, ctx, asked):
+        return "nowhere"
+
+
+@pytest.mark.parametrize("proto", ["udp", "tcp"])
+def test_an_rpcbind_that_gives_out_what_is_no_port(proto):
+    async def main(a, b, address):
+        async with await rpc.serve([Wrong2()], host=b, udp=111, tcp=111):
+            with pytest.raises(rpc.BadReply, match="70000 is no port") as caught:
+                async with rpc.connect(calc.CALC_V1, address, proto=proto, host=a):
+                    pass
+            assert not caught.value.maybe_executed
+            assert await rpc.registered(address, host=a) == [Mapping(P, 1, "tcp", "", UNKNOWN)]
+
+    simulated(main)
+
+
+def test_an_rpcbind_that_gives_out_what_is_no_address():
+    async def main():
+        async with await rpc.serve([Wrong4()], address="::1", udp=None, tcp=0) as wrong:
+            with pytest.raises(rpc.BadReply, match="'nowhere' is not a universal address"):
+                await rpc.find_port("::1", P, 1, "tcp", rpcbind_port=wrong.tcp_port)
+
+    asyncio.run(main())
 
 
 def test_ports_become_mappings():

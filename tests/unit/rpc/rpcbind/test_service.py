@@ -306,6 +306,15 @@ def test_a_stranger_s_datagram_is_not_made_larger(data, which, host):
     assert reply is None or len(reply) <= 2 * len(sent)
 
 
+@pytest.mark.parametrize(
+    ("which", "least"), [((2, "DUMP"), 5), ((3, "DUMP"), 8), ((4, "DUMP"), 8), ((4, "GETSTAT"), 5)]
+)
+def test_lists_would_be_many_times_as_large(which, least):
+    """The control: what strangers may not have by datagram, asked for by this host."""
+    sent = call(which[0], NUMBERS[which].number)
+    assert len(FULL.exchange(sent, OURS, UDP)) > least * len(sent)
+
+
 @given(st.binary(max_size=120), st.sampled_from(sorted(NUMBERS)), st.sampled_from([UDP, TCP]))
 def test_whatever_comes_is_answered_or_dropped(junk, which, carrier):
     FULL.exchange(call(which[0], NUMBERS[which].number, junk), FAR, carrier)
