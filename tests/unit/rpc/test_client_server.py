@@ -250,6 +250,8 @@ def test_failures_that_come_fast_are_counted_each_and_told_once_a_second():
 
 
 def test_programs_and_versions_that_are_not_there():
+    another = rpc.compile_x("program OTHER { version OTHER_V1 { void NOTHING(void) = 1; } = 1; } = 0x20000777;")
+
     async def main(net, one, other):
         async with (
             await rpc.serve([Counter()], host=other, tcp=PORT, register=False),
@@ -259,7 +261,7 @@ def test_programs_and_versions_that_are_not_there():
                 await stub.ADD(1, 2)
             assert (raised.value.low, raised.value.high, raised.value.maybe_executed) == (1, 1, False)
         async with (
-            await rpc.serve([], host=other, tcp=PORT, register=False),
+            await rpc.serve([another.OTHER_V1.Server()], host=other, tcp=PORT, register=False),
             rpc.connect(V1, "other", port=PORT, host=one) as stub,
         ):
             with pytest.raises(rpc.ProgUnavail):
@@ -280,7 +282,7 @@ def test_a_policy_for_all_programs_or_for_one():
                 trusted = rpc.connect(V1, "other", port=PORT, host=one, auth=rpc.AuthSys(1000, 100))
                 async with trusted as known:
                     assert await known.ADD(1) == 1
-        async with joined(one, other, auth={V2: policy}) as (stub, _, _):
+        async with joined(one, other, auth={V1: rpc.allow(), V2: policy}) as (stub, _, _):
             assert await stub.ADD(1) == 1
 
     simulated(main)
