@@ -46,18 +46,25 @@ def choose(
         and version in {None, one.number}
     ]
     if not found:
-        known = [
-            f"{procedure.name} (version {one.number})"
-            for program in interface.programs
-            for one in program.versions
-            for procedure in one.procedures
-        ]
-        wanted = name if version is None else f"{name} in version {version}"
-        raise ConfigError(f"the file has no procedure {wanted}; it has {', '.join(known) or 'none'}")
+        raise ConfigError(_missing(interface, name, version))
     programs = {program.name for program, _, _ in found}
     if len(programs) > 1:
         raise ConfigError(f"several programs have {name}: say which, like {min(programs)}.{procedure_name}")
     return max(found, key=lambda one: one[1].number)
+
+
+def _missing(interface: Interface, name: str, version: int | None) -> str:
+    """That there is no such procedure, and which there are: in other versions, or all, by version."""
+    versions = [(program, one) for program in interface.programs for one in program.versions]
+    having = [str(one.number) for _, one in versions if name in {procedure.name for procedure in one.procedures}]
+    if having and version is not None:
+        return f"the file has no procedure {name} in version {version}; it is in version {', '.join(having)}"
+    known = [
+        f"{program.name} version {one.number} has {', '.join(procedure.name for procedure in one.procedures)}"
+        for program, one in versions
+    ]
+    wanted = name if version is None else f"{name} in version {version}"
+    return f"the file has no procedure {wanted}; {'; '.join(known) or 'it has none'}"
 
 
 def arguments(procedure: CheckedProcedure, words: tuple[str, ...]) -> bytes:
@@ -73,7 +80,8 @@ def arguments(procedure: CheckedProcedure, words: tuple[str, ...]) -> bytes:
         try:
             plain_codec(xtype).append(writer, json.loads(text))
         except json.JSONDecodeError as error:
-            raise ConfigError(f"argument {number} is no JSON: {error}") from None
+            hint = f"; a string is written with quotes, '{json.dumps(word)}'" if word[:1].isalpha() else ""
+            raise ConfigError(f"argument {number} is no JSON: {error}{hint}") from None
         except RecursionError:
             raise ConfigError(f"argument {number} is nested too deeply") from None
         except XdrError as error:

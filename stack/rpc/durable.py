@@ -116,9 +116,11 @@ class DurableDuplicates(Duplicates):
             self.instance = self._number()
             self._found = self.db.execute(_ALL).fetchall()  # what the last process knew, until there is a `now` for it
         except sqlite3.Error as error:
-            raise ConfigError(
-                f"{path} cannot be used for the calls of a server: {error}; is another one running?"
-            ) from None
+            locked = (
+                error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY if hasattr(error, "sqlite_errorcode") else False
+            )
+            what_to_do = "is another one running?" if locked else "give a file in a directory that exists and is yours"
+            raise ConfigError(f"{path} cannot be used for the calls of a server: {error}; {what_to_do}") from None
 
     def _number(self) -> int:
         for (number,) in self.db.execute("SELECT number FROM rpc_instance"):

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkab
 
 from stack.errors import ConfigError
 from stack.rpc.client import connect
-from stack.rpc.errors import BadReply, NotRegistered, ProcUnavail, ProgMismatch, RpcError
+from stack.rpc.errors import (
+    BadReply,
+    ConnectionLost,
+    NotRegistered,
+    ProcUnavail,
+    ProgMismatch,
+    RpcError,
+    RpcTimeout,
+    Unreachable,
+)
 from stack.rpc.rpcbind.address import MAX_PORT, NETIDS, OF_PROTOCOL, TCP, UDP, parse_universal, to_universal
 from stack.rpc.rpcbind.protocol import PMAP_V2, RPCB_PORT, RPCB_V3, RPCB_V4, pmap_mapping, rpcb, rpcb_stat
 from stack.rpc.rpcbind.registry import UNKNOWN, Mapping
@@ -70,17 +79,29 @@ async def find_port(
     if proto not in {UDP, TCP}:
         raise ConfigError(f"rpcbind is asked for ports of udp and tcp, not of {proto!r}: give a path or a port")
     options: dict[str, Any] = {"proto": proto, "port": rpcbind_port, "timeout": timeout, "host": host}
-    if ":" in address:
-        found = await _address_by_version_4(address, rpcb(program, version, f"{proto}6", "", ""), options)
-    else:
-        async with connect(PMAP_V2, address, **options) as mapper:
-            asked = pmap_mapping(program, version, NETIDS[proto].protocol, 0)
-            found = await mapper.PMAPPROC_GETPORT(asked, timeout=timeout)
+    try:
+        if ":" in address:
+            found = await _address_by_version_4(address, rpcb(program, version, f"{proto}6", "", ""), options)
+        else:
+            async with connect(PMAP_V2, address, **options) as mapper:
+                asked = pmap_mapping(program, version, NETIDS[proto].protocol, 0)
+                found = await mapper.PMAPPROC_GETPORT(asked, timeout=timeout)
+    except (Unreachable, RpcTimeout, ConnectionLost) as error:
+        raise _silent(error, address, f"program {program} version {version}") from error
     if not found:
         raise NotRegistered(f"program {program} version {version} over {proto} at {address}")
     if found > MAX_PORT:
         raise BadReply(f"rpcbind at {address}", maybe_executed=False, because=f"{found} is no port")
     return found
+
+
+def _silent(error: RpcError, address: str, what: str) -> Unreachable:
+    """rpcbind does not answer."""
+    reason = getattr(error.__cause__, "strerror", None) or ("no answer" if isinstance(error, RpcTimeout) else "lost")
+    return Unreachable(
+        f"{what} at {address}",
+        because=f"rpcbind there does not answer, so the port is not known: give port= if you know it; {reason.lower()}",
+    )
 
 
 async def _address_by_version_4(address: str, asked: rpcb, options: dict[str, Any]) -> int:

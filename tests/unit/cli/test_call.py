@@ -106,13 +106,14 @@ def test_a_result_of_another_file(tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("CALC_NONE",), "the file has no procedure CALC_NONE; it has CALC_DO (version 1), "),
-        (("CALC_DO", "-V", "7"), "the file has no procedure CALC_DO in version 7; it has "),
-        (("OTHER.CALC_DO",), "the file has no procedure OTHER.CALC_DO; it has "),
+        (("CALC_NONE",), "no procedure CALC_NONE; CALC version 1 has CALC_DO, "),
+        (("CALC_DO", "-V", "7"), "the file has no procedure CALC_DO in version 7; it is in version 1"),
+        (("OTHER.CALC_DO",), "the file has no procedure OTHER.CALC_DO; CALC version 1 has "),
         (("CALC_DO",), "CALC_DO takes 1 arguments (args), not 0: give each as JSON"),
         (("CALC_ADD3", "1", "2"), "CALC_ADD3 takes 3 arguments (hyper, hyper, int), not 2: give each as JSON"),
         (("CALC_COUNT", "null"), "CALC_COUNT takes 0 arguments (none), not 1: give each as JSON"),
         (("CALC_ADD3", "1", "2", "{"), "argument 3 is no JSON: Expecting property name"),
+        (("CALC_ADD3", "1", "2", "a"), """; a string is written with quotes, '"a"'"""),
         (("CALC_ADD3", "1", "2", "[" * 100_000), "argument 3 is nested too deeply"),
         (("CALC_ADD3", "1", "2", "2147483648"), "argument 3: 2147483648 is not within the range of int"),
         (("CALC_DO", '{"what": "POW", "a": 1, "b": 2}'), "argument 1: what: 'POW' is no op: use one of ADD, SUB, MUL"),
