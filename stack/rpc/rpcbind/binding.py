@@ -96,7 +96,7 @@ async def find_port(
 
 
 def _silent(error: RpcError, address: str, what: str) -> Unreachable:
-    """rpcbind does not answer."""
+    """What is raised when an rpcbind does not answer."""
     reason = getattr(error.__cause__, "strerror", None) or ("no answer" if isinstance(error, RpcTimeout) else "lost")
     return Unreachable(
         f"{what} at {address}",
