@@ -71,7 +71,9 @@ def test_the_limits_of_a_server_are_those_of_the_page():
     for name in ("connections", "connections_per_client", "idle_s", "record_s", "call_s"):
         assert int(shown[name].replace(" ", "")) == getattr(limits, name)
     assert int(shown["partial_bytes"]) << 20 == limits.partial_bytes
-    assert f"`running_per_connection` | {limits.running}, {limits.running_per_connection} |" in PAGE
+    in_all, each = limits.running, limits.running_per_connection
+    assert limits.running_per_client is None
+    assert f"`running_per_connection` | {in_all}, a quarter of it, {each} |" in PAGE
     assert f"{session.PROGRAM:#x}" in PAGE
 
 
