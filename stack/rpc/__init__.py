@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     )
     from stack.rpc.mailboxes import Letter, Mailbox, mailbox
     from stack.rpc.policy import Policy, allow
+    from stack.rpc.pooling.entry import Pooling, pool
+    from stack.rpc.pooling.members import Choice, Place
     from stack.rpc.program import Context
     from stack.rpc.rpcbind.binding import connect_service, find_port, registered, services
     from stack.rpc.rpcbind.server import RpcbindServer, rpcbind_server
@@ -63,6 +65,7 @@ __all__ = [
     "Bounds",
     "CallTooLarge",
     "Calls",
+    "Choice",
     "ClientClosed",
     "Codec",
     "ConnectionLost",
@@ -77,7 +80,9 @@ __all__ = [
     "Limits",
     "Mailbox",
     "NotRegistered",
+    "Place",
     "Policy",
+    "Pooling",
     "ProcUnavail",
     "ProgMismatch",
     "ProgUnavail",
@@ -102,6 +107,7 @@ __all__ = [
     "find_port",
     "local",
     "mailbox",
+    "pool",
     "proc",
     "registered",
     "rpcbind_server",
@@ -133,6 +139,10 @@ _HOME = {
     "AuthSys": "stack.rpc.auth",
     "BadReply": "stack.rpc.errors",
     "Bounds": "stack.rpc.duplicates",
+    "Choice": "stack.rpc.pooling.members",
+    "Place": "stack.rpc.pooling.members",
+    "Pooling": "stack.rpc.pooling.entry",
+    "pool": "stack.rpc.pooling.entry",
     "CallTooLarge": "stack.rpc.errors",
     "Calls": "stack.rpc.calls",
     "ClientClosed": "stack.rpc.errors",

@@ -2,12 +2,19 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
-if TYPE_CHECKING:
-    from stack.rpc.caller import RpcClient
+from stack.rpc.channel import Channel
 
 T = TypeVar("T")
+
+
+class Sender(Protocol):
+    """Who makes the calls of a batch."""
+
+    @property
+    def channel(self) -> Channel | None:
+        """The one that all of them take."""
 
 
 class Batch:
@@ -23,7 +30,7 @@ class Batch:
 
     __slots__ = ("_client", "_tasks")
 
-    def __init__(self, client: "RpcClient") -> None:
+    def __init__(self, client: Sender) -> None:
         self._client = client
         self._tasks: list[asyncio.Task[Any]] = []
 

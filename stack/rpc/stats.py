@@ -87,3 +87,21 @@ class ClientStats:
         found |= {f"malformed_{why.name.lower()}": self.malformed[why] for why in MessageReason}
         found |= {f"fault_{why.name.lower()}": self.faults[why] for why in RecordFault}
         return {name: count for name, count in found.items() if count}
+
+
+class PoolStats:
+    """The counters of one pool."""
+
+    __slots__ = ("calls", "failed", "failed_over", "hedged", "hedges_won", "over_budget")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.failed = 0  # with whatever error
+        self.failed_over = 0  # calls made again elsewhere, after a failure
+        self.hedged = 0  # calls made a second time, as the reply was late
+        self.hedges_won = 0  # of them were answered first
+        self.over_budget = 0  # calls not made a second time, as too many were
+
+    def by_name(self) -> dict[str, int]:
+        """Counters that are not 0, by name."""
+        return {name: count for name in self.__slots__ if (count := getattr(self, name))}

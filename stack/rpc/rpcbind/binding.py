@@ -50,6 +50,14 @@ class ServiceTarget(Protocol):
         """Of the service."""
 
     @property
+    def priority(self) -> int:
+        """Those of the lowest are tried first."""
+
+    @property
+    def weight(self) -> int:
+        """Its share of the calls, among those of its priority."""
+
+    @property
     def addresses(self) -> Sequence[str]:
         """Of the server."""
 
@@ -181,7 +189,7 @@ async def services(
     All addresses of a server come before those of the next.  Raises what the resolver raises, and ConfigError where
     nobody knows services.
     """
-    async for target in _resolver(resolver).services(name, timeout=timeout):
+    async for target in resolver_of(resolver).services(name, timeout=timeout):
         for address in target.addresses:
             yield address, target.port
 
@@ -217,7 +225,8 @@ async def connect_service(
         raise error
 
 
-def _resolver(given: ServiceResolver | None) -> ServiceResolver:
+def resolver_of(given: ServiceResolver | None) -> ServiceResolver:
+    """The one given, or the running loop's.  Raises ConfigError."""
     found = given if given is not None else getattr(asyncio.get_running_loop(), "resolver", None)
     if not isinstance(found, ServiceResolver):
         raise ConfigError(
