@@ -100,13 +100,6 @@ def pool(
     All else is as for `connect`; `max_in_flight` is for each member.  Raises ConfigError; entering the block raises
     Unreachable when no member can be reached.
     """
-    try:
-        choice = Choice(policy)
-    except ValueError:
-        names = ", ".join(repr(one.value) for one in Choice)
-        raise ConfigError(f"policy {policy!r}: use one of {names}") from None
-    if srv is not None and members:
-        raise ConfigError("members or srv, not both")
     check_max_record(max_record)
     client = ClientSettings(
         auth=auth,
@@ -119,7 +112,7 @@ def pool(
     )
     settings = PoolSettings(
         proto=proto,
-        policy=choice,
+        policy=_choice(policy),
         failover=failover,
         hedge=hedge,
         srv=srv,
@@ -129,11 +122,21 @@ def pool(
         max_record=max_record,
         client=client,
     )
-    if srv is not None:
-        places = []
-    elif proto == "unix":
-        places = [Place(str(path)) for path in members]
-    else:
-        places = parse_places(members)
     chosen: Any = version
-    return Pooling(chosen.Client, Pool(chosen, settings, host), places)
+    return Pooling(chosen.Client, Pool(chosen, settings, host), _places(members, srv, proto))
+
+
+def _choice(policy: str | Choice) -> Choice:
+    try:
+        return Choice(policy)
+    except ValueError:
+        names = ", ".join(repr(one.value) for one in Choice)
+        raise ConfigError(f"policy {policy!r}: use one of {names}") from None
+
+
+def _places(members: Iterable[str | tuple[str, int] | Place], srv: str | None, proto: str) -> list[Place]:
+    if srv is not None:
+        if members:
+            raise ConfigError("members or srv, not both")
+        return []
+    return [Place(str(path)) for path in members] if proto == "unix" else parse_places(members)

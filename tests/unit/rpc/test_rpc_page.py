@@ -1,4 +1,4 @@
-"""Programs of docs/rpc.md and docs/xdr.md with their output below them say just that."""
+"""Programs of the pages about RPC with their output below them say just that."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from stack.rpc.xdr import LIMITS, MAX_DEPTH
 from tests.support import rpc_fuzz
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGE = "\n".join((DOCS / name).read_text() for name in ("rpc.md", "xdr.md"))
+PAGE = "\n".join((DOCS / name).read_text() for name in ("rpc.md", "xdr.md", "many-servers.md"))
 SHOWN = re.findall(r"```python\n((?:(?!```).)*)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
 
 
