@@ -1,0 +1,557 @@
+"""All procedures, by calls within the process, on a directory of the test's own."""
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from stack import rpc
+from stack.nfs import mount3, nfs3
+from stack.nfs import nfs3 as p
+from stack.nfs.nfs3 import nfsstat3, time_how
+from stack.nfs.service import Mount, Nfs
+from stack.rpc.x.compile import generate
+from tests.support.nfs_ours import OK, Caller, listed, with_export
+from tests.support.rfc import rfc
+
+FILE, DIRECTORY, LINK = p.NF3REG, p.NF3DIR, p.NF3LNK
+
+
+@pytest.mark.parametrize(("module", "name"), [(nfs3, "nfs3.x"), (mount3, "mount3.x")])
+def test_the_modules_are_what_the_files_say(module, name):
+    source = Path(module.__file__).with_name(name)
+    assert Path(module.__file__).read_text() == generate(source.read_text(), str(source))
+
+
+@rfc("1813", "3.3", "NFS-PROCEDURES")
+@pytest.mark.parametrize(("version", "service", "count"), [(nfs3.NFS_V3, Nfs, 22), (mount3.MOUNT_V3, Mount, 6)])
+def test_every_procedure_is_there(version, service, count):
+    assert len(version.procedures) == count
+    for number, procedure in version.procedures.items():
+        given = getattr(service, procedure.attribute)
+        assert number == 0 or given is not getattr(version.Server, procedure.attribute)
+
+
+def test_attributes_are_those_of_the_file(tmp_path):
+    async def test(c):
+        path = tmp_path / "export" / "file"
+        path.write_bytes(b"x" * 70_000)
+        path.chmod(0o640)
+        os.utime(path, ns=(5_000_000_007, 6_000_000_008))
+        found = (await c.getattr(await c.find("file"))).resok.obj_attributes
+        real = path.stat()
+        assert (found.type, found.mode, found.nlink, found.size) == (FILE, 0o640, 1, 70_000)
+        assert (found.uid, found.gid, found.fileid) == (real.st_uid, real.st_gid, real.st_ino)
+        assert found.used == real.st_blocks * 512
+        assert (found.atime, found.mtime) == (p.nfstime3(5, 7), p.nfstime3(6, 8))
+        os.utime(path, ns=(-(10**9), 2**33 * 10**9))  # what the protocol cannot say is said as well as it can be
+        found = (await c.getattr(await c.find("file"))).resok.obj_attributes
+        assert (found.atime, found.mtime) == (p.nfstime3(0, 0), p.nfstime3(2**32 - 1, 0))
+
+    with_export(tmp_path, test)
+
+
+def test_names_and_dots(tmp_path):
+    async def test(c):
+        (tmp_path / "export" / "a" / "b").mkdir(parents=True)
+        a, b = await c.find("a"), await c.find("a/b")
+        for dir_, name, there in ((a, ".", a), (b, "..", a), (a, "..", c.root), (c.root, "..", c.root)):
+            found = await c.lookup(dir_, name)
+            assert (found.status, found.resok.object.data) == (OK, there)
+        missing = await c.lookup(a, "no")
+        assert missing.status == nfsstat3.NFS3ERR_NOENT
+        assert missing.resfail.dir_attributes.attributes.fileid == (tmp_path / "export/a").stat().st_ino
+        (tmp_path / "export" / "file").touch()
+        assert (await c.lookup(await c.find("file"), "x")).status == nfsstat3.NFS3ERR_NOTDIR
+        (tmp_path / "export").joinpath(os.fsdecode(b"\xff\xfe")).touch()
+        assert await c.find(os.fsdecode(b"\xff\xfe"))
+
+    with_export(tmp_path, test)
+
+
+@rfc("1813", "3.2", "NFS-NAMES")
+def test_names_that_are_none(tmp_path):
+    async def test(c):
+        handle = (await c.create(c.root, "file")).resok.obj.handle.data
+        for name, status in (("", "ACCES"), ("a/b", "ACCES"), ("a\0", "ACCES"), ("/", "ACCES"), ("n" * 256, "NAMETOOLONG")):
+            for found in (
+                await c.lookup(c.root, name),
+                await c.create(c.root, name),
+                await c.mkdir(c.root, name),
+                await c.symlink(c.root, name, "x"),
+                await c.remove(c.root, name),
+                await c.rmdir(c.root, name),
+                await c.rename(c.root, name, c.root, "x"),
+                await c.rename(c.root, "file", c.root, name),
+                await c.link(handle, c.root, name),
+            ):
+                assert found.status.name == f"NFS3ERR_{status}"
+        assert (await c.create(c.root, "n" * 255)).status == OK
+        for name in (".", ".."):
+            assert (await c.create(c.root, name)).status == nfsstat3.NFS3ERR_EXIST
+            assert (await c.mkdir(c.root, name)).status == nfsstat3.NFS3ERR_EXIST
+            assert (await c.remove(c.root, name)).status == nfsstat3.NFS3ERR_INVAL
+            assert (await c.rename(c.root, name, c.root, "x")).status == nfsstat3.NFS3ERR_INVAL
+            assert (await c.rename(c.root, "file", c.root, name)).status == nfsstat3.NFS3ERR_INVAL
+        assert (await c.rmdir(c.root, ".")).status == nfsstat3.NFS3ERR_INVAL
+        assert (await c.rmdir(c.root, "..")).status == nfsstat3.NFS3ERR_EXIST
+
+    with_export(tmp_path, test)
+
+
+def test_reading(tmp_path):
+    async def test(c):
+        data = os.urandom(300_000)
+        (tmp_path / "export" / "file").write_bytes(data)
+        handle = await c.find("file")
+        first = (await c.read(handle)).resok
+        assert (first.count, first.eof, first.data) == (1 << 18, False, data[: 1 << 18])
+        rest = (await c.read(handle, 1 << 18)).resok
+        assert (rest.eof, rest.data) == (True, data[1 << 18 :])
+        exact = (await c.read(handle, 299_990, 10)).resok
+        assert (exact.eof, exact.data) == (True, data[-10:])
+        for offset in (300_000, 2**63 - 1, 2**63, 2**64 - 1):
+            beyond = (await c.read(handle, offset, 10)).resok
+            assert (beyond.eof, beyond.data) == (True, b"")
+        assert (await c.read(handle, 0, 0)).resok.data == b""
+        assert (await c.read(c.root)).status == nfsstat3.NFS3ERR_INVAL
+
+    with_export(tmp_path, test)
+
+
+@rfc("1813", "3.3.7", "NFS-WRITE-COMMIT")
+def test_writing_and_the_verifier(tmp_path):
+    async def test(c):
+        made = await c.create(c.root, "file", size=0)
+        handle = made.resok.obj.handle.data
+        one = (await c.write(handle, 0, b"hello")).resok
+        two = (await c.write(handle, 8, b"world", p.FILE_SYNC)).resok
+        three = (await c.write(handle, 5, b"___", p.DATA_SYNC)).resok
+        assert [each.committed for each in (one, two, three)] == [p.UNSTABLE, p.FILE_SYNC, p.DATA_SYNC]
+        assert one.verf == two.verf == three.verf == (await c.commit(handle)).resok.verf
+        assert (two.file_wcc.before.attributes.size, two.file_wcc.after.attributes.size) == (5, 13)
+        assert (tmp_path / "export" / "file").read_bytes() == b"hello___world"
+        assert (await c.write(handle, 0, b"abc", count=2)).status == nfsstat3.NFS3ERR_INVAL
+        for offset in (2**63 - 1, 2**64 - 1):
+            assert (await c.write(handle, offset, b"abc")).status == nfsstat3.NFS3ERR_FBIG
+        assert (await c.write(c.root, 0, b"abc")).status == nfsstat3.NFS3ERR_INVAL
+        return one.verf
+
+    verifiers = {with_export(tmp_path, test, sync=True) for _ in range(3)}
+    assert len(verifiers) == 3  # it is another one after each start
+
+
+def test_a_disk_that_fails_changes_the_verifier(tmp_path, monkeypatch):
+    synced = []
+
+    async def test(c):
+        handle = (await c.create(c.root, "file")).resok.obj.handle.data
+        before = (await c.write(handle, 0, b"hello")).resok.verf
+
+        def fail(fd):
+            synced.append(fd)
+            raise OSError(5, "the disk is broken")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fail)
+            assert (await c.commit(handle)).status == nfsstat3.NFS3ERR_IO
+            assert (await c.write(handle, 0, b"x", p.FILE_SYNC)).status == nfsstat3.NFS3ERR_IO
+        after = (await c.commit(handle)).resok.verf
+        assert after != before
+        assert c.server.stats["failed_syncs"] == len(synced) == 2
+
+    with_export(tmp_path, test, sync=True)
+
+
+def test_what_is_answered_is_on_the_disk(tmp_path, monkeypatch):
+    """All that changes something has waited for the disk, but for UNSTABLE data."""
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd)))
+    top = f"{tmp_path}/export"
+
+    async def test(c):
+        async def expect(call, *names):
+            synced.clear()
+            found = await call
+            assert found.status == OK
+            assert set(synced) == {f"{top}/{name}".rstrip("/") for name in names}
+            return found
+
+        handle = (await expect(c.create(c.root, "f"), "f", "")).resok.obj.handle.data
+        sub = (await expect(c.mkdir(c.root, "d"), "d", "")).resok.obj.handle.data
+        await expect(c.symlink(c.root, "l", "x"), "")
+        await expect(c.setattr(handle, size=5), "f")
+        await expect(c.write(handle, 0, b"x"))
+        await expect(c.commit(handle), "f")
+        await expect(c.write(handle, 0, b"x", p.FILE_SYNC), "f")
+        await expect(c.link(handle, sub, "g"), "d")
+        await expect(c.rename(c.root, "f", sub, "f"), "", "d")
+        await expect(c.remove(sub, "f"), "d")
+        await expect(c.remove(sub, "g"), "d")
+        await expect(c.rmdir(c.root, "d"), "")
+
+    with_export(tmp_path, test, sync=True)
+
+
+@rfc("1813", "3.3.8", "NFS-CREATE-EXCLUSIVE")
+def test_ways_to_create(tmp_path):
+    async def test(c):
+        one = await c.create(c.root, "one", p.GUARDED, mode=0o4755, size=10)
+        assert one.status == OK
+        found = one.resok.obj_attributes.attributes
+        assert (found.mode, found.size, found.type) == (0o755, 10, FILE)  # set-uid is left out
+        assert one.resok.dir_wcc.before.attributes.mtime != one.resok.dir_wcc.after.attributes.mtime
+        assert (await c.create(c.root, "one", p.GUARDED)).status == nfsstat3.NFS3ERR_EXIST
+        again = await c.create(c.root, "one", p.UNCHECKED, mode=0o600, size=3)
+        assert again.resok.obj.handle == one.resok.obj.handle
+        assert (again.resok.obj_attributes.attributes.mode, again.resok.obj_attributes.attributes.size) == (0o755, 3)
+        only = await c.create(c.root, "only", p.EXCLUSIVE, b"12345678")
+        assert only.status == OK
+        assert (await c.create(c.root, "only", p.EXCLUSIVE, b"12345678")).resok.obj == only.resok.obj
+        assert (await c.create(c.root, "only", p.EXCLUSIVE, b"12345679")).status == nfsstat3.NFS3ERR_EXIST
+        (tmp_path / "export" / "dir").mkdir()
+        assert (await c.create(c.root, "dir", p.UNCHECKED)).status == nfsstat3.NFS3ERR_EXIST
+        silent = await c.create(c.root, "readonly", p.GUARDED, mode=0o400, size=0)
+        assert silent.resok.obj_attributes.attributes.mode == 0o400
+
+    with_export(tmp_path, test)
+
+
+def test_what_cannot_be_made_whole_is_not_there(tmp_path):
+    async def test(c):
+        assert (await c.create(c.root, "huge", p.GUARDED, size=2**63 - 1)).status == nfsstat3.NFS3ERR_FBIG
+        assert (await c.create(c.root, "huge", p.GUARDED, size=2**64 - 1)).status == nfsstat3.NFS3ERR_FBIG
+        assert list((tmp_path / "export").iterdir()) == []
+
+    with_export(tmp_path, test)
+
+
+def test_setting_attributes(tmp_path):
+    async def test(c):
+        path = tmp_path / "export" / "file"
+        path.write_bytes(b"hello")
+        handle = await c.find("file")
+        found = await c.setattr(handle, mode=0o6711, size=2, atime=1000, mtime=2000)
+        assert found.status == OK
+        after = found.resok.obj_wcc.after.attributes
+        assert (after.mode, after.size, after.atime.seconds, after.mtime.seconds) == (0o711, 2, 1000, 2000)
+        assert found.resok.obj_wcc.before.attributes.size == 5
+        kept = (await c.setattr(handle, mtime=time_how.SET_TO_SERVER_TIME)).resok.obj_wcc.after.attributes
+        assert kept.atime.seconds == 1000
+        assert kept.mtime.seconds > 10**9
+        mine = path.stat()
+        assert (await c.setattr(handle, uid=mine.st_uid, gid=mine.st_gid)).status == OK
+        assert (await c.setattr(handle, uid=mine.st_uid + 1)).status == nfsstat3.NFS3ERR_PERM
+        assert (await c.setattr(handle, gid=mine.st_gid + 1, size=0)).status == nfsstat3.NFS3ERR_PERM
+        assert path.stat().st_size == 2
+        now = (await c.getattr(handle)).resok.obj_attributes.ctime
+        other = p.nfstime3(now.seconds, now.nseconds ^ 1)
+        assert (await c.setattr(handle, other, size=0)).status == nfsstat3.NFS3ERR_NOT_SYNC
+        assert (await c.setattr(handle, now, size=0)).status == OK
+        assert (await c.setattr(handle, size=2**63)).status == nfsstat3.NFS3ERR_FBIG
+        assert (await c.setattr(c.root, size=0)).status == nfsstat3.NFS3ERR_ISDIR
+
+    with_export(tmp_path, test)
+
+
+def test_links(tmp_path):
+    async def test(c):
+        made = await c.symlink(c.root, "link", "../../etc/passwd")
+        handle = made.resok.obj.handle.data
+        assert made.resok.obj_attributes.attributes.type == LINK
+        assert (await c.readlink(handle)).resok.data == "../../etc/passwd"
+        for found in (await c.read(handle), await c.write(handle, 0, b"x"), await c.setattr(handle, size=0)):
+            assert found.status == nfsstat3.NFS3ERR_INVAL
+        assert (await c.lookup(handle, "x")).status == nfsstat3.NFS3ERR_NOTDIR
+        assert (await c.readlink(c.root)).status == nfsstat3.NFS3ERR_INVAL
+        for target, status in (("", "INVAL"), ("a\0b", "INVAL"), ("x" * 5000, "NAMETOOLONG")):
+            assert (await c.symlink(c.root, "bad", target)).status.name == f"NFS3ERR_{status}"
+        file = (await c.create(c.root, "file")).resok.obj.handle.data
+        hard = await c.link(file, c.root, "other")
+        assert hard.resok.file_attributes.attributes.nlink == 2
+        assert (await c.link(file, c.root, "other")).status == nfsstat3.NFS3ERR_EXIST
+        assert (await c.link(c.root, c.root, "x")).status == nfsstat3.NFS3ERR_INVAL
+        assert await c.find("other") == file
+        assert (await c.remove(c.root, "other")).status == OK
+        assert (await c.getattr(file)).resok.obj_attributes.nlink == 1
+
+    with_export(tmp_path, test)
+
+
+def test_removing_and_renaming(tmp_path):
+    async def test(c):
+        dir_ = (await c.mkdir(c.root, "dir", mode=0o700)).resok.obj.handle.data
+        file = (await c.create(dir_, "file")).resok.obj.handle.data
+        assert (await c.rmdir(c.root, "dir")).status == nfsstat3.NFS3ERR_NOTEMPTY
+        assert (await c.rmdir(dir_, "file")).status == nfsstat3.NFS3ERR_NOTDIR
+        assert (await c.remove(c.root, "dir")).status in {nfsstat3.NFS3ERR_ISDIR, nfsstat3.NFS3ERR_PERM}
+        assert (await c.remove(c.root, "none")).status == nfsstat3.NFS3ERR_NOENT
+        moved = await c.rename(dir_, "file", c.root, "moved")
+        assert moved.status == OK
+        assert moved.resok.fromdir_wcc.after.attributes.fileid == (tmp_path / "export/dir").stat().st_ino
+        assert (await c.getattr(file)).status == OK
+        assert (await c.rename(c.root, "moved", c.root, "dir")).status == nfsstat3.NFS3ERR_EXIST
+        assert (await c.rename(c.root, "dir", c.root, "moved")).status == nfsstat3.NFS3ERR_EXIST
+        assert (await c.rename(c.root, "dir", dir_, "inside")).status == nfsstat3.NFS3ERR_INVAL
+        other = (await c.create(c.root, "other")).resok.obj.handle.data
+        assert (await c.rename(c.root, "moved", c.root, "other")).status == OK
+        assert (await c.getattr(other)).status == nfsstat3.NFS3ERR_STALE
+        assert (await c.remove(c.root, "other")).status == OK
+        for found in (await c.getattr(file), await c.read(file), await c.write(file, 0, b"x"), await c.commit(file)):
+            assert found.status == nfsstat3.NFS3ERR_STALE
+        assert (await c.rmdir(c.root, "dir")).status == OK
+        assert (await c.create(dir_, "x")).status == nfsstat3.NFS3ERR_STALE
+        assert c.server.stats["searches"] == 0  # what was removed here costs none
+
+    with_export(tmp_path, test)
+
+
+def test_special_files(tmp_path):
+    """They are listed, renamed and removed, and nothing else."""
+
+    async def test(c):
+        for kind in (p.NF3CHR, p.NF3BLK, p.NF3FIFO, p.NF3SOCK):
+            assert (await c.mknod(c.root, "x", kind)).status == nfsstat3.NFS3ERR_NOTSUPP
+        for kind in (p.NF3REG, p.NF3DIR):
+            assert (await c.mknod(c.root, "x", kind)).status == nfsstat3.NFS3ERR_BADTYPE
+        top = tmp_path / "export"
+        os.mkfifo(top / "fifo")
+        names = {"fifo", "socket"}
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(top / "socket"))
+        if os.geteuid() == 0:
+            os.mknod(top / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+            names.add("null")
+        found = listed((await c.readdirplus(c.root)).resok.reply.entries)
+        assert {one.name for one in found} == names | {".", ".."}
+        for one in found:
+            assert one.name_handle.handle_follows == (one.name in {".", ".."}) == one.name_attributes.attributes_follow
+        for name in names:
+            assert (await c.lookup(c.root, name)).status == nfsstat3.NFS3ERR_ACCES
+            assert (await c.create(c.root, name, p.UNCHECKED)).status == nfsstat3.NFS3ERR_ACCES
+            assert (await c.rename(c.root, name, c.root, "moved")).status == OK
+            assert (await c.remove(c.root, "moved")).status == OK
+
+    with_export(tmp_path, test)
+
+
+@rfc("1813", "3.3.16", "NFS-READDIR")
+@pytest.mark.parametrize("plus", [False, True])
+def test_listings_in_parts_while_names_come_and_go(tmp_path, plus):
+    """What is there all the time is listed once, whatever else happens between the calls."""
+    stay = {f"stay-{i:03}" for i in range(200)}
+
+    async def test(c):
+        top = tmp_path / "export"
+        for i in range(200):
+            (top / f"stay-{i:03}").touch()
+            (top / f"go-{i:03}").touch()
+        seen, cookie, calls = [], 0, 0
+        while True:
+            ask = c.readdirplus(c.root, cookie, maxcount=2000) if plus else c.readdir(c.root, cookie, count=600)
+            found = (await ask).resok
+            entries = listed(found.reply.entries)
+            seen += [one.name for one in entries]
+            (top / f"go-{calls:03}").unlink()
+            (top / f"new-{calls:03}").touch()
+            calls += 1
+            if found.reply.eof:
+                break
+            assert entries
+            cookie = entries[-1].cookie
+        assert calls > 10
+        assert sorted(one for one in seen if one.startswith("stay")) == sorted(stay)
+        assert len(seen) == len(set(seen))
+
+    with_export(tmp_path, test)
+
+
+def test_listings_that_cannot_be(tmp_path):
+    async def test(c):
+        (tmp_path / "export" / ("n" * 200)).touch()
+        everything = (await c.readdir(c.root)).resok
+        assert everything.reply.eof
+        for found in (
+            await c.readdir(c.root, 5, b"12345678"),
+            await c.readdir(c.root, 2**64 - 1),
+            await c.readdirplus(c.root, 5, b"12345678"),
+        ):
+            assert found.status == nfsstat3.NFS3ERR_BAD_COOKIE
+        assert (await c.readdir(c.root, count=100)).status == nfsstat3.NFS3ERR_TOOSMALL
+        assert (await c.readdirplus(c.root, maxcount=100)).status == nfsstat3.NFS3ERR_TOOSMALL
+        file = (await c.create(c.root, "file")).resok.obj.handle.data
+        assert (await c.readdir(file)).status == nfsstat3.NFS3ERR_NOTDIR
+        above = {one.name: one.fileid for one in listed(everything.reply.entries)}[".."]
+        assert above == (tmp_path / "export").stat().st_ino  # nothing is said of what is above the root
+
+    with_export(tmp_path, test)
+
+
+def test_a_listing_takes_no_more_octets_than_asked_for(tmp_path):
+    async def test(c):
+        for i in range(100):
+            (tmp_path / "export" / f"{i}{'x' * (i % 50)}").touch()
+        for count in (300, 500, 1000, 3000):
+            found = await c.readdir(c.root, count=count)
+            assert count * 0.4 < len(p.xdr_READDIR3res.encode(found)) <= count
+            found = await c.readdirplus(c.root, dircount=count, maxcount=count)
+            assert count * 0.2 < len(p.xdr_READDIRPLUS3res.encode(found)) <= count
+        few = listed((await c.readdirplus(c.root, dircount=100, maxcount=30_000)).resok.reply.entries)
+        assert 1 <= len(few) <= 4
+
+    with_export(tmp_path, test)
+
+
+def test_what_the_server_says_of_itself(tmp_path):
+    async def test(c):
+        info = (await c.fsinfo(c.root)).resok
+        assert info.rtmax == info.wtmax == info.rtpref == 1 << 18
+        assert info.properties == 0x1B
+        whole = (await c.fsstat(c.root)).resok
+        real = os.statvfs(tmp_path)
+        assert whole.tbytes == real.f_blocks * real.f_frsize
+        assert whole.tfiles == real.f_files
+        conf = (await c.pathconf(c.root)).resok
+        assert (conf.name_max, conf.no_trunc, conf.case_insensitive) == (255, True, False)
+
+    with_export(tmp_path, test)
+
+
+def test_read_only(tmp_path):
+    async def test(c):
+        top = tmp_path / "export"
+        (top / "file").write_bytes(b"hello")
+        (top / "dir").mkdir()
+        handle = await c.find("file")
+        for found in (
+            await c.setattr(handle, size=0),
+            await c.write(handle, 0, b"x"),
+            await c.commit(handle),
+            await c.create(c.root, "x"),
+            await c.mkdir(c.root, "x"),
+            await c.symlink(c.root, "x", "y"),
+            await c.mknod(c.root, "x"),
+            await c.remove(c.root, "file"),
+            await c.rmdir(c.root, "dir"),
+            await c.rename(c.root, "file", c.root, "x"),
+            await c.link(handle, c.root, "x"),
+        ):
+            assert found.status == nfsstat3.NFS3ERR_ROFS
+        assert sorted(one.name for one in top.iterdir()) == ["dir", "file"]
+        assert (await c.read(handle)).resok.data == b"hello"
+        allowed = (await c.access(c.root)).resok.access
+        assert allowed == p.ACCESS3_READ | p.ACCESS3_LOOKUP
+        assert c.server.stats["nfs3err_rofs"] == 11
+
+    with_export(tmp_path, test, writable=False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_access_is_what_the_user_of_the_server_may(tmp_path):
+    (tmp_path / "export").mkdir()
+    for name, mode in (("rw", 0o666), ("r", 0o644), ("x", 0o755), ("none", 0o600)):
+        (tmp_path / "export" / name).write_bytes(b"x")
+        (tmp_path / "export" / name).chmod(mode)
+    tmp_path.chmod(0o777)  # noqa: S103
+    for above in tmp_path.parents[:-2]:
+        above.chmod(above.stat().st_mode | 0o011)
+
+    async def test(c):
+        read, change, run = p.ACCESS3_READ, p.ACCESS3_MODIFY | p.ACCESS3_EXTEND, p.ACCESS3_EXECUTE
+        for name, bits in (("rw", read | change), ("r", read), ("x", read | run), ("none", 0)):
+            handle = await c.find(name)
+            assert (await c.access(handle)).resok.access == bits
+            assert (await c.access(handle, read)).resok.access == bits & read
+            assert ((await c.read(handle)).status == OK) == bool(bits & read)
+            assert ((await c.write(handle, 0, b"x")).status == OK) == bool(bits & change)
+            assert (await c.setattr(handle, mode=0o777)).status == nfsstat3.NFS3ERR_PERM
+        assert (await c.access(c.root)).resok.access == read | p.ACCESS3_LOOKUP
+        assert (await c.create(c.root, "new")).status == nfsstat3.NFS3ERR_ACCES
+
+    os.seteuid(65534)
+    try:
+        with_export(tmp_path, test)
+    finally:
+        os.seteuid(0)
+
+
+def test_mounting(tmp_path):
+    async def test(c):
+        (tmp_path / "export" / "a" / "b").mkdir(parents=True)
+        (tmp_path / "export" / "file").touch()
+        (tmp_path / "export" / "out").symlink_to("/")
+        shown = await c.mount.MOUNTPROC3_EXPORT()
+        assert (shown.ex_dir, shown.ex_groups, shown.ex_next) == ("/x", None, None)
+        for path in ("/x", "x", "/x/", "//x//"):
+            assert (await c.mnt(path)).mountinfo.fhandle == c.root
+        assert (await c.mnt("/x/a/b")).mountinfo.fhandle == await c.find("a/b")
+        assert (await c.mnt("/x/a/../..")).mountinfo.fhandle == c.root
+        assert list((await c.mnt("/x")).mountinfo.auth_flavors) == [1, 0]
+        for path, status in (
+            ("/", "NOENT"),
+            ("", "NOENT"),
+            ("/y", "NOENT"),
+            ("/xy", "NOENT"),
+            ("/x/none", "NOENT"),
+            ("/x/file", "NOTDIR"),
+            ("/x/out", "NOTDIR"),
+            ("/x/out/etc", "NOTDIR"),
+            ("/x/a\0", "ACCES"),
+            ("/x/" + "n" * 256, "NAMETOOLONG"),
+        ):
+            assert (await c.mnt(path)).fhs_status.name == f"MNT3ERR_{status}"
+        with pytest.raises(rpc.XdrError):
+            await c.mnt("/" * 1025)
+
+    with_export(tmp_path, test)
+
+
+def test_who_has_mounted_what_is_bounded(tmp_path):
+    async def test(c):
+        def names(head):
+            found = []
+            while head is not None:
+                found.append(head.ml_directory)
+                head = head.ml_next
+            return found
+
+        assert names(await c.mount.MOUNTPROC3_DUMP()) == ["/x"]
+        await c.mount.MOUNTPROC3_UMNT("/x")
+        assert names(await c.mount.MOUNTPROC3_DUMP()) == []
+        for i in range(1100):
+            assert (await c.mnt("/x" + "/" * i if i < 1000 else "/" * (i - 999) + "x")).fhs_status == 0
+        assert len(names(await c.mount.MOUNTPROC3_DUMP())) == 1024
+        await c.mount.MOUNTPROC3_UMNTALL()
+        assert names(await c.mount.MOUNTPROC3_DUMP()) == []
+
+    with_export(tmp_path, test)
+
+
+def test_a_copy_of_a_call_is_not_executed_again(tmp_path):
+    """The duplicate request cache knows all that changes something, and nothing else."""
+
+    async def test(c):
+        for number, procedure in p.NFS_V3.procedures.items():
+            changes = number in {2, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+            given = getattr(Nfs, procedure.attribute)
+            assert number == 0 or getattr(given, "rpc_idempotent", False) != changes
+
+    with_export(tmp_path, test)
+
+
+def test_who_may_call(tmp_path):
+    async def test(c):
+        assert (await c.getattr(c.root)).status == OK
+        other = Caller(c.server.rpc, rpc.AuthSys(0, 0))
+        assert (await other.getattr(c.root)).status == OK
+
+    with_export(tmp_path, test, auth=rpc.allow(networks=["local"]))
+
+    async def refused(c):
+        pytest.fail("it was mounted")
+
+    with pytest.raises(rpc.AuthError):
+        with_export(tmp_path, refused, auth=rpc.allow(networks=["198.18.0.0/24"]))
