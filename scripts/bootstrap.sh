@@ -69,6 +69,11 @@ if [ "$profile" = test ]; then
     need_package libnsl-dev
     need_package libtirpc-dev
     need pkg-config pkg-config
+    need nfs-cp libnfs-utils
+    need showmount nfs-common
+    need ganesha.nfsd nfs-ganesha
+    need_package nfs-ganesha-mem
+    need_package nfs-ganesha-vfs
     # CPython's own tests, which Debian keeps in a package of their own; another Python has them, or nobody has.
     # It comes with a Python of just its build: where that is older, apt updates it.
     case ${python:-/usr/bin/} in /usr/bin/*) need_package libpython3.11-testsuite ;; esac

@@ -8,6 +8,7 @@ from stack import nfs, rpc
 from stack.nfs import mount3 as m
 from stack.nfs import nfs3 as p
 from stack.nfs.nfs3 import nfsstat3, time_how
+from stack.rpc.auth import NOBODY
 
 OK = nfsstat3.NFS3_OK
 KEEP = time_how.DONT_CHANGE
@@ -43,14 +44,14 @@ def listed(head) -> list[Any]:
 class Caller:
     """Makes calls; handles are octets, results those of the protocol."""
 
-    def __init__(self, server: Any, auth: Any = rpc.AuthNone()) -> None:
+    def __init__(self, server: Any, auth: Any = NOBODY) -> None:
         self.nfs: Any = rpc.local(p.NFS_V3, server, auth=auth)
         self.mount: Any = rpc.local(m.MOUNT_V3, server, auth=auth)
         self.root = b""
 
     async def mnt(self, path: str) -> m.mountres3:
         """Mount."""
-        found = await self.mount.MOUNTPROC3_MNT(path)
+        found: m.mountres3 = await self.mount.MOUNTPROC3_MNT(path)
         if found.fhs_status == 0 and not self.root:
             self.root = found.mountinfo.fhandle
         return found

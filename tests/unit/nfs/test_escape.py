@@ -1,7 +1,7 @@
 """A client that wants out: hostile handles and names, and canaries beside the export that hear everything.
 
-What counts as an escape: a canary was opened, read, written, renamed or removed (inotify tells), something new is beside
-the export, or a reply tells the number or the content of something outside.
+What counts as an escape: a canary was opened, read, written, renamed or removed (inotify tells), something new is
+beside the export, or a reply tells the number or the content of something outside.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import ctypes
 import os
 import random
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,10 @@ HEARD = 0x001 | 0x002 | 0x004 | 0x020 | 0x040 | 0x080 | 0x100 | 0x200 | 0x400 | 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+def names_in(folder):
+    return [path.name for path in folder.iterdir()]
+
+
 class Canaries:
     """What is beside the export, and what happens to it."""
 
@@ -36,7 +41,7 @@ class Canaries:
         (folder / "beside" / "secret").write_bytes(SECRET)
         (folder / "export").mkdir()
         self.numbers = {path.stat().st_ino for path in (folder, folder / "secret", *(folder / "beside").rglob("*"))}
-        self.numbers |= {(folder / "beside").stat().st_ino, os.stat("/").st_ino, os.stat("/etc/passwd").st_ino}
+        self.numbers |= {(folder / "beside").stat().st_ino, Path("/").stat().st_ino, Path("/etc/passwd").stat().st_ino}
         self.before = self.names()
         self._fd = LIBC.inotify_init1(os.O_NONBLOCK)
         for path in (folder / "secret", folder / "beside", folder / "beside" / "secret"):
@@ -44,8 +49,8 @@ class Canaries:
 
     def names(self):
         """All there is beside the export."""
-        found = {one for one in os.listdir(self.folder) if one not in {"export", "key"}}
-        return found | {f"beside/{one}" for one in os.listdir(self.folder / "beside")}
+        found = {one for one in names_in(self.folder) if one not in {"export", "key"}}
+        return found | {f"beside/{one}" for one in names_in(self.folder / "beside")}
 
     def escapes(self):
         """What has happened, by now."""
@@ -99,8 +104,10 @@ def furnish(top):
 NAMES = (
     "..", ".", "", "/", "../secret", "../beside/secret", "/etc/passwd", "up", "absolute", "relative", "beside", "root",
     "self", "secret", "up/secret", "dir/../../secret", "..\0", "secret\0x", "x" * 255, "x" * 256, "x" * 5000, "....",
-    "..\udc80", "\udcff\udcfe", "..;", "%2e%2e", "\u2024\u2024", "\uff0e\uff0e", "..\\secret", "file", "dir", "sub", "new",
-    "./file", "dir/sub", "~", "*", "proc/self/cwd", "-rf", "\n", " ", "con",
+    "..\udc80", "\udcff\udcfe", "..;", "%2e%2e", "\u2024\u2024", "\uff0e\uff0e", "..\\secret",
+    "file", "dir", "sub", "new",
+    "./file", "dir/sub",
+    "~", "*", "proc/self/cwd", "-rf", "\n", " ", "con",
 )  # fmt: skip
 
 
@@ -235,8 +242,6 @@ def test_ten_thousand_hostile_calls(tmp_path, seed):
 def octets_unchecked(name):
     found = name.encode("utf-8", "surrogateescape")
     return found if found and b"\0" not in found else b"x"
-
-
 
 
 CHANGES = ("setattr", "write", "create", "mkdir", "symlink", "remove", "rmdir", "rename", "link", "commit")

@@ -75,7 +75,13 @@ def test_names_and_dots(tmp_path):
 def test_names_that_are_none(tmp_path):
     async def test(c):
         handle = (await c.create(c.root, "file")).resok.obj.handle.data
-        for name, status in (("", "ACCES"), ("a/b", "ACCES"), ("a\0", "ACCES"), ("/", "ACCES"), ("n" * 256, "NAMETOOLONG")):
+        for name, status in (
+            ("", "ACCES"),
+            ("a/b", "ACCES"),
+            ("a\0", "ACCES"),
+            ("/", "ACCES"),
+            ("n" * 256, "NAMETOOLONG"),
+        ):
             for found in (
                 await c.lookup(c.root, name),
                 await c.create(c.root, name),
@@ -169,7 +175,7 @@ def test_what_is_answered_is_on_the_disk(tmp_path, monkeypatch):
     """All that changes something has waited for the disk, but for UNSTABLE data."""
     synced = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd)))
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(str(Path(f"/proc/self/fd/{fd}").readlink())), real(fd)))
     top = f"{tmp_path}/export"
 
     async def test(c):
@@ -455,7 +461,7 @@ def test_access_is_what_the_user_of_the_server_may(tmp_path):
     for name, mode in (("rw", 0o666), ("r", 0o644), ("x", 0o755), ("none", 0o600)):
         (tmp_path / "export" / name).write_bytes(b"x")
         (tmp_path / "export" / name).chmod(mode)
-    tmp_path.chmod(0o777)  # noqa: S103
+    tmp_path.chmod(0o777)
     for above in tmp_path.parents[:-2]:
         above.chmod(above.stat().st_mode | 0o011)
 
