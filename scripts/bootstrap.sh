@@ -72,7 +72,6 @@ if [ "$profile" = test ]; then
     need nfs-cp libnfs-utils
     need showmount nfs-common
     need ganesha.nfsd nfs-ganesha
-    need_package nfs-ganesha-mem
     need_package nfs-ganesha-vfs
     # CPython's own tests, which Debian keeps in a package of their own; another Python has them, or nobody has.
     # It comes with a Python of just its build: where that is older, apt updates it.

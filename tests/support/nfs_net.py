@@ -21,10 +21,9 @@ NFS_CORE_PARAM {
     Protocols = 3; NFS_Port = 2049; MNT_Port = 20048; Enable_NLM = false; Enable_RQUOTA = false; Enable_UDP = true;
 }
 NFSv4 { RecoveryBackend = fs; Graceless = true; Grace_Period = 0; }
-MEM { Inode_Size = 6291456; }
 EXPORT {
-    Export_Id = 1; Path = /mem; Pseudo = /mem; Access_Type = RW; Squash = No_Root_Squash; SecType = sys, none;
-    Protocols = 3; Transports = TCP, UDP; FSAL { Name = MEM; }
+    Export_Id = 1; Path = {path}; Pseudo = /data; Access_Type = RW; Squash = No_Root_Squash; SecType = sys, none;
+    Protocols = 3; Transports = TCP, UDP; FSAL { Name = VFS; }
 }
 """
 
@@ -33,10 +32,12 @@ class NfsNet(RpcNet):
     """RpcNet, with a server and clients of NFS."""
 
     @contextlib.contextmanager
-    def ganesha(self) -> Iterator[None]:
-        """With nfs-ganesha in the place `server`; it exports /mem, which is in its memory."""
+    def ganesha(self) -> Iterator[Path]:
+        """With nfs-ganesha in the place `server`; it exports the folder that this gives, by its path."""
+        data = self._folder / "ganesha"
+        data.mkdir()
         config = self._folder / "ganesha.conf"
-        config.write_text(GANESHA)
+        config.write_text(GANESHA.replace("{path}", str(data)))
         place = self.server
         prepare = "mkdir -p /run/ganesha && mount -t tmpfs t /var/lib/nfs && mkdir -p /var/lib/nfs/ganesha"
         place.run("sh", "-c", prepare)
@@ -45,9 +46,9 @@ class NfsNet(RpcNet):
         )
         try:
             wait_until(
-                lambda: "/mem" in place.run("showmount", "-e", "127.0.0.1", check=False).stdout, "ganesha exports", 30
+                lambda: str(data) in place.run("showmount", "-e", "127.0.0.1", check=False).stdout, "it exports", 30
             )
-            yield
+            yield data
         finally:
             stop(process)
             place.run("umount", "/var/lib/nfs")
