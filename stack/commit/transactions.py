@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import Final, NamedTuple, Protocol, Self
 
@@ -89,37 +89,49 @@ class Waiting(NamedTuple):
     note: str = ""
 
 
+@dataclass(slots=True)
+class _Numbers:
+    """Of one coordinator's log."""
+
+    top: int
+    done: set[int] = field(default_factory=set)
+
+
 class Done:
     """Which transactions a participant has committed, for as long as their coordinators may speak of them.
 
     Numbers of a coordinator's log rise.  What is WINDOW below the highest that was committed is too old to be prepared:
-    so no copy of a message, however late, has something done twice, and no more than WINDOW numbers are kept.
+    so no copy of a message, however late, has something done twice, and what is kept is bounded.
     """
 
     __slots__ = ("_logs",)
 
     def __init__(self) -> None:
-        self._logs: OrderedDict[tuple[str, bytes], set[int]] = OrderedDict()
+        self._logs: OrderedDict[tuple[str, bytes], _Numbers] = OrderedDict()
 
     def __contains__(self, transaction: Transaction) -> bool:
-        return transaction.number in self._logs.get(transaction[:2], ())
+        known = self._logs.get(transaction[:2])
+        return known is not None and transaction.number in known.done
 
     def __iter__(self) -> Iterator[Transaction]:
-        return (Transaction(*log, number) for log, numbers in self._logs.items() for number in sorted(numbers))
+        """Those that are not too old."""
+        for log, known in self._logs.items():
+            oldest = known.top - WINDOW
+            yield from (Transaction(*log, number) for number in sorted(known.done) if number > oldest)
 
     def is_too_old(self, transaction: Transaction) -> bool:
         """Whether nothing can be known of it."""
-        numbers = self._logs.get(transaction[:2])
-        return numbers is not None and transaction.number <= max(numbers) - WINDOW
+        known = self._logs.get(transaction[:2])
+        return known is not None and transaction.number <= known.top - WINDOW
 
     def add(self, transaction: Transaction) -> None:
         """It was committed."""
-        key = transaction[:2]
-        numbers = self._logs.setdefault(key, set())
-        numbers.add(transaction.number)
-        if len(numbers) > WINDOW // 2:
-            oldest = max(numbers) - WINDOW
-            self._logs[key] = {number for number in numbers if number > oldest}
+        key, number = transaction[:2], transaction.number
+        known = self._logs.setdefault(key, _Numbers(number))
+        known.top = max(known.top, number)
+        known.done.add(number)
+        if len(known.done) > 2 * WINDOW:
+            known.done = {number for number in known.done if number > known.top - WINDOW}
         self._logs.move_to_end(key)
         if len(self._logs) > MAX_LOGS:
             self._logs.popitem(last=False)
