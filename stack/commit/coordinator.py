@@ -116,6 +116,7 @@ class Coordinator:
                         f"transaction {unfinished.transaction} is committed, and {member!r} has not been told; "
                         f"the members given are {_listed(self._members)}: add it"
                     )
+        self._below += NUMBERS_AHEAD
         self._log.compact(self._live())
 
     def _recover_round(self, record: protocol.committed_record, now: int) -> None:

@@ -216,7 +216,7 @@ def test_a_participant_that_has_lost_its_disk_is_told_of(tmp_path):
 def test_a_member_that_cannot_be_reached_is_an_abort(tmp_path):
     async def main(town):
         teller = await town.start("teller", "north")
-        with pytest.raises(commit.Aborted, match="south has not voted: the server of .* cannot be reached"):
+        with pytest.raises(commit.Aborted, match=r"south has not voted: the server of .* cannot be reached"):
             await teller.run(WORK)
         town.hosts["south"].crash()
         with pytest.raises(commit.Aborted, match="south"):
