@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from errno import EPIPE
 from typing import NoReturn
@@ -58,3 +58,21 @@ def open_standard_streams() -> None:
             os.set_inheritable(opened, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  # for the process's life
+
+
+def daemon_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that choose a running daemon."""
+    function = click.option("--control", metavar="PATH", default=None, help="Its control socket.")(function)
+    return click.option(
+        "--dev", metavar="NAME", default="tapstack0", show_default=True, help="The device of the daemon to talk to."
+    )(function)
+
+
+def via_option(function: Callable[..., None]) -> Callable[..., None]:
+    """The option that chooses who does it."""
+    return click.option(
+        "--via",
+        type=click.Choice(["daemon", "kernel"]),
+        default=None,
+        help="From the stack's address, or through kernel sockets.  [default: daemon, if one runs]",
+    )(function)

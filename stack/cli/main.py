@@ -6,34 +6,16 @@ address taken, no daemon).  What goes wrong is told in one sentence on standard 
 
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from stack.cli import client, talk
-from stack.cli.common import open_standard_streams, sentences
+from stack.cli.common import daemon_options, open_standard_streams, sentences, via_option
+from stack.cli.nfs import nfs
 from stack.cli.sim import sim
 from stack.cli.via import Way
 from stack.errors import ConfigError
-
-
-def daemon_options(function: Callable[..., None]) -> Callable[..., None]:
-    """The options that choose a running daemon."""
-    function = click.option("--control", metavar="PATH", default=None, help="Its control socket.")(function)
-    return click.option(
-        "--dev", metavar="NAME", default="tapstack0", show_default=True, help="The device of the daemon to talk to."
-    )(function)
-
-
-def via_option(function: Callable[..., None]) -> Callable[..., None]:
-    """The option that chooses who does it."""
-    return click.option(
-        "--via",
-        type=click.Choice(["daemon", "kernel"]),
-        default=None,
-        help="From the stack's address, or through kernel sockets.  [default: daemon, if one runs]",
-    )(function)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -290,3 +272,4 @@ def demo(size: int) -> None:
 
 
 main.add_command(sim)
+main.add_command(nfs)

@@ -119,8 +119,8 @@ class Way:
     # --- more than names --------------------------------------------------------------------------------------------
 
     @contextmanager
-    def connection(self, host: str, port: int, timeout: float) -> Iterator[socket.socket]:
-        """A TCP connection, as a socket; says on standard error whose it is.  Raises StackError."""
+    def connection(self, host: str, port: int, timeout: float, *, say: bool = True) -> Iterator[socket.socket]:
+        """A TCP connection, as a socket; `say`: on standard error, whose it is.  Raises StackError."""
         addresses = self.addresses(host)
         with ExitStack() as closing:
             sock = self._do(
@@ -129,7 +129,8 @@ class Way:
                 ),
                 lambda: closing.enter_context(kernel.connect(addresses, port, timeout)),
             )
-            click.echo(f";; connected {self.how}", err=True)
+            if say:
+                click.echo(f";; connected {self.how}", err=True)
             yield sock
 
     def pings(self, host: str, **options: Any) -> tuple[str, Iterator[dict[str, Any]]]:

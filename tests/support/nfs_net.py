@@ -10,7 +10,7 @@ from typing import Final
 from stack import nfs, rpc
 from stack.aio.network import AsyncHost
 from tests.support.rpc_net import PROGRAMS as RPC_PROGRAMS
-from tests.support.rpc_net import RpcNet
+from tests.support.rpc_net import Place, RpcNet
 from tests.support.rpc_ours import host_in
 from tools.netns import stop, wait_until
 
@@ -34,24 +34,26 @@ class NfsNet(RpcNet):
     @contextlib.contextmanager
     def ganesha(self) -> Iterator[Path]:
         """With nfs-ganesha in the place `server`; it exports the folder that this gives, by its path."""
-        data = self._folder / "ganesha"
-        data.mkdir()
-        config = self._folder / "ganesha.conf"
-        config.write_text(GANESHA.replace("{path}", str(data)))
-        place = self.server
-        prepare = "mkdir -p /run/ganesha && mount -t tmpfs t /var/lib/nfs && mkdir -p /var/lib/nfs/ganesha"
-        place.run("sh", "-c", prepare)
-        process = place.start(
-            "ganesha.nfsd", "-F", "-f", str(config), "-L", "STDOUT", "-p", "/run/g.pid", log="ganesha"
-        )
-        try:
-            wait_until(
-                lambda: str(data) in place.run("showmount", "-e", "127.0.0.1", check=False).stdout, "it exports", 30
-            )
+        with ganesha_at(self.server, self._folder) as data:
             yield data
-        finally:
-            stop(process)
-            place.run("umount", "/var/lib/nfs")
+
+
+@contextlib.contextmanager
+def ganesha_at(place: Place, folder: Path) -> Iterator[Path]:
+    """With nfs-ganesha in a place; it exports the folder that this gives, by its path."""
+    data = folder / "ganesha"
+    data.mkdir()
+    config = folder / "ganesha.conf"
+    config.write_text(GANESHA.replace("{path}", str(data)))
+    prepare = "mkdir -p /run/ganesha && mount -t tmpfs t /var/lib/nfs && mkdir -p /var/lib/nfs/ganesha"
+    place.run("sh", "-c", prepare)
+    process = place.start("ganesha.nfsd", "-F", "-f", str(config), "-L", "STDOUT", "-p", "/run/g.pid", log="ganesha")
+    try:
+        wait_until(lambda: str(data) in place.run("showmount", "-e", "127.0.0.1", check=False).stdout, "it exports", 30)
+        yield data
+    finally:
+        stop(process)
+        place.run("umount", "/var/lib/nfs")
 
 
 def some_file(path: Path, size: int = SIZE) -> str:
