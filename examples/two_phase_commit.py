@@ -79,9 +79,9 @@ class Town:
 
     async def run_teller(self, host: VirtualHost) -> None:
         """The coordinator."""
-        with closing(UnluckyDisk(self.folder, host)) as self.disk:
-            async with await commit.coordinate(host.name, self.disk, MEMBERS, host=host) as self.teller:
-                await asyncio.Event().wait()
+        self.disk = UnluckyDisk(self.folder, host)
+        async with await commit.coordinate(host.name, self.disk, MEMBERS, host=host) as self.teller:
+            await asyncio.Event().wait()
 
     async def transfer(self, amount: int) -> None:
         """From Anna in the north to Otto in the south."""

@@ -324,12 +324,8 @@ class Coordinator:
         return self._log.failed
 
     def close(self) -> None:
-        """Write down what is not yet; what cannot be written does not matter."""
-        if not self._log.failed:
-            try:
-                self._log.flush()
-            except LogError:
-                return
+        """Let the log go."""
+        self._log.close()
 
 
 def _committed(number: int, found: Round) -> protocol.committed_record:

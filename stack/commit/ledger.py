@@ -95,6 +95,10 @@ class Ledger:
         """What is committed; 0 of an account that nothing was ever added to."""
         return self._amounts.get(account, 0)
 
+    def close(self) -> None:
+        """Let the log go.  What is promised stays promised."""
+        self._log.close()
+
     # -- a Store
 
     def blocked_by(self, work: bytes) -> Transaction | None:

@@ -68,6 +68,9 @@ class Disk(Protocol):
     def flush_names(self) -> None:
         """Return when the names are on the disk (fsync of the folder)."""
 
+    def close(self) -> None:
+        """Let it go."""
+
 
 class Log:
     """See the head of this file; `open` makes one.  `records` is what was found in it."""
@@ -209,6 +212,15 @@ class Log:
         self._added = []
         self._sequence += 1
         self.size = len(data)
+
+    def close(self) -> None:
+        """Write what was added, as far as that is possible, and let the disk go."""
+        try:
+            self.flush()
+        except LogError:
+            pass  # whatever may be lost
+        finally:
+            self._disk.close()
 
     def check(self) -> None:
         """Raise LogFailed if nothing can be written any more."""

@@ -288,7 +288,7 @@ async def serve(
 class RunningCoordinator(Running):
     """A coordinator; `commit.coordinate` makes one."""
 
-    __slots__ = ("_disk", "_waiting")
+    __slots__ = ("_waiting",)
 
     machine: Coordinator
 
@@ -302,13 +302,15 @@ class RunningCoordinator(Running):
     ) -> None:
         super().__init__(name, members, host, timing)
         self._waiting: dict[Round, list[asyncio.Future[None]]] = {}
-        self._disk = FileDisk(Path(log).parent, Path(log).name) if isinstance(log, str | Path) else None
-        file = Path(log).name if isinstance(log, str | Path) else f"{name}.log"
+        if isinstance(log, str | Path):
+            disk, file = _disk_of(log)
+        else:
+            disk, file = log, f"{name}.log"
         try:
-            found = Log.open(self._disk or _given(log), file, owner=name, fresh=_fresh())
+            found = Log.open(disk, file, owner=name, fresh=_fresh())
             self.machine = Coordinator(name, found, members, self.now(), clock_of(), self._timing)
         except BaseException:
-            self._let_go()
+            disk.close()
             raise
 
     async def run(self, work: Mapping[str, bytes], *, settle_s: float = SETTLE_S) -> Committed:
@@ -370,11 +372,6 @@ class RunningCoordinator(Running):
         self.machine.close()
         for found in list(self._waiting):
             self._wake(found)
-        self._let_go()
-
-    def _let_go(self) -> None:
-        if self._disk is not None:
-            self._disk.close()
 
 
 class _CoordinatorProgram(COMMIT_V1.Server):
@@ -406,8 +403,8 @@ async def coordinate(
 ) -> RunningCoordinator:
     """Coordinate transactions as the member `name`, with the log at that path; `run` of what is returned makes one.
 
-    The rest is as for `serve`.  Decisions that the last process could not tell everybody are told now.  Raises
-    ConfigError, CorruptLog, LogError, OSError.
+    A Disk in its place is closed with the coordinator.  The rest is as for `serve`.  Decisions that the last process
+    could not tell everybody are told now.  Raises ConfigError, CorruptLog, LogError, OSError.
     """
     check_members(members, name)
     running = RunningCoordinator(name, log, members, host, timing)
@@ -480,7 +477,16 @@ def _own_status(machine: Coordinator | Participant) -> protocol.member_status:
 
 def open_ledger(path: str | Path, name: str) -> Ledger:
     """The ledger of the member `name`, in the log at that path.  Raises ConfigError, CorruptLog, LogError."""
-    return Ledger(FileDisk(Path(path).parent, Path(path).name), Path(path).name, name, _fresh())
+    disk, file = _disk_of(path)
+    try:
+        return Ledger(disk, file, name, _fresh())
+    except BaseException:
+        disk.close()
+        raise
+
+
+def _disk_of(path: str | Path) -> tuple[Disk, str]:
+    return FileDisk(Path(path).parent, Path(path).name), Path(path).name
 
 
 def clock_of() -> Clock:
@@ -494,8 +500,3 @@ def clock_of() -> Clock:
 def _fresh() -> Any:
     loop = asyncio.get_running_loop()
     return loop.new_rng().randbytes if hasattr(loop, "new_rng") else os.urandom
-
-
-def _given(log: Any) -> Disk:
-    disk: Disk = log
-    return disk

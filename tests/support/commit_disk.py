@@ -142,3 +142,6 @@ class SimDisk:
                 change(self.kept_names)
             self.renamed = []
         self.step("flush names", False)
+
+    def close(self):
+        pass
