@@ -7,7 +7,8 @@ asks the coordinator after a while, again and again, and from the second time th
 (cooperative termination).  If one of them knows the decision, it is as good as the coordinator's.  If nobody does, the
 participant stays in doubt, and what it has locked stays locked.  That is the blocking case, and no commit protocol with
 two phases is without it (D. Skeen: Nonblocking Commit Protocols, SIGMOD 1981).
-`status` says who waits for whom, and `resolve` lets a person decide.
+`status` says who waits for whom, and `resolve` lets a person decide; the coordinator is still asked, and if it had
+decided otherwise, `lost` says so.
 
 Copies do no harm.  A PREPARE for what is in doubt, or was committed, is answered with yes, and nothing is done; one for
 what was aborted, with no.  One that comes when its transaction has been aborted and forgotten makes the participant
@@ -35,6 +36,7 @@ from stack.errors import ConfigError
 MAX_IN_DOUBT: Final = 1024
 MAX_ABORTED: Final = 1024  # of which it is remembered that they were aborted: not needed, but quicker
 ASK_OTHERS: Final = 1  # times that the coordinator alone is asked
+DECIDED: Final = {answer.ANSWER_COMMITTED: State.COMMITTED, answer.ANSWER_ABORTED: State.ABORTED}
 
 
 @dataclass(slots=True, eq=False)
@@ -88,7 +90,12 @@ class Participant:
     others.
     """
 
-    __slots__ = ("_aborted", "_clock", "_doubts", "_members", "_store", "_timing", "name", "outbox", "stats")
+    # fmt: off
+    __slots__ = (
+        "_aborted", "_clock", "_doubts", "_members", "_resolved", "_store", "_timing", "lost", "name", "outbox",
+        "stats",
+    )
+    # fmt: on
 
     def __init__(
         self, name: str, store: Store, members: Iterable[str], now: int, clock: Clock, timing: Timing | None = None
@@ -102,6 +109,8 @@ class Participant:
         self._timing = timing or Timing()
         self._timing.validate()
         self._doubts: dict[Transaction, Doubt] = {}
+        self._resolved: dict[Transaction, Doubt] = {}  # by a person; the coordinator has not been heard
+        self.lost: list[str] = []  # sentences about decisions that contradict each other, for people
         self._aborted: OrderedDict[Transaction, None] = OrderedDict()
         for promise in store.promises:
             if promise.transaction.coordinator not in self._members:
@@ -164,6 +173,7 @@ class Participant:
     def on_decide(self, what: protocol.decision) -> receipt:
         """The coordinator has decided."""
         transaction = Transaction.of(what.transaction)
+        self._compare(transaction, State.COMMITTED if what.commit else State.ABORTED)
         if not what.commit:
             return self._on_abort(transaction)
         if what.voter != self._store.identity:
@@ -227,6 +237,20 @@ class Participant:
             raise ConfigError(f"{transaction} is not in doubt here; in doubt are {len(self._doubts)}: see status()")
         if not self._finish(doubt, Event.COMMIT if commit else Event.ABORT):
             raise OSError(doubt.said[self.name])
+        doubt.said = {self.name: "a person has decided"}
+        if len(self._resolved) < MAX_IN_DOUBT:
+            self._resolved[doubt.promise.transaction] = doubt
+
+    def _compare(self, transaction: Transaction, decided: State) -> None:
+        """Whether a person has decided as the coordinator has."""
+        doubt = self._resolved.pop(transaction, None)
+        if doubt is not None and doubt.state is not decided:
+            others = [name for name in doubt.promise.intent.members if name != self.name]
+            self.lost.append(
+                f"{transaction} is {decided.value}, and a person has had it {doubt.state.value} at {self.name}: "
+                f"compare its data with those of {', '.join(others)}"
+            )
+            del self.lost[:-MAX_IN_DOUBT]
 
     # -- questions
 
@@ -241,6 +265,8 @@ class Participant:
 
     def on_answer(self, transaction: Transaction, member: str, said: answer) -> None:
         """What a member knows of the transaction in doubt."""
+        if member == transaction.coordinator and said in DECIDED:
+            self._compare(transaction, DECIDED[said])
         doubt = self._doubts.get(transaction)
         if doubt is None:
             return
@@ -263,18 +289,21 @@ class Participant:
 
     def deadline(self) -> int:
         """When `tick` has something to do."""
-        return min((doubt.next_at for doubt in self._doubts.values()), default=NEVER)
+        return min((doubt.next_at for doubt in self._open()), default=NEVER)
+
+    def _open(self) -> Iterable[Doubt]:
+        return [*self._doubts.values(), *self._resolved.values()]
 
     def tick(self, now: int) -> None:
         """Time has passed."""
-        for doubt in [doubt for doubt in self._doubts.values() if doubt.next_at <= now]:
+        for doubt in [doubt for doubt in self._open() if doubt.next_at <= now]:
             self._ask(doubt, now)
 
     def _ask(self, doubt: Doubt, now: int) -> None:
         transaction, wire = doubt.promise.transaction, doubt.promise.intent
         what = protocol.question(wire.transaction, self.name, self._store.identity)
         self.outbox.append(Send(transaction.coordinator, Ask.OUTCOME, transaction, what))
-        if doubt.asked >= ASK_OTHERS:
+        if doubt.asked >= ASK_OTHERS and doubt.state is State.PREPARED:
             for member in wire.members:
                 if member != self.name and member in self._members:
                     self.outbox.append(Send(member, Ask.OUTCOME, transaction, what))
@@ -282,7 +311,7 @@ class Participant:
         doubt.next_at = now + self._timing.pause_us(doubt.asked)
 
     def status(self) -> list[Waiting]:
-        """Transactions in doubt."""
+        """Transactions in doubt, and those that a person has decided, of which the coordinator was not heard yet."""
         return [
             Waiting(
                 doubt.promise.transaction,
@@ -291,7 +320,7 @@ class Participant:
                 doubt.promise.since,
                 sentence("; ".join(f"{member}: {said}" for member, said in doubt.said.items())),
             )
-            for doubt in self._doubts.values()
+            for doubt in self._open()
         ]
 
     @property

@@ -193,6 +193,11 @@ class RunningParticipant(Running):
         self._changed: asyncio.Event = asyncio.Event()  # a promise has ended
         self._lock_wait_s = lock_wait_s
 
+    @property
+    def lost(self) -> list[str]:
+        """Sentences about decisions that contradict each other: a person has to see to it."""
+        return list(self.machine.lost)
+
     def resolve(self, transaction: str | Transaction, *, commit: bool) -> None:
         """Decide what is in doubt: see `Participant.resolve`.  Raises ConfigError, OSError."""
         self.machine.resolve(transaction, commit=commit)

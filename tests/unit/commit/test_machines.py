@@ -418,9 +418,41 @@ def test_a_person_can_decide(north):
     north.machine.resolve("teller/545454/1", commit=False)
     north.machine.resolve(north.named(2), commit=True)
     assert (north.ledger.balance("anna"), north.ledger.balance("otto")) == (0, 1)
+    rows = north.machine.status()
+    assert [(row.transaction.number, row.state, row.note) for row in rows] == [
+        (1, "aborted", "north: a person has decided"),
+        (2, "committed", "north: a person has decided"),
+    ]
     assert north.decide(1) is receipt.RECEIPT_LOST  # it was decided otherwise, and the coordinator hears of it
     assert north.decide(2, commit=False) is receipt.RECEIPT_LOST
-    assert north.machine.stats["lost"] == 2
+    assert (north.machine.stats["lost"], north.machine.status()) == (2, [])
+    assert north.machine.lost == [
+        "teller/545454/1 is committed, and a person has had it aborted at north: compare its data with those of south",
+        "teller/545454/2 is aborted, and a person has had it committed at north: compare its data with those of south",
+    ]
+
+
+@pytest.mark.parametrize("said", [answer.ANSWER_COMMITTED, answer.ANSWER_ABORTED])
+def test_what_a_person_has_decided_is_compared_when_the_coordinator_is_back(north, said):
+    north.prepare()
+    north.machine.resolve(north.named(), commit=True)
+    north.asks()
+    for _ in range(3):
+        north.machine.tick(north.machine.deadline())
+    assert north.asks() == [("teller", Ask.OUTCOME)] * 3
+    north.machine.on_answer(north.named(), "south", answer.ANSWER_ABORTED)  # does not know better
+    north.machine.on_answer(north.named(), "teller", answer.ANSWER_PENDING)
+    assert len(north.machine.status()) == 1
+    north.machine.on_answer(north.named(), "teller", said)
+    assert north.machine.status() == []
+    assert len(north.machine.lost) == (said is answer.ANSWER_ABORTED)
+
+
+def test_a_decision_like_that_of_a_person_is_confirmed(north):
+    north.prepare()
+    north.machine.resolve(north.named(), commit=True)
+    assert north.decide() is receipt.RECEIPT_DONE
+    assert (north.ledger.balance("anna"), north.machine.lost, north.machine.status()) == (5, [], [])
 
 
 def test_a_resolution_that_cannot_be_written_is_told(north):
