@@ -12,8 +12,8 @@ So a crash before the decision was written needs no trace of the transaction, an
 
 What is not known must never have been committed, so:
 - a number is used once: those that may be used are written down before, a few hundred at a time;
-- questions about another log than ours (the disk was lost, an old copy put back) are answered "unknown", not "aborted":
-  who asks stays in doubt until a person decides;
+- questions about another log than ours (the disk was lost), or about numbers that it has not given out yet (an old copy
+  was put back), are answered "unknown", not "aborted": who asks stays in doubt until a person decides;
 - while nobody knows whether the log has the decision (LogFailed), the answer is "pending".
 """
 

@@ -35,6 +35,7 @@ from stack.errors import ConfigError
 
 MAX_IN_DOUBT: Final = 1024
 MAX_ABORTED: Final = 1024  # of which it is remembered that they were aborted: not needed, but quicker
+MAX_NUMBER: Final = (1 << 63) - 1  # that databases can keep
 ASK_OTHERS: Final = 1  # times that the coordinator alone is asked
 DECIDED: Final = {answer.ANSWER_COMMITTED: State.COMMITTED, answer.ANSWER_ABORTED: State.ABORTED}
 
@@ -160,6 +161,8 @@ class Participant:
             return f"this is {self.name}, not {what.participant}: the addresses of the members are wrong"
         if transaction.coordinator not in self._members:
             return f"no member is called {transaction.coordinator!r} here"
+        if transaction.number > MAX_NUMBER:
+            return "its number is too large"
         if transaction in self._aborted:
             return "it was aborted"
         if self._store.done.is_too_old(transaction):

@@ -19,7 +19,7 @@ done.  They do not guard against changes of the schema; tables made later are gu
 
 Who calls names statements that are known here, and gives parameters; SQL itself is never taken from the network.
 Statements must do the same each time: no `random()`, no `datetime('now')`.  The database is kept in WAL mode, with
-`synchronous = FULL`; the event loop waits for its disk, three times for a transaction.
+`synchronous = FULL`; the event loop waits for its disk, twice for a transaction.
 """
 
 import sqlite3
@@ -144,7 +144,7 @@ class Database:
             except Refused as error:
                 raise CommitError(
                     f"{self._path} has promised {promise.transaction}, and cannot do it any more: {error.strerror}; "
-                    f"was its schema changed? put it back"
+                    f"was its schema changed, or does another process write to it?"
                 ) from None
 
     def close(self) -> None:
@@ -214,7 +214,7 @@ class Database:
             try:
                 values = {parameter.name: parameter.value.value for parameter in step.parameters}
                 changed = self._db.execute(statement.sql, values).rowcount
-            except (sqlite3.Error, OverflowError) as error:
+            except (sqlite3.Error, OverflowError, ValueError) as error:  # ValueError: text that is no UTF-8
                 raise Refused(f"{step.statement}: {error}") from None
             if statement.rows is not None and changed != statement.rows:
                 raise Refused(f"{step.statement} would change {changed} rows, not {statement.rows}")
@@ -247,6 +247,9 @@ class Database:
         except sqlite3.Error as error:
             self._roll_back()
             raise LogError(f"{self._path.name}: {error}") from None
+        except BaseException:
+            self._roll_back()
+            raise
         self._finish("COMMIT")
 
     def _finish(self, how: str) -> None:
