@@ -4,10 +4,11 @@ What goes wrong is a Fault or an OSError; each procedure has a result for it, wi
 if these can still be had.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from stack.nfs import nfs3 as p
 from stack.nfs.attributes import MAX_OFFSET, NO_ATTRIBUTES, Wcc, attributes_of, handle_of
@@ -17,7 +18,7 @@ from stack.nfs.system import Entry, read_directory
 from stack.nfs.tree import NAME_MAX, Node, Tree
 
 T = TypeVar("T")
-READ_MAX: Final = 1 << 18  # octets of a READ or a WRITE over a connection
+READ_MAX: Final = 1 << 19  # octets of a READ or a WRITE over a connection
 UDP_MAX: Final = 1 << 15  # over UDP: 23 fragments, each of which may be lost
 DIRECTORY_MAX: Final = 1 << 16  # octets of a READDIR
 LISTED_MIN: Final = 1024  # octets asked of the kernel, which take any one entry
@@ -57,13 +58,18 @@ class Export:
                 return failed(status_of(error), Wcc(node, self.fsid))
 
 
+class WouldWaitError(Exception):
+    """The data are on the disk only."""
+
+
 class Reading:
     """See the head of this file."""
 
-    __slots__ = ("_export",)
+    __slots__ = ("_export", "_room")
 
     def __init__(self, export: Export) -> None:
         self._export = export
+        self._room = memoryview(bytearray(READ_MAX))  # of `read_at_once`, which is not for threads
 
     def getattr(self, a: p.GETATTR3args) -> p.GETATTR3res:
         """RFC 1813 §3.3.1."""
@@ -128,16 +134,34 @@ class Reading:
 
     def read(self, a: p.READ3args, most: int = READ_MAX) -> p.READ3res:
         """RFC 1813 §3.3.6; at most `most` octets."""
+        return self._read(a, lambda fd: os.pread(fd, min(a.count, most), a.offset))
 
+    def read_at_once(self, a: p.READ3args, most: int = READ_MAX) -> p.READ3res | None:
+        """The same, if the kernel has the data in its memory; else None.
+
+        The data of the result are a view of memory that the next call uses again: it is to be encoded first.
+        """
+        room = self._room[: min(a.count, most)]
+        try:
+            return self._read(a, lambda fd: room[: os.preadv(fd, [room], a.offset, os.RWF_NOWAIT)])
+        except WouldWaitError:
+            return None
+
+    def _read(self, a: p.READ3args, take: Callable[[int], bytes | memoryview]) -> p.READ3res:
         def work(node: Node) -> p.READ3res:
             node.need(stat.S_IFREG, nfsstat3.NFS3ERR_INVAL)
             fd = node.open(os.O_RDONLY)
             try:
-                count = min(a.count, most)
-                data = os.pread(fd, count, a.offset) if a.offset < node.stat.size else b""
+                data: Any = take(fd) if a.offset < node.stat.size else b""
+            except BlockingIOError:
+                raise WouldWaitError from None
+            except OSError as error:
+                if error.errno == errno.EOPNOTSUPP:  # a file system that cannot tell
+                    raise WouldWaitError from None
+                raise
             finally:
                 os.close(fd)
-            end = a.offset + len(data) >= node.stat.size or (not data and count > 0)
+            end = a.offset + len(data) >= node.stat.size or (not data and a.count > 0)
             attributes = self._export.attributes(node)
             return p.READ3res(nfsstat3.NFS3_OK, p.READ3resok(attributes, len(data), end, data))
 

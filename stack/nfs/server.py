@@ -32,6 +32,7 @@ PORT: Final = 2049
 THREADS: Final = 4
 MAX_THREADS: Final = 64
 _MAX_PATH: Final = 1024  # octets (RFC 1813 §5.1.1)
+_KEPT: Final = 8 << 20
 _BESIDES: Final = 8192  # octets of a call besides the data of a WRITE
 
 
@@ -117,6 +118,9 @@ async def serve(
         if threads:
             executor = ThreadPoolExecutor(threads, thread_name_prefix="nfs")
             closing.callback(executor.shutdown)
+        bytearray(
+            _KEPT
+        )  # given back at once: malloc takes it as a sign to keep as much, instead of asking anew each time
         runner = Runner(executor)
         export = Export(tree, writable=writable)
         changing = Changing(export, sync=sync)

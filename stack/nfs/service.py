@@ -55,20 +55,25 @@ class Runner:
             result = work(*args)
         else:
             result = await self._loop.run_in_executor(self._executor, work, *args)
+        self.count(result)
+        return result
+
+    def count(self, result: object) -> None:
+        """A result that is told to a client."""
         status = getattr(result, "status", nfsstat3.NFS3_OK)
         if status:
             self.counts[status.name.lower()] += 1
-        return result
 
 
 class Nfs(p.NFS_V3.Server):
     """NFS version 3."""
 
-    __slots__ = ("_changing", "_reading", "_run")
+    __slots__ = ("_changing", "_reading", "_run", "_runner")
 
     def __init__(self, reading: Reading, changing: Changing, runner: Runner) -> None:
         self._reading = reading
         self._changing = changing
+        self._runner = runner
         self._run = runner.run
 
     @proc(idempotent=True)
@@ -97,8 +102,13 @@ class Nfs(p.NFS_V3.Server):
 
     @proc(idempotent=True)
     async def NFSPROC3_READ(self, ctx: Context, a: p.READ3args) -> p.READ3res:
-        """Data of a file."""
-        return await self._run(self._reading.read, a, _most(ctx, READ_MAX))
+        """Data of a file; at once, if that does not wait for a disk: a thread would cost as much as the data."""
+        most = _most(ctx, READ_MAX)
+        found = self._reading.read_at_once(a, most)
+        if found is None:
+            return await self._runner.run(self._reading.read, a, most)
+        self._runner.count(found)
+        return found
 
     async def NFSPROC3_WRITE(self, ctx: Context, a: p.WRITE3args) -> p.WRITE3res:
         """Data for a file; in the duplicate request cache, for a late copy would undo what was written since."""

@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from stack import rpc
 from stack.nfs import mount3, nfs3
 from stack.nfs import nfs3 as p
 from stack.nfs.nfs3 import nfsstat3, time_how
+from stack.nfs.reading import READ_MAX, Reading
 from stack.nfs.service import Mount, Nfs
 from stack.rpc.x.compile import generate
 from tests.support.nfs_ours import OK, Caller, listed, with_export
@@ -109,22 +111,52 @@ def test_names_that_are_none(tmp_path):
 
 def test_reading(tmp_path):
     async def test(c):
-        data = os.urandom(300_000)
+        data = os.urandom(READ_MAX + 40_000)
         (tmp_path / "export" / "file").write_bytes(data)
         handle = await c.find("file")
         first = (await c.read(handle)).resok
-        assert (first.count, first.eof, first.data) == (1 << 18, False, data[: 1 << 18])
-        rest = (await c.read(handle, 1 << 18)).resok
-        assert (rest.eof, rest.data) == (True, data[1 << 18 :])
-        exact = (await c.read(handle, 299_990, 10)).resok
+        assert (first.count, first.eof, first.data) == (READ_MAX, False, data[:READ_MAX])
+        rest = (await c.read(handle, READ_MAX)).resok
+        assert (rest.eof, rest.data) == (True, data[READ_MAX:])
+        exact = (await c.read(handle, len(data) - 10, 10)).resok
         assert (exact.eof, exact.data) == (True, data[-10:])
-        for offset in (300_000, 2**63 - 1, 2**63, 2**64 - 1):
+        for offset in (len(data), 2**63 - 1, 2**63, 2**64 - 1):
             beyond = (await c.read(handle, offset, 10)).resok
             assert (beyond.eof, beyond.data) == (True, b"")
         assert (await c.read(handle, 0, 0)).resok.data == b""
         assert (await c.read(c.root)).status == nfsstat3.NFS3ERR_INVAL
 
     with_export(tmp_path, test)
+
+
+def test_reading_what_is_on_the_disk_only(tmp_path, monkeypatch):
+    """A thread waits for it: the loop never does."""
+    where = []
+    real = Reading.read
+
+    def read(self, a, most):
+        where.append(threading.current_thread().name)
+        return real(self, a, most)
+
+    def preadv(fd, buffers, offset, flags):
+        assert flags == os.RWF_NOWAIT
+        raise refusals.pop()
+
+    async def test(c):
+        (tmp_path / "export" / "file").write_bytes(b"hello")
+        handle = await c.find("file")
+        assert (await c.read(handle)).resok.data == b"hello"
+        assert where == []
+        monkeypatch.setattr(os, "preadv", preadv)
+        assert (await c.read(handle)).resok.data == b"hello"
+        assert (await c.read(handle)).resok.data == b"hello"
+        assert len(where) == 2
+        assert all(name.startswith("nfs") for name in where)
+        assert (await c.read(handle)).status == nfsstat3.NFS3ERR_IO
+
+    monkeypatch.setattr(Reading, "read", read)
+    refusals = [OSError(5, "the disk is broken"), OSError(95, "not supported"), BlockingIOError(11, "not in memory")]
+    with_export(tmp_path, test, threads=2)
 
 
 @rfc("1813", "3.3.7", "NFS-WRITE-COMMIT")
@@ -414,7 +446,7 @@ def test_a_listing_takes_no_more_octets_than_asked_for(tmp_path):
 def test_what_the_server_says_of_itself(tmp_path):
     async def test(c):
         info = (await c.fsinfo(c.root)).resok
-        assert info.rtmax == info.wtmax == info.rtpref == 1 << 18
+        assert info.rtmax == info.wtmax == info.rtpref == READ_MAX
         assert info.properties == 0x1B
         whole = (await c.fsstat(c.root)).resok
         real = os.statvfs(tmp_path)
