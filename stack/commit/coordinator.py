@@ -244,21 +244,42 @@ class Coordinator:
         if answered is receipt.RECEIPT_LATER:
             return
         if answered is receipt.RECEIPT_LOST:
-            self.stats["lost"] += 1
-            found.lost.append(member)
-            self.lost.append(
-                f"{transaction} is committed, and {member} knows nothing of having promised it: its disk was lost, or "
-                f"somebody decided there; compare its data with those of {_listed(set(found.members) - {member})}"
+            self._lose(
+                found, member, "knows nothing of having promised it: its disk was lost, or somebody decided there"
             )
-            del self.lost[:-MAX_OPEN]
+        self._confirm(found, member)
+
+    def _lose(self, found: Round, member: str, why: str) -> None:
+        self.stats["lost"] += 1
+        found.lost.append(member)
+        others = _listed(set(found.members) - {member})
+        self.lost.append(
+            f"{found.transaction} is committed, and {member} {why}; compare its data with those of {others}"
+        )
+        del self.lost[:-MAX_OPEN]
+
+    def _confirm(self, found: Round, member: str) -> None:
         found.waits_for.discard(member)
-        if not found.waits_for:
-            self._rounds.pop(transaction.number)
-            self._log.add(_record(coordinator_kind.ENDED, transaction.number))
-            self._enter(found, Event.ALL_DONE)
-            self._bound_log()
-        else:
+        if found.waits_for:
             self.changed.append(found)
+            return
+        number = found.transaction.number
+        self._rounds.pop(number)
+        self._log.add(_record(coordinator_kind.ENDED, number))
+        self._enter(found, Event.ALL_DONE)
+        self._bound_log()
+
+    def give_up(self, transaction: str | Transaction, member: str) -> None:
+        """A person says that this participant will never confirm what is committed: it is gone.
+
+        Raises ConfigError when nobody waits for it.
+        """
+        for found in self._rounds.values():
+            if str(found.transaction) == str(transaction) and not found.is_open and member in found.waits_for:
+                self._lose(found, member, "was given up by a person")
+                self._confirm(found, member)
+                return
+        raise ConfigError(f"{transaction} does not wait for {member} to confirm it: see status()")
 
     def _bound_log(self) -> None:
         if self._log.size < self._checkpoint or self._log.failed:

@@ -346,6 +346,11 @@ class RunningCoordinator(Running):
         """Sentences about promises that were lost: a person has to see to it."""
         return list(self.machine.lost)
 
+    def give_up(self, transaction: str | Transaction, member: str) -> None:
+        """A participant will never confirm: see `Coordinator.give_up`.  Raises ConfigError."""
+        self.machine.give_up(transaction, member)
+        self.pump()
+
     async def _change_of(self, found: Round) -> None:
         if self._closed:
             raise Undecided(f"whether {found.transaction} is committed is not known: the coordinator was closed")

@@ -241,6 +241,24 @@ def test_a_promise_that_was_lost_is_told(teller):
     assert "compare its data with those of south" in told
 
 
+def test_a_member_that_is_gone_can_be_given_up(teller):
+    found = teller.commit()
+    with pytest.raises(ConfigError, match="teller/545454/9 does not wait for north to confirm it"):
+        teller.machine.give_up("teller/545454/9", "north")
+    teller.machine.give_up("teller/545454/1", "north")
+    with pytest.raises(ConfigError, match="does not wait for north"):
+        teller.machine.give_up(found.transaction, "north")
+    teller.machine.on_receipt(found.transaction, "south", receipt.RECEIPT_DONE)
+    assert (found.state, teller.machine.status()) == (State.ENDED, [])
+    (told,) = teller.machine.lost
+    assert (
+        told == "teller/545454/1 is committed, and north was given up by a person; compare its data with those of south"
+    )
+    open_ = teller.begin()
+    with pytest.raises(ConfigError):
+        teller.machine.give_up(open_.transaction, "north")
+
+
 # -- participants
 
 
