@@ -4,6 +4,7 @@ The machines and their logs are those that are used; network and disks are only 
 over our own hosts, TCP and RPC is test_commit_hosts.py.
 """
 
+import itertools
 import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -50,6 +51,12 @@ def test_control_decisions_that_are_not_flushed_are_forgotten():
     assert any(SPLIT in tell(seed, "decision") for seed in range(500))
 
 
+def test_control_a_folder_that_is_not_flushed_gives_an_old_log_back():
+    told = [tell(seed, "names") for seed in range(60)]
+    assert any(SPLIT in one for one in told)
+    assert any(LOST in one for one in told)
+
+
 def test_a_seed_repeats():
     first, again = (World(3).run() for _ in range(2))
     assert (first.watch.outcome, first.delivered, first.now) == (again.watch.outcome, again.delivered, again.now)
@@ -64,11 +71,18 @@ def test_a_crash_at_every_step_of_every_disk():
     for name, count in steps.items():
         for step in range(1, count + 1):
             for fate in range(8):
-                world = Once(fate, crash=(name, step)).run()
+                world = Once(fate, (name, step)).run()
                 assert world.crashes == 1
                 outcomes |= {(name, committed) for committed in world.watch.outcome.values()}
     # before the decision is written it is an abort, behind that a commit, whoever crashes
     assert outcomes == {(name, committed) for name in steps for committed in (False, True)}
+
+
+def test_two_crashes_at_all_pairs_of_steps():
+    """Also while it recovers from the first."""
+    places = [(name, step) for name, member in Once(0).run().members.items() for step in range(1, member.steps + 9)]
+    crashes = [Once(len(places), *pair).run().crashes for pair in itertools.combinations(places, 2)]
+    assert crashes.count(2) > 1000
 
 
 @pytest.mark.slow

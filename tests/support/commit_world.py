@@ -114,6 +114,8 @@ class Member:
         self.world, self.name = world, name
         self.rng = Random(f"{world.seed}/{name}")
         self.disk = SimDisk(self.rng, self.on_step)
+        if world.hasty == "names":
+            self.disk.flush_names = lambda: None
         self.lives = 0
         self.machine = None
         self.steps = 0  # of the disk
@@ -372,11 +374,11 @@ class World:
 
 
 class Once(World):
-    """One transaction between all, without trouble but for one crash: of a member, at that step of its disk."""
+    """One transaction between all, without trouble but for some crashes: of a member, at that step of its disk."""
 
-    def __init__(self, seed, *, crash=("", 0)):
+    def __init__(self, seed, *crashes):
         super().__init__(seed, tellers=1, transfers=0, trouble_us=10 * SECOND)
-        self.crash = crash
+        self.fatal = set(crashes)
         self.loss = 0
         self.heap = [event for event in self.heap if event[2].__name__ in {"start", "heal"}]
         heapq.heapify(self.heap)
@@ -388,7 +390,7 @@ class Once(World):
             teller.run(teller.begin, {name: {"a": 1} for name in self.banks})
 
     def may_crash(self, member):
-        return (member.name, member.steps) == self.crash
+        return (member.name, member.steps) in self.fatal
 
     def delay_us(self):
         return SECOND // 1000
