@@ -43,6 +43,6 @@ def test_a_seed_repeats():
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_five_hundred_histories():
+def test_two_thousand_histories():
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        assert [told for told in pool.map(partial(tell), range(1000, 1500), chunksize=5) if told] == []
+        assert [told for told in pool.map(partial(tell), range(1000, 3000), chunksize=10) if told] == []
