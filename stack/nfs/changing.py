@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 from stack.nfs import nfs3 as p
 from stack.nfs.attributes import MAX_OFFSET, Wcc, apply, handle_of, mode_of, set_times, size_of, time_of
 from stack.nfs.errors import Fault
+from stack.nfs.kept import KeptFiles
 from stack.nfs.nfs3 import createmode3, nfsstat3, stable_how
 from stack.nfs.reading import Export
 from stack.nfs.tree import Node, octets_of
@@ -34,13 +35,18 @@ _TIME: Final = 0x7FFF_FFFF  # of a verifier that is kept as a time
 class Changing:
     """See the head of this file.  `sync`: whether the disk is waited for."""
 
-    __slots__ = ("_export", "_sync", "_verifier", "failed_syncs")
+    __slots__ = ("_export", "_kept", "_sync", "_verifier", "failed_syncs")
 
     def __init__(self, export: Export, *, sync: bool = True) -> None:
         self._export = export
         self._sync = sync
         self._verifier = os.urandom(8)
+        self._kept = KeptFiles()
         self.failed_syncs = 0
+
+    def close(self) -> None:
+        """Let go of all files."""
+        self._kept.close()
 
     @property
     def verifier(self) -> bytes:
@@ -75,7 +81,7 @@ class Changing:
             if a.offset + a.count > MAX_OFFSET:
                 raise Fault(nfsstat3.NFS3ERR_FBIG)
             verifier = self._verifier  # as it was: if the disk fails meanwhile, nobody knows whose data are lost
-            fd = node.open(os.O_WRONLY)
+            fd = self._open_to_write(node)
             try:
                 written = os.pwrite(fd, a.data, a.offset)
                 if a.stable == stable_how.DATA_SYNC:
@@ -94,7 +100,8 @@ class Changing:
         def work(node: Node) -> p.COMMIT3res:
             self._need_writable()
             node.need(stat.S_IFREG, nfsstat3.NFS3ERR_INVAL)
-            fd = node.open(os.O_RDONLY) if os.access(node.itself, os.R_OK) else node.open(os.O_WRONLY)
+            readable = os.access(node.itself, os.R_OK, effective_ids=True)
+            fd = node.open(os.O_RDONLY) if readable else self._open_to_write(node)
             try:
                 self._durable(os.fsync, fd)
             finally:
@@ -102,6 +109,16 @@ class Changing:
             return p.COMMIT3res(nfsstat3.NFS3_OK, p.COMMIT3resok(self._wcc(node), self._verifier))
 
         return self._export.using(a.file, work, lambda status, wcc: p.COMMIT3res(status, p.COMMIT3resfail(wcc.both())))
+
+    def _open_to_write(self, node: Node) -> int:
+        """A descriptor.  Raises OSError."""
+        try:
+            return node.open(os.O_WRONLY)
+        except PermissionError:
+            fd = self._kept.copy(node.stat.ino, node.stat.birth)
+            if fd is None:
+                raise
+            return fd
 
     # -- something new
 
@@ -125,7 +142,7 @@ class Changing:
         mode = None if wanted is None else mode_of(wanted)
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            os.close(os.open(name, flags, NEW_FILE if mode is None else 0o600, dir_fd=directory.fd))
+            fd = os.open(name, flags, NEW_FILE if mode is None else 0o600, dir_fd=directory.fd)
         except FileExistsError:
             return self._existing(directory, a)
 
@@ -136,7 +153,14 @@ class Changing:
                 assert wanted is not None
                 apply(without_owner(wanted), node, size=size_of(wanted) != 0)
 
-        return self._finished(directory, name, a.where.name, finish, os.unlink)
+        try:
+            node = self._finished(directory, name, a.where.name, finish, os.unlink)
+            if mode is not None and not mode & stat.S_IWUSR:
+                with suppress(OSError):  # no more descriptors: it cannot be written, then
+                    self._kept.keep(node.stat.ino, node.stat.birth, fd)
+        finally:
+            os.close(fd)
+        return node
 
     def _existing(self, directory: Node, a: p.CREATE3args) -> Node:
         """A file of that name is there already.  Raises Fault, unless that is right."""
@@ -365,6 +389,7 @@ class Changing:
             places = self._export.tree.places
             if was[2]:
                 places.bury(was[0], was[1])
+                self._kept.drop(was[0], was[1])
             elif places.parent_of(was[0]) == directory.stat.ino:
                 places.forget(was[0])
         self._flush(directory)

@@ -7,6 +7,7 @@ client that is told the port needs no rpcbind.  All that is decided before a cli
 exported, with which key its handles are made, who may call.
 """
 
+import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 PORT: Final = 2049
 THREADS: Final = 4
 MAX_THREADS: Final = 64
+LIMITS: Final = ServerLimits(running=128, running_per_connection=32)  # a WRITE takes 1 MiB until it is done
 _MAX_PATH: Final = 1024  # octets (RFC 1813 §5.1.1)
 _KEPT: Final = 8 << 20
 _BESIDES: Final = 8192  # octets of a call besides the data of a WRITE
@@ -81,7 +83,7 @@ class NfsServer:
     async def aclose(self) -> None:
         """Give the ports back, wait for what is being done, let go of the directory.  Safe to call twice."""
         await self.rpc.aclose()
-        self._closing.close()
+        await asyncio.to_thread(self._closing.close)
 
 
 async def serve(
@@ -114,16 +116,15 @@ async def serve(
     with ExitStack() as closing:
         tree, name = _open(Path(directory), path, default_key_file() if key is None else Path(key))
         closing.callback(tree.close)
+        export = Export(tree, writable=writable)
+        changing = Changing(export, sync=sync)
+        closing.callback(changing.close)
         executor = None
         if threads:
             executor = ThreadPoolExecutor(threads, thread_name_prefix="nfs")
             closing.callback(executor.shutdown)
-        bytearray(
-            _KEPT
-        )  # given back at once: malloc takes it as a sign to keep as much, instead of asking anew each time
         runner = Runner(executor)
-        export = Export(tree, writable=writable)
-        changing = Changing(export, sync=sync)
+        bytearray(_KEPT)  # given back at once, for which malloc keeps as much from now on
         server = await serve_programs(
             [Nfs(Reading(export), changing, runner), Mount(export, name, runner)],
             host=host,
@@ -133,7 +134,7 @@ async def serve(
             register=register,
             auth=auth,
             max_record=READ_MAX + _BESIDES,
-            limits=limits,
+            limits=LIMITS if limits is None else limits,
         )
         return NfsServer(server, name, tree, changing, runner, closing.pop_all())
     raise AssertionError  # (for mypy: the block above returns or raises)

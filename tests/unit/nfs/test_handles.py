@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from stack.nfs.errors import Fault
 from stack.nfs.handles import HANDLE_SIZE, Handles, load_key
 from stack.nfs.nfs3 import nfsstat3
 from stack.nfs.places import Places
+from stack.nfs.system import stat_of
 from stack.nfs.tree import Tree
 from tests.support.nfs_ours import OK, with_export
 from tests.support.rfc import rfc
@@ -120,6 +122,25 @@ def test_handles_of_others(tmp_path):
         assert (await c.getattr(Handles(bytes(32), c.server._tree.handles.export).seal(real, 0))).status == BAD
         assert (await c.getattr(Handles(load_key(tmp_path / "key"), 1).seal(real, 0))).status == STALE
         assert c.server.stats["searches"] == 0
+
+    with_export(tmp_path, test)
+
+
+def test_who_has_the_key_gets_no_further(tmp_path):
+    """A handle says which file, and never where: those outside are not found."""
+    (tmp_path / "secret").write_text("canary")
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "secret").write_text("canary")
+
+    async def test(c):
+        handles = c.server._tree.handles
+        for path in (tmp_path / "secret", tmp_path / "beside", tmp_path / "beside" / "secret", tmp_path, Path("/etc")):
+            fd = os.open(path, os.O_PATH)
+            found = stat_of(fd)
+            os.close(fd)
+            sealed = handles.seal(found.ino, found.birth)
+            assert (await patiently(c.getattr, sealed)).status == STALE
+            assert (await patiently(c.read, sealed)).status == STALE
 
     with_export(tmp_path, test)
 

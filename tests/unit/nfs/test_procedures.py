@@ -1,6 +1,8 @@
 """All procedures, by calls within the process, on a directory of the test's own."""
 
+import asyncio
 import os
+import random
 import socket
 import stat
 import threading
@@ -514,6 +516,86 @@ def test_access_is_what_the_user_of_the_server_may(tmp_path):
         with_export(tmp_path, test)
     finally:
         os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_who_makes_a_file_read_only_can_fill_it(tmp_path):
+    """As `cp` and `git` do; with room for the last 64, until they are removed."""
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export").chmod(0o777)
+    tmp_path.chmod(0o777)
+    for above in tmp_path.parents[:-2]:
+        above.chmod(above.stat().st_mode | 0o011)
+
+    async def test(c):
+        made = [(await c.create(c.root, f"{i}", p.GUARDED, mode=0o444)).resok.obj.handle.data for i in range(66)]
+        for i, handle in enumerate(made):
+            found = await c.write(handle, 0, b"x", p.FILE_SYNC)
+            assert found.status == (OK if i >= 2 else nfsstat3.NFS3ERR_ACCES)
+        none = (await c.create(c.root, "none", p.EXCLUSIVE, b"12345678")).resok.obj.handle.data
+        assert (await c.setattr(none, mode=0)).status == OK
+        assert (await c.write(none, 0, b"x")).status == nfsstat3.NFS3ERR_ACCES
+        silent = (await c.create(c.root, "silent", p.GUARDED, mode=0)).resok.obj.handle.data
+        assert (await c.write(silent, 0, b"x")).status == OK
+        assert (await c.commit(silent)).status == OK
+        kept = c.server._changing._kept
+        assert len(kept) == 64
+        assert (await c.remove(c.root, "silent")).status == OK
+        assert len(kept) == 63
+        assert (await c.write(silent, 0, b"x")).status == nfsstat3.NFS3ERR_STALE
+
+    before = set(Path("/proc/self/fd").iterdir())
+    os.seteuid(65534)
+    try:
+        with_export(tmp_path, test)
+    finally:
+        os.seteuid(0)
+    assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+@pytest.mark.parametrize("threads", [0, 4])
+def test_many_at_once(tmp_path, threads):
+    """Whatever is renamed and removed under the hands of others: no call fails for the server, nothing stays open."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    statuses = set()
+
+    async def test(c):
+        dirs = [(await c.mkdir(c.root, f"d{i}")).resok.obj.handle.data for i in range(3)]
+
+        def one(rng, handles, name, dir_):
+            return rng.choice(
+                (
+                    lambda: c.create(dir_, name, rng.choice((p.UNCHECKED, p.GUARDED)), mode=0o600),
+                    lambda: c.write(rng.choice(handles), rng.randrange(1000), b"x" * 100),
+                    lambda: c.read(rng.choice(handles)),
+                    lambda: c.remove(dir_, name),
+                    lambda: c.rename(dir_, name, rng.choice(dirs), f"{rng.randrange(6)}"),
+                    lambda: c.rename(c.root, f"d{rng.randrange(3)}", c.root, f"d{rng.randrange(3)}"),
+                    lambda: c.readdirplus(dir_),
+                    lambda: c.lookup(dir_, name),
+                    lambda: c.link(rng.choice(handles), dir_, name),
+                    lambda: c.setattr(rng.choice(handles), mode=0o700),
+                    lambda: c.commit(rng.choice(handles)),
+                )
+            )()
+
+        async def work(seed):
+            rng = random.Random(seed)
+            handles = [c.root, *dirs]
+            for _ in range(60):
+                found = await one(rng, handles, f"{rng.randrange(6)}", rng.choice(dirs))
+                statuses.add(found.status)
+                if found.status == OK and isinstance(found.value, p.CREATE3resok):
+                    handles.append(found.value.obj.handle.data)
+
+        await asyncio.gather(*(work(seed) for seed in range(32)))
+        assert "procedures_failed" not in c.server.stats
+
+    with_export(tmp_path, test, threads=threads)
+    assert OK in statuses
+    assert nfsstat3.NFS3ERR_STALE in statuses
+    assert nfsstat3.NFS3ERR_SERVERFAULT not in statuses
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_mounting(tmp_path):
