@@ -1,6 +1,6 @@
 """The procedures that change something.  Plain functions: `service` says when and where they run.
 
-Theory of operation.  What a procedure has answered is on the disk (`sync`; RFC 1813 §4.8), but for data of UNSTABLE
+Theory of operation.  What a procedure has answered is on the disk (`sync`; RFC 1813 §4.7), but for data of UNSTABLE
 writes: these are when a COMMIT has been answered.  A client keeps such data until then, and sends them again if the
 `verifier` that it gets with the COMMIT is not the one that it got with the WRITE.  It is another one after each start,
 and after each time that the disk failed to take what was written, for nobody knows then what it has lost.

@@ -33,7 +33,7 @@ PORT: Final = 2049
 THREADS: Final = 4
 MAX_THREADS: Final = 64
 LIMITS: Final = ServerLimits(running=128, running_per_connection=32)  # a WRITE takes 1 MiB until it is done
-_MAX_PATH: Final = 1024  # octets (RFC 1813 §5.1.1)
+_MAX_PATH: Final = 1024  # octets (RFC 1813 §5.1.4)
 _KEPT: Final = 8 << 20
 _BESIDES: Final = 8192  # octets of a call besides the data of a WRITE
 

@@ -29,7 +29,7 @@ async def patiently(call, handle):
             return found
 
 
-@rfc("1813", "2.3.3", "NFS-HANDLE-STABLE")
+@rfc("1813", "2.6", "NFS-HANDLE-STABLE")
 def test_handles_outlive_the_server(tmp_path):
     top = tmp_path / "export"
     (top / "a" / "b").mkdir(parents=True)
