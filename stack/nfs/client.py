@@ -119,7 +119,7 @@ class Mounted:
         if node.name_attributes.attributes_follow:
             return entry_of(node.name, node.name_attributes.attributes)
         try:
-            handle = await self._lookup(directory, node.name, node.name)
+            handle, _ = await self._look_up(directory, node.name, node.name)
             return entry_of(node.name, await self._attributes(handle, node.name))
         except NfsError:
             return entry_of(node.name, None)
@@ -182,7 +182,7 @@ class Mounted:
         how = p.createhow3(p.createmode3.GUARDED, _attributes(mode=mode))
         args = p.CREATE3args(p.diropargs3(directory, name), how)
         made = (await self._ask(lambda: self._nfs.NFSPROC3_CREATE(args), path)).resok
-        return made.obj.handle if made.obj.handle_follows else await self._lookup(directory, name, path)
+        return made.obj.handle if made.obj.handle_follows else (await self._look_up(directory, name, path))[0]
 
     async def _fill(
         self, handle: p.nfs_fh3, blocks: AsyncIterator[bytes], path: str, progress: Progress | None
@@ -260,10 +260,10 @@ class Mounted:
         links = 0
         while left:
             name = left.pop()
-            above, handle = handle, await self._lookup(handle, name, path)
+            above, (handle, kind) = handle, await self._look_up(handle, name, path)
             if not left and not follow:
                 break
-            if (await self._attributes(handle, path)).type == p.NF3LNK:
+            if kind == p.NF3LNK:
                 links += 1
                 target = await self._target(handle, path)
                 if links > MAX_LINKS or target.startswith("/"):
@@ -279,9 +279,13 @@ class Mounted:
             raise ConfigError(f"{path!r} names no file: give it a name")
         return (await self._find(above, said=path))[0], name
 
-    async def _lookup(self, directory: p.nfs_fh3, name: str, path: str) -> p.nfs_fh3:
+    async def _look_up(self, directory: p.nfs_fh3, name: str, path: str) -> tuple[p.nfs_fh3, p.ftype3]:
+        """The handle of what has this name, and what it is."""
         args = p.LOOKUP3args(p.diropargs3(directory, name))
-        return (await self._ask(lambda: self._nfs.NFSPROC3_LOOKUP(args), path)).resok.object
+        found = (await self._ask(lambda: self._nfs.NFSPROC3_LOOKUP(args), path)).resok
+        known = found.obj_attributes  # a server need not give them
+        attributes = known.attributes if known.attributes_follow else await self._attributes(found.object, path)
+        return found.object, attributes.type
 
     async def _attributes(self, handle: p.nfs_fh3, path: str) -> p.fattr3:
         args = p.GETATTR3args(handle)

@@ -58,7 +58,14 @@ class Mounting:
             root, auth = await self._mnt()
             stack.push_async_callback(self._umnt)
             client = await stack.enter_async_context(
-                self._dial(NFS_V3, self._host, auth=auth, idempotent=HARMLESS, **self._options)
+                self._dial(
+                    NFS_V3,
+                    self._host,
+                    auth=auth,
+                    idempotent=HARMLESS,
+                    reconnect_s=self._options["timeout"],  # a server that is started anew is waited for
+                    **self._options,
+                )
             )
             mounted = Mounted(client, root, self._path, datagrams=self._proto == "udp")
             await mounted.begin()

@@ -82,6 +82,7 @@ class NfsServer:
 
     async def aclose(self) -> None:
         """Give the ports back, wait for what is being done, let go of the directory.  Safe to call twice."""
+        self._runner.closing = True
         await self.rpc.aclose()
         await asyncio.to_thread(self._closing.close)
 

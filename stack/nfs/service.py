@@ -23,7 +23,7 @@ from stack.nfs.mount3 import mountstat3
 from stack.nfs.nfs3 import nfsstat3
 from stack.nfs.reading import DIRECTORY_MAX, READ_MAX, UDP_MAX, Export, Reading
 from stack.nfs.tree import Node
-from stack.rpc import Context, proc
+from stack.rpc import NO_REPLY, Context, proc
 from stack.rpc.constants import Flavor
 
 T = TypeVar("T")
@@ -40,27 +40,36 @@ _MOUNT_STATUS: Final = {
 
 
 class Runner:
-    """Runs functions in threads, or at once where there are none.  `counts` are results that say why not."""
+    """Runs functions in threads, or at once where there are none.  `counts` are results that say why not.
 
-    __slots__ = ("_executor", "_loop", "counts")
+    `closing`: calls get no reply any more.  Their clients ask the next run of the server, as they would after a crash.
+    """
+
+    __slots__ = ("_executor", "_loop", "closing", "counts")
 
     def __init__(self, executor: Executor | None) -> None:
         self._executor = executor
         self._loop = asyncio.get_running_loop()
+        self.closing = False
         self.counts: Counter[str] = Counter()
 
     async def run(self, work: Callable[..., T], *args: Any) -> T:
         """What it returns."""
-        if self._executor is None:
-            result = work(*args)
-        else:
-            result = await self._loop.run_in_executor(self._executor, work, *args)
+        result: Any = NO_REPLY
+        try:
+            if self._executor is None:
+                result = work(*args)
+            elif not self.closing:
+                result = await self._loop.run_in_executor(self._executor, work, *args)
+        except asyncio.CancelledError:
+            if not self.closing:
+                raise
         self.count(result)
-        return result
+        return result  # type: ignore[no-any-return]
 
     def count(self, result: object) -> None:
         """A result that is told to a client."""
-        status = getattr(result, "status", nfsstat3.NFS3_OK)
+        status = getattr(result, "status", getattr(result, "fhs_status", nfsstat3.NFS3_OK))
         if status:
             self.counts[status.name.lower()] += 1
 
@@ -194,20 +203,18 @@ class Mount(m.MOUNT_V3.Server):
 
     async def MOUNTPROC3_MNT(self, ctx: Context, path: str) -> m.mountres3:
         """The handle of a directory."""
-        status, handle = await self._runner.run(self._open, path)
-        if status != mountstat3.MNT3_OK:
-            self._runner.counts[status.name.lower()] += 1
-            return m.mountres3(status)
-        self._mounts[_who(ctx), path] = None
-        if len(self._mounts) > MAX_MOUNTS:
-            self._mounts.popitem(last=False)
-        return m.mountres3(status, m.mountres3_ok(handle, [int(Flavor.SYS), int(Flavor.NONE)]))
+        result = await self._runner.run(self._open, path)
+        if getattr(result, "fhs_status", None) == mountstat3.MNT3_OK:
+            self._mounts[_who(ctx), path] = None
+            if len(self._mounts) > MAX_MOUNTS:
+                self._mounts.popitem(last=False)
+        return result
 
-    def _open(self, path: str) -> tuple[mountstat3, bytes]:
+    def _open(self, path: str) -> m.mountres3:
         names = [name for name in path.split("/") if name]
         own = [name for name in self._path.split("/") if name]
         if names[: len(own)] != own:
-            return mountstat3.MNT3ERR_NOENT, b""
+            return m.mountres3(mountstat3.MNT3ERR_NOENT)
         node: Node | None = None
         try:
             node = self._export.tree.top()
@@ -217,9 +224,10 @@ class Mount(m.MOUNT_V3.Server):
                     node = self._export.tree.child(above, name)
             node.need_directory()
         except (Fault, OSError) as error:
-            return _MOUNT_STATUS.get(status_of(error), mountstat3.MNT3ERR_SERVERFAULT), b""
+            return m.mountres3(_MOUNT_STATUS.get(status_of(error), mountstat3.MNT3ERR_SERVERFAULT))
         else:
-            return mountstat3.MNT3_OK, node.handle
+            info = m.mountres3_ok(node.handle, [int(Flavor.SYS), int(Flavor.NONE)])
+            return m.mountres3(mountstat3.MNT3_OK, info)
         finally:
             if node is not None:
                 node.close()

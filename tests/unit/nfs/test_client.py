@@ -191,6 +191,44 @@ def test_a_busy_server_is_asked_again(tmp_path, monkeypatch):
     with_mounted(tmp_path, test)
 
 
+def test_a_server_that_is_started_anew_in_the_middle(tmp_path):
+    """What it had not committed is sent again; what is read goes on."""
+    (tmp_path / "data").mkdir()
+    data = os.urandom(6_000_000)
+
+    async def main():
+        def serve(port):
+            return nfs.serve(tmp_path / "data", port=port, key=tmp_path / "key", writable=True, sync=False)
+
+        server = await serve(0)
+        port = server.port
+
+        async def again():
+            nonlocal server
+            await server.aclose()
+            server = await serve(port)
+
+        async def parts():
+            for at in range(0, len(data), 500_000):
+                if at == 3_000_000:
+                    await again()
+                yield data[at : at + 500_000]
+
+        async with nfs.mount("127.0.0.1:/data", port=port) as there:
+            await there.write("file", parts())
+            resent, got = there.resent, b""
+            async for block in there.blocks("file"):
+                if not got:
+                    await again()
+                got += block
+        await server.aclose()
+        return resent, got
+
+    resent, got = asyncio.run(main())
+    assert 0 < resent < len(data)
+    assert got == data == (tmp_path / "data" / "file").read_bytes()
+
+
 def test_a_file_that_shrinks_meanwhile(tmp_path):
     async def test(there):
         await there.write("file", bytes(4_000_000))

@@ -132,7 +132,7 @@ def test_who_makes_a_file_read_only_can_fill_it(tmp_path):
         with_export(tmp_path, test)
     finally:
         os.seteuid(0)
-    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert set(Path("/proc/self/fd").iterdir()) <= before
 
 
 def test_who_may_call(tmp_path):

@@ -404,7 +404,7 @@ def test_many_at_once(tmp_path, threads):
     assert OK in statuses
     assert nfsstat3.NFS3ERR_STALE in statuses
     assert nfsstat3.NFS3ERR_SERVERFAULT not in statuses
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_mounting(tmp_path):
