@@ -10,6 +10,7 @@ import pytest
 
 from stack import nfs
 from stack.nfs.client import WINDOW
+from stack.nfs.places import CAPACITY
 from stack.nfs.reading import READ_MAX
 from stack.nfs.server import PORT, THREADS
 from stack.nfs.tree import MAX_SEARCH
@@ -36,7 +37,8 @@ def test_options_and_numbers_are_those_of_the_code():
     options = set(inspect.signature(nfs.serve).parameters) - {"directory", "limits"}
     assert options <= set(rows)
     assert (rows["port"], rows["threads"]) == (str(PORT), str(THREADS))
-    assert f"{MAX_SEARCH:_}".replace("_", " ") in PAGE
+    for number in (MAX_SEARCH, CAPACITY):
+        assert f"{number:_}".replace("_", " ") in PAGE
     assert f"READs of\n{READ_MAX >> 10} KiB" in PAGE
     assert WINDOW == 8
     for name in [

@@ -159,6 +159,26 @@ def test_reading_what_is_on_the_disk_only(tmp_path, monkeypatch):
     with_export(tmp_path, test, threads=2)
 
 
+@pytest.mark.parametrize("threads", [2, 0])
+def test_the_loop_does_not_wait_for_the_disk(tmp_path, monkeypatch, threads):
+    """While a COMMIT waits, others are answered.  Without threads, the control, they wait with it."""
+    goes_on = threading.Event()
+    waited = []
+
+    async def test(c):
+        monkeypatch.setattr(os, "fsync", lambda _: waited.append(goes_on.wait(0.2 if threads == 0 else 20)))
+        (tmp_path / "export" / "file").touch()
+        handle = await c.find("file")
+        committing = asyncio.ensure_future(c.commit(handle))
+        await asyncio.sleep(0)
+        assert (await c.getattr(handle)).status == OK
+        goes_on.set()
+        assert (await committing).status == OK
+
+    with_export(tmp_path, test, sync=True, threads=threads)
+    assert waited == [threads > 0]
+
+
 @rfc("1813", "3.3.7", "NFS-WRITE-COMMIT")
 def test_writing_and_the_verifier(tmp_path):
     async def test(c):
