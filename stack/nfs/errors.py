@@ -20,6 +20,10 @@ class Fault(Exception):
         self.status = status
 
 
+class WouldWaitError(Exception):
+    """What was to be done at once is not to be had without a disk."""
+
+
 _OF_ERRNO: Final = {
     errno.EPERM: nfsstat3.NFS3ERR_PERM,
     errno.ENOENT: nfsstat3.NFS3ERR_NOENT,

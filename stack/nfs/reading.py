@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from stack.nfs import nfs3 as p
 from stack.nfs.attributes import MAX_OFFSET, NO_ATTRIBUTES, Wcc, attributes_of, handle_of
-from stack.nfs.errors import Fault, status_of
+from stack.nfs.errors import Fault, WouldWaitError, status_of
 from stack.nfs.nfs3 import nfsstat3
 from stack.nfs.system import Entry, read_directory
 from stack.nfs.tree import NAME_MAX, Node, Tree
@@ -45,10 +45,20 @@ class Export:
         """Of a file, as it was when it was reached."""
         return p.post_op_attr(True, attributes_of(node.stat, self.fsid))
 
-    def using(self, handle: p.nfs_fh3, work: Callable[[Node], T], failed: Callable[[nfsstat3, Wcc], T]) -> T:
-        """The result of `work` with what has this handle; of `failed`, with what is known of it, if that raises."""
+    def using(
+        self,
+        handle: p.nfs_fh3,
+        work: Callable[[Node], T],
+        failed: Callable[[nfsstat3, Wcc], T],
+        *,
+        search: bool = True,
+    ) -> T:
+        """The result of `work` with what has this handle; of `failed`, with what is known of it, if that raises.
+
+        Raises WouldWaitError where it would have to be searched for and is not to be.
+        """
         try:
-            node = self.tree.at(handle.data)
+            node = self.tree.at(handle.data, search=search)
         except (Fault, OSError) as error:
             return failed(status_of(error), Wcc(None, self.fsid))
         with node:
@@ -56,10 +66,6 @@ class Export:
                 return work(node)
             except (Fault, OSError) as error:
                 return failed(status_of(error), Wcc(node, self.fsid))
-
-
-class WouldWaitError(Exception):
-    """The data are on the disk only."""
 
 
 class Reading:
@@ -134,7 +140,7 @@ class Reading:
 
     def read(self, a: p.READ3args, most: int = READ_MAX) -> p.READ3res:
         """RFC 1813 §3.3.6; at most `most` octets."""
-        return self._read(a, lambda fd: os.pread(fd, min(a.count, most), a.offset))
+        return self._read(a, lambda fd: os.pread(fd, min(a.count, most), a.offset), search=True)
 
     def read_at_once(self, a: p.READ3args, most: int = READ_MAX) -> p.READ3res | None:
         """The same, if the kernel has the data in its memory; else None.
@@ -143,11 +149,11 @@ class Reading:
         """
         room = self._room[: min(a.count, most)]
         try:
-            return self._read(a, lambda fd: room[: os.preadv(fd, [room], a.offset, os.RWF_NOWAIT)])
+            return self._read(a, lambda fd: room[: os.preadv(fd, [room], a.offset, os.RWF_NOWAIT)], search=False)
         except WouldWaitError:
             return None
 
-    def _read(self, a: p.READ3args, take: Callable[[int], bytes | memoryview]) -> p.READ3res:
+    def _read(self, a: p.READ3args, take: Callable[[int], bytes | memoryview], *, search: bool) -> p.READ3res:
         def work(node: Node) -> p.READ3res:
             node.need(stat.S_IFREG, nfsstat3.NFS3ERR_INVAL)
             fd = node.open(os.O_RDONLY)
@@ -165,7 +171,10 @@ class Reading:
             attributes = self._export.attributes(node)
             return p.READ3res(nfsstat3.NFS3_OK, p.READ3resok(attributes, len(data), end, data))
 
-        return self._export.using(a.file, work, lambda status, wcc: p.READ3res(status, p.READ3resfail(wcc.after())))
+        def failed(status: nfsstat3, wcc: Wcc) -> p.READ3res:
+            return p.READ3res(status, p.READ3resfail(wcc.after()))
+
+        return self._export.using(a.file, work, failed, search=search)
 
     # -- directories
 

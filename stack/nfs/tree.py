@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from stack.errors import ConfigError
-from stack.nfs.errors import Fault
+from stack.nfs.errors import Fault, WouldWaitError
 from stack.nfs.handles import Handles, export_id
 from stack.nfs.nfs3 import nfsstat3
 from stack.nfs.places import MAX_DEPTH, Places
@@ -155,8 +155,8 @@ class Tree:
         """The root.  Raises OSError."""
         return self._node(os.open(b".", HELD, dir_fd=self._fd))
 
-    def at(self, handle: bytes) -> Node:
-        """What has this handle.  Raises Fault, OSError."""
+    def at(self, handle: bytes, *, search: bool = True) -> Node:
+        """What has this handle.  Raises Fault, OSError; WouldWaitError for what is not to be searched for."""
         ino, birth = self.handles.open(handle)
         if self.places.is_gone(ino, birth):
             raise Fault(nfsstat3.NFS3ERR_STALE)
@@ -166,6 +166,8 @@ class Tree:
             if node is not None:
                 return node
             self.places.forget(ino)
+        if not search:
+            raise WouldWaitError
         node = self._search(ino, birth)
         if node is None:
             raise Fault(nfsstat3.NFS3ERR_STALE)

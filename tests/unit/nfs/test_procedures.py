@@ -153,6 +153,10 @@ def test_reading_what_is_on_the_disk_only(tmp_path, monkeypatch):
         assert len(where) == 2
         assert all(name.startswith("nfs") for name in where)
         assert (await c.read(handle)).status == nfsstat3.NFS3ERR_IO
+        c.server._tree.places.forget((tmp_path / "export" / "file").stat().st_ino)
+        assert (await c.read(handle)).resok.data == b"hello"
+        assert len(where) == 3  # what must be searched for is, too
+        assert c.server.stats["searches"] == 1
 
     monkeypatch.setattr(Reading, "read", read)
     refusals = [OSError(5, "the disk is broken"), OSError(95, "not supported"), BlockingIOError(11, "not in memory")]
