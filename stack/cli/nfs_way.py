@@ -12,13 +12,13 @@ from typing import Any, Final
 from stack.cli.via import DAEMON, Way
 from stack.errors import ConfigError
 from stack.rpc import NotRegistered, connect
-from stack.rpc.caller import ClientSettings
 from stack.rpc.channel import Channel, Sink
 from stack.rpc.client import Connecting
 from stack.rpc.dispatch import TCP
 from stack.rpc.record import MAX_RECORD
 from stack.rpc.rpcbind.address import IPPROTO_TCP
 from stack.rpc.rpcbind.protocol import PMAP_V2, RPCB_PORT, pmap_mapping
+from stack.rpc.settings import ClientSettings
 from stack.rpc.transports import StreamChannel
 
 CONNECT_S: Final = 10.0

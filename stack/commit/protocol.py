@@ -45,7 +45,7 @@ _P12: Final = Struct(">id").pack
 
 
 class vote_kind(IntEnum):
-    """vote_kind."""
+    """enum vote_kind."""
 
     VOTE_NO = 0
     VOTE_YES = 1
@@ -57,7 +57,7 @@ _of_vote_kind: Final[dict[int, vote_kind]] = {each.value: each for each in vote_
 
 
 class receipt(IntEnum):
-    """receipt."""
+    """enum receipt."""
 
     RECEIPT_DONE = 0
     RECEIPT_LATER = 1
@@ -71,7 +71,7 @@ _of_receipt: Final[dict[int, receipt]] = {each.value: each for each in receipt}
 
 
 class answer(IntEnum):
-    """answer."""
+    """enum answer."""
 
     ANSWER_PENDING = 0
     ANSWER_COMMITTED = 1
@@ -87,7 +87,7 @@ _of_answer: Final[dict[int, answer]] = {each.value: each for each in answer}
 
 
 class coordinator_kind(IntEnum):
-    """coordinator_kind."""
+    """enum coordinator_kind."""
 
     NUMBERS = 1
     COMMITTED = 2
@@ -101,7 +101,7 @@ _of_coordinator_kind: Final[dict[int, coordinator_kind]] = {each.value: each for
 
 
 class ledger_kind(IntEnum):
-    """ledger_kind."""
+    """enum ledger_kind."""
 
     LEDGER_BALANCE = 1
     LEDGER_PREPARED = 2
@@ -119,7 +119,7 @@ _of_ledger_kind: Final[dict[int, ledger_kind]] = {each.value: each for each in l
 
 
 class sql_kind(IntEnum):
-    """sql_kind."""
+    """enum sql_kind."""
 
     SQL_NULL = 0
     SQL_INTEGER = 1
@@ -166,7 +166,7 @@ class vote:
     def voter(self) -> identity:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 1:
-            raise xdr.other_case(self.kind)
+            raise xdr.other_case(xdr_vote, self.kind, "voter")
         found: identity = xdr.untyped(self.value)
         return found
 
@@ -174,7 +174,7 @@ class vote:
     def why(self) -> sentence:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 0:
-            raise xdr.other_case(self.kind)
+            raise xdr.other_case(xdr_vote, self.kind, "why")
         found: sentence = xdr.untyped(self.value)
         return found
 
@@ -245,7 +245,7 @@ class coordinator_record:
     def below(self) -> int:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 1:
-            raise xdr.other_case(self.kind)
+            raise xdr.other_case(xdr_coordinator_record, self.kind, "below")
         found: int = xdr.untyped(self.value)
         return found
 
@@ -253,7 +253,7 @@ class coordinator_record:
     def committed(self) -> committed_record:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 2:
-            raise xdr.other_case(self.kind)
+            raise xdr.other_case(xdr_coordinator_record, self.kind, "committed")
         found: committed_record = xdr.untyped(self.value)
         return found
 
@@ -261,7 +261,7 @@ class coordinator_record:
     def ended(self) -> int:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 3:
-            raise xdr.other_case(self.kind)
+            raise xdr.other_case(xdr_coordinator_record, self.kind, "ended")
         found: int = xdr.untyped(self.value)
         return found
 
@@ -293,7 +293,7 @@ class ledger_record:
     def balance(self) -> entry:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 1:
-            raise xdr.other_case(self.kind)
+            raise xdr.other_case(xdr_ledger_record, self.kind, "balance")
         found: entry = xdr.untyped(self.value)
         return found
 
@@ -301,7 +301,7 @@ class ledger_record:
     def prepared(self) -> prepared_record:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 2:
-            raise xdr.other_case(self.kind)
+            raise xdr.other_case(xdr_ledger_record, self.kind, "prepared")
         found: prepared_record = xdr.untyped(self.value)
         return found
 
@@ -309,7 +309,7 @@ class ledger_record:
     def committed(self) -> transaction_id:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 3:
-            raise xdr.other_case(self.kind)
+            raise xdr.other_case(xdr_ledger_record, self.kind, "committed")
         found: transaction_id = xdr.untyped(self.value)
         return found
 
@@ -317,7 +317,7 @@ class ledger_record:
     def aborted(self) -> transaction_id:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 4:
-            raise xdr.other_case(self.kind)
+            raise xdr.other_case(xdr_ledger_record, self.kind, "aborted")
         found: transaction_id = xdr.untyped(self.value)
         return found
 
@@ -325,7 +325,7 @@ class ledger_record:
     def done(self) -> transaction_id:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 5:
-            raise xdr.other_case(self.kind)
+            raise xdr.other_case(xdr_ledger_record, self.kind, "done")
         found: transaction_id = xdr.untyped(self.value)
         return found
 
@@ -341,7 +341,7 @@ class sql_value:
     def integer(self) -> int:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 1:
-            raise xdr.other_case(self.kind)
+            raise xdr.other_case(xdr_sql_value, self.kind, "integer")
         found: int = xdr.untyped(self.value)
         return found
 
@@ -349,7 +349,7 @@ class sql_value:
     def real(self) -> float:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 2:
-            raise xdr.other_case(self.kind)
+            raise xdr.other_case(xdr_sql_value, self.kind, "real")
         found: float = xdr.untyped(self.value)
         return found
 
@@ -357,7 +357,7 @@ class sql_value:
     def text(self) -> str:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 3:
-            raise xdr.other_case(self.kind)
+            raise xdr.other_case(xdr_sql_value, self.kind, "text")
         found: str = xdr.untyped(self.value)
         return found
 
@@ -365,7 +365,7 @@ class sql_value:
     def blob(self) -> bytes:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 4:
-            raise xdr.other_case(self.kind)
+            raise xdr.other_case(xdr_sql_value, self.kind, "blob")
         found: bytes = xdr.untyped(self.value)
         return found
 
@@ -1048,6 +1048,71 @@ xdr_sql_value: Final[xdr.Codec[sql_value]] = xdr.Codec("sql_value", _get_sql_val
 xdr_sql_parameter: Final[xdr.Codec[sql_parameter]] = xdr.Codec("sql_parameter", _get_sql_parameter, _put_sql_parameter)
 xdr_sql_step: Final[xdr.Codec[sql_step]] = xdr.Codec("sql_step", _get_sql_step, _put_sql_step)
 xdr_sql_steps: Final[xdr.Codec[sql_steps]] = xdr.Codec("sql_steps", _get_sql_steps, _put_sql_steps)
+
+xdr_member_name.made_of = xdr.Text(255)
+xdr_sentence.made_of = xdr.Text(1000)
+xdr_identity.made_of = xdr.Octets(8)
+xdr_transaction_id.made_of = xdr.Members(coordinator=xdr_member_name, log=xdr_identity, number=xdr.UNSIGNED_HYPER)
+xdr_intent.made_of = xdr.Members(
+    transaction=xdr_transaction_id,
+    participant=xdr_member_name,
+    members=xdr.Items(xdr_member_name, 64),
+    work=xdr.Octets(1000000),
+)
+xdr_vote_kind.made_of = xdr.Choice(vote_kind)
+xdr_vote.made_of = xdr.Arms("kind", xdr_vote_kind, xdr.Arm("voter", xdr_identity, 1), xdr.Arm("why", xdr_sentence, 0))
+xdr_decision.made_of = xdr.Members(transaction=xdr_transaction_id, commit=xdr.BOOL, voter=xdr_identity)
+xdr_receipt.made_of = xdr.Choice(receipt)
+xdr_question.made_of = xdr.Members(transaction=xdr_transaction_id, asker=xdr_member_name, voter=xdr_identity)
+xdr_answer.made_of = xdr.Choice(answer)
+xdr_waiting_row.made_of = xdr.Members(
+    transaction=xdr_transaction_id,
+    state=xdr_sentence,
+    waits_for=xdr.Items(xdr_member_name, 64),
+    since=xdr.UNSIGNED_HYPER,
+    note=xdr_sentence,
+)
+xdr_member_status.made_of = xdr.Members(
+    name=xdr_member_name, failed=xdr_sentence, rows=xdr.Items(xdr_waiting_row, 1000)
+)
+xdr_promise.made_of = xdr.Members(participant=xdr_member_name, voter=xdr_identity)
+xdr_committed_record.made_of = xdr.Members(
+    number=xdr.UNSIGNED_HYPER, since=xdr.UNSIGNED_HYPER, promises=xdr.Items(xdr_promise, 64)
+)
+xdr_coordinator_kind.made_of = xdr.Choice(coordinator_kind)
+xdr_coordinator_record.made_of = xdr.Arms(
+    "kind",
+    xdr_coordinator_kind,
+    xdr.Arm("below", xdr.UNSIGNED_HYPER, 1),
+    xdr.Arm("committed", xdr_committed_record, 2),
+    xdr.Arm("ended", xdr.UNSIGNED_HYPER, 3),
+)
+xdr_entry.made_of = xdr.Members(account=xdr.Text(255), amount=xdr.HYPER)
+xdr_entries.made_of = xdr.Items(xdr_entry, 1000)
+xdr_prepared_record.made_of = xdr.Members(what=xdr_intent, since=xdr.UNSIGNED_HYPER)
+xdr_ledger_kind.made_of = xdr.Choice(ledger_kind)
+xdr_ledger_record.made_of = xdr.Arms(
+    "kind",
+    xdr_ledger_kind,
+    xdr.Arm("balance", xdr_entry, 1),
+    xdr.Arm("prepared", xdr_prepared_record, 2),
+    xdr.Arm("committed", xdr_transaction_id, 3),
+    xdr.Arm("aborted", xdr_transaction_id, 4),
+    xdr.Arm("done", xdr_transaction_id, 5),
+)
+xdr_sql_kind.made_of = xdr.Choice(sql_kind)
+xdr_sql_value.made_of = xdr.Arms(
+    "kind",
+    xdr_sql_kind,
+    xdr.Arm("", None, 0),
+    xdr.Arm("integer", xdr.HYPER, 1),
+    xdr.Arm("real", xdr.DOUBLE, 2),
+    xdr.Arm("text", xdr.Text(1000000), 3),
+    xdr.Arm("blob", xdr.Octets(1000000), 4),
+)
+xdr_sql_parameter.made_of = xdr.Members(name=xdr.Text(255), value=xdr_sql_value)
+xdr_sql_step.made_of = xdr.Members(statement=xdr.Text(255), parameters=xdr.Items(xdr_sql_parameter, 1000))
+xdr_sql_steps.made_of = xdr.Items(xdr_sql_step, 1000)
 
 
 _of_COMMIT_V1: Final = {

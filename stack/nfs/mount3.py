@@ -18,7 +18,6 @@ FHSIZE3: Final = 64
 MNT_MAX_FLAVORS: Final = 64
 MOUNT_PROGRAM: Final = 100005
 
-_BOOLS: Final = xdr.BOOLS
 _PADS: Final = xdr.PADS
 _U1: Final = Struct(">I").unpack_from
 _P1: Final = Struct(">I").pack
@@ -27,7 +26,7 @@ _P2: Final = Struct(">i").pack
 
 
 class mountstat3(IntEnum):
-    """mountstat3."""
+    """enum mountstat3."""
 
     MNT3_OK = 0
     MNT3ERR_PERM = 1
@@ -73,7 +72,7 @@ class mountres3:
     def mountinfo(self) -> mountres3_ok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.fhs_status != 0:
-            raise xdr.other_case(self.fhs_status)
+            raise xdr.other_case(xdr_mountres3, self.fhs_status, "mountinfo")
         found: mountres3_ok = xdr.untyped(self.value)
         return found
 
@@ -428,6 +427,21 @@ xdr_groupnode: Final[xdr.Codec[groupnode]] = xdr.Codec("groupnode", _get_groupno
 xdr_groups: Final[xdr.Codec[groups]] = xdr.Codec("groups", _get_groups, _put_groups)
 xdr_exportnode: Final[xdr.Codec[exportnode]] = xdr.Codec("exportnode", _get_exportnode, _put_exportnode)
 xdr_exports: Final[xdr.Codec[exports]] = xdr.Codec("exports", _get_exports, _put_exports)
+
+xdr_fhandle3.made_of = xdr.Octets(64)
+xdr_dirpath.made_of = xdr.Text(1024)
+xdr_name.made_of = xdr.Text(255)
+xdr_mountstat3.made_of = xdr.Choice(mountstat3)
+xdr_mountres3_ok.made_of = xdr.Members(fhandle=xdr_fhandle3, auth_flavors=xdr.Items(xdr.INT, 64))
+xdr_mountres3.made_of = xdr.Arms(
+    "fhs_status", xdr_mountstat3, xdr.Arm("mountinfo", xdr_mountres3_ok, 0), xdr.Arm("", None)
+)
+xdr_mountbody.made_of = xdr.Members(ml_hostname=xdr_name, ml_directory=xdr_dirpath, ml_next=xdr.Maybe(xdr_mountbody))
+xdr_mountlist.made_of = xdr.Maybe(xdr_mountbody)
+xdr_groupnode.made_of = xdr.Members(gr_name=xdr_name, gr_next=xdr.Maybe(xdr_groupnode))
+xdr_groups.made_of = xdr.Maybe(xdr_groupnode)
+xdr_exportnode.made_of = xdr.Members(ex_dir=xdr_dirpath, ex_groups=xdr_groups, ex_next=xdr.Maybe(xdr_exportnode))
+xdr_exports.made_of = xdr.Maybe(xdr_exportnode)
 
 
 _of_MOUNT_V3: Final = {

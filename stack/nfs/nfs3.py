@@ -69,7 +69,7 @@ _P20: Final = Struct(">IIIIII").pack
 
 
 class nfsstat3(IntEnum):
-    """nfsstat3."""
+    """enum nfsstat3."""
 
     NFS3_OK = 0
     NFS3ERR_PERM = 1
@@ -135,7 +135,7 @@ _of_nfsstat3: Final[dict[int, nfsstat3]] = {each.value: each for each in nfsstat
 
 
 class ftype3(IntEnum):
-    """ftype3."""
+    """enum ftype3."""
 
     NF3REG = 1
     NF3DIR = 2
@@ -157,7 +157,7 @@ _of_ftype3: Final[dict[int, ftype3]] = {each.value: each for each in ftype3}
 
 
 class time_how(IntEnum):
-    """time_how."""
+    """enum time_how."""
 
     DONT_CHANGE = 0
     SET_TO_SERVER_TIME = 1
@@ -171,7 +171,7 @@ _of_time_how: Final[dict[int, time_how]] = {each.value: each for each in time_ho
 
 
 class stable_how(IntEnum):
-    """stable_how."""
+    """enum stable_how."""
 
     UNSTABLE = 0
     DATA_SYNC = 1
@@ -185,7 +185,7 @@ _of_stable_how: Final[dict[int, stable_how]] = {each.value: each for each in sta
 
 
 class createmode3(IntEnum):
-    """createmode3."""
+    """enum createmode3."""
 
     UNCHECKED = 0
     GUARDED = 1
@@ -251,7 +251,7 @@ class post_op_attr:
     def attributes(self) -> fattr3:
         """The value, if this is its case; otherwise AttributeError."""
         if self.attributes_follow != 1:
-            raise xdr.other_case(self.attributes_follow)
+            raise xdr.other_case(xdr_post_op_attr, self.attributes_follow, "attributes")
         found: fattr3 = xdr.untyped(self.value)
         return found
 
@@ -276,7 +276,7 @@ class pre_op_attr:
     def attributes(self) -> wcc_attr:
         """The value, if this is its case; otherwise AttributeError."""
         if self.attributes_follow != 1:
-            raise xdr.other_case(self.attributes_follow)
+            raise xdr.other_case(xdr_pre_op_attr, self.attributes_follow, "attributes")
         found: wcc_attr = xdr.untyped(self.value)
         return found
 
@@ -300,7 +300,7 @@ class post_op_fh3:
     def handle(self) -> nfs_fh3:
         """The value, if this is its case; otherwise AttributeError."""
         if self.handle_follows != 1:
-            raise xdr.other_case(self.handle_follows)
+            raise xdr.other_case(xdr_post_op_fh3, self.handle_follows, "handle")
         found: nfs_fh3 = xdr.untyped(self.value)
         return found
 
@@ -316,7 +316,7 @@ class set_mode3:
     def mode(self) -> mode3:
         """The value, if this is its case; otherwise AttributeError."""
         if self.set_it != 1:
-            raise xdr.other_case(self.set_it)
+            raise xdr.other_case(xdr_set_mode3, self.set_it, "mode")
         found: mode3 = xdr.untyped(self.value)
         return found
 
@@ -332,7 +332,7 @@ class set_uid3:
     def uid(self) -> uid3:
         """The value, if this is its case; otherwise AttributeError."""
         if self.set_it != 1:
-            raise xdr.other_case(self.set_it)
+            raise xdr.other_case(xdr_set_uid3, self.set_it, "uid")
         found: uid3 = xdr.untyped(self.value)
         return found
 
@@ -348,7 +348,7 @@ class set_gid3:
     def gid(self) -> gid3:
         """The value, if this is its case; otherwise AttributeError."""
         if self.set_it != 1:
-            raise xdr.other_case(self.set_it)
+            raise xdr.other_case(xdr_set_gid3, self.set_it, "gid")
         found: gid3 = xdr.untyped(self.value)
         return found
 
@@ -364,7 +364,7 @@ class set_size3:
     def size(self) -> size3:
         """The value, if this is its case; otherwise AttributeError."""
         if self.set_it != 1:
-            raise xdr.other_case(self.set_it)
+            raise xdr.other_case(xdr_set_size3, self.set_it, "size")
         found: size3 = xdr.untyped(self.value)
         return found
 
@@ -380,7 +380,7 @@ class set_atime:
     def atime(self) -> nfstime3:
         """The value, if this is its case; otherwise AttributeError."""
         if self.set_it != 2:
-            raise xdr.other_case(self.set_it)
+            raise xdr.other_case(xdr_set_atime, self.set_it, "atime")
         found: nfstime3 = xdr.untyped(self.value)
         return found
 
@@ -396,7 +396,7 @@ class set_mtime:
     def mtime(self) -> nfstime3:
         """The value, if this is its case; otherwise AttributeError."""
         if self.set_it != 2:
-            raise xdr.other_case(self.set_it)
+            raise xdr.other_case(xdr_set_mtime, self.set_it, "mtime")
         found: nfstime3 = xdr.untyped(self.value)
         return found
 
@@ -446,7 +446,7 @@ class GETATTR3res:
     def resok(self) -> GETATTR3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_GETATTR3res, self.status, "resok")
         found: GETATTR3resok = xdr.untyped(self.value)
         return found
 
@@ -462,7 +462,7 @@ class sattrguard3:
     def obj_ctime(self) -> nfstime3:
         """The value, if this is its case; otherwise AttributeError."""
         if self.check != 1:
-            raise xdr.other_case(self.check)
+            raise xdr.other_case(xdr_sattrguard3, self.check, "obj_ctime")
         found: nfstime3 = xdr.untyped(self.value)
         return found
 
@@ -501,7 +501,7 @@ class SETATTR3res:
     def resok(self) -> SETATTR3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_SETATTR3res, self.status, "resok")
         found: SETATTR3resok = xdr.untyped(self.value)
         return found
 
@@ -509,7 +509,7 @@ class SETATTR3res:
     def resfail(self) -> SETATTR3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_SETATTR3res, self.status, "resfail")
         found: SETATTR3resfail = xdr.untyped(self.value)
         return found
 
@@ -548,7 +548,7 @@ class LOOKUP3res:
     def resok(self) -> LOOKUP3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_LOOKUP3res, self.status, "resok")
         found: LOOKUP3resok = xdr.untyped(self.value)
         return found
 
@@ -556,7 +556,7 @@ class LOOKUP3res:
     def resfail(self) -> LOOKUP3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_LOOKUP3res, self.status, "resfail")
         found: LOOKUP3resfail = xdr.untyped(self.value)
         return found
 
@@ -595,7 +595,7 @@ class ACCESS3res:
     def resok(self) -> ACCESS3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_ACCESS3res, self.status, "resok")
         found: ACCESS3resok = xdr.untyped(self.value)
         return found
 
@@ -603,7 +603,7 @@ class ACCESS3res:
     def resfail(self) -> ACCESS3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_ACCESS3res, self.status, "resfail")
         found: ACCESS3resfail = xdr.untyped(self.value)
         return found
 
@@ -641,7 +641,7 @@ class READLINK3res:
     def resok(self) -> READLINK3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_READLINK3res, self.status, "resok")
         found: READLINK3resok = xdr.untyped(self.value)
         return found
 
@@ -649,7 +649,7 @@ class READLINK3res:
     def resfail(self) -> READLINK3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_READLINK3res, self.status, "resfail")
         found: READLINK3resfail = xdr.untyped(self.value)
         return found
 
@@ -691,7 +691,7 @@ class READ3res:
     def resok(self) -> READ3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_READ3res, self.status, "resok")
         found: READ3resok = xdr.untyped(self.value)
         return found
 
@@ -699,7 +699,7 @@ class READ3res:
     def resfail(self) -> READ3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_READ3res, self.status, "resfail")
         found: READ3resfail = xdr.untyped(self.value)
         return found
 
@@ -743,7 +743,7 @@ class WRITE3res:
     def resok(self) -> WRITE3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_WRITE3res, self.status, "resok")
         found: WRITE3resok = xdr.untyped(self.value)
         return found
 
@@ -751,7 +751,7 @@ class WRITE3res:
     def resfail(self) -> WRITE3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_WRITE3res, self.status, "resfail")
         found: WRITE3resfail = xdr.untyped(self.value)
         return found
 
@@ -767,7 +767,7 @@ class createhow3:
     def obj_attributes(self) -> sattr3:
         """The value, if this is its case; otherwise AttributeError."""
         if self.mode not in {0, 1}:
-            raise xdr.other_case(self.mode)
+            raise xdr.other_case(xdr_createhow3, self.mode, "obj_attributes")
         found: sattr3 = xdr.untyped(self.value)
         return found
 
@@ -775,7 +775,7 @@ class createhow3:
     def verf(self) -> createverf3:
         """The value, if this is its case; otherwise AttributeError."""
         if self.mode != 2:
-            raise xdr.other_case(self.mode)
+            raise xdr.other_case(xdr_createhow3, self.mode, "verf")
         found: createverf3 = xdr.untyped(self.value)
         return found
 
@@ -815,7 +815,7 @@ class CREATE3res:
     def resok(self) -> CREATE3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_CREATE3res, self.status, "resok")
         found: CREATE3resok = xdr.untyped(self.value)
         return found
 
@@ -823,7 +823,7 @@ class CREATE3res:
     def resfail(self) -> CREATE3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_CREATE3res, self.status, "resfail")
         found: CREATE3resfail = xdr.untyped(self.value)
         return found
 
@@ -863,7 +863,7 @@ class MKDIR3res:
     def resok(self) -> MKDIR3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_MKDIR3res, self.status, "resok")
         found: MKDIR3resok = xdr.untyped(self.value)
         return found
 
@@ -871,7 +871,7 @@ class MKDIR3res:
     def resfail(self) -> MKDIR3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_MKDIR3res, self.status, "resfail")
         found: MKDIR3resfail = xdr.untyped(self.value)
         return found
 
@@ -919,7 +919,7 @@ class SYMLINK3res:
     def resok(self) -> SYMLINK3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_SYMLINK3res, self.status, "resok")
         found: SYMLINK3resok = xdr.untyped(self.value)
         return found
 
@@ -927,7 +927,7 @@ class SYMLINK3res:
     def resfail(self) -> SYMLINK3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_SYMLINK3res, self.status, "resfail")
         found: SYMLINK3resfail = xdr.untyped(self.value)
         return found
 
@@ -951,7 +951,7 @@ class mknoddata3:
     def device(self) -> devicedata3:
         """The value, if this is its case; otherwise AttributeError."""
         if self.type not in {4, 3}:
-            raise xdr.other_case(self.type)
+            raise xdr.other_case(xdr_mknoddata3, self.type, "device")
         found: devicedata3 = xdr.untyped(self.value)
         return found
 
@@ -959,7 +959,7 @@ class mknoddata3:
     def pipe_attributes(self) -> sattr3:
         """The value, if this is its case; otherwise AttributeError."""
         if self.type not in {6, 7}:
-            raise xdr.other_case(self.type)
+            raise xdr.other_case(xdr_mknoddata3, self.type, "pipe_attributes")
         found: sattr3 = xdr.untyped(self.value)
         return found
 
@@ -999,7 +999,7 @@ class MKNOD3res:
     def resok(self) -> MKNOD3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_MKNOD3res, self.status, "resok")
         found: MKNOD3resok = xdr.untyped(self.value)
         return found
 
@@ -1007,7 +1007,7 @@ class MKNOD3res:
     def resfail(self) -> MKNOD3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_MKNOD3res, self.status, "resfail")
         found: MKNOD3resfail = xdr.untyped(self.value)
         return found
 
@@ -1044,7 +1044,7 @@ class REMOVE3res:
     def resok(self) -> REMOVE3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_REMOVE3res, self.status, "resok")
         found: REMOVE3resok = xdr.untyped(self.value)
         return found
 
@@ -1052,7 +1052,7 @@ class REMOVE3res:
     def resfail(self) -> REMOVE3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_REMOVE3res, self.status, "resfail")
         found: REMOVE3resfail = xdr.untyped(self.value)
         return found
 
@@ -1089,7 +1089,7 @@ class RMDIR3res:
     def resok(self) -> RMDIR3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_RMDIR3res, self.status, "resok")
         found: RMDIR3resok = xdr.untyped(self.value)
         return found
 
@@ -1097,7 +1097,7 @@ class RMDIR3res:
     def resfail(self) -> RMDIR3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_RMDIR3res, self.status, "resfail")
         found: RMDIR3resfail = xdr.untyped(self.value)
         return found
 
@@ -1137,7 +1137,7 @@ class RENAME3res:
     def resok(self) -> RENAME3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_RENAME3res, self.status, "resok")
         found: RENAME3resok = xdr.untyped(self.value)
         return found
 
@@ -1145,7 +1145,7 @@ class RENAME3res:
     def resfail(self) -> RENAME3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_RENAME3res, self.status, "resfail")
         found: RENAME3resfail = xdr.untyped(self.value)
         return found
 
@@ -1185,7 +1185,7 @@ class LINK3res:
     def resok(self) -> LINK3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_LINK3res, self.status, "resok")
         found: LINK3resok = xdr.untyped(self.value)
         return found
 
@@ -1193,7 +1193,7 @@ class LINK3res:
     def resfail(self) -> LINK3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_LINK3res, self.status, "resfail")
         found: LINK3resfail = xdr.untyped(self.value)
         return found
 
@@ -1253,7 +1253,7 @@ class READDIR3res:
     def resok(self) -> READDIR3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_READDIR3res, self.status, "resok")
         found: READDIR3resok = xdr.untyped(self.value)
         return found
 
@@ -1261,7 +1261,7 @@ class READDIR3res:
     def resfail(self) -> READDIR3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_READDIR3res, self.status, "resfail")
         found: READDIR3resfail = xdr.untyped(self.value)
         return found
 
@@ -1324,7 +1324,7 @@ class READDIRPLUS3res:
     def resok(self) -> READDIRPLUS3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_READDIRPLUS3res, self.status, "resok")
         found: READDIRPLUS3resok = xdr.untyped(self.value)
         return found
 
@@ -1332,7 +1332,7 @@ class READDIRPLUS3res:
     def resfail(self) -> READDIRPLUS3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_READDIRPLUS3res, self.status, "resfail")
         found: READDIRPLUS3resfail = xdr.untyped(self.value)
         return found
 
@@ -1376,7 +1376,7 @@ class FSSTAT3res:
     def resok(self) -> FSSTAT3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_FSSTAT3res, self.status, "resok")
         found: FSSTAT3resok = xdr.untyped(self.value)
         return found
 
@@ -1384,7 +1384,7 @@ class FSSTAT3res:
     def resfail(self) -> FSSTAT3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_FSSTAT3res, self.status, "resfail")
         found: FSSTAT3resfail = xdr.untyped(self.value)
         return found
 
@@ -1431,7 +1431,7 @@ class FSINFO3res:
     def resok(self) -> FSINFO3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_FSINFO3res, self.status, "resok")
         found: FSINFO3resok = xdr.untyped(self.value)
         return found
 
@@ -1439,7 +1439,7 @@ class FSINFO3res:
     def resfail(self) -> FSINFO3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_FSINFO3res, self.status, "resfail")
         found: FSINFO3resfail = xdr.untyped(self.value)
         return found
 
@@ -1482,7 +1482,7 @@ class PATHCONF3res:
     def resok(self) -> PATHCONF3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_PATHCONF3res, self.status, "resok")
         found: PATHCONF3resok = xdr.untyped(self.value)
         return found
 
@@ -1490,7 +1490,7 @@ class PATHCONF3res:
     def resfail(self) -> PATHCONF3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_PATHCONF3res, self.status, "resfail")
         found: PATHCONF3resfail = xdr.untyped(self.value)
         return found
 
@@ -1530,7 +1530,7 @@ class COMMIT3res:
     def resok(self) -> COMMIT3resok:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status != 0:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_COMMIT3res, self.status, "resok")
         found: COMMIT3resok = xdr.untyped(self.value)
         return found
 
@@ -1538,7 +1538,7 @@ class COMMIT3res:
     def resfail(self) -> COMMIT3resfail:
         """The value, if this is its case; otherwise AttributeError."""
         if self.status in {0}:
-            raise xdr.other_case(self.status)
+            raise xdr.other_case(xdr_COMMIT3res, self.status, "resfail")
         found: COMMIT3resfail = xdr.untyped(self.value)
         return found
 
@@ -3883,6 +3883,256 @@ xdr_COMMIT3resfail: Final[xdr.Codec[COMMIT3resfail]] = xdr.Codec(
     "COMMIT3resfail", _get_COMMIT3resfail, _put_COMMIT3resfail
 )
 xdr_COMMIT3res: Final[xdr.Codec[COMMIT3res]] = xdr.Codec("COMMIT3res", _get_COMMIT3res, _put_COMMIT3res)
+
+xdr_uint64.made_of = xdr.UNSIGNED_HYPER
+xdr_uint32.made_of = xdr.UNSIGNED
+xdr_filename3.made_of = xdr.Text()
+xdr_nfspath3.made_of = xdr.Text()
+xdr_fileid3.made_of = xdr_uint64
+xdr_cookie3.made_of = xdr_uint64
+xdr_cookieverf3.made_of = xdr.Octets(8, exact=True)
+xdr_createverf3.made_of = xdr.Octets(8, exact=True)
+xdr_writeverf3.made_of = xdr.Octets(8, exact=True)
+xdr_uid3.made_of = xdr_uint32
+xdr_gid3.made_of = xdr_uint32
+xdr_size3.made_of = xdr_uint64
+xdr_offset3.made_of = xdr_uint64
+xdr_mode3.made_of = xdr_uint32
+xdr_count3.made_of = xdr_uint32
+xdr_nfsstat3.made_of = xdr.Choice(nfsstat3)
+xdr_ftype3.made_of = xdr.Choice(ftype3)
+xdr_specdata3.made_of = xdr.Members(specdata1=xdr_uint32, specdata2=xdr_uint32)
+xdr_nfs_fh3.made_of = xdr.Members(data=xdr.Octets(64))
+xdr_nfstime3.made_of = xdr.Members(seconds=xdr_uint32, nseconds=xdr_uint32)
+xdr_fattr3.made_of = xdr.Members(
+    type=xdr_ftype3,
+    mode=xdr_mode3,
+    nlink=xdr_uint32,
+    uid=xdr_uid3,
+    gid=xdr_gid3,
+    size=xdr_size3,
+    used=xdr_size3,
+    rdev=xdr_specdata3,
+    fsid=xdr_uint64,
+    fileid=xdr_fileid3,
+    atime=xdr_nfstime3,
+    mtime=xdr_nfstime3,
+    ctime=xdr_nfstime3,
+)
+xdr_post_op_attr.made_of = xdr.Arms(
+    "attributes_follow", xdr.BOOL, xdr.Arm("attributes", xdr_fattr3, 1), xdr.Arm("", None, 0)
+)
+xdr_wcc_attr.made_of = xdr.Members(size=xdr_size3, mtime=xdr_nfstime3, ctime=xdr_nfstime3)
+xdr_pre_op_attr.made_of = xdr.Arms(
+    "attributes_follow", xdr.BOOL, xdr.Arm("attributes", xdr_wcc_attr, 1), xdr.Arm("", None, 0)
+)
+xdr_wcc_data.made_of = xdr.Members(before=xdr_pre_op_attr, after=xdr_post_op_attr)
+xdr_post_op_fh3.made_of = xdr.Arms("handle_follows", xdr.BOOL, xdr.Arm("handle", xdr_nfs_fh3, 1), xdr.Arm("", None, 0))
+xdr_time_how.made_of = xdr.Choice(time_how)
+xdr_set_mode3.made_of = xdr.Arms("set_it", xdr.BOOL, xdr.Arm("mode", xdr_mode3, 1), xdr.Arm("", None))
+xdr_set_uid3.made_of = xdr.Arms("set_it", xdr.BOOL, xdr.Arm("uid", xdr_uid3, 1), xdr.Arm("", None))
+xdr_set_gid3.made_of = xdr.Arms("set_it", xdr.BOOL, xdr.Arm("gid", xdr_gid3, 1), xdr.Arm("", None))
+xdr_set_size3.made_of = xdr.Arms("set_it", xdr.BOOL, xdr.Arm("size", xdr_size3, 1), xdr.Arm("", None))
+xdr_set_atime.made_of = xdr.Arms("set_it", xdr_time_how, xdr.Arm("atime", xdr_nfstime3, 2), xdr.Arm("", None))
+xdr_set_mtime.made_of = xdr.Arms("set_it", xdr_time_how, xdr.Arm("mtime", xdr_nfstime3, 2), xdr.Arm("", None))
+xdr_sattr3.made_of = xdr.Members(
+    mode=xdr_set_mode3, uid=xdr_set_uid3, gid=xdr_set_gid3, size=xdr_set_size3, atime=xdr_set_atime, mtime=xdr_set_mtime
+)
+xdr_diropargs3.made_of = xdr.Members(dir=xdr_nfs_fh3, name=xdr_filename3)
+xdr_GETATTR3args.made_of = xdr.Members(object=xdr_nfs_fh3)
+xdr_GETATTR3resok.made_of = xdr.Members(obj_attributes=xdr_fattr3)
+xdr_GETATTR3res.made_of = xdr.Arms("status", xdr_nfsstat3, xdr.Arm("resok", xdr_GETATTR3resok, 0), xdr.Arm("", None))
+xdr_sattrguard3.made_of = xdr.Arms("check", xdr.BOOL, xdr.Arm("obj_ctime", xdr_nfstime3, 1), xdr.Arm("", None, 0))
+xdr_SETATTR3args.made_of = xdr.Members(object=xdr_nfs_fh3, new_attributes=xdr_sattr3, guard=xdr_sattrguard3)
+xdr_SETATTR3resok.made_of = xdr.Members(obj_wcc=xdr_wcc_data)
+xdr_SETATTR3resfail.made_of = xdr.Members(obj_wcc=xdr_wcc_data)
+xdr_SETATTR3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_SETATTR3resok, 0), xdr.Arm("resfail", xdr_SETATTR3resfail)
+)
+xdr_LOOKUP3args.made_of = xdr.Members(what=xdr_diropargs3)
+xdr_LOOKUP3resok.made_of = xdr.Members(
+    object=xdr_nfs_fh3, obj_attributes=xdr_post_op_attr, dir_attributes=xdr_post_op_attr
+)
+xdr_LOOKUP3resfail.made_of = xdr.Members(dir_attributes=xdr_post_op_attr)
+xdr_LOOKUP3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_LOOKUP3resok, 0), xdr.Arm("resfail", xdr_LOOKUP3resfail)
+)
+xdr_ACCESS3args.made_of = xdr.Members(object=xdr_nfs_fh3, access=xdr_uint32)
+xdr_ACCESS3resok.made_of = xdr.Members(obj_attributes=xdr_post_op_attr, access=xdr_uint32)
+xdr_ACCESS3resfail.made_of = xdr.Members(obj_attributes=xdr_post_op_attr)
+xdr_ACCESS3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_ACCESS3resok, 0), xdr.Arm("resfail", xdr_ACCESS3resfail)
+)
+xdr_READLINK3args.made_of = xdr.Members(symlink=xdr_nfs_fh3)
+xdr_READLINK3resok.made_of = xdr.Members(symlink_attributes=xdr_post_op_attr, data=xdr_nfspath3)
+xdr_READLINK3resfail.made_of = xdr.Members(symlink_attributes=xdr_post_op_attr)
+xdr_READLINK3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_READLINK3resok, 0), xdr.Arm("resfail", xdr_READLINK3resfail)
+)
+xdr_READ3args.made_of = xdr.Members(file=xdr_nfs_fh3, offset=xdr_offset3, count=xdr_count3)
+xdr_READ3resok.made_of = xdr.Members(
+    file_attributes=xdr_post_op_attr, count=xdr_count3, eof=xdr.BOOL, data=xdr.Octets()
+)
+xdr_READ3resfail.made_of = xdr.Members(file_attributes=xdr_post_op_attr)
+xdr_READ3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_READ3resok, 0), xdr.Arm("resfail", xdr_READ3resfail)
+)
+xdr_stable_how.made_of = xdr.Choice(stable_how)
+xdr_WRITE3args.made_of = xdr.Members(
+    file=xdr_nfs_fh3, offset=xdr_offset3, count=xdr_count3, stable=xdr_stable_how, data=xdr.Octets()
+)
+xdr_WRITE3resok.made_of = xdr.Members(
+    file_wcc=xdr_wcc_data, count=xdr_count3, committed=xdr_stable_how, verf=xdr_writeverf3
+)
+xdr_WRITE3resfail.made_of = xdr.Members(file_wcc=xdr_wcc_data)
+xdr_WRITE3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_WRITE3resok, 0), xdr.Arm("resfail", xdr_WRITE3resfail)
+)
+xdr_createmode3.made_of = xdr.Choice(createmode3)
+xdr_createhow3.made_of = xdr.Arms(
+    "mode", xdr_createmode3, xdr.Arm("obj_attributes", xdr_sattr3, 0, 1), xdr.Arm("verf", xdr_createverf3, 2)
+)
+xdr_CREATE3args.made_of = xdr.Members(where=xdr_diropargs3, how=xdr_createhow3)
+xdr_CREATE3resok.made_of = xdr.Members(obj=xdr_post_op_fh3, obj_attributes=xdr_post_op_attr, dir_wcc=xdr_wcc_data)
+xdr_CREATE3resfail.made_of = xdr.Members(dir_wcc=xdr_wcc_data)
+xdr_CREATE3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_CREATE3resok, 0), xdr.Arm("resfail", xdr_CREATE3resfail)
+)
+xdr_MKDIR3args.made_of = xdr.Members(where=xdr_diropargs3, attributes=xdr_sattr3)
+xdr_MKDIR3resok.made_of = xdr.Members(obj=xdr_post_op_fh3, obj_attributes=xdr_post_op_attr, dir_wcc=xdr_wcc_data)
+xdr_MKDIR3resfail.made_of = xdr.Members(dir_wcc=xdr_wcc_data)
+xdr_MKDIR3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_MKDIR3resok, 0), xdr.Arm("resfail", xdr_MKDIR3resfail)
+)
+xdr_symlinkdata3.made_of = xdr.Members(symlink_attributes=xdr_sattr3, symlink_data=xdr_nfspath3)
+xdr_SYMLINK3args.made_of = xdr.Members(where=xdr_diropargs3, symlink=xdr_symlinkdata3)
+xdr_SYMLINK3resok.made_of = xdr.Members(obj=xdr_post_op_fh3, obj_attributes=xdr_post_op_attr, dir_wcc=xdr_wcc_data)
+xdr_SYMLINK3resfail.made_of = xdr.Members(dir_wcc=xdr_wcc_data)
+xdr_SYMLINK3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_SYMLINK3resok, 0), xdr.Arm("resfail", xdr_SYMLINK3resfail)
+)
+xdr_devicedata3.made_of = xdr.Members(dev_attributes=xdr_sattr3, spec=xdr_specdata3)
+xdr_mknoddata3.made_of = xdr.Arms(
+    "type",
+    xdr_ftype3,
+    xdr.Arm("device", xdr_devicedata3, 4, 3),
+    xdr.Arm("pipe_attributes", xdr_sattr3, 6, 7),
+    xdr.Arm("", None),
+)
+xdr_MKNOD3args.made_of = xdr.Members(where=xdr_diropargs3, what=xdr_mknoddata3)
+xdr_MKNOD3resok.made_of = xdr.Members(obj=xdr_post_op_fh3, obj_attributes=xdr_post_op_attr, dir_wcc=xdr_wcc_data)
+xdr_MKNOD3resfail.made_of = xdr.Members(dir_wcc=xdr_wcc_data)
+xdr_MKNOD3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_MKNOD3resok, 0), xdr.Arm("resfail", xdr_MKNOD3resfail)
+)
+xdr_REMOVE3args.made_of = xdr.Members(object=xdr_diropargs3)
+xdr_REMOVE3resok.made_of = xdr.Members(dir_wcc=xdr_wcc_data)
+xdr_REMOVE3resfail.made_of = xdr.Members(dir_wcc=xdr_wcc_data)
+xdr_REMOVE3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_REMOVE3resok, 0), xdr.Arm("resfail", xdr_REMOVE3resfail)
+)
+xdr_RMDIR3args.made_of = xdr.Members(object=xdr_diropargs3)
+xdr_RMDIR3resok.made_of = xdr.Members(dir_wcc=xdr_wcc_data)
+xdr_RMDIR3resfail.made_of = xdr.Members(dir_wcc=xdr_wcc_data)
+xdr_RMDIR3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_RMDIR3resok, 0), xdr.Arm("resfail", xdr_RMDIR3resfail)
+)
+xdr_RENAME3args.made_of = xdr.Members(from_=xdr_diropargs3, to=xdr_diropargs3)
+xdr_RENAME3resok.made_of = xdr.Members(fromdir_wcc=xdr_wcc_data, todir_wcc=xdr_wcc_data)
+xdr_RENAME3resfail.made_of = xdr.Members(fromdir_wcc=xdr_wcc_data, todir_wcc=xdr_wcc_data)
+xdr_RENAME3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_RENAME3resok, 0), xdr.Arm("resfail", xdr_RENAME3resfail)
+)
+xdr_LINK3args.made_of = xdr.Members(file=xdr_nfs_fh3, link=xdr_diropargs3)
+xdr_LINK3resok.made_of = xdr.Members(file_attributes=xdr_post_op_attr, linkdir_wcc=xdr_wcc_data)
+xdr_LINK3resfail.made_of = xdr.Members(file_attributes=xdr_post_op_attr, linkdir_wcc=xdr_wcc_data)
+xdr_LINK3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_LINK3resok, 0), xdr.Arm("resfail", xdr_LINK3resfail)
+)
+xdr_READDIR3args.made_of = xdr.Members(
+    dir=xdr_nfs_fh3, cookie=xdr_cookie3, cookieverf=xdr_cookieverf3, count=xdr_count3
+)
+xdr_entry3.made_of = xdr.Members(
+    fileid=xdr_fileid3, name=xdr_filename3, cookie=xdr_cookie3, nextentry=xdr.Maybe(xdr_entry3)
+)
+xdr_dirlist3.made_of = xdr.Members(entries=xdr.Maybe(xdr_entry3), eof=xdr.BOOL)
+xdr_READDIR3resok.made_of = xdr.Members(dir_attributes=xdr_post_op_attr, cookieverf=xdr_cookieverf3, reply=xdr_dirlist3)
+xdr_READDIR3resfail.made_of = xdr.Members(dir_attributes=xdr_post_op_attr)
+xdr_READDIR3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_READDIR3resok, 0), xdr.Arm("resfail", xdr_READDIR3resfail)
+)
+xdr_READDIRPLUS3args.made_of = xdr.Members(
+    dir=xdr_nfs_fh3, cookie=xdr_cookie3, cookieverf=xdr_cookieverf3, dircount=xdr_count3, maxcount=xdr_count3
+)
+xdr_entryplus3.made_of = xdr.Members(
+    fileid=xdr_fileid3,
+    name=xdr_filename3,
+    cookie=xdr_cookie3,
+    name_attributes=xdr_post_op_attr,
+    name_handle=xdr_post_op_fh3,
+    nextentry=xdr.Maybe(xdr_entryplus3),
+)
+xdr_dirlistplus3.made_of = xdr.Members(entries=xdr.Maybe(xdr_entryplus3), eof=xdr.BOOL)
+xdr_READDIRPLUS3resok.made_of = xdr.Members(
+    dir_attributes=xdr_post_op_attr, cookieverf=xdr_cookieverf3, reply=xdr_dirlistplus3
+)
+xdr_READDIRPLUS3resfail.made_of = xdr.Members(dir_attributes=xdr_post_op_attr)
+xdr_READDIRPLUS3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_READDIRPLUS3resok, 0), xdr.Arm("resfail", xdr_READDIRPLUS3resfail)
+)
+xdr_FSSTAT3args.made_of = xdr.Members(fsroot=xdr_nfs_fh3)
+xdr_FSSTAT3resok.made_of = xdr.Members(
+    obj_attributes=xdr_post_op_attr,
+    tbytes=xdr_size3,
+    fbytes=xdr_size3,
+    abytes=xdr_size3,
+    tfiles=xdr_size3,
+    ffiles=xdr_size3,
+    afiles=xdr_size3,
+    invarsec=xdr_uint32,
+)
+xdr_FSSTAT3resfail.made_of = xdr.Members(obj_attributes=xdr_post_op_attr)
+xdr_FSSTAT3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_FSSTAT3resok, 0), xdr.Arm("resfail", xdr_FSSTAT3resfail)
+)
+xdr_FSINFO3args.made_of = xdr.Members(fsroot=xdr_nfs_fh3)
+xdr_FSINFO3resok.made_of = xdr.Members(
+    obj_attributes=xdr_post_op_attr,
+    rtmax=xdr_uint32,
+    rtpref=xdr_uint32,
+    rtmult=xdr_uint32,
+    wtmax=xdr_uint32,
+    wtpref=xdr_uint32,
+    wtmult=xdr_uint32,
+    dtpref=xdr_uint32,
+    maxfilesize=xdr_size3,
+    time_delta=xdr_nfstime3,
+    properties=xdr_uint32,
+)
+xdr_FSINFO3resfail.made_of = xdr.Members(obj_attributes=xdr_post_op_attr)
+xdr_FSINFO3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_FSINFO3resok, 0), xdr.Arm("resfail", xdr_FSINFO3resfail)
+)
+xdr_PATHCONF3args.made_of = xdr.Members(object=xdr_nfs_fh3)
+xdr_PATHCONF3resok.made_of = xdr.Members(
+    obj_attributes=xdr_post_op_attr,
+    linkmax=xdr_uint32,
+    name_max=xdr_uint32,
+    no_trunc=xdr.BOOL,
+    chown_restricted=xdr.BOOL,
+    case_insensitive=xdr.BOOL,
+    case_preserving=xdr.BOOL,
+)
+xdr_PATHCONF3resfail.made_of = xdr.Members(obj_attributes=xdr_post_op_attr)
+xdr_PATHCONF3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_PATHCONF3resok, 0), xdr.Arm("resfail", xdr_PATHCONF3resfail)
+)
+xdr_COMMIT3args.made_of = xdr.Members(file=xdr_nfs_fh3, offset=xdr_offset3, count=xdr_count3)
+xdr_COMMIT3resok.made_of = xdr.Members(file_wcc=xdr_wcc_data, verf=xdr_writeverf3)
+xdr_COMMIT3resfail.made_of = xdr.Members(file_wcc=xdr_wcc_data)
+xdr_COMMIT3res.made_of = xdr.Arms(
+    "status", xdr_nfsstat3, xdr.Arm("resok", xdr_COMMIT3resok, 0), xdr.Arm("resfail", xdr_COMMIT3resfail)
+)
 
 
 _of_NFS_V3: Final = {

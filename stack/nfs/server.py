@@ -23,7 +23,7 @@ from stack.nfs.service import Mount, Nfs, Runner
 from stack.nfs.tree import Tree
 from stack.rpc import RpcServer, ServerLimits
 from stack.rpc import serve as serve_programs
-from stack.rpc.server import Auth
+from stack.rpc.serving import Auth
 
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
