@@ -512,7 +512,7 @@ async def serve(
     arguments.  Raises ConfigError, OSError, RpcError when it cannot be registered.
     """
     # (a cache that is empty is false)
-    check_ports(udp, tcp, unix)
+    check_ports(udp, tcp)
     check_max_record(max_record)
     cache = Duplicates() if duplicates is True else None if duplicates is False else duplicates
     server = RpcServer(programs, auth=auth, duplicates=cache, limits=limits, xdr=xdr)

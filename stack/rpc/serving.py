@@ -70,10 +70,8 @@ def check_kinds(limits: Any, duplicates: Any, xdr: Any) -> None:
         raise ConfigError(f"xdr is {xdr!r}: use rpc.Limits(...)")
 
 
-def check_ports(udp: Any, tcp: Any, unix: Any) -> None:
-    """Raise ConfigError for what is no port, and when there is nowhere to listen."""
+def check_ports(udp: Any, tcp: Any) -> None:
+    """Raise ConfigError for what is no port."""
     for name, port in (("udp", udp), ("tcp", tcp)):
         if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= MAX_PORT):
             raise ConfigError(f"{name} is {port!r}: use a port from 1 to {MAX_PORT}, 0 for a free one, None for none")
-    if udp is None and tcp is None and unix is None:
-        raise ConfigError("the server would listen nowhere: give udp=, tcp= or unix=")

@@ -45,7 +45,6 @@ class Loose(V1.Server):
         ([Counter()], {"auth": {V2: rpc.allow()}}, "auth says nothing of COUNTER_V1"),
         ([Counter()], {"auth": {V1: None}}, "auth says nothing of COUNTER_V1"),
         ([Counter()], {"max_record": 0}, "max_record is 0"),
-        ([Counter()], {"udp": None, "tcp": None}, "listen nowhere: give udp=, tcp= or unix="),
         ([Counter()], {"tcp": 70_000}, "tcp is 70000: use a port from 1 to 65535"),
         ([Counter()], {"udp": -1}, "udp is -1: use a port"),
         ([Counter()], {"limits": 5}, r"limits is 5: use rpc\.ServerLimits"),
