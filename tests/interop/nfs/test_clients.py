@@ -11,6 +11,7 @@ from tests.support.rpc_ours import in_thread, run
 pytestmark = [pytest.mark.netns, pytest.mark.interop]
 URL = f"nfs://{OURS}/data"
 WAYS = ("v-client", "tap0")  # where frames of the client's, and of ours, enter the bridge
+lossy = pytest.mark.parametrize("per_mille", [0, 20])  # of all frames, lost each way
 
 
 def ask(net, folder, *commands, per_mille=0, **options):
@@ -27,8 +28,9 @@ def ask(net, folder, *commands, per_mille=0, **options):
     return [one.stdout for one in done]
 
 
-def test_showmount(net, tmp_path):
-    exports, listed = ask(net, tmp_path, ("showmount", "-e", OURS), ("rpcinfo", "-p", OURS))
+@lossy
+def test_showmount(net, tmp_path, per_mille):
+    exports, listed = ask(net, tmp_path, ("showmount", "-e", OURS), ("rpcinfo", "-p", OURS), per_mille=per_mille)
     assert exports == f"Export list for {OURS}:\n/data (everyone)\n"
     served = {tuple(line.split()[:4]) for line in listed.splitlines()}
     for program in ("100003", "100005"):
@@ -36,14 +38,15 @@ def test_showmount(net, tmp_path):
             assert (program, "3", kind, "2049") in served
 
 
-def test_listing(net, tmp_path):
+@lossy
+def test_listing(net, tmp_path, per_mille):
     top = tmp_path / "data"
     top.mkdir()
     for i in range(300):
         (top / f"file-{i:03}").write_bytes(b"x" * i)
     (top / "dir").mkdir()
     (top / "link").symlink_to("file-001")
-    (printed,) = ask(net, tmp_path, ("nfs-ls", f"{URL}?version=3"))
+    (printed,) = ask(net, tmp_path, ("nfs-ls", f"{URL}?version=3"), per_mille=per_mille)
     rows = {line.split()[-1]: line.split() for line in printed.splitlines()}
     assert {f"file-{i:03}" for i in range(300)} | {"dir", "link"} <= set(rows)
     assert rows["file-123"][0].startswith("-")
@@ -51,9 +54,8 @@ def test_listing(net, tmp_path):
     assert rows["dir"][0].startswith("d")
 
 
-@pytest.mark.parametrize("per_mille", [0, 20])
+@lossy
 def test_five_megabytes_both_ways(net, tmp_path, per_mille):
-    """Also with 2 % of all frames lost each way."""
     there, back = tmp_path / "there", tmp_path / "back"
     digest = some_file(there)
     _, shown, _ = ask(
