@@ -7,7 +7,7 @@ PY := .venv/bin/python
 args ?=
 QUICK_TESTS := tests/unit tests/sim
 # They wait more than they compute, in namespaces of their own; a file's hierarchy is made once
-WAITING_TESTS := tests/interop/dns
+WAITING_TESTS := tests/interop/dns tests/interop/rpc tests/interop/nfs
 COMPILED_TESTS := $(QUICK_TESTS) tests/wire tests/netns/test_reachability.py tests/netns/test_tcp_peers.py
 PURE_TESTS := tests/unit/tcp tests/unit/host tests/sim/test_tcp_over_faults.py tests/sim/test_regressions.py
 

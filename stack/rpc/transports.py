@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 LOOPBACK: Final = "127.0.0.1"
 ANY: Final = "0.0.0.0"  # noqa: S104  (of a host that has no address yet)
 BACKLOG: Final = 1024  # connections that wait to be accepted
+# after 10 s without a segment each 5 s: RFC 9293 §3.8.4 leaves the times to the application
+_KEEP: Final = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 6))
 _NOW: Final = struct.pack("ii", 1, 0)  # SO_LINGER: the end is a reset, which leaves the port free
 _MS: Final = 1000
 _MAX_USER_TIMEOUT_MS: Final = (1 << 31) - 1
@@ -315,6 +317,19 @@ class StreamChannel(Channel, asyncio.Protocol):
                 milliseconds = min(int(seconds * _MS) + (0 < seconds * _MS < 1), _MAX_USER_TIMEOUT_MS)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
+    def keep_alive(self) -> None:
+        """Ask the peer now and then whether it still knows of the connection.
+
+        Who waits for replies sends nothing, so it would never hear that a server was started anew if the segment that
+        said so was lost.
+        """
+        sock = self._transport.get_extra_info("socket") if self.is_open else None
+        if sock is not None:
+            with suppress(OSError):  # of a connection that has just ended
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for option, value in _KEEP:
+                    sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
     def close(self) -> None:
         """Send what was posted, then end; soon, also if the peer does not take it."""
         transport = self._transport
@@ -356,6 +371,7 @@ async def dial_tcp(
     _, channel = await maker.create_connection(
         lambda: StreamChannel(sink, TCP, max_record), address, port, local_addr=local
     )
+    channel.keep_alive()
     return channel  # type: ignore[no-any-return]
 
 
