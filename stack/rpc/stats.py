@@ -89,6 +89,10 @@ class ClientStats:
         return {name: count for name, count in found.items() if count}
 
 
+# (of what is compiled, __slots__ cannot be read)
+_OF_POOL: Final = ("calls", "failed", "failed_over", "hedged", "hedges_won", "over_budget")
+
+
 class PoolStats:
     """The counters of one pool."""
 
@@ -104,4 +108,4 @@ class PoolStats:
 
     def by_name(self) -> dict[str, int]:
         """Counters that are not 0, by name."""
-        return {name: count for name in self.__slots__ if (count := getattr(self, name))}
+        return {name: count for name in _OF_POOL if (count := getattr(self, name))}
