@@ -73,6 +73,7 @@ if [ "$profile" = test ]; then
     need showmount nfs-common
     need ganesha.nfsd nfs-ganesha
     need_package nfs-ganesha-vfs
+    need chromium chromium
     # CPython's own tests, which Debian keeps in a package of their own; another Python has them, or nobody has.
     # It comes with a Python of just its build: where that is older, apt updates it.
     case ${python:-/usr/bin/} in /usr/bin/*) need_package libpython3.11-testsuite ;; esac
