@@ -29,7 +29,7 @@ def _module(name: str, headers: list[str], sources: list[str]) -> FFI:
         name,
         "#include <stddef.h>\n#include <stdint.h>\n" + "".join(f'#include "{header}"\n' for header in headers),
         sources=[f"native/{source}" for source in sources],
-        depends=[f"native/{header}" for header in ["bytes.h", "finish.h", *headers]],
+        depends=[f"native/{header}" for header in ["bytes.h", "finish.h", "vnet.h", *headers]],
         include_dirs=["native"],
         extra_compile_args=FLAGS,
     )
@@ -37,7 +37,7 @@ def _module(name: str, headers: list[str], sources: list[str]) -> FFI:
 
 
 wire = _module("stack.wire._wire", ["wire.h"], ["checksum.c", "parse.c", "gro.c", "finish.c"])
-io = _module("stack.device._io", ["wire.h", "io.h"], ["checksum.c", "parse.c", "gro.c", "finish.c", "io.c"])
+io = _module("stack.device._io", ["wire.h", "io.h"], ["checksum.c", "parse.c", "gro.c", "finish.c", "io.c", "switch.c"])
 
 
 def main() -> None:

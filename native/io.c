@@ -1,23 +1,14 @@
 /* The TAP or TUN device and the timer: the system calls of the data path.  No state but what the caller holds. */
 #include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "finish.h"
+#include "vnet.h"
+
 #include "io.h"
-
-#define VNET_HLEN 10
-/* One IP packet of 64 KiB with its link and virtio headers: the most that one read gives. */
-#define READ_ROOM (65536 + 64)
-#define ALIGN 64 /* a cache line: where each read begins in the pool */
-_Static_assert(READ_ROOM % ALIGN == 0, "rounding up stays within the room of a read");
-
-typedef struct {
-    uint8_t flags, gso_type;
-    uint16_t hdr_len, gso_size, csum_start, csum_offset;
-} vnet_hdr;
-_Static_assert(sizeof(vnet_hdr) == VNET_HLEN, "virtio_net_hdr without mergeable buffers");
 
 /* A bare IP packet gets the link header that a frame for us would have. */
 static void put_link_header(const ts_tap *tap, uint8_t *frame, uint32_t len)
@@ -55,6 +46,8 @@ int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta
             err = errno;
             break;
         }
+        if (got == 0 && tap->sock)
+            err = ENODEV; /* whoever served us has gone */
         if (got < (ssize_t)head)
             break;
         note_frame(tap, &meta[n], pool + at + link, pool + at + head, at + head, link + (uint32_t)got - head);
@@ -68,33 +61,44 @@ int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta
     return (int32_t)(tap->gro ? ts_gro(pool, meta, rows, n) : n);
 }
 
-static int write_frame(const ts_tap *tap, const ts_tx *tx, uint32_t how)
+/* To a daemon that is at work elsewhere: a short wait is what keeps a sender from outrunning it.  One that does not
+ * read at all is waited for once, and then not before it has taken something. */
+static int send_frame(ts_tap *tap, struct iovec *parts, size_t count)
+{
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+    struct pollfd room = {.fd = tap->fd, .events = POLLOUT};
+    while (sendmsg(tap->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        if (errno == EINTR)
+            continue;
+        if (errno != EAGAIN || tap->stalled)
+            return -errno;
+        tap->stalled = poll(&room, 1, (int)tap->patience_ms) <= 0;
+    }
+    tap->stalled = 0;
+    return 0;
+}
+
+static int write_frame(ts_tap *tap, const ts_tx *tx, uint32_t how)
 {
     /* The link header that stays here may lie in the payload: a finished frame has no header of its own. */
     uint32_t link = tap->bare ? ETH_HLEN : 0, from_header = link < tx->header_len ? link : tx->header_len;
     uint32_t from_payload = link - from_header;
     if (from_payload > tx->payload_len)
         return -EINVAL;
-    vnet_hdr header = {.flags = (uint8_t)how, .gso_type = (uint8_t)(how >> 8)};
-    if (header.flags) {
-        header.csum_start = (uint16_t)(tx->csum_start - link);
-        header.csum_offset = (uint16_t)tx->csum_offset;
-    }
-    if (header.gso_type) {
-        header.hdr_len = (uint16_t)(tx->header_len - link);
-        header.gso_size = (uint16_t)tx->gso_size;
-    }
+    vnet_hdr header = vnet_of(tx, how, link);
     struct iovec parts[3] = {{&header, VNET_HLEN},
                              {tx->header + from_header, tx->header_len - from_header},
                              {(void *)(tx->payload + from_payload), tx->payload_len - from_payload}};
     int skip = tap->vnet ? 0 : 1;
+    if (tap->sock)
+        return send_frame(tap, parts, 3);
     while (writev(tap->fd, parts + skip, 3 - skip) < 0)
         if (errno != EINTR)
             return -errno;
     return 0;
 }
 
-int32_t ts_tx_send(const ts_tap *tap, uint32_t start, uint32_t end, const uint8_t *payload, uint32_t pay_room,
+int32_t ts_tx_send(ts_tap *tap, uint32_t start, uint32_t end, const uint8_t *payload, uint32_t pay_room,
                    uint32_t pay_off, uint32_t pay_len, uint32_t flags, uint32_t gso_type, uint32_t gso_size,
                    uint32_t csum_start, uint32_t csum_offset)
 {

@@ -1,4 +1,4 @@
-/* System calls of the TAP and TUN devices (module _io); part of the cffi cdef, after wire.h.
+/* System calls of the TAP and TUN devices, of attached devices and their switch (module _io); part of the cffi cdef, after wire.h.
  *
  * Only what is called for every burst or frame is here; opening and configuring is done by ioctl from Python
  * (stack/device/tap.py).  A function that can fail returns a negative errno.  The GIL is released meanwhile. */
@@ -14,6 +14,9 @@ typedef struct {
     uint8_t *header;      /* where the headers of frames to be sent are */
     uint32_t header_room; /* bytes there */
     uint8_t mac[6];       /* ours */
+    uint32_t sock;        /* a socket to a daemon, which takes frames when it gets to them */
+    uint32_t patience_ms; /* how long it is waited for */
+    uint32_t stalled;     /* it did not read for so long */
 } ts_tap;
 
 /* Reads until nothing is left, `max` frames are there or the next one might not fit into the pool, then
@@ -22,10 +25,64 @@ int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta
 
 /* Completes and writes one frame; arguments as of ts_tx_complete, pay_room: bytes at `payload`.  Returns the
  * wire frames that it was. */
-int32_t ts_tx_send(const ts_tap *tap, uint32_t start, uint32_t end, const uint8_t *payload, uint32_t pay_room,
+int32_t ts_tx_send(ts_tap *tap, uint32_t start, uint32_t end, const uint8_t *payload, uint32_t pay_room,
                    uint32_t pay_off, uint32_t pay_len, uint32_t flags, uint32_t gso_type, uint32_t gso_size,
                    uint32_t csum_start, uint32_t csum_offset);
 
 /* A timerfd on CLOCK_MONOTONIC, non-blocking; it fires at `at_us`, 0 disarms. */
 int32_t ts_timer_open(void);
 int32_t ts_timer_set(int32_t fd, uint64_t at_us);
+
+/* The switch of the daemon (switch.c): the TAP, the daemon's own host, and the sockets of attached processes. */
+#define TS_PORTS 64
+#define TS_REFUSALS 9
+/* why a frame of an attached process is refused: index into ts_port.refused */
+#define TS_REFUSED_MALFORMED 0 /* no whole header */
+#define TS_REFUSED_TOO_LONG 1
+#define TS_REFUSED_OFFLOAD 2 /* an offload that was not agreed, or that contradicts the frame */
+#define TS_REFUSED_SOURCE_MAC 3
+#define TS_REFUSED_SOURCE_ADDRESS 4
+#define TS_REFUSED_ARP_SENDER 5
+#define TS_REFUSED_ETHERTYPE 6 /* neither IPv4 nor ARP */
+#define TS_REFUSED_BROADCAST 7 /* more than it may flood */
+#define TS_REFUSED_DEVICE 8    /* the TAP did not take it */
+
+/* An attached process. */
+typedef struct {
+    int32_t fd;       /* its SEQPACKET socket; -1: nobody */
+    uint32_t addr;    /* its IPv4 address */
+    uint8_t mac[6];
+    uint8_t open;     /* checks of what it sends are off: for the control of a test */
+    uint8_t gone;     /* its end was seen */
+    uint8_t watched;  /* the epoll waits for room, too */
+    uint8_t *ring;    /* what its socket had no room for: length (4 bytes), packet, and so on around */
+    uint32_t ring_len, ring_head, ring_used, ring_frames;
+    uint64_t flood_at; /* microseconds: when the next broadcast would be in time */
+    uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes, tx_dropped;
+    uint64_t refused[TS_REFUSALS];
+} ts_port;
+
+typedef struct {
+    ts_tap *tap;
+    int32_t epoll_fd;    /* of the TAP (data TS_PORTS) and the ports (their index) */
+    uint32_t mtu;
+    uint32_t count;      /* one past the last port in use */
+    uint32_t gone;       /* ports whose end was seen and that are not removed yet */
+    uint32_t backlog;    /* ports with a used ring */
+    uint32_t flood_us;   /* between two broadcasts of one port, in the long run */
+    uint32_t flood_burst; /* so many may come at once */
+    uint64_t now_us;     /* 0: the clock */
+    ts_port ports[TS_PORTS];
+} ts_switch;
+
+/* An epoll with the TAP in it. */
+int32_t ts_switch_open(ts_switch *sw);
+/* Ports[index], whose fields are set, takes part; and no more. */
+int32_t ts_switch_add(ts_switch *sw, uint32_t index);
+void ts_switch_remove(ts_switch *sw, uint32_t index);
+/* As ts_rx_burst: what is for the daemon's own host; all else is passed on meanwhile. */
+int32_t ts_switch_rx(ts_switch *sw, uint8_t *pool, uint32_t pool_len, ts_meta *meta, ts_row *rows, uint32_t max);
+/* As ts_tx_send: from the daemon's own host to wherever it goes. */
+int32_t ts_switch_send(ts_switch *sw, uint32_t start, uint32_t end, const uint8_t *payload, uint32_t pay_room,
+                       uint32_t pay_off, uint32_t pay_len, uint32_t flags, uint32_t gso_type, uint32_t gso_size,
+                       uint32_t csum_start, uint32_t csum_offset);

@@ -13,7 +13,7 @@ from stack import _form
 
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
-    from stack.app import open_device, open_tap, open_tun, run
+    from stack.app import attach, open_device, open_tap, open_tun, run
     from stack.config import HostConfig, IpConfig, TcpConfig
     from stack.errors import StackError
 
@@ -23,6 +23,7 @@ __all__ = [
     "IpConfig",
     "StackError",
     "TcpConfig",
+    "attach",
     "open_device",
     "open_tap",
     "open_tun",
@@ -37,6 +38,7 @@ _HOME = {
     "IpConfig": "stack.config",
     "StackError": "stack.errors",
     "TcpConfig": "stack.config",
+    "attach": "stack.app",
     "open_device": "stack.app",
     "open_tap": "stack.app",
     "open_tun": "stack.app",

@@ -10,13 +10,16 @@ The daemon is built from the same functions.
 
 import asyncio
 import contextlib
+import dataclasses
 import ipaddress
 import logging
 import os
 import random
+import sys
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
 from stack.aio.device_driver import monotonic_us
@@ -24,8 +27,11 @@ from stack.aio.loop import UvLoop, Wildcard, new_event_loop
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig
 from stack.daemon import hostside
+from stack.daemon.attach.server import candidates
 from stack.daemon.lookups import make_resolver
 from stack.daemon.settings import Settings, load
+from stack.device.attached import AttachedDevice
+from stack.device.attached import attach as attach_to
 from stack.device.base import Device
 from stack.device.fault_device import FaultDevice
 from stack.device.fault_settings import Faults
@@ -34,7 +40,7 @@ from stack.device.pcapng import PcapngWriter
 from stack.device.tap import TapDevice
 from stack.device.tun import TunDevice
 from stack.dns.resolver import Resolver
-from stack.errors import ConfigError, StackError
+from stack.errors import ConfigError, DeviceError, StackError
 
 logger = logging.getLogger(__name__)
 
@@ -170,6 +176,68 @@ async def _host_on(
             yield host
     finally:
         device.close()
+
+
+@contextlib.asynccontextmanager
+async def attach(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    dev: str = "tapstack0",
+    address: str = "",
+    name: str = "",
+    config: HostConfig | None = None,
+    **options: Any,
+) -> AsyncIterator[AsyncHost]:
+    """A host of its own address on the switch of the running daemon on `dev`, or of the one that listens on `path`.
+
+    Needs no rights but to be the daemon's user, or root.  `address` asks for one of the daemon's pool, "" for any;
+    `name` is for `tapstack status`.  `options` are those of AsyncHost; names are looked up as the daemon does,
+    unless they have a `resolver`.  The address is free again when the context, or the process, ends.  Raises
+    DeviceError with one sentence: no daemon there, not ours, no address left.
+    """
+    device = await asyncio.to_thread(open_attached, path, dev=dev, address=address, name=name)
+    try:
+        async with contextlib.AsyncExitStack() as closing:
+            host = await closing.enter_async_context(AsyncHost(_attached_config(config), **options))
+            if "resolver" not in options:
+                resolver = host.resolver = make_resolver(device.lease.resolver, host)
+                if resolver is not None:
+                    closing.push_async_callback(resolver.aclose)
+            add_attached(host, device)
+            yield host
+    finally:
+        device.close()
+
+
+def open_attached(
+    path: str | os.PathLike[str] | None = None, *, dev: str = "tapstack0", address: str = "", name: str = ""
+) -> AttachedDevice:
+    """The device of `attach`; waits for the daemon.  Raises DeviceError."""
+    paths = candidates(dev) if path is None else [Path(path)]
+    there = [one for one in paths if one.exists()] if len(paths) > 1 else paths
+    if not there:
+        looked = ", ".join(map(str, paths))
+        raise DeviceError(f"no daemon is running on {dev} (looked for {looked}); 'tapstack up' starts one")
+    error: DeviceError | None = None
+    for one in there:
+        try:
+            return AttachedDevice(*attach_to(one, address=address, name=name or Path(sys.argv[0]).name))
+        except DeviceError as exc:
+            error = error or exc
+    assert error is not None
+    raise error
+
+
+def add_attached(host: AsyncHost, device: AttachedDevice) -> None:
+    """Give `host` the device, with the address that it was attached with."""
+    lease = device.lease
+    host.add_device(device, f"{lease.address}/{lease.prefix_len}", gateway=lease.gateway)
+
+
+def _attached_config(config: HostConfig | None) -> HostConfig:
+    """The daemon vouches for the address: it is announced at once, without probing (RFC 5227 §2.3)."""
+    config = config or HostConfig()
+    return dataclasses.replace(config, ip=dataclasses.replace(config.ip, arp_probe=False))
 
 
 # what of the settings the environment may say, too

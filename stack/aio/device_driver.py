@@ -188,7 +188,8 @@ class DeviceDriver(Driver):
             return
         finally:
             self.in_pass = False
-        port.spins_lost += 1
+        if spin:  # what happens while it rests says nothing of spinning
+            port.spins_lost += 1
         self._arm()
 
     def _spin_for(self, port: _Port) -> int:

@@ -69,6 +69,8 @@ def as_text(status: dict[str, Any]) -> str:
         lines.append("  none")
     if "dns" in status:
         lines += _dns(status["dns"])
+    if "attach" in status:
+        lines += _attached(status["attach"])
     lines += _section("Dropped", ("reason", "count"), sorted(status["drops"].items(), key=lambda item: -item[1]))
     return "\n".join(lines)
 
@@ -87,6 +89,24 @@ def _dns(dns: dict[str, Any]) -> list[str]:
     }
     lines = _section("DNS", ("", "count"), [(what, count) for what, count in counts.items() if count])
     return lines + [f"  zone {name} {count} records" for name, count in dns["zones"].items()]
+
+
+def _attached(attach: dict[str, Any]) -> list[str]:
+    """Who is on the switch."""
+    ports = [
+        (
+            one["address"],
+            one["name"] or "?",
+            one["pid"],
+            duration(one["seconds"] * 1_000_000),
+            *(one[name] for name in ("rx_bytes", "tx_bytes", "tx_dropped")),
+            sum(count for name, count in one.items() if name.startswith("refused_")),
+        )
+        for one in attach["ports"]
+    ]
+    heads = ("address", "name", "pid", "for", "bytes from it", "bytes to it", "dropped", "refused")
+    lines = _section(f"Attached processes ({attach['free']} of {attach['pool']} addresses free)", heads, ports)
+    return lines + [f"  turned away: {count} ({reason})" for reason, count in attach["refused"].items()]
 
 
 def _claim(status: dict[str, Any], address: str) -> str:

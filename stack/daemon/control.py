@@ -90,9 +90,9 @@ def _make_folder(folder: Path, uid: int, gid: int) -> None:
         raise StackError(f"control socket: {folder} belongs to somebody else")
 
 
-def _is_served(path: Path) -> bool:
+def _is_served(path: Path, kind: socket.SocketKind) -> bool:
     """Whether a daemon answers there; a stale socket is removed."""
-    with socket.socket(socket.AF_UNIX) as probe:
+    with socket.socket(socket.AF_UNIX, kind) as probe:
         try:
             probe.connect(os.fspath(path))
         except FileNotFoundError:
@@ -103,16 +103,18 @@ def _is_served(path: Path) -> bool:
     return True
 
 
-def listen(path: Path, uid: int, gid: int, *, own_folder: bool) -> socket.socket:
+def listen(
+    path: Path, uid: int, gid: int, *, own_folder: bool, kind: socket.SocketKind = socket.SOCK_STREAM
+) -> socket.socket:
     """A listening socket that only `uid` can connect to.  Raises AddressInUse when a daemon answers there already."""
-    server = socket.socket(socket.AF_UNIX)
+    server = socket.socket(socket.AF_UNIX, kind)
     before = os.umask(0o177)
     try:
         if own_folder:
             os.umask(0o022)
             _make_folder(path.parent, uid, gid)
             os.umask(0o177)
-        if _is_served(path):
+        if _is_served(path, kind):
             raise AddressInUse(
                 f"another tapstack daemon is listening on {path}; give this one its own with --control PATH"
             )
@@ -185,7 +187,7 @@ class ControlServer:
             if _uid_of(writer.get_extra_info("socket")) not in self._owners:
                 await _reply(writer, {"ok": False, "error": "not your daemon"})
                 return
-            request = json.loads(line)
+            request = json.loads(line.decode("utf-8"))  # json would guess other encodings, which we may not load
             operation = operations[request["op"]]
         except (ValueError, KeyError, TypeError, TimeoutError, RecursionError):
             await _reply(writer, {"ok": False, "error": "not a request of this daemon's version"})

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from stack import app
 from stack.daemon import control, hostside, log, privileges
+from stack.daemon.attach import offering
 from stack.daemon.private import check_tun
 from stack.daemon.server import Daemon
 from stack.daemon.settings import Settings
 from stack.daemon.terminal import StatusLine, announce, say
-from stack.device.base import Device
 from stack.device.pcap import CaptureTrace
+from stack.device.tap import TapDevice
 from stack.errors import StackError
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
 class Prepared:
     """What needed root."""
 
-    device: Device
+    device: TapDevice
     listener: socket.socket
+    attach: socket.socket | None  # where processes attach
     capture: BinaryIO | None
 
 
@@ -52,13 +54,17 @@ def prepare(settings: Settings, user: privileges.User, undo: contextlib.ExitStac
     cleaning = []
     if hostside.exists(settings.dev):  # a device that was here before stays, without our address
         cleaning.append(["ip", "address", "delete", str(settings.host_interface), "dev", settings.dev])
-    device = app.open_device(settings.dev, mtu=settings.mtu, offload=settings.offload)
+    device = offering.open_device(settings)
     undo.callback(device.close)
 
     uplink = hostside.Uplink(settings.dev, network) if settings.uplink else None
     listener = control.listen(path, user.uid, user.gid, own_folder=not settings.control)
     undo.callback(listener.close)
     cleaning.append(["rm", "-f", str(path)])
+    attach, attach_path = offering.listen(settings, device, user)
+    if attach is not None:
+        undo.callback(attach.close)
+        cleaning.append(["rm", "-f", str(attach_path)])
     if not settings.control:
         cleaning.append(["rmdir", str(path.parent), str(path.parent.parent)])
     janitor = hostside.Janitor(cleaning + (uplink.undo if uplink else []))
@@ -71,7 +77,7 @@ def prepare(settings: Settings, user: privileges.User, undo: contextlib.ExitStac
     if settings.capture:
         capture = _open_capture(settings.capture, user)
         undo.callback(_close_capture, capture)
-    return Prepared(device, listener, capture)
+    return Prepared(device, listener, attach, capture)
 
 
 def _open_capture(path: str, user: privileges.User) -> BinaryIO:
@@ -117,9 +123,10 @@ def up(settings: Settings) -> int:
     with contextlib.ExitStack() as undo:
         prepared = prepare(settings, user, undo)
         trace = CaptureTrace() if settings.capture else None
-        daemon = Daemon(settings, StatusLine(), trace, dns)
         runner = undo.enter_context(asyncio.Runner(loop_factory=app.loop_factory()))
         runner.get_loop()  # made now: what it imports is imported before the drop
         privileges.drop(user)
+        attach = offering.make_server(settings, prepared.device, prepared.attach)
+        daemon = Daemon(settings, StatusLine(), trace, dns, attach)
         device = app.wrap_device(prepared.device, settings.faults(), prepared.capture, trace=trace)
         return runner.run(daemon.run(device, prepared.listener, lambda: say(announce(settings))))

@@ -29,6 +29,7 @@ from stack.trace import Trace
 from stack.wire import accel
 
 if TYPE_CHECKING:
+    from stack.daemon.attach.server import AttachServer
     from stack.daemon.services.dns import DnsService
     from stack.dns.resolver import Resolver
 
@@ -44,6 +45,7 @@ class Daemon:
     """One daemon.  It is the control socket's `Actor` too."""
 
     __slots__ = (
+        "_attach",
         "_begun_at",
         "_calls",
         "_dns",
@@ -60,9 +62,15 @@ class Daemon:
     )
 
     def __init__(
-        self, settings: Settings, line: StatusLine, trace: Trace | None = None, dns: "DnsService | None" = None
+        self,
+        settings: Settings,
+        line: StatusLine,
+        trace: Trace | None = None,
+        dns: "DnsService | None" = None,
+        attach: "AttachServer | None" = None,
     ) -> None:
         self._settings = settings
+        self._attach = attach
         self._dns = dns
         self._trace = trace
         self._line = line
@@ -89,6 +97,8 @@ class Daemon:
         resolver = host.resolver = self._look_up_by()
         control = ControlServer(self)
         await control.start(listener)
+        if self._attach is not None:
+            self._attach.start()
         about = {"device": settings.dev, "address": settings.address, "tcp": _form.running()}
         logger.info("up", extra={"fields": about})
         if accel.backend != "c":
@@ -99,6 +109,8 @@ class Daemon:
         if not gone:  # of which the driver has told
             await self._first_of(self._drain(), self._hurry.wait())
         await control.stop()
+        if self._attach is not None:
+            self._attach.stop()
         if resolver is not None:
             await resolver.aclose()
         await host.aclose(0.0)
@@ -190,6 +202,7 @@ class Daemon:
             },
             "traffic": traffic(self._settings.dev),
             **({} if self._dns is None else {"dns": self._dns.status()}),
+            **({} if self._attach is None else {"attach": self._attach.status()}),
             **report.from_host(self._host.host, most),
         }
 

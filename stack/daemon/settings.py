@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, get_args
 import msgspec
 
 from stack.config import HostConfig, IpConfig, TcpConfig
+from stack.daemon.attach.settings import AttachSettings
 from stack.daemon.lookups import make_resolver
 from stack.device.fault import Faults
 from stack.errors import ConfigError
@@ -101,6 +102,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     resolver: str | None = None
     fault: FaultSettings = FaultSettings()
     dns: DnsSettings | None = None
+    attach: AttachSettings = AttachSettings()
     tcp: dict[str, Any] = {}
     ip: dict[str, Any] = {}
 
@@ -113,6 +115,10 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     def host_interface(self) -> ipaddress.IPv4Interface:
         """The kernel's address on the device, with the same prefix."""
         return ipaddress.IPv4Interface(f"{self.host_address.partition('/')[0]}/{self.interface.network.prefixlen}")
+
+    def ends(self) -> frozenset[ipaddress.IPv4Address]:
+        """The addresses of the stack and of the kernel."""
+        return frozenset({self.interface.ip, self.host_interface.ip})
 
     def faults(self) -> Faults | None:
         """What to do to frames in each direction; None for nothing."""
@@ -241,6 +247,7 @@ def check(settings: Settings) -> None:
     settings.fault.check()
     if settings.dns is not None:
         settings.dns.check()
+    settings.attach.check(settings.interface.network, settings.ends())
     settings.host_config()
     make_resolver(settings.resolver)
 

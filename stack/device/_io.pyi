@@ -1,5 +1,7 @@
 # The cffi module made from native/io.h; see there for the meaning of the arguments.
 
+from typing import Literal, overload
+
 from typing_extensions import Buffer
 
 class CData: ...  # a C pointer
@@ -14,9 +16,36 @@ class Tap(CData):
     header_room: int
     mac: bytes
 
+class Port(CData):
+    fd: int
+    addr: int
+    mac: bytes
+    open: int
+    gone: int
+    ring: CData
+    ring_len: int
+    ring_used: int
+    ring_frames: int
+    rx_frames: int
+    rx_bytes: int
+    tx_frames: int
+    tx_bytes: int
+    tx_dropped: int
+    refused: list[int]
+
+class Switch(CData):
+    epoll_fd: int
+    count: int
+    gone: int
+    now_us: int
+    ports: list[Port]
+
 class _Ffi:
     def from_buffer(self, cdecl: str, buffer: Buffer, /) -> CData: ...
-    def new(self, cdecl: str, init: dict[str, int | bytes | CData], /) -> Tap: ...
+    @overload
+    def new(self, cdecl: Literal["ts_tap *"], init: dict[str, int | bytes | CData], /) -> Tap: ...
+    @overload
+    def new(self, cdecl: Literal["ts_switch *"], init: dict[str, int | bytes | CData], /) -> Switch: ...
 
 class _Lib:
     def ts_rx_burst(
@@ -32,6 +61,35 @@ class _Lib:
     def ts_tx_send(
         self,
         tap: Tap,
+        start: int,
+        end: int,
+        payload: CData | bytes,
+        pay_room: int,
+        pay_off: int,
+        pay_len: int,
+        flags: int,
+        gso_type: int,
+        gso_size: int,
+        csum_start: int,
+        csum_offset: int,
+        /,
+    ) -> int: ...
+    def ts_switch_open(self, switch: Switch, /) -> int: ...
+    def ts_switch_add(self, switch: Switch, index: int, /) -> int: ...
+    def ts_switch_remove(self, switch: Switch, index: int, /) -> None: ...
+    def ts_switch_rx(
+        self,
+        switch: Switch,
+        pool: CData,
+        pool_len: int,
+        meta: CData,
+        rows: CData,
+        max_frames: int,
+        /,
+    ) -> int: ...
+    def ts_switch_send(
+        self,
+        switch: Switch,
         start: int,
         end: int,
         payload: CData | bytes,

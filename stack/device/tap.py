@@ -2,9 +2,8 @@
 
 Theory of operation.  One non-blocking descriptor.  With offloads each frame is preceded by a virtio-net header
 (10 bytes), checksums may be left incomplete in both directions and super-segments of up to 64 KiB pass as
-one frame; without, only wire frames pass, cut and completed before they are written.  A burst is read and
-parsed by one call into C, and a frame completed and written by one call; where the C core is not built,
-`PlainTap` does both in Python.
+one frame; without, only wire frames pass, cut and completed before they are written.  Reading and writing are
+those of VnetDevice.
 
 The device is opened through python-pytun where that is installed, else by ioctl.  `mac` is the address of
 our end, not the one that `ip link` shows.  Configuring the kernel's end (address, routes) is left to the caller.
@@ -19,27 +18,19 @@ import os
 import socket
 import struct
 from pathlib import Path
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
-from stack.device.base import Device
-from stack.device.tap_plain import PlainTap
-from stack.errors import ConfigError, DeviceError, DeviceGone
-from stack.wire import accel
-from stack.wire.burst import META, Burst
-from stack.wire.frame import Caps, TxFrame
+from stack.device import vnet
+from stack.device.vnet import Closes, VnetDevice
+from stack.errors import ConfigError, DeviceError
+from stack.wire.frame import Caps
 
 try:
     import pytun
 except ImportError:  # no wheel for this platform
     pytun = None
-try:
-    from stack.device import _io
-except ImportError:  # not built here
-    NATIVE = False
-else:
-    NATIVE = accel.backend == "c"
-    _rx_burst, _tx_send = _io.lib.ts_rx_burst, _io.lib.ts_tx_send
 
+NATIVE = vnet.NATIVE
 # Linux UAPI linux/if_tun.h, linux/sockios.h
 TUNSETIFF: Final = 0x400454CA
 TUNSETOFFLOAD: Final = 0x400454D0
@@ -75,28 +66,13 @@ def derived_mac(name: str) -> bytes:
     return b"\x02" + hashlib.sha256(seed).digest()[:5]
 
 
-class _Closes(Protocol):
-    def close(self) -> None: ...
-
-
-class TapDevice(Device):
+class TapDevice(VnetDevice):
     """TAP interface `name`, made if it does not exist.  It goes away on `close` unless it was made persistent.
 
     `mtu` 0 keeps the interface's.  Raises ConfigError, or DeviceError with a sentence for the user.
     """
 
-    __slots__ = (
-        "_burst",
-        "_closes",
-        "_fd",
-        "_header",
-        "_header_at",
-        "_plain",
-        "_rx_args",
-        "_tap",
-        "tx_dropped",
-        "tx_errors",
-    )
+    __slots__ = ()
 
     KIND: ClassVar = "TAP"  # in messages
     IFF: ClassVar = IFF_TAP
@@ -105,97 +81,16 @@ class TapDevice(Device):
     def __init__(self, name: str, mac: bytes | None = None, *, mtu: int = 0, offload: bool = True) -> None:
         mac = derived_mac(name) if mac is None else mac
         _validate(name, mac, mtu)
-        self._fd, self._closes = _open(name, self.KIND, self.IFF | IFF_NO_PI | (IFF_VNET_HDR if offload else 0))
+        fd, closes = _open(name, self.KIND, self.IFF | IFF_NO_PI | (IFF_VNET_HDR if offload else 0))
         try:
-            caps = _negotiate(self._fd, name, offload=offload, bare_ip=self.BARE_IP)
+            caps = _negotiate(fd, name, offload=offload, bare_ip=self.BARE_IP)
             if mtu:
                 _if_ioctl(name, SIOCSIFMTU, mtu, f"cannot set mtu {mtu} of {name}")
             mtu = _if_ioctl(name, SIOCGIFMTU, 0, f"cannot read the mtu of {name}")
         except BaseException:
-            self._release()
+            closes.close()
             raise
-        super().__init__(name, mac, mtu, caps)
-        self.tx_dropped = 0  # the kernel's queue was full
-        self.tx_errors = 0  # the interface is down or gone, or the frame contradicts itself
-        self._burst: Burst | None = None
-        self._header: bytearray | None = None
-        self._plain: PlainTap | None = None
-        if NATIVE:
-            self._tap = _io.ffi.new(
-                "ts_tap *",
-                {
-                    "fd": self._fd,
-                    "mac": mac,
-                    "vnet": int(offload),
-                    "bare": int(caps.bare_ip),
-                    "gro": int(not caps.tso4),
-                    "caps": caps.bits,
-                    "max_gso": caps.max_gso,
-                },
-            )
-        else:
-            self._plain = PlainTap(self._fd, mac, caps, vnet=offload)
-
-    def fileno(self) -> int:
-        """The descriptor to watch for reading; -1 after `close`."""
-        return self._fd
-
-    def rx_burst(self, burst: Burst) -> int:
-        """Read what waits, at most one burst.  Raises DeviceGone if the interface was removed."""
-        if self._plain is not None:
-            try:
-                return self._plain.rx_burst(burst)
-            except OSError as exc:
-                raise _gone(self.name, exc.errno) from exc
-        if burst is not self._burst:
-            self._bind_burst(burst)
-        count = _rx_burst(*self._rx_args)
-        if count < 0:
-            burst.count = 0
-            raise _gone(self.name, -count)
-        burst.count = count
-        return count
-
-    def send(self, frame: TxFrame) -> bool:
-        """Write the frame now.  False: dropped, and counted in `tx_dropped` or `tx_errors`."""
-        if self._plain is not None:
-            code = self._plain.send(frame)
-        else:
-            if frame.header is not self._header:
-                self._bind_header(frame.header)
-            payload = frame.payload
-            code = _tx_send(
-                self._tap,
-                frame.start,
-                frame.header_end,
-                payload if type(payload) is bytes else _io.ffi.from_buffer("uint8_t[]", payload),
-                len(payload),
-                frame.payload_off,
-                frame.payload_len,
-                frame.flags,
-                frame.gso_type,
-                frame.gso_size,
-                frame.csum_start,
-                frame.csum_offset,
-            )
-        if code > 0:
-            return True
-        if code in {-errno.EAGAIN, -errno.ENOBUFS, -errno.ENOMEM}:
-            self.tx_dropped += 1
-        else:
-            self.tx_errors += 1  # a removed interface is reported by rx_burst
-        return False
-
-    def flush(self) -> None:
-        """Nothing: each frame is a system call of its own, so that batching would only add a copy."""
-
-    def close(self) -> None:
-        """Give the descriptor back; an interface that is not persistent disappears."""
-        self._release()
-        if self._plain is not None:
-            self._plain.fd = -1
-        else:
-            self._tap.fd = -1
+        super().__init__(name, mac, mtu, caps, fd, closes, vnet=offload, native=NATIVE)
 
     def set_up(self, up: bool = True) -> None:
         """Switch the kernel's end on or off.  Raises DeviceError."""
@@ -214,31 +109,6 @@ class TapDevice(Device):
         except OSError as exc:
             raise DeviceError(f"cannot make {self.name} persistent: {exc.strerror}", exc.errno) from exc
 
-    def _bind_burst(self, burst: Burst) -> None:
-        # Pointers cost more to make than to use: they are kept for as long as the same burst comes again.
-        from_buffer = _io.ffi.from_buffer
-        self._burst = burst
-        self._rx_args = (
-            self._tap,
-            from_buffer("uint8_t[]", burst.pool),
-            len(burst.pool),
-            from_buffer("ts_meta[]", burst.meta),
-            from_buffer("ts_row[]", burst.rows),
-            len(burst.meta) // META.size,
-        )
-
-    def _bind_header(self, header: bytearray) -> None:
-        self._header = header
-        self._header_at = _io.ffi.from_buffer("uint8_t[]", header)  # kept alive: a C structure holds no reference
-        self._tap.header = self._header_at
-        self._tap.header_room = len(header)
-
-    def _release(self) -> None:
-        if self._fd < 0:
-            return
-        self._fd = -1
-        self._closes.close()
-
 
 def _validate(name: str, mac: bytes, mtu: int) -> None:
     if not 0 < len(name.encode()) < IFNAMSIZ or "/" in name or any(char.isspace() for char in name):
@@ -249,7 +119,7 @@ def _validate(name: str, mac: bytes, mtu: int) -> None:
         raise ConfigError(f"mtu {mtu}: use {_MTU_RANGE[0]} to {_MTU_RANGE[-1]}")
 
 
-def _open(name: str, kind: str, flags: int) -> tuple[int, _Closes]:
+def _open(name: str, kind: str, flags: int) -> tuple[int, Closes]:
     """A non-blocking descriptor attached to the interface, and the object that closes it."""
     try:
         if pytun is not None:
@@ -309,7 +179,3 @@ def _if_ioctl(name: str, request: int, value: int, what: str) -> int:
             return result
     except OSError as exc:
         raise DeviceError(f"{what}: {exc.strerror}", exc.errno) from exc
-
-
-def _gone(name: str, code: int | None) -> DeviceGone:
-    return DeviceGone(f"{name} disappeared ({os.strerror(code or 0)})", code)

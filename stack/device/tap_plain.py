@@ -1,8 +1,9 @@
-"""Reading and writing a TAP or TUN descriptor in Python: what the devices do where the C core is not built.
+"""Reading and writing a TAP, a TUN or the socket of an attached device in Python: where the C core is not built.
 
 Same frames, same bursts; each frame costs a system call and some tens of microseconds of Python.
 """
 
+import errno
 import os
 from struct import Struct
 from typing import Final
@@ -19,14 +20,15 @@ _VNET: Final = Struct("=BBHHHH")
 class PlainTap:
     """The descriptor `fd`, which belongs to the caller."""
 
-    __slots__ = ("_caps", "_link", "_mac", "_vnet", "fd")
+    __slots__ = ("_caps", "_link", "_mac", "_sock", "_vnet", "fd")
 
-    def __init__(self, fd: int, mac: bytes, caps: Caps, *, vnet: bool) -> None:
+    def __init__(self, fd: int, mac: bytes, caps: Caps, *, vnet: bool, sock: bool = False) -> None:
         self.fd = fd
         self._mac = mac
         self._caps = caps
         self._link = ETH_HLEN if caps.bare_ip else 0  # bytes of a frame that stay here
         self._vnet = vnet
+        self._sock = sock  # a socket: reading nothing is its end
 
     def rx_burst(self, burst: Burst) -> int:
         """Read what waits, at most one burst.  Raises OSError if the first read fails."""
@@ -43,6 +45,10 @@ class PlainTap:
                 if frames:
                     break
                 raise
+            if self._sock and len(data) < _VNET.size:
+                if frames or data:
+                    break
+                raise OSError(errno.ENODEV, "the other end has gone")
             frames.append(self._raw(data))
             at += len(data) + 63
         accel.load_burst(burst, frames, self._mac)

@@ -148,6 +148,23 @@ def test_spinning_rests_when_it_brings_nothing(run):
     run(main())
 
 
+def test_after_a_rest_it_is_tried_again(run):
+    async def main():
+        device = FdDevice()
+        _, driver, _ = await started(device, spin=20)
+        costs = []
+        for _ in range(200):
+            device.reads = 0
+            device.arrive()
+            await settle()
+            costs.append(device.reads)
+        assert costs[:16] == [22] * 16
+        assert costs[16:].count(22) == 2  # one after each rest of 64, and then another rest
+        driver.close()
+
+    run(main())
+
+
 def test_work_outside_a_pass_costs_one_pass_however_many_calls(run):
     async def main():
         host, driver, _ = await started()

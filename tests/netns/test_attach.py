@@ -1,0 +1,177 @@
+"""Processes attached to a running daemon: each with an address and a stack of its own."""
+
+import json
+import signal
+import socket
+import sys
+
+import pytest
+
+from stack.device.attached import attach
+from stack.errors import DeviceError
+from tests.support.netns import HOST, STACK, Daemon, Namespace, wait_until
+from tools.netns import stop
+
+pytestmark = pytest.mark.netns
+
+FIRST, SECOND = "198.18.0.128", "198.18.0.129"
+
+SERVER = """
+import asyncio, stack, sys
+
+async def serve(reader, writer):
+    asked = (await reader.readuntil(b"\\r\\n\\r\\n")).split()[1].decode()
+    body = (writer.get_extra_info("peername")[0] + " asks for " + asked).encode()
+    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n" % len(body) + body)
+    writer.close()
+
+async def main():
+    async with stack.attach(sys.argv[1], name=sys.argv[2]) as host:
+        server = await host.start_server(serve, port=80)
+        print("ready", flush=True)
+        await server.serve_forever()
+
+stack.run(main())
+"""
+
+CLIENT = """
+import asyncio, stack, sys
+
+async def main():
+    async with stack.attach(sys.argv[1]) as host:
+        for address in sys.argv[2:]:
+            print(round((await host.ping(address)).ttl), end=" ")
+            reader, writer = await host.open_connection(address, 80)
+            writer.write(b"GET /it HTTP/1.0\\r\\n\\r\\n")
+            print((await reader.read()).split(b"\\r\\n\\r\\n")[-1][:40], flush=True)
+            writer.close()
+
+stack.run(main())
+"""
+
+
+class Attached:
+    """The daemon of a test, and programs that attach to it."""
+
+    def __init__(self, daemon, folder):
+        self.daemon = daemon
+        self.folder = folder
+        self.path = folder / "control.sock.attach"
+
+    def start(self, program, *arguments):
+        """A program that runs beside the test, and where its output goes."""
+        log = self.folder / f"{len(list(self.folder.iterdir()))}.log"
+        return self.daemon.namespace.start(sys.executable, "-c", program, str(self.path), *arguments, log=log), log
+
+    def serve(self, name):
+        process, log = self.start(SERVER, name)
+        wait_until(lambda: "ready" in log.read_text() or process.poll() is not None, "it is attached")
+        assert log.read_text() == "ready\n"
+        return process
+
+    def run(self, program, *arguments):
+        return self.daemon.namespace.run(sys.executable, "-c", program, str(self.path), *arguments).stdout
+
+    def curl(self, address, check=True):
+        return self.daemon.namespace.run("curl", "-sS", "-m", "5", f"http://{address}/it", check=check).stdout
+
+    def status(self):
+        return json.loads(self.daemon.command("status", "--json"))["attach"]
+
+
+@pytest.fixture
+def attached(namespace, tmp_path):
+    with Daemon(namespace, tmp_path) as daemon:
+        yield Attached(daemon, tmp_path)
+
+
+def test_attached_processes_the_host_and_the_daemon_talk_to_each_other(attached):
+    attached.serve("web")
+    assert attached.curl(FIRST) == f"{HOST} asks for /it"
+    assert attached.daemon.namespace.run("ping", "-c", "2", "-i", "0.2", FIRST).returncode == 0
+    kernels = attached.daemon.namespace.start(
+        sys.executable, "-m", "http.server", "-b", HOST, "-d", str(attached.folder), "80"
+    )
+    wait_until(lambda: "Error" in attached.curl(HOST, check=False), "the kernel's server answers")
+    lines = attached.run(CLIENT, FIRST, STACK, HOST).splitlines()
+    stop(kernels)
+    assert lines[0] == f"64 {f'{SECOND} asks for /it'.encode()!r}"
+    assert lines[1].startswith("64 b'not found; there are /,"), lines[1]
+    assert lines[2].startswith("64 b'<!DOCTYPE HTML>"), lines[2]
+    status = attached.status()
+    assert [(port["name"], port["address"]) for port in status["ports"]] == [("web", FIRST)]
+    assert status["ports"][0]["tx_dropped"] == 0
+    assert not any(name.startswith("refused") for name in status["ports"][0])
+    text = attached.daemon.command("status")
+    assert FIRST in text
+    assert "web" in text
+
+
+def test_the_end_of_a_process_frees_its_address_and_connections(attached):
+    process = attached.serve("first")
+    attached.serve("second")
+    with attached.daemon.namespace.entered():
+        ours = socket.create_connection((FIRST, 80), timeout=5)
+    neighbour = attached.daemon.namespace.run("ip", "neighbour", "show", FIRST).stdout
+    stop(process, signal.SIGKILL)
+    wait_until(lambda: len(attached.status()["ports"]) == 1, "the switch has seen it")
+    assert attached.curl(SECOND) == f"{HOST} asks for /it"  # the other one goes on
+    assert attached.status()["free"] == 63
+    again, log = attached.start(SERVER.replace("sys.argv[1],", f"sys.argv[1], address={FIRST!r},"), "again")
+    wait_until(lambda: "ready" in log.read_text() or again.poll() is not None, "it is attached")
+    assert attached.curl(FIRST) == f"{HOST} asks for /it"
+    # of the old connection the new owner knows nothing, and says so
+    with ours, pytest.raises(ConnectionResetError):
+        ours.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        ours.settimeout(10)
+        while ours.recv(100):
+            pass
+    assert attached.daemon.namespace.run("ip", "neighbour", "show", FIRST).stdout.split()[:5] == neighbour.split()[:5]
+
+
+def test_what_cannot_be_is_told_in_one_sentence(attached):
+    path = attached.path
+    assert path.stat().st_mode & 0o777 == 0o600
+    lines = attached.daemon.namespace.run(
+        sys.executable, "-c", CLIENT, str(path) + "x", check=False
+    ).stderr.splitlines()
+    assert lines[-1].endswith("'tapstack up' starts one")
+    with pytest.raises(DeviceError, match="not among the 64 addresses"):
+        attach(path, address="10.0.0.1")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.connect(str(path))
+        sock.send(b"\0" * 1000)
+        assert b"no request" in sock.recv(2000)
+    assert attached.status()["refused"] == {"address": 1, "bad_hello": 1}
+
+
+def test_the_end_of_the_daemon_is_told(namespace, tmp_path):
+    with Daemon(namespace, tmp_path) as daemon:
+        attached = Attached(daemon, tmp_path)
+        process, log = attached.start(SERVER, "web")
+        wait_until(lambda: "ready" in log.read_text(), "it is attached")
+    assert not attached.path.exists()
+    wait_until(lambda: "has gone" in log.read_text(), "the process knows")
+    assert "the daemon that attached0 was attached to has gone" in log.read_text()
+    stop(process)
+
+
+@pytest.mark.parametrize("limit", ['pool = "198.18.0.9"', "ports = 1"])
+def test_a_full_daemon_says_so(tmp_path, limit):
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f"[attach]\n{limit}\n")
+    with Namespace() as namespace, Daemon(namespace, tmp_path, "--config", str(settings)) as daemon:
+        attached = Attached(daemon, tmp_path)
+        attached.serve("only")
+        with pytest.raises(DeviceError, match="in use: end one of them"):
+            attach(attached.path)
+
+
+def test_a_daemon_that_offers_nothing(tmp_path):
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[attach]\nenabled = false\n")
+    with Namespace() as namespace, Daemon(namespace, tmp_path, "--config", str(settings)) as daemon:
+        attached = Attached(daemon, tmp_path)
+        with pytest.raises(DeviceError, match="no daemon listens on"):
+            attach(attached.path)
+        assert "attach" not in json.loads(daemon.command("status", "--json"))
