@@ -67,10 +67,7 @@ def as_text(status: dict[str, Any]) -> str:
         lines += [f"  {line}" for line in _connection(one)]
     if not status["connections"]:
         lines.append("  none")
-    if "dns" in status:
-        lines += _dns(status["dns"])
-    if "attach" in status:
-        lines += _attached(status["attach"])
+    lines += [line for name, show in _SERVICES.items() if name in status for line in show(status[name])]
     lines += _section("Dropped", ("reason", "count"), sorted(status["drops"].items(), key=lambda item: -item[1]))
     return "\n".join(lines)
 
@@ -107,6 +104,9 @@ def _attached(attach: dict[str, Any]) -> list[str]:
     heads = ("address", "name", "pid", "for", "bytes from it", "bytes to it", "dropped", "refused")
     lines = _section(f"Attached processes ({attach['free']} of {attach['pool']} addresses free)", heads, ports)
     return lines + [f"  turned away: {count} ({reason})" for reason, count in attach["refused"].items()]
+
+
+_SERVICES = {"dns": _dns, "attach": _attached}  # key of the snapshot: its section
 
 
 def _claim(status: dict[str, Any], address: str) -> str:
