@@ -60,6 +60,7 @@ ALONGSIDE: Final = (
     "stack.dns.ports",
     "stack.dns.rrset",
     "stack.host.host",
+    "stack.host.listeners",
     "stack.host.tcp_layer",
     "stack.host.timer_queue",
     "stack.rpc.calls",

@@ -294,6 +294,33 @@ class AsyncHost:
             await server.start_serving()
         return server
 
+    async def create_transparent_server(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        prefix: str = "0.0.0.0/0",
+        port: int = 0,
+        *,
+        backlog: int = BACKLOG,
+        start_serving: bool = True,
+        config: TcpConfig | None = None,
+    ) -> StackServer:
+        """Accept connections to every address of `prefix` that is not this host's own, on `port` (0: on every one).
+
+        The address and port that a client wanted are its transport's `get_extra_info("sockname")`.  The packets must
+        come here: as the gateway of the clients, by their route to the prefix, by a TUN device.  Of several transparent
+        servers the one with the longest prefix has a connection, and of these the one that names the port.
+
+        Raises AddressInUse, InvalidAddress, OverflowError for what is no port.
+        """
+        check_port(port, "bind")
+        addr, prefix_len = parse_cidr(prefix)
+        driver = self.open_driver()
+        listener = self.host.listen_anywhere(addr, prefix_len, port, backlog, config, accepting=False)
+        server = StackServer(driver.loop, [Listening(driver, listener, acceptor(driver, protocol_factory, None))])
+        if start_serving:
+            await server.start_serving()
+        return server
+
     async def start_tls(
         self,
         transport: asyncio.Transport,
@@ -359,12 +386,26 @@ class AsyncHost:
         **kwargs: Any,
     ) -> StackServer:
         """Listen; `client_connected_cb(reader, writer)` is called per connection, as with `asyncio.start_server`."""
+        return await self.create_server(self._streams(client_connected_cb, limit), host, port, **kwargs)
 
+    async def start_transparent_server(
+        self,
+        client_connected_cb: ClientConnected,
+        prefix: str = "0.0.0.0/0",
+        port: int = 0,
+        *,
+        limit: int = STREAM_LIMIT,
+        **kwargs: Any,
+    ) -> StackServer:
+        """As `create_transparent_server`, with streams; `writer.get_extra_info("sockname")` is what a client wanted."""
+        return await self.create_transparent_server(self._streams(client_connected_cb, limit), prefix, port, **kwargs)
+
+    def _streams(self, connected: ClientConnected, limit: int) -> Callable[[], asyncio.StreamReaderProtocol]:
         def factory() -> asyncio.StreamReaderProtocol:
             reader = asyncio.StreamReader(limit=limit, loop=self.loop)
-            return asyncio.StreamReaderProtocol(reader, client_connected_cb, loop=self.loop)
+            return asyncio.StreamReaderProtocol(reader, connected, loop=self.loop)
 
-        return await self.create_server(factory, host, port, **kwargs)
+        return factory
 
     # -- echo
 

@@ -259,6 +259,24 @@ class Host:
         """
         return self.tcp.listen(laddr, port, backlog, config, accepting=accepting, share=share)
 
+    def listen_anywhere(
+        self,
+        prefix: int = 0,
+        prefix_len: int = 0,
+        port: int = 0,
+        backlog: int = 128,
+        config: TcpConfig | None = None,
+        *,
+        accepting: bool = True,
+    ) -> Listener:
+        """A transparent listener: it has the connections to every address of a prefix but this host's own, on `port`,
+        or on every port with 0; `local_addr` and `local_port` of a connection are what the peer wanted.  Routers
+        between must lead the packets here.  What no transparent listener has is forwarded or dropped as ever.
+
+        Raises AddressInUse, InvalidAddress.
+        """
+        return self.tcp.listen_anywhere(prefix, prefix_len, port, backlog, config, accepting=accepting)
+
     def unlisten(self, listener: Listener, now: int) -> None:
         """Close a listener; connections that it had not handed out are reset."""
         self.tcp.unlisten(listener, now)

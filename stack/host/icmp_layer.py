@@ -163,7 +163,8 @@ class IcmpLayer:
         if err.kind == ErrorKind.FRAG_NEEDED:
             err.mtu = ip.pmtu_of_error(err)
         # A quoted source that is not ours, or an MTU that would have carried the datagram, cannot be genuine.
-        if err.laddr not in ip.local_addrs or (err.kind == ErrorKind.FRAG_NEEDED and err.mtu >= err.total):
+        ours = err.laddr in ip.local_addrs or ip.takes_error(err)
+        if not ours or (err.kind == ErrorKind.FRAG_NEEDED and err.mtu >= err.total):
             ip.stats.drops[DropReason.ICMP_NO_MATCH] += 1
             return
         err.reporter = src

@@ -13,7 +13,7 @@ from typing import Final
 from stack.config import IpConfig, Rng
 from stack.host.forwarder import MAX_UNDELIVERABLE, Forwarder
 from stack.host.icmp_layer import IcmpEcho, IcmpLayer
-from stack.host.ip_output import IpOutput
+from stack.host.ip_output import ANY_FLOW, IpOutput
 from stack.host.loopback import LoopBurst
 from stack.host.udp_layer import UdpLayer
 from stack.ip.reassembly import Datagram, Reassembly
@@ -133,10 +133,29 @@ class IpLayer(IpOutput):
         if owner is not None:
             # RFC 1122 §3.3.4.2: strong end-system model
             return self._drop(DropReason.IP_WRONG_INTERFACE, index)
+        if self.takes is not None and self._is_taken(burst, index, row):
+            return True
         if not self.config.forwarding:
             return self._drop(DropReason.IP_NOT_OURS, index)
         self._forwarder.forward(interface, burst, index, row, now)
         return False
+
+    def _is_taken(self, burst: Burst, index: int, row: Row) -> bool:
+        """Whether a row to an address of others is for a transparent listener, or about one of its connections."""
+        kind = row[10]
+        if kind == KIND_TCP:
+            return self.takes_flow(row[1], row[0])
+        if kind == KIND_IP_FRAG:
+            # it has no ports: whole again, the datagram comes here once more
+            return row[12] == ipv4.PROTO_TCP and self.takes_flow(row[1], ANY_FLOW)
+        if kind != KIND_ICMP:
+            return False
+        # RFC 5508 §4.2 (REQ-4) has the same of a NAT: an ICMP error belongs to the flow that it quotes
+        error = icmp.error_kind(row[12] >> 8, row[12] & 0xFF)
+        if error is None:
+            return False
+        err = icmp.parse_quoted(error, 0, self._packet(burst, index)[ipv4.HLEN + icmp.HLEN :])
+        return err is not None and err.laddr == row[1] and self.takes_error(err)
 
     def _source_ok(self, src: int, burst: Burst) -> bool:
         """One host, and not this one, unless the frame is one that we sent to ourselves.  RFC 1122 §3.2.1.3 (IP-3)."""

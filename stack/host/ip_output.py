@@ -12,6 +12,7 @@ fragmented by us, with DF clear and an identification of its own.  TCP is never 
 Errors that belong to a transport are left in `errors`; frames to ourselves in `reinjected`.  The Host drains both.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from stack.config import NEVER, IpConfig, Rng
@@ -52,6 +53,7 @@ from stack.wire.frame import ECT, FILL_IP, L4_OFF, NEEDS_CSUM, Caps, FrameSink, 
 from stack.wire.icmp import ErrorKind, TransportError, parse_quoted
 from stack.wire.udp import pseudo_sum
 
+ANY_FLOW: Final = -1  # in place of a flow's key
 MAX_PATHS: Final = 4096
 MAX_ERRORS: Final = 256
 MAX_GROUPS: Final = 256  # per interface
@@ -82,6 +84,7 @@ class IpOutput:
         "rng",
         "routes",
         "stats",
+        "takes",
         "trace",
     )
 
@@ -92,6 +95,7 @@ class IpOutput:
         self.trace = trace
         self.interfaces: dict[int, Interface] = {}
         self.local_addrs: dict[int, int] = {}  # address -> ifindex
+        self.takes: Callable[[int, int], bool] | None = None  # see `let_through`
         self.routes = RouteTable()
         self.arp = ArpLayer(config, rng, stats, self.interfaces, self.local_addrs)
         self.neighbors: NeighborTable = self.arp.neighbors
@@ -230,6 +234,21 @@ class IpOutput:
         """No longer accept a group; all of one host stay in 224.0.0.1 (RFC 1112 §7.2)."""
         self._interface(ifindex).groups -= {group} - {ALL_HOSTS}
 
+    def let_through(self, takes: Callable[[int, int], bool]) -> None:
+        """TCP segments to (address, key of the flow) for which `takes` says so are for this host, although the address
+        is not: what it has transparent listeners for.  From now on TCP may answer from such addresses.
+        """
+        self.takes = takes
+
+    def takes_flow(self, laddr: int, key: int) -> bool:
+        """Whether segments of a flow are for this host although the address is not; ANY_FLOW: of any flow there."""
+        return self.takes is not None and self.takes(laddr, key)
+
+    def takes_error(self, err: TransportError) -> bool:
+        """Whether an error is about a segment that this host has sent from an address of others."""
+        key = err.raddr << 32 | err.rport << 16 | err.lport
+        return err.proto == ipv4.PROTO_TCP and self.takes_flow(err.laddr, key)
+
     def is_local(self, addr: int) -> bool:
         """One of our own addresses, on any interface."""
         return addr in self.local_addrs
@@ -250,7 +269,7 @@ class IpOutput:
         path = self._paths.get((dst, src))
         if path is not None and path.routed == self.generation:
             return path
-        if src and src not in self.local_addrs:
+        if src and src not in self.local_addrs and self.takes is None:
             raise AddressNotAvailable(f"{format_addr(src)} is not an address of this host")
         interface, chosen, kind, route = self._choose(dst, src)
         path = self._paths.get((dst, chosen))
@@ -326,7 +345,7 @@ class IpOutput:
         Raises StackError when there is no way any more.
         """
         if path.routed != self.generation:
-            if path.src not in self.local_addrs:
+            if path.src not in self.local_addrs and self.takes is None:
                 raise AddressNotAvailable(f"{format_addr(path.src)} is no longer an address of this host")
             interface, _, kind, route = self._choose(path.dst, path.src)
             self._route(path, interface, kind, route)

@@ -26,6 +26,8 @@ from stack.errors import (
     NoBufferSpace,
 )
 from stack.host.ip_layer import IpLayer
+from stack.host.ip_output import ANY_FLOW
+from stack.host.listeners import ADDRESS_BITS, ANY_PORT, ListenerTable
 from stack.host.ports import EphemeralPorts
 from stack.host.timer_queue import TimerQueue
 from stack.ip import output as ip_out
@@ -94,7 +96,7 @@ class TcpLayer:
         self._frame = TxFrame()
         self.budget = Budget(config.memory_bytes)
         self.flows: dict[int, dict[int, Connection]] = {}
-        self.listeners: dict[int, Listener] = {}  # local address (0: any) << 16 | port
+        self.listeners = ListenerTable()
         self.time_waits = TimeWaitTable(config.tcp.max_time_wait)
         self.timers = TimerQueue()
         self.ready: deque[Connection] = deque()
@@ -110,6 +112,8 @@ class TcpLayer:
         """
         if not 0 <= rport <= 0xFFFF:
             raise InvalidAddress(f"{rport} is not a port that can be connected to")
+        if laddr and not self._ip.is_local(laddr):
+            raise AddressNotAvailable(f"{format_addr(laddr)} is not an address of this host")
         path = self._ip.path(raddr, laddr)
         if path.kind not in (ip_out.UNICAST, ip_out.LOCAL):
             # RFC 9293 §3.9.2.3 (MUST-46)
@@ -125,7 +129,9 @@ class TcpLayer:
         table = self.flows.get(laddr, {})
         high = raddr << 32 | rport << 16
         if not lport:
-            lport = self._ports.pick(laddr, raddr, rport, lambda p: high | p in table or self._listening(laddr, p))
+            lport = self._ports.pick(
+                laddr, raddr, rport, lambda p: high | p in table or self.listeners.has_port(laddr, p)
+            )
         elif high | lport in table:
             raise AddressInUse(f"port {lport} has a connection to {format_addr(raddr)}:{rport} already")
         reuse = self.time_waits.get((laddr, high | lport))
@@ -161,22 +167,41 @@ class TcpLayer:
         if not 0 <= port <= 0xFFFF:
             raise InvalidAddress(f"{port} is not a port number")
         if not port:
-            port = self._ports.pick(laddr, 0, 0, lambda p: self._listening(laddr, p))
-        key = laddr << 16 | port
-        rivals = [x for k, x in self.listeners.items() if k & 0xFFFF == port]
-        if any(
-            (not laddr or not x.local_addr or x.local_addr == laddr) and not (share and x.group is not None)
-            for x in rivals
-        ):
-            where = format_addr(laddr) if laddr else "this host"
-            raise AddressInUse(f"TCP port {port} is in use on {where}; choose another, or 0 for a free one")
+            port = self._ports.pick(laddr, 0, 0, lambda p: self.listeners.has_port(laddr, p))
         listener = Listener(laddr, port, self._settings(config), backlog, self._secret, self.budget)
         listener.accepting = accepting
-        first = self.listeners.setdefault(key, listener)
-        if share:
-            listener.group = first.group if first.group is not None else []
-            listener.group.append(listener)
+        self.listeners.add(listener, share=share)
         return listener
+
+    def listen_anywhere(
+        self, prefix: int, prefix_len: int, port: int, backlog: int, config: TcpConfig | None, *, accepting: bool = True
+    ) -> Listener:
+        """A transparent listener: for every address of a prefix that is not this host's, on `port` (0: on every one).
+
+        Raises AddressInUse, InvalidAddress.
+        """
+        if not 0 <= port <= 0xFFFF:
+            raise InvalidAddress(f"{port} is not a port number")
+        if not 0 <= prefix_len <= ADDRESS_BITS:
+            raise InvalidAddress(f"a prefix length of {prefix_len} cannot be used: use 0 to 32")
+        if prefix & (1 << ADDRESS_BITS - prefix_len) - 1:
+            raise InvalidAddress(f"{format_addr(prefix)}/{prefix_len} is no prefix: bits beyond its length are set")
+        listener = Listener(prefix, port, self._settings(config), backlog, self._secret, self.budget, prefix_len)
+        listener.accepting = accepting
+        self.listeners.add(listener, share=False)
+        self._ip.let_through(self.takes)
+        return listener
+
+    def takes(self, laddr: int, key: int) -> bool:
+        """Whether a segment to an address that is not this host's is for a transparent listener, or for a connection of
+        one; ANY_FLOW: whether some segment would be.
+        """
+        table = self.flows.get(laddr)
+        if table is not None and key in table:
+            return True
+        if self.listeners.find_transparent(laddr, key & 0xFFFF if key != ANY_FLOW else ANY_PORT) is not None:
+            return True
+        return self.time_waits.get((laddr, key)) is not None
 
     def _settings(self, config: TcpConfig | None) -> TcpConfig:
         """The host's settings, or those of one connection, checked.  Raises ConfigError."""
@@ -186,12 +211,9 @@ class TcpLayer:
         registry.algorithm(config.congestion)
         return config
 
-    def _listening(self, laddr: int, port: int) -> bool:
-        return laddr << 16 | port in self.listeners or port in self.listeners
-
     def is_taken(self, laddr: int, port: int, *, listening_only: bool = False) -> bool:
         """Whether something has the port on `laddr` (0: on any address): a listener or, also, a connection."""
-        if any(key & 0xFFFF == port and (not laddr or not key >> 16 or key >> 16 == laddr) for key in self.listeners):
+        if self.listeners.is_taken(laddr, port):
             return True
         if listening_only:
             return False
@@ -201,14 +223,7 @@ class TcpLayer:
     def unlisten(self, listener: Listener, now: int) -> None:
         """Close a listener; what it had not handed out is reset."""
         listener.closed = True
-        key = listener.local_addr << 16 | listener.local_port
-        group = listener.group
-        if group is not None and listener in group:
-            group.remove(listener)
-        if self.listeners.get(key) is listener:
-            del self.listeners[key]
-            if group:
-                self.listeners[key] = group[0]
+        self.listeners.remove(listener)
         waiting = list(listener.accept_queue)
         listener.accept_queue.clear()
         for table in self.flows.values():
@@ -330,7 +345,7 @@ class TcpLayer:
         listener = conn.parent
         if conn.rst_seq < 0 or not isinstance(listener, Listener):
             return False
-        if not listener.brings_cookie(seg, conn.local_addr, conn.remote_addr, conn.remote_port, now):
+        if not listener.brings_cookie(seg, conn.local_addr, conn.local_port, conn.remote_addr, conn.remote_port, now):
             return False
         conn.rst_seq = -1
         conn.fail(None)
@@ -354,22 +369,24 @@ class TcpLayer:
                 if verdict == time_wait.ANSWER:
                     self._answer_time_wait(record, laddr, key, now)
                 return
-        listener = self.listeners.get(laddr << 16 | lport) or self.listeners.get(lport)
+        own = self._ip.is_local(laddr)
+        listener = self.listeners.find(laddr, lport) if own else self.listeners.find_transparent(laddr, lport)
         if listener is not None and (listener.group is not None or not listener.accepting):
             listener = listener.member(raddr, rport)
         if listener is not None and not flags & RST:
             if flags & (SYN | ACK | FIN) == SYN:
-                self._on_syn(listener, seg, laddr, raddr, rport, record, now)
+                self._on_syn(listener, seg, laddr, key, record, now)
                 return
-            if flags & (SYN | ACK) == ACK and self._on_cookie(listener, seg, laddr, raddr, rport, now):
+            if flags & (SYN | ACK) == ACK and self._on_cookie(listener, seg, laddr, key, now):
                 return
         drops[DropReason.TCP_NO_PORT if listener is None else DropReason.TCP_BAD_FLAGS] += 1
         if not flags & RST:
             self._reset(seg, laddr, key, now)
 
     def _on_syn(
-        self, listener: Listener, seg: Segment, laddr: int, raddr: int, rport: int, record: TimeWait | None, now: int
+        self, listener: Listener, seg: Segment, laddr: int, key: int, record: TimeWait | None, now: int
     ) -> None:
+        raddr, rport, lport = key >> 32, key >> 16 & 0xFFFF, key & 0xFFFF
         if self.n_conns >= self._config.tcp.max_connections:
             self._stats.drops[DropReason.TCP_TABLE_FULL] += 1
             return
@@ -377,7 +394,7 @@ class TcpLayer:
             self._stats.drops[DropReason.TCP_MEMORY] += 1
             return
         path = self._ip.path(raddr, laddr)
-        made = listener.on_syn(seg, laddr, raddr, rport, path.mtu - HEADERS, _gso_of(path), now)
+        made = listener.on_syn(seg, laddr, lport, raddr, rport, path.mtu - HEADERS, _gso_of(path), now)
         if listener.recycled is not None:
             self._stats.counts[Counter.TCP_SYN_RECYCLED] += 1
             self._retire(listener.recycled)
@@ -386,13 +403,13 @@ class TcpLayer:
             self._stats.drops[DropReason.TCP_LISTEN_OVERFLOW] += 1
             return
         if record is not None:
-            self.time_waits.remove((laddr, raddr << 32 | rport << 16 | listener.local_port))
+            self.time_waits.remove((laddr, key))
             self._stats.counts[Counter.TCP_TIME_WAIT_REUSED] += 1
         if isinstance(made, Cookie):
             self._stats.counts[Counter.TCP_SYN_COOKIES_SENT] += 1
             output.fill_reply(
                 self._frame,
-                (listener.local_port, rport),
+                (lport, rport),
                 made.iss,
                 (seg.seq + 1) & MASK,
                 made.flags,
@@ -407,7 +424,7 @@ class TcpLayer:
             self._register(made, path)
             self.after(made, 1 << 2, now)
 
-    def _on_cookie(self, listener: Listener, seg: Segment, laddr: int, raddr: int, rport: int, now: int) -> bool:
+    def _on_cookie(self, listener: Listener, seg: Segment, laddr: int, key: int, now: int) -> bool:
         """An ACK that may bring a SYN cookie back; whether it does."""
         no_room = self.n_conns >= self._config.tcp.max_connections or not self.budget.make_room(CONNECTION_BYTES)
         if no_room or listener.is_full:
@@ -417,8 +434,9 @@ class TcpLayer:
             # first segments of a connection have the number of its cookie, so the cookie is not asked for.
             self._stats.drops[DropReason.TCP_LISTEN_OVERFLOW] += 1
             return True
+        raddr, rport, lport = key >> 32, key >> 16 & 0xFFFF, key & 0xFFFF
         path = self._ip.path(raddr, laddr)
-        conn = listener.on_ack(seg, laddr, raddr, rport, path.mtu - HEADERS, _gso_of(path), now)
+        conn = listener.on_ack(seg, laddr, lport, raddr, rport, path.mtu - HEADERS, _gso_of(path), now)
         if conn is None:
             return False
         self._stats.counts[Counter.TCP_SYN_COOKIES_RECV] += 1
@@ -560,17 +578,7 @@ class TcpLayer:
     def snapshot(self) -> dict[str, object]:
         """For `tapstack status`."""
         return {
-            "listeners": [
-                {
-                    "addr": format_addr(x.local_addr),
-                    "port": x.local_port,
-                    "backlog": x.backlog,
-                    "embryonic": len(x.half_open),
-                    "waiting": len(x.accept_queue),
-                }
-                for first in self.listeners.values()
-                for x in first.group or [first]
-            ],
+            "listeners": self.listeners.snapshot(),
             "connections": self.n_conns,
             "orphans": len(self.orphans),
             "time_wait": len(self.time_waits.records),

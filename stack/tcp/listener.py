@@ -53,7 +53,11 @@ class Cookie:
 
 
 class Listener:
-    """LISTEN for one port; `local_addr` 0 is any local address."""
+    """LISTEN for one port; `local_addr` 0 is any local address.
+
+    With a `prefix_len` of 0 to 32 it is transparent: for the addresses of a prefix, none of them this host's, on
+    `local_port`, or on every port with 0.
+    """
 
     __slots__ = (
         "accept_queue",
@@ -68,6 +72,7 @@ class Listener:
         "half_open",
         "local_addr",
         "local_port",
+        "prefix_len",
         "recycled",
         "secret",
         "user",
@@ -81,7 +86,9 @@ class Listener:
         backlog: int,
         secret: bytes,
         budget: Budget | None = None,
+        prefix_len: int = -1,
     ) -> None:
+        self.prefix_len = prefix_len
         self.budget = budget  # of the host, for its connections
         self.local_addr = local_addr
         self.local_port = local_port
@@ -99,20 +106,18 @@ class Listener:
         self.user: object = None
 
     def on_syn(
-        self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, max_gso: int, now: int
+        self, seg: Segment, laddr: int, lport: int, raddr: int, rport: int, mss: int, max_gso: int, now: int
     ) -> Connection | Cookie | None:
         """A SYN without a connection: a new connection in SYN-RECEIVED, a cookie to send, or None (dropped)."""
         if self.is_full:
             return None
         if len(self.half_open) >= min(self.backlog, self.config.max_syn_backlog):
             if self.config.syn_cookies:
-                return self._cookie(seg, laddr, raddr, rport, mss, now)
+                return self._cookie(seg, laddr, lport, raddr, rport, mss, now)
             self.recycled = next(iter(self.half_open))
             self.recycled.fail(None)
-        iss, ts_offset = initial_sequence(self.secret, laddr, self.local_port, raddr, rport, now)
-        conn = Connection(
-            laddr, self.local_port, raddr, rport, self.config, iss, ts_offset, now, mss, max_gso, self.budget
-        )
+        iss, ts_offset = initial_sequence(self.secret, laddr, lport, raddr, rport, now)
+        conn = Connection(laddr, lport, raddr, rport, self.config, iss, ts_offset, now, mss, max_gso, self.budget)
         self.adopt(conn, seg, now)
         return conn
 
@@ -157,13 +162,13 @@ class Listener:
 
     # -- SYN cookies
 
-    def _cookie(self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, now: int) -> Cookie:
+    def _cookie(self, seg: Segment, laddr: int, lport: int, raddr: int, rport: int, mss: int, now: int) -> Cookie:
         options = parse_syn(seg.options)
         peer = options.mss or DEFAULT_MSS
         index = max((i for i, m in enumerate(MSS_CLASSES) if m <= peer), default=0)
         tick = now // COOKIE_TICK_US
         self.cookies_until = (tick + COOKIE_AGE) * COOKIE_TICK_US
-        mac = cookie_mac(self.secret, laddr, self.local_port, raddr, rport, seg.seq, tick)
+        mac = cookie_mac(self.secret, laddr, lport, raddr, rport, seg.seq, tick)
         iss = ((tick & 0x1F) << 27 | index << 24 | mac) & MASK
         config = self.config
         sack = config.sack and options.sack_ok
@@ -177,7 +182,7 @@ class Listener:
             if ecn.requested(seg, config):
                 bits |= TS_ECN
                 flags |= ECE
-            clock = self._cookie_ts(laddr, raddr, rport, now)
+            clock = self._cookie_ts(laddr, lport, raddr, rport, now)
             kept = clock >> TS_BITS << TS_BITS | bits
             if kept > clock:
                 kept -= 1 << TS_BITS  # RFC 7323 §5.4: ahead of its clock it would have PAWS drop what comes next
@@ -186,8 +191,8 @@ class Listener:
             sack = False
         return Cookie(iss, flags, pack_syn_options(min(mss, config.mss_limit), wscale, sack, ts))
 
-    def _cookie_ts(self, laddr: int, raddr: int, rport: int, now: int) -> int:
-        _, offset = initial_sequence(self.secret, laddr, self.local_port, raddr, rport, 0)
+    def _cookie_ts(self, laddr: int, lport: int, raddr: int, rport: int, now: int) -> int:
+        _, offset = initial_sequence(self.secret, laddr, lport, raddr, rport, 0)
         return (now // TS_TICK_US + offset) & MASK
 
     @property
@@ -195,7 +200,7 @@ class Listener:
         """Whether as many connections wait for `accept` as may."""
         return len(self.accept_queue) >= self.backlog
 
-    def brings_cookie(self, seg: Segment, laddr: int, raddr: int, rport: int, now: int) -> bool:
+    def brings_cookie(self, seg: Segment, laddr: int, lport: int, raddr: int, rport: int, now: int) -> bool:
         """Whether an ACK without a connection acknowledges a valid cookie."""
         if now >= self.cookies_until:
             return False  # none is out: 24 bits are soon guessed by one who may try at leisure
@@ -206,22 +211,20 @@ class Listener:
         if age >= COOKIE_AGE:
             return False
         tick = (tick_now - age) & MASK  # in the clock's first minute there is no tick before this one
-        return cookie_mac(self.secret, laddr, self.local_port, raddr, rport, irs, tick) == iss & 0xFFFFFF
+        return cookie_mac(self.secret, laddr, lport, raddr, rport, irs, tick) == iss & 0xFFFFFF
 
     def on_ack(
-        self, seg: Segment, laddr: int, raddr: int, rport: int, mss: int, max_gso: int, now: int
+        self, seg: Segment, laddr: int, lport: int, raddr: int, rport: int, mss: int, max_gso: int, now: int
     ) -> Connection | None:
         """An ACK without a connection: an ESTABLISHED connection when it brings a valid cookie back and there is room,
         else None.
         """
-        if self.is_full or not self.brings_cookie(seg, laddr, raddr, rport, now):
+        if self.is_full or not self.brings_cookie(seg, laddr, lport, raddr, rport, now):
             return None
         iss = (seg.ack - 1) & MASK
         irs = (seg.seq - 1) & MASK
-        _, ts_offset = initial_sequence(self.secret, laddr, self.local_port, raddr, rport, 0)
-        conn = Connection(
-            laddr, self.local_port, raddr, rport, self.config, iss, ts_offset, now, mss, max_gso, self.budget
-        )
+        _, ts_offset = initial_sequence(self.secret, laddr, lport, raddr, rport, 0)
+        conn = Connection(laddr, lport, raddr, rport, self.config, iss, ts_offset, now, mss, max_gso, self.budget)
         conn.passive = True
         conn.parent = self
         # the SYN is made up again from what the cookie kept

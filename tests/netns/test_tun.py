@@ -69,3 +69,33 @@ def test_the_program_of_the_page(namespace: Namespace):
     namespace.start(sys.executable, "-c", program)
     curl = ("curl", "-sS", "--retry", "50", "--retry-delay", "1", "--retry-all-errors", "-m", "20", f"http://{STACK}/")
     assert namespace.run(*curl).stdout == "hello\n"
+
+
+TRANSPARENT = """
+import asyncio
+import stack
+
+async def answer(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    body = ("%s %d" % writer.get_extra_info("sockname")).encode()
+    writer.write(b"HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body) + body)
+    writer.close()
+
+async def main():
+    async with stack.open_tun("tun7") as host:
+        await host.start_transparent_server(answer, "203.0.113.0/24")
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_curl_reaches_any_address_of_a_transparent_server(namespace: Namespace):
+    need("curl")
+    process = namespace.start(sys.executable, "-c", TRANSPARENT)
+    assert process.stdout.readline() == "ready\n"
+    namespace.ip("route add 203.0.113.0/24 dev tun7")
+    for address, port in (("203.0.113.9", 80), ("203.0.113.200", 4321)):
+        out = namespace.run("curl", "-sS", "--max-time", "20", f"http://{address}:{port}/").stdout
+        assert out == f"{address} {port}"

@@ -33,14 +33,14 @@ def syn(mss, wscale, sack, ts, ecn):
 def by_cookie(seg, config):
     """The cookie that answers `seg`, and the connection that its acknowledgment makes."""
     listener = Listener(0, 80, config, 1, b"k" * 16)
-    other = listener.on_syn(syn(1460, 7, True, True, True), LOCAL, 9, 9, 1460, 0, NOW)
+    other = listener.on_syn(syn(1460, 7, True, True, True), LOCAL, 80, 9, 9, 1460, 0, NOW)
     assert isinstance(other, Connection)  # it fills the backlog
-    cookie = listener.on_syn(seg, LOCAL, REMOTE, RPORT, 1460, 0, NOW)
+    cookie = listener.on_syn(seg, LOCAL, 80, REMOTE, RPORT, 1460, 0, NOW)
     assert isinstance(cookie, Cookie)
     ack = Segment()
     ack.seq, ack.ack, ack.flags, ack.wnd, ack.has_ts = IRS + 1, (cookie.iss + 1) & 0xFFFFFFFF, ACK, 60_000, seg.has_ts
     ack.tsval, ack.tsecr = 5_001, stamp_of(cookie)
-    conn = listener.on_ack(ack, LOCAL, REMOTE, RPORT, 1460, 0, NOW + 20_000)
+    conn = listener.on_ack(ack, LOCAL, 80, REMOTE, RPORT, 1460, 0, NOW + 20_000)
     assert conn is not None
     conn.on_segment(ack, NOW + 20_000)
     assert conn.state == ESTABLISHED
@@ -99,15 +99,15 @@ def test_what_we_do_not_want_is_not_in_a_cookie_either(settings, lost):
 def test_a_changed_bit_of_a_cookie_makes_no_connection():
     """The hash covers addresses, ports and the peer's number; class and time are bound to it by what they say."""
     listener = Listener(0, 80, TcpConfig(), 1, b"k" * 16)
-    listener.on_syn(syn(1460, 7, True, True, True), LOCAL, 9, 9, 1460, 0, NOW)
-    cookie = listener.on_syn(syn(1460, 7, True, False, False), LOCAL, REMOTE, RPORT, 1460, 0, NOW)
+    listener.on_syn(syn(1460, 7, True, True, True), LOCAL, 80, 9, 9, 1460, 0, NOW)
+    cookie = listener.on_syn(syn(1460, 7, True, False, False), LOCAL, 80, REMOTE, RPORT, 1460, 0, NOW)
     assert isinstance(cookie, Cookie)
     taken = []
     for bit in range(32):
         seg = Segment()
         seg.seq, seg.flags, seg.wnd = IRS + 1, ACK, 60_000
         seg.ack = ((cookie.iss ^ 1 << bit) + 1) & 0xFFFFFFFF
-        if listener.on_ack(seg, LOCAL, REMOTE, RPORT, 1460, 0, NOW) is not None:
+        if listener.on_ack(seg, LOCAL, 80, REMOTE, RPORT, 1460, 0, NOW) is not None:
             taken.append(bit)
     # 24 bits of hash; three of the MSS class, which harm only who changes them; five of time
     assert [bit for bit in taken if not 24 <= bit < 27] == []
