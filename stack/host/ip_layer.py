@@ -150,7 +150,7 @@ class IpLayer(IpOutput):
             return row[12] == ipv4.PROTO_TCP and self.takes_flow(row[1], ANY_FLOW)
         if kind != KIND_ICMP:
             return False
-        # RFC 5508 §4.2 (REQ-4) has the same of a NAT: an ICMP error belongs to the flow that it quotes
+        # as NATs do (RFC 5508 §4.2): an ICMP error belongs to the flow that it quotes
         error = icmp.error_kind(row[12] >> 8, row[12] & 0xFF)
         if error is None:
             return False

@@ -65,10 +65,25 @@ def test_our_client_reaches_the_kernels_server(namespace: Namespace, host, tmp_p
 def test_the_program_of_the_page(namespace: Namespace):
     need("curl")
     page = (ROOT / "docs" / "links.md").read_text()
-    [program] = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "stack.run(main())" in block]
+    whole = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "stack.run(main())" in block]
+    [program] = [block for block in whole if "start_server" in block]
     namespace.start(sys.executable, "-c", program)
     curl = ("curl", "-sS", "--retry", "50", "--retry-delay", "1", "--retry-all-errors", "-m", "20", f"http://{STACK}/")
     assert namespace.run(*curl).stdout == "hello\n"
+
+
+def test_the_transparent_program_of_the_page(namespace: Namespace):
+    need("nc")
+    page = (ROOT / "docs" / "links.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [program] = [block for block in blocks if "start_transparent_server" in block]
+    namespace.start(sys.executable, "-c", program)
+    wait_until(lambda: namespace.run("ip", "link", "show", "tun7", check=False).returncode == 0, "the device is there")
+    namespace.ip("route add 203.0.113.0/24 dev tun7")
+    wanted = ("nc", "-w", "20", "203.0.113.9", "4321")
+    wait_until(
+        lambda: namespace.run(*wanted, check=False).stdout == "you wanted 203.0.113.9, port 4321\n", "it answers"
+    )
 
 
 TRANSPARENT = """
@@ -94,6 +109,7 @@ asyncio.run(main())
 def test_curl_reaches_any_address_of_a_transparent_server(namespace: Namespace):
     need("curl")
     process = namespace.start(sys.executable, "-c", TRANSPARENT)
+    assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     namespace.ip("route add 203.0.113.0/24 dev tun7")
     for address, port in (("203.0.113.9", 80), ("203.0.113.200", 4321)):

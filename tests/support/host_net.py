@@ -106,3 +106,8 @@ class Net:
         [ack] = self.tcp("FA", seq=SEQ + 1, ack=iss + 2)
         assert (ack.flags, ack.seq, ack.ack) == ("A", iss + 2, SEQ + 2)
         return iss
+
+
+def drops(net, reason):
+    """How many were dropped for it."""
+    return net.host.stats.drops[reason]

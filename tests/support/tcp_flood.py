@@ -39,7 +39,7 @@ class Flood:
         if conn is not None:
             conn.on_segment(seg, self.now)
             return self.poll(conn)
-        made = self.listener.on_syn(seg, LOCAL, raddr, rport, 1460, 0, self.now)
+        made = self.listener.on_syn(seg, LOCAL, PORT, raddr, rport, 1460, 0, self.now)
         if made is None:
             return []
         if isinstance(made, Cookie):
@@ -52,7 +52,7 @@ class Flood:
         seg = self._fill(ACK, seq, ack, data=data)
         conn = self.table.get((raddr, rport))
         if conn is None:
-            conn = self.listener.on_ack(seg, LOCAL, raddr, rport, 1460, 0, self.now)
+            conn = self.listener.on_ack(seg, LOCAL, PORT, raddr, rport, 1460, 0, self.now)
             if conn is None:
                 return
             self.table[raddr, rport] = conn

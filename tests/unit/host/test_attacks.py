@@ -14,9 +14,9 @@ from stack.tcp.state import ESTABLISHED
 from stack.wire import accel
 from stack.wire.addr import parse_addr, parse_mac
 from stack.wire.burst import Burst
+from tests.support.host_net import PORT, RPORT, SEQ, Net
 from tests.support.ip_subject import OUR_IP, OUR_MAC, PEER_IP, PEER_MAC
 from tests.support.rfc import rfc
-from tests.unit.host.test_tcp_host import PORT, RPORT, SEQ, Net
 
 FAR = (SEQ + 500_000_000) % 2**32  # far beyond any window
 

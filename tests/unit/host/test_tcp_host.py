@@ -9,13 +9,9 @@ from stack.errors import NetworkUnreachable
 from stack.stats import Counter, DropReason
 from stack.tcp.state import CLOSE_WAIT, CLOSED, ESTABLISHED
 from stack.wire.addr import parse_addr
-from tests.support.host_net import PORT, RPORT, SEQ, Net
+from tests.support.host_net import PORT, RPORT, SEQ, Net, drops
 from tests.support.ip_subject import OUR_IP, OUR_MAC, PEER_IP, PEER_MAC
 from tests.support.rfc import rfc
-
-
-def drops(net, reason):
-    return net.host.stats.drops[reason]
 
 
 @rfc("9293", "3.5.2", "T-RST-1")

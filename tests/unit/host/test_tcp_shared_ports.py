@@ -5,8 +5,8 @@ import pytest
 from stack.errors import AddressInUse
 from stack.stats import DropReason
 from stack.wire.addr import parse_addr
+from tests.support.host_net import PORT, SEQ, Net, drops
 from tests.support.ip_subject import OUR_IP
-from tests.unit.host.test_tcp_host import PORT, SEQ, Net, drops
 
 
 def test_a_port_that_is_only_taken_refuses_until_it_is_opened():
