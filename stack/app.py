@@ -23,15 +23,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
 from stack.aio.device_driver import monotonic_us
-from stack.aio.loop import UvLoop, Wildcard, new_event_loop
+from stack.aio.loop import Capture, UvLoop, Wildcard, new_event_loop
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig
 from stack.daemon import hostside
 from stack.daemon.attach.server import candidates
 from stack.daemon.lookups import make_resolver
 from stack.daemon.settings import Settings, load
-from stack.device.attached import AttachedDevice
+from stack.device.attached import AttachedDevice, probe
 from stack.device.attached import attach as attach_to
+from stack.device.attaching import Lease
 from stack.device.base import Device
 from stack.device.fault_device import FaultDevice
 from stack.device.fault_settings import Faults
@@ -198,12 +199,11 @@ async def attach(
     device = await asyncio.to_thread(open_attached, path, dev=dev, address=address, name=name)
     try:
         async with contextlib.AsyncExitStack() as closing:
-            host = await closing.enter_async_context(AsyncHost(_attached_config(config), **options))
+            host = await closing.enter_async_context(attached_host(device, config, **options))
             if "resolver" not in options:
                 resolver = host.resolver = make_resolver(device.lease.resolver, host)
                 if resolver is not None:
                     closing.push_async_callback(resolver.aclose)
-            add_attached(host, device)
             yield host
     finally:
         device.close()
@@ -213,31 +213,46 @@ def open_attached(
     path: str | os.PathLike[str] | None = None, *, dev: str = "tapstack0", address: str = "", name: str = ""
 ) -> AttachedDevice:
     """The device of `attach`; waits for the daemon.  Raises DeviceError."""
-    paths = candidates(dev) if path is None else [Path(path)]
-    there = [one for one in paths if one.exists()] if len(paths) > 1 else paths
-    if not there:
-        looked = ", ".join(map(str, paths))
-        raise DeviceError(f"no daemon is running on {dev} (looked for {looked}); 'tapstack up' starts one")
+    name = name or Path(sys.argv[0]).name
+    return _first_of(path, dev, lambda one: AttachedDevice(*attach_to(one, address=address, name=name)))
+
+
+def probe_daemon(path: str | os.PathLike[str] | None = None, *, dev: str = "tapstack0") -> Lease:
+    """What a process would get from the daemon, but for the address.  Raises DeviceError, as `attach` would."""
+    return _first_of(path, dev, probe)
+
+
+def _first_of(path: str | os.PathLike[str] | None, dev: str, ask: Callable[[Path], T]) -> T:
+    """What the first daemon says that there is.  Raises DeviceError: that of the first that cannot be had."""
+    if path is not None:
+        return ask(Path(path))
+    paths = candidates(dev)
     error: DeviceError | None = None
-    for one in there:
-        try:
-            return AttachedDevice(*attach_to(one, address=address, name=name or Path(sys.argv[0]).name))
-        except DeviceError as exc:
-            error = error or exc
-    assert error is not None
-    raise error
+    for one in paths:
+        if os.path.lexists(one):
+            try:
+                return ask(one)
+            except DeviceError as exc:
+                error = error or exc
+    looked = ", ".join(map(str, paths))
+    raise error or DeviceError(f"no daemon is running on {dev} (looked for {looked}); 'tapstack up' starts one")
 
 
-def add_attached(host: AsyncHost, device: AttachedDevice) -> None:
-    """Give `host` the device, with the address that it was attached with."""
-    lease = device.lease
-    host.add_device(device, f"{lease.address}/{lease.prefix_len}", gateway=lease.gateway)
+def attached_host(device: AttachedDevice, config: HostConfig | None = None, **options: Any) -> AsyncHost:
+    """A host on `device`, with the address that it was attached with; `options` are those of AsyncHost.
 
-
-def _attached_config(config: HostConfig | None) -> HostConfig:
-    """The daemon vouches for the address: it is announced at once, without probing (RFC 5227 §2.3)."""
+    The daemon vouches for the address: it is announced at once, without probing (RFC 5227 §2.3).
+    """
     config = config or HostConfig()
-    return dataclasses.replace(config, ip=dataclasses.replace(config.ip, arp_probe=False))
+    config = dataclasses.replace(config, ip=dataclasses.replace(config.ip, arp_probe=False))
+    host = AsyncHost(config, **options)
+    lease = device.lease
+    try:
+        host.add_device(device, f"{lease.address}/{lease.prefix_len}", gateway=lease.gateway)
+    except BaseException:
+        host.driver.close()
+        raise
+    return host
 
 
 # what of the settings the environment may say, too
@@ -248,8 +263,8 @@ _VARIABLES: Final = {
     "resolver": "TAPSTACK_RESOLVER",
 }
 _KNOWN: Final = ("TAPSTACK_CONFIG", *_VARIABLES.values(), "TAPSTACK_MTU", "TAPSTACK_WILDCARD")
-# what `stack._form`, `stack.wire.accel`, the demonstration and the tests read
-_ELSEWHERE: Final = ("TAPSTACK_FORM", "TAPSTACK_PURE", "TAPSTACK_DEMO_NETNS", "TAPSTACK_SEEDS")
+# what `stack._form`, `stack.wire.accel`, `stack.run_loop`, the demonstration and the tests read
+_ELSEWHERE: Final = ("TAPSTACK_FORM", "TAPSTACK_PURE", "TAPSTACK_DEMO_NETNS", "TAPSTACK_SEEDS", "TAPSTACK_RUN")
 # settings that take more than a loop: privileges to give up, rules to take back, files and services to look after
 _OF_THE_DAEMON: Final = ("user", "uplink", "control", "capture", "dns")
 
@@ -309,7 +324,7 @@ class _TapLoop(UvLoop):
         self._drain_s = settings.drain_s
         super().__init__(wildcard=wildcard, resolver=make_resolver(settings.resolver))
         try:
-            self._host = _tap_host(self, settings)
+            self._host = tap_host(self, settings)
         except BaseException:
             self.close()
             raise
@@ -324,14 +339,19 @@ class _TapLoop(UvLoop):
         super().close()
 
 
-def _tap_host(loop: asyncio.AbstractEventLoop, settings: Settings) -> AsyncHost:
-    """A host on a new TAP, on a loop that does not run yet."""
+def tap_settings() -> Settings:
+    """Of a TAP of the process's own, from the environment, as `factory` has them.  Raises ConfigError."""
+    return _from_environment(os.environ)[0]
+
+
+def tap_host(loop: asyncio.AbstractEventLoop, settings: Settings, capture: Capture = "own") -> AsyncHost:
+    """A host on a new TAP, on a loop that does not run yet.  Raises DeviceError, AddressInUse."""
     hostside.check_free(settings.dev, settings.interface.network)
     device: Device = open_device(settings.dev, mtu=settings.mtu, offload=settings.offload)
     try:
         hostside.configure(settings.dev, settings.host_interface, settings.mtu)
         device = wrap_device(device, settings.faults(), seed=settings.fault.seed)
-        host = AsyncHost(settings.host_config(), loop=loop)
+        host = AsyncHost(settings.host_config(), loop=loop, capture=capture)
         try:
             host.add_device(device, settings.address, gateway=str(settings.host_interface.ip))
         except BaseException:

@@ -13,6 +13,7 @@ import click
 from stack.cli import client, talk
 from stack.cli.common import daemon_options, open_standard_streams, sentences, via_option
 from stack.cli.nfs import nfs
+from stack.cli.run import run
 from stack.cli.sim import sim
 from stack.cli.via import Way
 from stack.errors import ConfigError
@@ -273,3 +274,4 @@ def demo(size: int) -> None:
 
 main.add_command(sim)
 main.add_command(nfs)
+main.add_command(run)

@@ -78,6 +78,14 @@ def _connect(sock: socket.socket, path: str) -> None:
         raise DeviceError(f"{path} is no socket for attached processes: {(exc.strerror or str(exc)).lower()}") from None
 
 
+def probe(path: str | os.PathLike[str], *, timeout_s: float = HELLO_S) -> Lease:
+    """What `attach` would get there, without an address.  Raises DeviceError, as it does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.settimeout(timeout_s)
+        _connect(sock, os.fspath(path))
+        return _say_hello(sock, os.fspath(path), Hello(probe=True))
+
+
 class AttachedDevice(VnetDevice):
     """`sock` and `lease` are those of `attach`; the socket is the device's from now on."""
 

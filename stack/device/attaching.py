@@ -3,6 +3,7 @@
 Theory of operation.  On a Unix SEQPACKET socket the process sends one packet of JSON and gets one back:
 
     {"attach": 1, "name": "web", "address": "198.18.0.130"}          name and address are optional
+    {"attach": 1, "probe": true}                                     what there would be; then the socket is closed
     {"ok": true, "attach": 1, "address": "198.18.0.130", "prefix_len": 24, "mac": "02:..", "mtu": 1500, "csum": true,
      "tso4": true, "uso": true, "gateway": "198.18.0.1", "stack": "198.18.0.2", "resolver": "system", "socks": 0}
     {"ok": false, "error": "a sentence"}                             and the socket is closed
@@ -31,6 +32,7 @@ class Hello:
 
     name: str = ""
     address: str = ""
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Lease:
 
 def pack_hello(hello: Hello) -> bytes:
     """The first packet."""
-    return _pack({"attach": VERSION, "name": hello.name, "address": hello.address})
+    return _pack({"attach": VERSION, **asdict(hello)})
 
 
 def parse_hello(data: bytes) -> Hello:
@@ -81,7 +83,7 @@ def parse_hello(data: bytes) -> Hello:
             address = str(ipaddress.IPv4Address(address))
         except ValueError:
             raise ConfigError(f"{address[:MAX_NAME]!r} is no IPv4 address") from None
-    return Hello(name, address)
+    return Hello(name, address, fields.get("probe") is True)
 
 
 def pack_lease(lease: Lease) -> bytes:

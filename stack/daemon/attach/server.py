@@ -212,6 +212,11 @@ class AttachServer:
             self._refuse(sock, "bad_hello", str(exc.strerror))
             return
         self._forget(sock)
+        if hello.probe:
+            with contextlib.suppress(OSError):
+                sock.send(pack_lease(self.offer))
+            sock.close()
+            return
         try:
             self._attach(sock, hello.name, hello.address, pid, uid)
         except NoBufferSpace as exc:

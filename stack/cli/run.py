@@ -1,0 +1,141 @@
+"""`tapstack run`: a Python program on our stack, with an address of its own, and without a change to it.
+
+The command becomes the program (execve), so that its exit code, its signals and its terminal are its own.
+"""
+
+import os
+import re
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from stack.cli.common import daemon_options, fail, sentences
+
+NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as env(1) and shells have it
+INJECT: Final = Path(__file__).resolve().parent.parent / "inject"
+_PYTHON = re.compile(r"(python|pypy)[0-9.]*[dt]?")
+_ISOLATED = re.compile(r"-[bBdiOPqRsuvx]*[IES].*")  # no environment, or no `site`
+_HEAD: Final = 512  # bytes of a script that say who runs it
+_SOCKS: Final = 1080  # RFC 1928 §3: the customary port
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@daemon_options
+@click.option("--socket", "path", metavar="PATH", default=None, help="Where to attach.  [default: the daemon on --dev]")
+@click.option("--tap", is_flag=True, help="No daemon: open a TAP (root), with the settings of stack.aio:factory.")
+@click.option("--address", metavar="ADDR", default="", help="Of the daemon's pool.  [default: any]")
+@click.option("--name", metavar="NAME", default="", help="For 'tapstack status'.  [default: the program's]")
+@click.option("--all", "everything", is_flag=True, help="All destinations but 127/8, not only the daemon's network.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not say which address the program has.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(
+    dev: str,
+    control: str | None,
+    path: str | None,
+    tap: bool,
+    address: str,
+    name: str,
+    everything: bool,
+    quiet: bool,
+    command: tuple[str, ...],
+) -> None:
+    """Run COMMAND, a Python program, on the stack: `tapstack run -- uvicorn app:app`.
+
+    Each Python process of it that runs an asyncio event loop attaches to the daemon and has an address of its own.
+    """
+    program = _find(command[0])
+    with sentences():
+        from stack import app  # noqa: PLC0415  # as in the other commands
+        from stack.daemon.attach.server import default_path  # noqa: PLC0415
+        from stack.run_loop import VARIABLE, RunOptions  # noqa: PLC0415
+
+        if path is None and control is not None:
+            path = str(default_path(dev, control))
+        socks = _SOCKS
+        if not tap:
+            lease = app.probe_daemon(path, dev=dev)
+            socks = lease.socks or socks
+        options = RunOptions(
+            dev=dev,
+            socket=str(Path(path).absolute()) if path else "",
+            address=address,
+            name=name,
+            capture="all" if everything else "own",
+            tap=tap,
+            quiet=quiet,
+        )
+    if not is_python(program):
+        click.echo(
+            f"tapstack run: {command[0]} is no Python program, so its own connections stay the kernel's: use 'tapstack "
+            f"forward', or the daemon's SOCKS proxy on port {socks}",
+            err=True,
+        )
+    elif flag := next((word for word in _options(command) if _ISOLATED.fullmatch(word)), None):
+        left_out = "what brings the program to the stack (PYTHONPATH and sitecustomize)"
+        fail(f"{command[0]} {flag} leaves out {left_out}: leave {flag} out", 2)
+    environment = {**os.environ, VARIABLE: options.to_json(), "PYTHONPATH": _python_path()}
+    # uvicorn's own default is 127.0.0.1, which is the kernel's
+    environment.setdefault("UVICORN_HOST", "0.0.0.0")  # noqa: S104  # of the program's own address
+    if tap and dev != "tapstack0":
+        environment.setdefault("TAPSTACK_DEV", dev)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for ignored in (
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+    ):  # by the interpreter that we were, which is not the program's doing
+        signal.signal(ignored, signal.SIG_DFL)
+    try:
+        os.execve(program, list(command), environment)  # no shell meant
+    except OSError as error:
+        fail(f"{command[0]}: {(error.strerror or str(error)).lower()}", NOT_EXECUTABLE)
+
+
+def _find(name: str) -> str:
+    """The program's path.  Ends us with the status of a shell when it is not there."""
+    program = shutil.which(name)
+    if program is None:
+        there = os.path.exists(name) and os.sep in name  # noqa: PTH110  # a directory, too
+        fail(f"{name}: {'not executable' if there else 'not found'}", NOT_EXECUTABLE if there else NOT_FOUND)
+    return program
+
+
+def _options(command: tuple[str, ...]) -> list[str]:
+    """The interpreter's own, if the command is an interpreter: what comes before the script."""
+    options: list[str] = []
+    if _PYTHON.fullmatch(Path(command[0]).name):
+        for word in command[1:]:
+            if not word.startswith("-") or word in {"-", "-c", "-m"}:
+                break
+            options.append(word)
+    return options
+
+
+def is_python(program: str) -> bool:
+    """Whether a program is an interpreter of Python, or a script for one."""
+    if _PYTHON.fullmatch(Path(program).name) or _PYTHON.fullmatch(Path(os.path.realpath(program)).name):
+        return True
+    try:
+        with open(program, "rb") as file:  # noqa: PTH123
+            head = file.read(_HEAD)
+    except OSError:
+        return False
+    if not head.startswith(b"#!"):
+        return False
+    first, _, rest = head.partition(b"\n")
+    words = first[2:].decode("utf-8", "replace").split()
+    if words and Path(words[0]).name == "env":
+        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+    if words and Path(words[0]).name == "sh" and rest.startswith(b"'''exec'"):
+        words = rest.decode("utf-8", "replace").split()[1:]  # pip, where the path of the interpreter is long
+    return bool(words) and _PYTHON.fullmatch(Path(words[0].strip("'\"")).name) is not None
+
+
+def _python_path() -> str:
+    """What was there, behind ours."""
+    before = os.environ.get("PYTHONPATH", "")
+    return f"{INJECT}{os.pathsep}{before}" if before else str(INJECT)

@@ -1,0 +1,1 @@
+"""The folder that `tapstack run` puts on PYTHONPATH: its `sitecustomize` is what each interpreter imports first."""
