@@ -68,15 +68,7 @@ def run(
             tap=tap,
             quiet=quiet,
         )
-    if not is_python(program):
-        click.echo(
-            f"tapstack run: {command[0]} is no Python program, so its own connections stay the kernel's: use 'tapstack "
-            f"forward', or the daemon's SOCKS proxy on port {socks}",
-            err=True,
-        )
-    elif flag := next((word for word in _options(command) if _ISOLATED.fullmatch(word)), None):
-        left_out = "what brings the program to the stack (PYTHONPATH and sitecustomize)"
-        fail(f"{command[0]} {flag} leaves out {left_out}: leave {flag} out", 2)
+    _check_python(program, command, socks)
     environment = {**os.environ, VARIABLE: options.to_json(), "PYTHONPATH": _python_path()}
     # uvicorn's own default is 127.0.0.1, which is the kernel's
     environment.setdefault("UVICORN_HOST", "0.0.0.0")  # noqa: S104  # of the program's own address
@@ -93,6 +85,19 @@ def run(
         os.execve(program, list(command), environment)  # no shell meant
     except OSError as error:
         fail(f"{command[0]}: {(error.strerror or str(error)).lower()}", NOT_EXECUTABLE)
+
+
+def _check_python(program: str, command: tuple[str, ...], socks: int) -> None:
+    """Say what to do for a program that we cannot bring to the stack; end us where an option is in the way."""
+    if not is_python(program):
+        click.echo(
+            f"tapstack run: {command[0]} is no Python program, so its own connections stay the kernel's: use 'tapstack "
+            f"forward', or the daemon's SOCKS proxy on port {socks}",
+            err=True,
+        )
+    elif flag := next((word for word in _options(command) if _ISOLATED.fullmatch(word)), None):
+        left_out = "what brings the program to the stack (PYTHONPATH and sitecustomize)"
+        fail(f"{command[0]} {flag} leaves out {left_out}: leave {flag} out", 2)
 
 
 def _find(name: str) -> str:
