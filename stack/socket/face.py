@@ -1,0 +1,408 @@
+"""`stack.socket.socket`: the standard library's class, whose connections may be those of a host of ours.
+
+Theory of operation.  A new socket is the kernel's.  With the first address that it is given, by `bind`, `connect` or
+`sendto`, it is decided whose it is.  If it is the stack's, the descriptor is replaced, in place, by one end of a pair
+(`stack.socket.ends`), and what was set on it before is set again.  From then on reading, writing and waiting is done by
+the kernel on that end, by the methods of the base class; here is what else there is to a socket: names, options,
+connecting, accepting, and errors, of which the kernel knows less than the End.
+"""
+
+import contextlib
+import errno
+import math
+import os
+import select
+import socket as stdlib
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, NoReturn
+
+from stack.aio.names import address_of, check_port
+from stack.aio.network import AsyncHost
+from stack.errors import AddressInUse
+from stack.socket import names
+from stack.socket.ends import End, Plain, end_of, make_pair
+from stack.socket.listening import TOKEN, Listening
+from stack.socket.station import Station, current
+from stack.socket.stream import Stream, shut_gate
+from stack.wire.addr import ANY, format_addr
+
+Options = dict[tuple[int, int], Any]
+
+# options of the descriptor itself
+_OF_THE_PAIR: Final = frozenset({(stdlib.SOL_SOCKET, stdlib.SO_RCVTIMEO), (stdlib.SOL_SOCKET, stdlib.SO_SNDTIMEO)})
+
+
+def _fail(code: int, what: str = "") -> NoReturn:
+    raise OSError(code, f"{os.strerror(code)}: {what}" if what else os.strerror(code))
+
+
+class _Meta(type):
+    """While the module is patched, sockets that were made before are instances, too."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        if getattr(cls, "stands_for_all", False):
+            return isinstance(instance, Plain)
+        return super().__instancecheck__(instance)
+
+
+class socket(stdlib.socket, metaclass=_Meta):  # noqa: N801  (its name in the standard library)
+    """See the head of this file.  All addresses but those of 127/8 and 0/8 are the stack's."""
+
+    __slots__ = ("_end", "_options", "_station")
+
+    everything: ClassVar[bool] = True  # whether addresses in no prefix of a host are the stack's, and the wildcard
+    stands_for_all: ClassVar[bool] = False
+
+    def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:  # noqa: A002
+        self._end: End | None = None if fileno is None else end_of(fileno)
+        self._options: Options = {}
+        self._station: Station | None = current()
+        if self._end is not None:
+            super().__init__(stdlib.AF_INET, self._end.kind, self._end.proto, fileno)
+        else:
+            super().__init__(family, type, proto, fileno)
+
+    # -- whose it is
+
+    def _may_be_ours(self) -> Station | None:
+        """The Station that is asked about an address; None: this is the kernel's, whatever the address."""
+        station = self._station
+        if station is None and self.everything:
+            raise OSError(
+                errno.ENETDOWN, "no host was given to blocking sockets: call them within stack.socket.use(...)"
+            )
+        if station is None or super().family != stdlib.AF_INET or station.is_own_thread():
+            return None
+        return station if super().type == stdlib.SOCK_STREAM else None
+
+    def _target(self, address: Any, call: str) -> tuple[int, int] | None:
+        """(address, port) in numbers, names looked up; None for what the base class shall have a look at."""
+        if not isinstance(address, tuple) or len(address) != 2 or not isinstance(address[1], int):
+            return None
+        host, port = address
+        if isinstance(host, (bytes, bytearray)):
+            host = host.decode("latin-1")
+        if not isinstance(host, str):
+            return None
+        check_port(port, call)
+        if host in {"", "0.0.0.0"}:  # noqa: S104
+            return ANY, port
+        addr = address_of(host)
+        if addr is None and host != "<broadcast>":
+            addr = address_of(names.getaddrinfo(host, port, stdlib.AF_INET, self.type)[0][4][0])
+        return None if addr is None else (addr, port)
+
+    def _take(self, make: Callable[..., End], kind: int, *, shut: bool = False) -> None:
+        """Become the outside of a new pair; `make(outside, inside)` is called in the loop's thread.
+
+        With `shut` it is not writable before the End says so, and `make` gets also the size of the gate.
+        """
+        assert self._station is not None
+        timeout = self.gettimeout()
+        outside, inside = make_pair(kind)
+        try:
+            gate = (shut_gate(outside),) if shut else ()
+            end = self._station.run(make, outside, inside, *gate)
+        except BaseException:
+            inside.close()
+            outside.close()
+            raise
+        with outside:
+            os.dup2(outside.fileno(), self.fileno(), inheritable=False)
+        self._end = end
+        self.settimeout(timeout)
+
+    # -- connecting
+
+    def connect(self, address: Any) -> None:
+        """Connect.  Raises what a kernel socket would; with a timeout of 0 BlockingIOError (EINPROGRESS)."""
+        if not self._dial(address):
+            super().connect(address)
+            return
+        error = self._connected()
+        if error is not None:
+            raise error
+
+    def connect_ex(self, address: Any) -> int:
+        """As `connect`, and the errno in place of OSError; other errors are raised."""
+        try:
+            if not self._dial(address):
+                return super().connect_ex(address)
+            error = self._connected()
+        except stdlib.gaierror:
+            raise
+        except OSError as exc:
+            error = exc
+        if isinstance(error, TimeoutError) and error.errno is None:
+            return errno.EAGAIN  # as the base class
+        return 0 if error is None else error.errno or 0
+
+    def _dial(self, address: Any) -> bool:
+        """Begin to connect, or go on with it; False: this is the kernel's."""
+        end = self._end
+        if isinstance(end, Stream):
+            if not end.finished or end.reported:
+                return True
+        elif isinstance(end, Listening) and end.listens:
+            _fail(errno.EISCONN)
+        station = self._may_be_ours() if end is None else self._station
+        if station is None or (target := self._target(address, "connect")) is None:
+            return False
+        addr, port = target
+        bound = isinstance(end, Listening)
+        source = station.source_for(addr, everything=self.everything or bound)
+        if source is None:
+            if bound:
+                _fail(errno.EINVAL, "this socket is bound to an address of the stack, and that one is the kernel's")
+            return False
+        self._open_stream(station, source, addr, port)
+        return True
+
+    def _open_stream(self, station: Station, source: AsyncHost, addr: int, port: int) -> None:
+        options = self._options
+        end = self._end
+
+        def make(outside: stdlib.socket, inside: stdlib.socket, gate: int) -> End:
+            local, local_port = ANY, 0
+            if isinstance(end, Listening):
+                local, local_port = end.release()
+            host = station.ownership.owner(local) or source
+            reuse = bool(options.get((stdlib.SOL_SOCKET, stdlib.SO_REUSEADDR)))
+            driver, conn = host.dial(addr, port, local, local_port, reuse=reuse)
+            made = Stream(station, driver, conn, outside, inside, gate)
+            replay(options, made)
+            driver.wake(conn)
+            return made
+
+        self._take(make, stdlib.SOCK_STREAM, shut=True)
+
+    def _connected(self) -> OSError | None:
+        """Wait, as long as the timeout says, until the peer has answered; what went wrong, or None."""
+        end = self._end
+        if not isinstance(end, Stream):
+            return None  # of datagrams
+        if end.reported:
+            return OSError(errno.EISCONN, os.strerror(errno.EISCONN))
+        timeout = self.gettimeout()
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLOUT)
+        if not poll.poll(None if timeout is None else math.ceil(timeout * 1000)):
+            if timeout == 0:
+                code = errno.EINPROGRESS if not end.asked else errno.EALREADY
+                end.asked = True
+                return BlockingIOError(code, os.strerror(code))
+            return TimeoutError("timed out")
+        error = end.take_error()
+        if error is None and not end.connected:
+            return OSError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+        if error is None or end.connected:
+            end.reported = True
+        return error
+
+    # -- binding, listening, accepting
+
+    def bind(self, address: Any) -> None:
+        """Take an address and a port.  Raises AddressInUse, AddressNotAvailable."""
+        if self._end is not None:
+            _fail(errno.EINVAL, "this socket has an address already")
+        station = self._may_be_ours()
+        target = None if station is None else self._target(address, "bind")
+        source = None
+        if station is not None and target is not None:
+            wildcard = station.host if self.everything else None
+            source = wildcard if target[0] == ANY else station.owner(target[0])
+        if station is None or target is None or source is None:
+            super().bind(address)
+            return
+        self._take_port(station, source, target)
+
+    def _take_port(self, station: Station, source: AsyncHost, local: tuple[int, int]) -> None:
+        options = self._options
+
+        def make(outside: stdlib.socket, inside: stdlib.socket) -> End:
+            driver = source.open_driver()
+            share = bool(options.get((stdlib.SOL_SOCKET, stdlib.SO_REUSEPORT)))
+            reuse = share or bool(options.get((stdlib.SOL_SOCKET, stdlib.SO_REUSEADDR)))
+            if local[1] and source.host.tcp.is_taken(*local, listening_only=True) and not share:
+                raise AddressInUse(f"TCP port {local[1]} is in use on {format_addr(local[0])}")
+            if local[1] and not reuse and source.host.tcp.is_taken(*local):
+                raise AddressInUse(f"TCP port {local[1]} has connections; set SO_REUSEADDR to listen on it")
+            listener = source.host.listen(*local, 1, None, driver.time(), accepting=False, share=share)
+            made = Listening(station, driver, listener, outside, inside)
+            replay(options, made)
+            return made
+
+        self._take(make, stdlib.SOCK_STREAM)
+
+    def listen(self, backlog: int = 128) -> None:
+        """Begin to accept connections."""
+        if self._end is None and self.everything and self.type == stdlib.SOCK_STREAM and self._may_be_ours():
+            self.bind(("", 0))
+        end = self._end
+        if end is None:
+            super().listen(backlog)
+        elif isinstance(end, Listening) and self._station is not None:
+            self._station.run(end.listen, backlog)
+        else:
+            _fail(errno.EOPNOTSUPP if end.kind == stdlib.SOCK_DGRAM else errno.EINVAL)
+
+    def accept(self) -> tuple[stdlib.socket, Any]:
+        """(socket, address of the peer) of the next connection.  Raises TimeoutError, BlockingIOError."""
+        end = self._end
+        if end is None:
+            return super().accept()
+        if not isinstance(end, Listening) or not end.listens:
+            _fail(errno.EINVAL, "call listen() before")
+        if super().recv(len(TOKEN)) != TOKEN:
+            raise end.take_error() or OSError(errno.EINVAL, "this socket was shut down, or its host closed")
+        stream, outside = end.ready.popleft()
+        end.station.post(end.refill)
+        made = self.__class__(fileno=outside.detach())
+        made._station = self._station  # noqa: SLF001
+        if stdlib.getdefaulttimeout() is None and self.gettimeout():
+            made.setblocking(True)
+        return made, stream.peername
+
+    # -- names
+
+    def getsockname(self) -> Any:
+        """The local address and port."""
+        if self._end is None:
+            return super().getsockname()
+        self._check_open()
+        return self._end.sockname
+
+    def getpeername(self) -> Any:
+        """The peer's.  Raises OSError(ENOTCONN)."""
+        end = self._end
+        if end is None:
+            return super().getpeername()
+        self._check_open()
+        if end.peername is None or (isinstance(end, Stream) and (not end.connected or end.finished)):
+            _fail(errno.ENOTCONN)
+        return end.peername
+
+    def _check_open(self) -> None:
+        if self.fileno() < 0:
+            _fail(errno.EBADF)
+
+    # -- options
+
+    def setsockopt(self, *args: Any) -> None:
+        """Acts on the connection, once there is one."""
+        end = self._end
+        if end is None or tuple(args[:2]) in _OF_THE_PAIR:
+            super().setsockopt(*args)
+            if len(args) == 3:
+                self._options[args[0], args[1]] = args[2]
+            return
+        self._check_open()
+        end.station.run(end.face.setsockopt, *args)
+
+    def getsockopt(self, *args: Any) -> Any:
+        """Asks the connection, once there is one."""
+        end = self._end
+        if end is None or tuple(args[:2]) in _OF_THE_PAIR:
+            return super().getsockopt(*args)
+        self._check_open()
+        if args == (stdlib.SOL_SOCKET, stdlib.SO_ERROR):
+            super().getsockopt(*args)  # the kernel's, which says only that it was reset
+            error = end.take_error()
+            if error is None:
+                if isinstance(end, Stream) and end.connected:
+                    end.reported = True
+                return 0
+            return error.errno or errno.ECONNRESET
+        if args == (stdlib.SOL_SOCKET, stdlib.SO_TYPE):
+            return end.kind
+        if args == (stdlib.SOL_SOCKET, stdlib.SO_ACCEPTCONN):
+            return int(isinstance(end, Listening) and end.listens)
+        return end.station.run(end.face.getsockopt, *args)
+
+    # -- data
+
+    def _failed(self, error: OSError) -> bytes:
+        """What a call on the pair raised: raise what it means, or give the end of the stream."""
+        end = self._end
+        if end is None or error.errno not in {errno.ECONNRESET, errno.EPIPE}:
+            raise error
+        reason = end.take_error()
+        if reason is not None:
+            if error.errno == errno.EPIPE:
+                with contextlib.suppress(OSError):
+                    super().getsockopt(stdlib.SOL_SOCKET, stdlib.SO_ERROR)  # told herewith
+            raise reason.with_traceback(None) from None
+        if error.errno == errno.EPIPE:
+            raise error
+        return b""  # the reason was told before
+
+    def _ready(self) -> None:
+        """Raises OSError(ENOTCONN) before there is a connection."""
+        end = self._end
+        if isinstance(end, Listening) or (isinstance(end, Stream) and not (end.connected or end.finished)):
+            _fail(errno.ENOTCONN)
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """As the base class."""
+        self._ready()
+        try:
+            return super().recv(bufsize, flags)
+        except OSError as exc:
+            return self._failed(exc)
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        """As the base class."""
+        self._ready()
+        try:
+            return super().recv_into(buffer, nbytes, flags)
+        except OSError as exc:
+            return len(self._failed(exc))
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """As the base class."""
+        self._ready()
+        try:
+            return super().send(data, flags)
+        except OSError as exc:
+            return len(self._failed(exc))
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """As the base class."""
+        self._ready()
+        try:
+            super().sendall(data, flags)
+        except OSError as exc:
+            self._failed(exc)
+
+    # -- the end
+
+    def shutdown(self, how: int) -> None:
+        """SHUT_WR sends FIN after what was sent.  Raises OSError(ENOTCONN)."""
+        end = self._end
+        if isinstance(end, Stream) and (not end.connected or end.finished):
+            _fail(errno.ENOTCONN)
+        super().shutdown(how)
+
+    def dup(self) -> "socket":
+        """Another socket object of the same connection."""
+        made = self.__class__(self.family, self.type, self.proto, fileno=os.dup(self.fileno()))
+        made.settimeout(self.gettimeout())
+        made._station = self._station  # noqa: SLF001
+        return made
+
+    def _real_close(self) -> None:
+        end = self._end
+        super()._real_close()  # type: ignore[misc]
+        if isinstance(end, Listening):
+            with contextlib.suppress(OSError, RuntimeError):
+                end.station.run(end.look)  # the port is free when this returns
+
+
+def replay(options: Options, end: End) -> None:
+    """Set on `end` what was set before it was there; what the stack does not have is left out."""
+    for (level, option), value in options.items():
+        try:
+            end.face.setsockopt(level, option, value)
+        except OSError as exc:
+            if exc.errno not in {errno.ENOPROTOOPT, errno.EINVAL}:
+                raise
