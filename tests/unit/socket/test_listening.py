@@ -99,7 +99,7 @@ def test_the_backlog_bounds_what_waits(station):
         done = []
         while ready := select.select([], [c for c in clients if c not in done], [], 0.2)[1]:
             done += ready
-        assert 2 <= len(done) <= 2 + 8 + 1  # the listener's own, and those that were made ready
+        assert 2 <= len(done) <= 15  # the listener's own, those that were made ready, and who has only heard a SYN-ACK
         for client in clients:
             client.close()
 

@@ -211,7 +211,7 @@ def test_a_peer_that_does_not_read(station):
             while sent < 64 * MB:
                 sent += sock.send(bytes(1 << 16))
         assert sent < 16 * MB
-        held = station.run(lambda: station.host.host.connections()[0].send_pending())
+        held = station.run(station.host.host.connections()[0].send_pending)
         assert held <= 5 * MB
         sock.setsockopt(stdlib.SOL_SOCKET, stdlib.SO_LINGER, LINGER_0)
 
