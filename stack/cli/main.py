@@ -35,6 +35,7 @@ def main() -> None:
     "--user", metavar="NAME", default=None, help="Whom to become after start.  [default: who called sudo, else nobody]"
 )
 @click.option("--uplink", is_flag=True, default=None, help="Forward and masquerade the stack's traffic on this host.")
+@click.option("--socks", metavar="PORT", type=int, default=None, help="SOCKS5 proxy for programs of this machine.")
 @click.option("--no-offload", "offload", flag_value=False, default=None, help="Plain frames, no checksum or TSO help.")
 @click.option("--capture", metavar="FILE", default=None, help="Write all frames to a pcapng file.")
 @click.option("--control", metavar="PATH", default=None, help="Control socket.")

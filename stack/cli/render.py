@@ -106,7 +106,18 @@ def _attached(attach: dict[str, Any]) -> list[str]:
     return lines + [f"  turned away: {count} ({reason})" for reason, count in attach["refused"].items()]
 
 
-_SERVICES = {"dns": _dns, "attach": _attached}  # key of the snapshot: its section
+def _socks(socks: dict[str, Any]) -> list[str]:
+    """Who uses the proxy."""
+    about = {"open": f"{socks['open']} of {socks['limit']}", **_counts(socks, ("listen", "open", "limit"))}
+    return _section(f"SOCKS5 on {socks['listen']}", ("", "count"), list(about.items()))
+
+
+def _counts(counts: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
+    """What is worth a line."""
+    return {name.replace("_", " "): count for name, count in counts.items() if name not in without and count}
+
+
+_SERVICES = {"dns": _dns, "attach": _attached, "socks": _socks}  # key of the snapshot: its section
 
 
 def _claim(status: dict[str, Any], address: str) -> str:

@@ -25,6 +25,7 @@ from stack.daemon import control, hostside, log, privileges
 from stack.daemon.attach import offering
 from stack.daemon.private import check_tun
 from stack.daemon.server import Daemon
+from stack.daemon.services.proxies import Proxies
 from stack.daemon.settings import Settings
 from stack.daemon.terminal import StatusLine, announce, say
 from stack.device.pcap import CaptureTrace
@@ -43,12 +44,16 @@ class Prepared:
     listener: socket.socket
     attach: socket.socket | None  # where processes attach
     capture: BinaryIO | None
+    proxies: Proxies
 
 
 def prepare(settings: Settings, user: privileges.User, undo: contextlib.ExitStack) -> Prepared:
     """Open and set up everything; `undo` ends it.  Raises StackError."""
     path = Path(settings.control).absolute() if settings.control else control.default_path(settings.dev)
     check_tun()
+    proxies = Proxies(settings.socks)
+    undo.callback(proxies.close)
+    proxies.bind()
     network = settings.interface.network
     hostside.check_free(settings.dev, network)
     cleaning = []
@@ -77,7 +82,7 @@ def prepare(settings: Settings, user: privileges.User, undo: contextlib.ExitStac
     if settings.capture:
         capture = _open_capture(settings.capture, user)
         undo.callback(_close_capture, capture)
-    return Prepared(device, listener, attach, capture)
+    return Prepared(device, listener, attach, capture, proxies)
 
 
 def _open_capture(path: str, user: privileges.User) -> BinaryIO:
@@ -127,6 +132,6 @@ def up(settings: Settings) -> int:
         runner.get_loop()  # made now: what it imports is imported before the drop
         privileges.drop(user)
         attach = offering.make_server(settings, prepared.device, prepared.attach)
-        daemon = Daemon(settings, StatusLine(), trace, dns, attach)
+        daemon = Daemon(settings, StatusLine(), trace, dns, attach, prepared.proxies)
         device = app.wrap_device(prepared.device, settings.faults(), prepared.capture, trace=trace)
         return runner.run(daemon.run(device, prepared.listener, lambda: say(announce(settings))))

@@ -21,6 +21,7 @@ from stack.daemon.lookups import Lookups, make_resolver
 from stack.daemon.page import MAX_ROWS, render
 from stack.daemon.pinger import Pinger
 from stack.daemon.services.http import SWEEP_S, HttpConnection, HttpService, Site
+from stack.daemon.services.proxies import Proxies
 from stack.daemon.services.simple import DATAGRAMS, STREAMS, Datagrams
 from stack.daemon.settings import Settings
 from stack.daemon.terminal import StatusLine
@@ -55,6 +56,7 @@ class Daemon:
         "_line",
         "_lookups",
         "_pinger",
+        "_proxies",
         "_servers",
         "_settings",
         "_stop",
@@ -68,9 +70,11 @@ class Daemon:
         trace: Trace | None = None,
         dns: "DnsService | None" = None,
         attach: "AttachServer | None" = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self._settings = settings
         self._attach = attach
+        self._proxies = proxies or Proxies()
         self._dns = dns
         self._trace = trace
         self._line = line
@@ -95,6 +99,7 @@ class Daemon:
         self._calls = Calls(host)
         await self._open_services()
         resolver = host.resolver = self._look_up_by()
+        await self._proxies.open(host)
         control = ControlServer(self)
         await control.start(listener)
         if self._attach is not None:
@@ -109,6 +114,7 @@ class Daemon:
         if not gone:  # of which the driver has told
             await self._first_of(self._drain(), self._hurry.wait())
         await control.stop()
+        await self._proxies.aclose()
         if self._attach is not None:
             self._attach.stop()
         if resolver is not None:
@@ -203,6 +209,7 @@ class Daemon:
             "traffic": traffic(self._settings.dev),
             **({} if self._dns is None else {"dns": self._dns.status()}),
             **({} if self._attach is None else {"attach": self._attach.status()}),
+            **self._proxies.status(),
             **report.from_host(self._host.host, most),
         }
 

@@ -14,6 +14,7 @@ import msgspec
 from stack.config import HostConfig, IpConfig, TcpConfig
 from stack.daemon.attach.settings import AttachSettings
 from stack.daemon.lookups import make_resolver
+from stack.daemon.services.proxies import SocksSettings
 from stack.device.fault import Faults
 from stack.errors import ConfigError
 
@@ -103,6 +104,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     fault: FaultSettings = FaultSettings()
     dns: DnsSettings | None = None
     attach: AttachSettings = AttachSettings()
+    socks: SocksSettings | None = None
     tcp: dict[str, Any] = {}
     ip: dict[str, Any] = {}
 
@@ -211,7 +213,10 @@ def load(path: str | None, options: dict[str, Any]) -> Settings:
             raise ConfigError(f"{path}: not valid TOML: {error}") from None
     given = {name: value for name, value in options.items() if value is not None and name != "fault"}
     fault = {name: value for name, value in options.get("fault", {}).items() if value is not None}
+    socks = given.pop("socks", None)
     values = {**values, **given}
+    if socks is not None and isinstance(values.get("socks", {}), dict):
+        values["socks"] = {**values.get("socks", {}), "port": socks}
     if fault and isinstance(values.get("fault", {}), dict):  # anything else is told below
         values["fault"] = {**values.get("fault", {}), **fault}
     try:
@@ -248,6 +253,8 @@ def check(settings: Settings) -> None:
     if settings.dns is not None:
         settings.dns.check()
     settings.attach.check(settings.interface.network, settings.ends())
+    if settings.socks is not None:
+        settings.socks.check()
     settings.host_config()
     make_resolver(settings.resolver)
 
