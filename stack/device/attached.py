@@ -13,6 +13,7 @@ import os
 import socket
 from contextlib import suppress
 from typing import Final
+from weakref import WeakSet
 
 from stack.device.attaching import MAX_HELLO, MAX_NAME, Hello, Lease, pack_hello, parse_answer
 from stack.device.vnet import NATIVE, VnetDevice
@@ -86,8 +87,14 @@ def probe(path: str | os.PathLike[str], *, timeout_s: float = HELLO_S) -> Lease:
         return _say_hello(sock, os.fspath(path), Hello(probe=True))
 
 
+_open_devices: "WeakSet[AttachedDevice]" = WeakSet()
+
+
 class AttachedDevice(VnetDevice):
-    """`sock` and `lease` are those of `attach`; the socket is the device's from now on."""
+    """`sock` and `lease` are those of `attach`; the socket is the device's from now on.
+
+    A forked child has no part in it: its copy of the descriptor is closed, so that the end of the parent is seen.
+    """
 
     __slots__ = ("lease",)
 
@@ -105,6 +112,16 @@ class AttachedDevice(VnetDevice):
             patience_ms=PATIENCE_MS,
         )
         self.lease = lease
+        _open_devices.add(self)
 
     def _gone(self, code: int | None) -> DeviceGone:  # noqa: ARG002
         return DeviceGone(f"the daemon that {self.name} was attached to has gone")
+
+
+def _after_fork() -> None:
+    for device in list(_open_devices):
+        device.close()
+    _open_devices.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,6 +1,8 @@
 """Processes attached to a running daemon: each with an address and a stack of its own."""
 
 import json
+import os
+import re
 import signal
 import socket
 import sys
@@ -9,7 +11,7 @@ import pytest
 
 from stack.device.attached import attach
 from stack.errors import DeviceError
-from tests.support.netns import HOST, STACK, Daemon, Namespace, wait_until
+from tests.support.netns import HOST, STACK, Daemon, Namespace, tapstack, wait_until
 from tools.netns import stop
 
 pytestmark = pytest.mark.netns
@@ -129,6 +131,33 @@ def test_the_end_of_a_process_frees_its_address_and_connections(attached):
     assert attached.daemon.namespace.run("ip", "neighbour", "show", FIRST).stdout.split()[:5] == neighbour.split()[:5]
 
 
+FORKS = """
+import asyncio, multiprocessing, os, stack, sys, time
+
+async def main():
+    async with stack.attach(sys.argv[1]) as host:
+        child = os.fork()
+        if not child:
+            time.sleep(30)
+            os._exit(0)
+        print("ready", child, flush=True)
+        await asyncio.sleep(30)
+
+stack.run(main())
+"""
+
+
+def test_a_child_that_outlives_it_does_not_keep_its_address(attached):
+    process, log = attached.start(FORKS)
+    wait_until(lambda: "ready" in log.read_text() or process.poll() is not None, "it is attached")
+    child = int(log.read_text().split()[1])
+    assert len(attached.status()["ports"]) == 1
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: not attached.status()["ports"], "the switch has seen it")
+    os.kill(child, signal.SIGKILL)  # it was there all the time
+
+
 def test_what_cannot_be_is_told_in_one_sentence(attached):
     path = attached.path
     assert path.stat().st_mode & 0o777 == 0o600
@@ -165,6 +194,23 @@ def test_a_full_daemon_says_so(tmp_path, limit):
         attached.serve("only")
         with pytest.raises(DeviceError, match="in use: end one of them"):
             attach(attached.path)
+
+
+AS_USER = ("unshare", "--map-user=1234", "--map-group=1234", "--")  # as in test_daemon.py
+
+
+def test_a_daemon_without_root_in_a_namespace_of_its_own(namespace, tmp_path):
+    log, control = tmp_path / "up.log", str(tmp_path / "control.sock")
+    process = namespace.start(*AS_USER, *tapstack("up", "--control", control), log=log)
+    wait_until(lambda: "Ctrl-C ends it" in log.read_text() or process.poll() is not None, "it is up")
+    pid = re.search(r"nsenter .*-t (\d+) curl", log.read_text())[1]
+    text, path = tmp_path / "web.log", f"{control}.attach"
+    server = namespace.start(*AS_USER, sys.executable, "-c", SERVER, path, "web", log=text)
+    wait_until(lambda: "ready" in text.read_text() or server.poll() is not None, "it is attached")
+    got = namespace.run("nsenter", "-n", "-t", pid, "curl", "-sS", "-m", "5", f"http://{FIRST}/it").stdout
+    assert got == f"{HOST} asks for /it"
+    stop(server)
+    assert stop(process) == 0
 
 
 def test_a_daemon_that_offers_nothing(tmp_path):
