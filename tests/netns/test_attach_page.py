@@ -17,7 +17,7 @@ pytestmark = pytest.mark.netns
 TEXT = (ROOT / "docs/attach.md").read_text()
 PLAIN, ATTACHED = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 COMMANDS = re.findall(r"^tapstack (run -- \S.*?)(?: *#.*)?$", TEXT, re.MULTILINE)
-ADDRESS = re.search(r"curl http://([0-9.]+):8000/", TEXT)[1]
+[ADDRESS] = re.findall(r"curl http://([0-9.]+):8000/", TEXT)
 
 APP = """
 async def app(scope, receive, send):
