@@ -125,6 +125,23 @@ class DeviceDriver(Driver):
         self.schedule()
         return ifindex
 
+    def devices(self) -> dict[int, Device]:
+        """The devices by the index of their interface."""
+        return {port.ifindex: port.device for port in self._ports}
+
+    def exchange(self, ifindex: int, device: Device) -> None:
+        """From now on interface `ifindex` is on `device`, which wraps what it was on, or was wrapped around it.
+
+        Descriptor and capabilities are the same: who watches frames comes and goes like this, and nothing is in the
+        way while nobody does.
+        """
+        port = next(port for port in self._ports if port.ifindex == ifindex)
+        if device.fileno() != port.fd:
+            raise ValueError(f"{device.name} is another device than that of interface {ifindex}")
+        device.on_readable = port.on_frames if port.fd < 0 else None
+        port.device, port.rx_burst, port.flush = device, device.rx_burst, device.flush
+        self.host.set_sink(ifindex, device)
+
     # -- application side
 
     def time(self) -> int:

@@ -2,6 +2,8 @@
 
 import ipaddress
 import json
+import os
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -91,6 +93,37 @@ def status(dev: str, path: str | None) -> dict[str, Any]:
     with _request(dev, path, {"op": "status"}, _STATUS_S) as (_, answer):
         snapshot: dict[str, Any] = answer["status"]
         return snapshot
+
+
+@contextmanager
+def stream(dev: str, path: str | None, request: dict[str, Any]) -> Iterator[socket.socket]:
+    """A request after whose answer the daemon goes on sending.  Raises StackError."""
+    with _request(dev, path, request) as (sock, _):
+        yield sock
+
+
+def watch(dev: str, path: str | None, keys: int | None = None) -> Iterator[bytes | str]:
+    """A snapshot a second, as lines of JSON in bytes; and keys, as text, from the descriptor `keys`.
+
+    Raises StackError when there is no daemon, and when it ends.
+    """
+    with stream(dev, path, {"op": "watch"}) as sock:
+        waiting = bytearray()
+        while True:
+            readable, _, _ = select.select([sock.fileno(), *([] if keys is None else [keys])], [], [])
+            if keys in readable:
+                assert keys is not None
+                typed = os.read(keys, 64).decode(errors="replace")
+                yield from typed or "\x03"
+                continue
+            data = sock.recv(CHUNK)
+            if not data:
+                raise StackError(f"the daemon on {dev} has ended")
+            waiting += data
+            *lines, rest = waiting.split(b"\n")
+            waiting = bytearray(rest)
+            if lines:
+                yield from (bytes(one) for one in lines) if keys is None else [bytes(lines[-1])]
 
 
 def pings(

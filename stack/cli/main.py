@@ -72,14 +72,40 @@ def up(config: str | None, **options: Any) -> None:
 
 @main.command()
 @daemon_options
-@click.option("--json", "as_json", is_flag=True, help="The snapshot as JSON.")
-def status(dev: str, control: str | None, as_json: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The snapshot as JSON; with --watch a line each second.")
+@click.option("--watch", is_flag=True, help="A live table; Ctrl-C ends it.")
+def status(dev: str, control: str | None, as_json: bool, watch: bool) -> None:
     """Interfaces, neighbours, routes, sockets and drop counters of the running daemon."""
     with sentences():
+        if watch:
+            from stack.cli import watch as live  # noqa: PLC0415  # rich takes a while to load
+
+            sys.exit(live.run(dev, control, as_json=as_json))
         from stack.cli import render  # noqa: PLC0415  # rich takes a while to load
 
         snapshot = client.status(dev, control)
     click.echo(render.as_json(snapshot) if as_json else render.as_text(snapshot))
+
+
+@main.command()
+@daemon_options
+@click.option("-w", "file", metavar="FILE", default=None, help='Write pcapng there; "-" is standard output.')
+@click.option("-c", "--count", type=click.IntRange(min=1), default=None, help="Stop after so many packets.")
+@click.option("-s", "--snaplen", type=click.IntRange(64, 256 << 10), default=None, help="Bytes of each packet to keep.")
+@click.option("--in", "way", flag_value="in", default=None, help="Only what the stack receives.")
+@click.option("--out", "way", flag_value="out", help="Only what the stack sends.")
+@click.argument("words", metavar="[FILTER]...", nargs=-1)
+def capture(dev: str, control: str | None, words: tuple[str, ...], way: str | None, **options: Any) -> None:
+    """Show the packets that pass, with what the stack says of them: sent again and why, dropped and why.
+
+    FILTER is made of host, net, port (after src or dst for one end), tcp, udp, icmp, arp, syn, fin, rst, in, out,
+    dropped, retransmission, comment, and, or, not and brackets; docs/looking-in.md tells all of it.
+    """
+    with sentences():
+        from stack.cli import capture as command  # noqa: PLC0415  # it takes a while to load
+
+        both = (way, "and", "(", *words, ")") if way and words else (way,) if way else words
+        sys.exit(command.run(dev, control, both, **options))
 
 
 @main.command()

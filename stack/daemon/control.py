@@ -8,6 +8,8 @@ back, `{"ok": true, ...}` or `{"ok": false, "error": SENTENCE}`.
     lookup    what came of a request of `stack.daemon.lookups`, in the same line
     call      what came of a request of `stack.daemon.calls`, in the same line
     ping      then one line per echo request, and a last one with `done`
+    watch     then a snapshot a second, a line each (`stack.daemon.watching`)
+    capture   then packets as pcapng (the same)
     connect   then the socket is the TCP connection: raw bytes both ways, half close included
 
 One request per connection; when the client goes away, what it asked for ends.
@@ -23,7 +25,7 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -42,6 +44,10 @@ TURNED_AWAY_S: Final = 1.0
 CONNECT_S: Final = 180.0
 _ROOT: Final = 0
 _UCRED: Final = struct.Struct("3i")  # unix(7): pid, uid, gid
+
+
+# the request, and the rest of the connection
+Operation = Callable[[dict[str, Any], asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Actor(Protocol):
@@ -133,12 +139,18 @@ def listen(
 
 
 class ControlServer:
-    """Serves `actor` on a listening Unix socket, for the users `owners`: root and the daemon's own by default."""
+    """Serves `actor` on a listening Unix socket, for the users `owners`: root and the daemon's own by default.
 
-    __slots__ = ("_actor", "_owners", "_server", "_tasks")
+    `more` are operations besides the actor's.
+    """
 
-    def __init__(self, actor: Actor, owners: frozenset[int] | None = None) -> None:
+    __slots__ = ("_actor", "_more", "_owners", "_server", "_tasks")
+
+    def __init__(
+        self, actor: Actor, owners: frozenset[int] | None = None, more: Mapping[str, Operation] | None = None
+    ) -> None:
         self._actor = actor
+        self._more = more or {}
         self._owners = frozenset({_ROOT, os.geteuid()}) if owners is None else owners
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -163,7 +175,7 @@ class ControlServer:
             if len(self._tasks) > MAX_CLIENTS:
                 with contextlib.suppress(TimeoutError, ValueError):  # closing on what it sends would reset it
                     await asyncio.wait_for(reader.readline(), TURNED_AWAY_S)
-                await _reply(writer, {"ok": False, "error": "the daemon has too many clients"})
+                await reply(writer, {"ok": False, "error": "the daemon has too many clients"})
                 return
             await self._serve(reader, writer)
         except (ConnectionError, asyncio.CancelledError):
@@ -175,40 +187,41 @@ class ControlServer:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        operations: dict[object, Callable[..., Awaitable[None]]] = {
+        operations: dict[str, Operation] = {
             "status": self._status,
             "lookup": partial(self._ask, self._actor.look_up),
             "call": partial(self._ask, self._actor.call),
             "ping": self._ping,
             "connect": self._connect,
+            **self._more,
         }
         try:
             line = await asyncio.wait_for(reader.readline(), REQUEST_S)
             if _uid_of(writer.get_extra_info("socket")) not in self._owners:
-                await _reply(writer, {"ok": False, "error": "not your daemon"})
+                await reply(writer, {"ok": False, "error": "not your daemon"})
                 return
             request = json.loads(line.decode("utf-8"))  # json would guess other encodings, which we may not load
             operation = operations[request["op"]]
         except (ValueError, KeyError, TypeError, TimeoutError, RecursionError):
-            await _reply(writer, {"ok": False, "error": "not a request of this daemon's version"})
+            await reply(writer, {"ok": False, "error": "not a request of this daemon's version"})
             return
         try:
             await operation(request, reader, writer)
         except ConnectionError as error:
             if writer.is_closing():  # it is the client that went away
                 return
-            await _reply(writer, {"ok": False, "error": error.strerror or str(error)})
+            await reply(writer, {"ok": False, "error": error.strerror or str(error)})
         except (InvalidAddress, ValueError) as error:
-            await _reply(writer, {"ok": False, "error": f"bad request: {error}"})
+            await reply(writer, {"ok": False, "error": f"bad request: {error}"})
         except TimeoutError:
-            await _reply(writer, {"ok": False, "error": "timed out"})
+            await reply(writer, {"ok": False, "error": "timed out"})
         except OSError as error:
-            await _reply(writer, {"ok": False, "error": error.strerror or str(error)})
+            await reply(writer, {"ok": False, "error": error.strerror or str(error)})
 
     async def _status(
         self, _request: dict[str, Any], _reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        await _reply(writer, {"ok": True, "status": self._actor.status()})
+        await reply(writer, {"ok": True, "status": self._actor.status()})
 
     async def _ask(
         self,
@@ -223,9 +236,9 @@ class ControlServer:
         try:
             await asyncio.wait([gone, looking], return_when=asyncio.FIRST_COMPLETED)
             if looking.done():
-                await _reply(writer, {"ok": True, **looking.result()})
+                await reply(writer, {"ok": True, **looking.result()})
         except StackError as error:  # what cannot be asked: the sentence says why
-            await _reply(writer, {"ok": False, "error": error.strerror})
+            await reply(writer, {"ok": False, "error": error.strerror})
         finally:
             gone.cancel()
             looking.cancel()
@@ -237,17 +250,17 @@ class ControlServer:
             1 <= count <= MAX_PINGS and 0 <= size <= 65_507 and 0.001 <= interval <= 3600 and 0.001 <= timeout <= 3600
         ):
             raise ValueError("count, size, interval or timeout out of range")
-        await _reply(writer, {"ok": True})
+        await reply(writer, {"ok": True})
         gone = asyncio.ensure_future(reader.read(1))  # the client says nothing more: this is its end
         try:
             for seq in range(1, count + 1):
                 result = await self._actor.ping(address, size, timeout)
-                await _reply(writer, {"seq": seq, **result})
+                await reply(writer, {"seq": seq, **result})
                 if seq < count:
                     await asyncio.wait([gone], timeout=interval)
                 if gone.done():
                     return
-            await _reply(writer, {"done": True})
+            await reply(writer, {"done": True})
         finally:
             gone.cancel()
 
@@ -260,7 +273,7 @@ class ControlServer:
         timeout = min(_number(request, "timeout"), CONNECT_S) if "timeout" in request else CONNECT_S
         far_reader, far_writer = await asyncio.wait_for(self._actor.connect(address, port), timeout)
         try:
-            await _reply(writer, {"ok": True})
+            await reply(writer, {"ok": True})
             async with asyncio.TaskGroup() as group:
                 group.create_task(_copy(reader, far_writer))
                 group.create_task(_copy(far_reader, writer))
@@ -302,7 +315,8 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.write_eof()
 
 
-async def _reply(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
+async def reply(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
+    """One line.  Raises BrokenPipeError when the client has gone."""
     if writer.is_closing():
         raise BrokenPipeError
     writer.write(json.dumps(answer).encode("ascii") + b"\n")

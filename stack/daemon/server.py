@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from stack import _form
+from stack.aio.device_driver import DeviceDriver
 from stack.aio.network import AsyncHost
 from stack.aio.server import StackServer
 from stack.daemon import report
@@ -25,7 +26,10 @@ from stack.daemon.services.proxies import Proxies
 from stack.daemon.services.simple import DATAGRAMS, STREAMS, Datagrams
 from stack.daemon.settings import Settings
 from stack.daemon.terminal import StatusLine
+from stack.daemon.view import View, load_files
+from stack.daemon.watching import operations
 from stack.device.base import Device
+from stack.observe.observer import Observer
 from stack.trace import Trace
 from stack.wire import accel
 
@@ -55,12 +59,14 @@ class Daemon:
         "_hurry",
         "_line",
         "_lookups",
+        "_observer",
         "_pinger",
         "_proxies",
         "_servers",
         "_settings",
         "_stop",
         "_trace",
+        "_web",
     )
 
     def __init__(
@@ -80,7 +86,9 @@ class Daemon:
         self._line = line
         self._begun_at = time.monotonic()
         self._http = HttpService(Site(self._page, settings.max_upload))
+        self._web = load_files() if settings.page.enabled else {}  # now: later they may not be readable any more
         self._host: AsyncHost
+        self._observer: Observer
         self._pinger: Pinger
         self._lookups: Lookups
         self._calls: Calls
@@ -95,12 +103,18 @@ class Daemon:
             loop.add_signal_handler(number, self._on_signal)
         self._host = host = AsyncHost(settings.host_config(), trace=self._trace)
         host.add_device(device, settings.address, gateway=str(settings.host_interface.ip))
+        traffic_here = partial(traffic, settings.dev)
+        driver = host.open_driver()
+        assert isinstance(driver, DeviceDriver)
+        self._observer = Observer(driver, self.status, traffic_here)
+        self._http.site = Site(self._page, settings.max_upload, View(settings, self._observer, self._web, self._page))
+        self._observer.start()
         self._pinger = Pinger(host)
         self._calls = Calls(host)
         await self._open_services()
         resolver = host.resolver = self._look_up_by()
         await self._proxies.open(host)
-        control = ControlServer(self)
+        control = ControlServer(self, more=operations(self._observer))
         await control.start(listener)
         if self._attach is not None:
             self._attach.start()
@@ -117,6 +131,7 @@ class Daemon:
         await self._proxies.aclose()
         if self._attach is not None:
             self._attach.stop()
+        self._observer.stop()
         if resolver is not None:
             await resolver.aclose()
         await host.aclose(0.0)

@@ -16,7 +16,8 @@ from stack.daemon.attach.settings import AttachSettings
 from stack.daemon.lookups import make_resolver
 from stack.daemon.services.proxies import SocksSettings
 from stack.device.fault import Faults
-from stack.errors import ConfigError
+from stack.errors import ConfigError, StackError
+from stack.wire.addr import parse_network
 
 _T = TypeVar("_T")
 LogFormat = Literal["text", "json"]
@@ -82,6 +83,26 @@ class DnsSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             raise ConfigError(f"dns.port is {self.port}: use 1 to {_MAX_PORT}")
 
 
+class PageSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The web page on port 80 of the stack's address, which shows and changes nothing."""
+
+    enabled: bool = True  # the page, and what it asks for
+    metrics: bool = True  # /metrics, for Prometheus
+    allow: list[str] = []  # networks that may look; none: the stack's own
+    names: list[str] = []  # names that the stack is called by, besides addresses (against DNS rebinding)
+
+    def check(self) -> None:
+        """Raise ConfigError for what cannot be."""
+        for network in self.allow:
+            try:
+                parse_network(network)
+            except StackError as error:
+                raise ConfigError(f"page.allow: {error.strerror}") from None
+        for name in self.names:
+            if not re.fullmatch(r"[A-Za-z0-9_.-]{1,253}", name):
+                raise ConfigError(f"page.names has {name!r}: use names of hosts, without port")
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One daemon.  Field names are the keys of the TOML file; README.md says which options are called differently."""
 
@@ -105,6 +126,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     dns: DnsSettings | None = None
     attach: AttachSettings = AttachSettings()
     socks: SocksSettings | None = None
+    page: PageSettings = PageSettings()
     tcp: dict[str, Any] = {}
     ip: dict[str, Any] = {}
 
@@ -255,6 +277,7 @@ def check(settings: Settings) -> None:
     settings.attach.check(settings.interface.network, settings.ends())
     if settings.socks is not None:
         settings.socks.check()
+    settings.page.check()
     settings.host_config()
     make_resolver(settings.resolver)
 

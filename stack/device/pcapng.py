@@ -13,6 +13,7 @@ from typing import BinaryIO, Final
 
 SECTION_HEADER: Final = 0x0A0D0D0A
 INTERFACE_DESCRIPTION: Final = 1
+INTERFACE_STATISTICS: Final = 5
 ENHANCED_PACKET: Final = 6
 BYTE_ORDER_MAGIC: Final = 0x1A2B3C4D
 LINKTYPE_ETHERNET: Final = 1
@@ -22,12 +23,15 @@ OPT_COMMENT: Final = 1
 OPT_IF_NAME: Final = 2
 OPT_IF_TSRESOL: Final = 9
 OPT_EPB_FLAGS: Final = 2
+OPT_ISB_IFRECV: Final = 4
+OPT_ISB_IFDROP: Final = 5
 TSRESOL_US: Final = 6  # units of 10^-6 s
 
 UNKNOWN: Final = 0  # direction, as in the low bits of epb_flags
 INBOUND: Final = 1
 OUTBOUND: Final = 2
 
+MAX_BLOCK: Final = 1 << 20  # of a stream; a frame has at most 64 KiB
 MAX_COMMENT: Final = 1000  # bytes of UTF-8; the format allows 65535
 
 _BLOCK: Final = Struct("<II")
@@ -36,6 +40,8 @@ _SECTION: Final = Struct("<IHHq")
 _INTERFACE: Final = Struct("<HHI")
 _PACKET: Final = Struct("<IIIII")
 _OPTION: Final = Struct("<HH")
+_STATISTICS: Final = Struct("<III")
+_U64: Final = Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,12 @@ class PcapngWriter:
             return
         self._block(ENHANCED_PACKET, body)
 
+    def statistics(self, interface: int, received: int, dropped: int, time: int = 0) -> None:
+        """How many packets of `interface` were captured, and how many more were left out."""
+        options = _option(OPT_ISB_IFRECV, _U64.pack(received)) + _option(OPT_ISB_IFDROP, _U64.pack(dropped))
+        fixed = _STATISTICS.pack(interface, time >> 32, time & 0xFFFFFFFF)
+        self._block(INTERFACE_STATISTICS, fixed + options + _option(OPT_END))
+
     def flush(self) -> None:
         """Push what is buffered to the file."""
         if self.stopped:
@@ -132,6 +144,55 @@ class PcapngWriter:
             raise error
         self.stopped = True
         self._on_error(error)
+
+
+class PcapngStream:
+    """Reads what a PcapngWriter writes, as it comes: bytes in, packets out.
+
+    `captured` and `dropped` are those of the statistics at the end, None before.
+    """
+
+    __slots__ = ("_buffer", "captured", "dropped", "interfaces")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self.interfaces: list[str] = []
+        self.captured: int | None = None
+        self.dropped: int | None = None
+
+    def feed(self, data: bytes) -> list[Packet]:
+        """The packets that are complete now.  Raises ValueError for what is no pcapng."""
+        buffer = self._buffer
+        buffer += data
+        found: list[Packet] = []
+        at = 0
+        try:
+            while len(buffer) - at >= 12:
+                kind, length = _BLOCK.unpack_from(buffer, at)
+                if length < 12 or length % 4 or length > MAX_BLOCK:
+                    raise ValueError(f"block length {length} is wrong")
+                if len(buffer) - at < length:
+                    break
+                body = bytes(buffer[at + 8 : at + length - 4])
+                if kind == SECTION_HEADER:
+                    _check_section(body)
+                elif kind == INTERFACE_DESCRIPTION:
+                    self.interfaces.append(_read_interface(body))
+                elif kind == ENHANCED_PACKET:
+                    found.append(_read_packet(body, len(self.interfaces)))
+                elif kind == INTERFACE_STATISTICS:
+                    self._read_statistics(body)
+                at += length
+        except struct.error as exc:
+            raise ValueError("block is cut short") from exc
+        del buffer[:at]
+        return found
+
+    def _read_statistics(self, body: bytes) -> None:
+        options = dict(_options(body[_STATISTICS.size :]))
+        if OPT_ISB_IFRECV in options and OPT_ISB_IFDROP in options:
+            (self.captured,) = _U64.unpack(options[OPT_ISB_IFRECV])
+            (self.dropped,) = _U64.unpack(options[OPT_ISB_IFDROP])
 
 
 def read_pcapng(file: BinaryIO) -> Capture:

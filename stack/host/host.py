@@ -18,7 +18,7 @@ from mypy_extensions import mypyc_attr
 
 from stack.config import HostConfig, Rng, TcpConfig
 from stack.host.icmp_layer import IcmpEcho
-from stack.host.ip_layer import IpLayer
+from stack.host.ip_layer import IpLayer, Row
 from stack.host.tcp_layer import TcpLayer
 from stack.stats import Counter, DropReason, Stats
 from stack.tcp.arrival import DROP_SHIFT, ENDED, STOP
@@ -49,6 +49,10 @@ _SPECIAL: Final = ACK_NOW | ADVICE
 _RX_FRAMES: Final = int(Counter.RX_FRAMES)
 _IN_SEGS: Final = int(Counter.TCP_IN_SEGS)
 _ROW_SIZE: Final = ROW.size
+# reasons that the layers only count: those of ARP, of fragments and of what is above IP
+_ARP_FIRST: Final = int(DropReason.ARP_MALFORMED)
+_ARP_LAST: Final = int(DropReason.ARP_FAILED)
+_FRAG_FIRST: Final = int(DropReason.IP_FRAG_OVERLAP)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -81,6 +85,14 @@ class Host:
         """The device has another MTU now; flows follow with their next segment.  Raises ConfigError."""
         self.ip.set_mtu(ifindex, mtu)
 
+    def set_sink(self, ifindex: int, sink: FrameSink) -> None:
+        """Send by `sink`, of the same capabilities, from now on.  Raises ConfigError."""
+        self.ip.set_sink(ifindex, sink)
+
+    def set_trace(self, trace: Trace | None) -> None:
+        """Tell `trace` from now on, or nobody."""
+        self.trace = self.ip.trace = trace
+
     def add_address(self, ifindex: int, addr: int, prefix_len: int, now: int) -> None:
         """Give an interface an address.  Raises InvalidAddress, AddressInUse."""
         self.ip.add_address(ifindex, addr, prefix_len, now)
@@ -103,7 +115,7 @@ class Host:
             (key, dst, seg.off, seg.length, seg.seq, seg.ack, seg.tsval, seg.tsecr, seg.wnd, flags, kind, seg.flags,
              _) = row  # fmt: skip
             if kind != KIND_TCP:
-                ip.on_row(ifindex, burst, index, row, now)
+                self._on_row(ifindex, burst, index, row, now)
                 continue
             if (local.get(dst) != ifindex or flags & _ODD_IP) and not ip.accept(ifindex, burst, index, row, now):
                 continue
@@ -123,7 +135,7 @@ class Host:
             if conn is None:
                 # RFC 9293 §3.9.2.3 (MUST-57, MUST-63): IP looks at the source before anybody answers it
                 if ip.accept(ifindex, burst, index, row, now):
-                    tcp.on_stray(seg, dst, key, now)
+                    self._on_stray(dst, key, index, now)
                 continue
             actions = conn.on_segment(seg, now)
             if actions >= STOP:
@@ -151,6 +163,30 @@ class Host:
         counts[_IN_SEGS] += segments
         if ip.errors or ip.reinjected:
             self._settle(now)
+
+    def _on_row(self, ifindex: int, burst: Burst, index: int, row: Row, now: int) -> None:
+        """A row that is not TCP's.  The layers above IP only count what they drop: a trace is told from here."""
+        trace = self.trace
+        if trace is None:
+            self.ip.on_row(ifindex, burst, index, row, now)
+            return
+        before = self.stats.drops[:]
+        self.ip.on_row(ifindex, burst, index, row, now)
+        self._tell_drops(before, index, trace)
+
+    def _on_stray(self, dst: int, key: int, index: int, now: int) -> None:
+        """The segment is of no connection."""
+        trace = self.trace
+        before = self.stats.drops[:] if trace is not None else self.stats.drops
+        self.tcp.on_stray(self._seg, dst, key, now)
+        if trace is not None:
+            self._tell_drops(before, index, trace)
+
+    def _tell_drops(self, before: list[int], index: int, trace: Trace) -> None:
+        """Those reasons that have been counted since `before` and that no layer has told by itself."""
+        for reason, count in enumerate(self.stats.drops):
+            if count != before[reason] and (_ARP_FIRST <= reason <= _ARP_LAST or reason >= _FRAG_FIRST):
+                trace.on_drop(reason, index)
 
     def _unusual_header(self, burst: Burst, index: int, flags: int) -> None:
         """Options besides timestamps and the urgent pointer are read from the frame; IP's mark joins the flags."""

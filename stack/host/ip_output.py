@@ -147,6 +147,14 @@ class IpOutput:
         interface.mtu = mtu
         self._changed()
 
+    def set_sink(self, ifindex: int, sink: FrameSink) -> None:
+        """Another way to the same device, of the same capabilities.  Raises ConfigError."""
+        interface = self._interface(ifindex)
+        if sink.caps is not interface.sink.caps:
+            raise ConfigError(f"interface {interface.name}: its device has other capabilities")
+        interface.sink = sink
+        self._changed()
+
     def add_address(self, ifindex: int, addr: int, prefix_len: int, now: int) -> None:
         """Give an interface an address and the route to its subnet; starts RFC 5227 probing, if the link
         has a link layer.

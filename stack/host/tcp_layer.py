@@ -416,6 +416,7 @@ class TcpLayer:
                 min(listener.config.recv_buffer_initial, listener.config.recv_buffer, 0xFFFF),
                 made.options,
             )
+            self._frame.note = "SYN cookie"
             # not limited as resets are: a flood of SYNs would then keep a client from its answer
             self._send(path, now)
         else:
@@ -460,6 +461,7 @@ class TcpLayer:
             length = seg.length + (1 if seg.flags & SYN else 0) + (1 if seg.flags & FIN else 0)
             seq, ack, flags = 0, (seg.seq + length) & MASK, RST | ACK
         output.fill_reply(self._frame, (key & 0xFFFF, key >> 16 & 0xFFFF), seq, ack, flags, 0, b"")
+        self._frame.note = "reset: no such connection"
         if self._reply(self._ip.path(key >> 32, laddr), now):
             self._stats.counts[Counter.TCP_OUT_RSTS] += 1
 
@@ -470,6 +472,7 @@ class TcpLayer:
         output.fill_reply(
             self._frame, (key & 0xFFFF, key >> 16 & 0xFFFF), record.snd_nxt, record.rcv_nxt, ACK, record.window, options
         )
+        self._frame.note = "answer in TIME-WAIT"
         self._reply(self._ip.path(key >> 32, laddr), now)
 
     def _reply(self, path: Path, now: int) -> bool:

@@ -164,8 +164,17 @@ def _close_plain(frame: TxFrame) -> None:
 
 def fill_ack(conn: "Connection", frame: TxFrame, now: int) -> None:
     """A pure ACK, with SACK blocks when data is out of order."""
-    _header(conn, frame, sequence_for_control(conn), ACK, now)
     rcv = conn.rcv
+    repeated, edge = rcv.last_ack_sent == rcv.rcv_nxt, rcv.rcv_adv
+    note: str | None = None
+    _header(conn, frame, sequence_for_control(conn), ACK, now)
+    if repeated:
+        if rcv.dsack is not None:
+            note = "duplicate ACK: came twice"
+        elif rcv.ofo is not None and rcv.ofo.size:
+            note = "duplicate ACK: data is missing"
+        elif rcv.rcv_adv != edge:
+            note = "window update"
     if conn.sack_ok and (rcv.dsack is not None or (rcv.ofo is not None and rcv.ofo.size)):
         fit = (conn.snd.eff_snd_mss - SACK_HEAD) // SACK_BLOCK  # a path of 68 bytes carries one
         blocks = rcv.sack_blocks(min(fit, 3 if conn.ts_ok else 4))  # RFC 2018 §3
@@ -173,7 +182,7 @@ def fill_ack(conn: "Connection", frame: TxFrame, now: int) -> None:
             _add_options(frame, pack_sack(blocks))
     elif rcv.dsack is not None:
         rcv.dsack = None
-    frame.note = None
+    frame.note = note
 
 
 def fill_data(conn: "Connection", frame: TxFrame, now: int) -> None:

@@ -6,6 +6,9 @@ it).  A long answer is a generator of chunks in `_body`: `_pump` writes until th
 `pause_writing` and goes on at `resume_writing`; while there is one, reading is paused, so that a client
 that pipelines without reading the answers is held by its own TCP window.  `HttpService.sweep`, called
 now and then, closes connections on which nothing has moved for too long.
+
+What a `Site.view` answers comes first.  It may be a `Feed`: an answer without end, whose pieces are taken from it
+whenever it says that there are some and the transport has room.
 """
 
 import asyncio
@@ -16,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 import h11
 
@@ -34,11 +37,53 @@ _TEXT: Final = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """A GET or HEAD: the path, the query without its "?", the Host header (None: there is none), and who asks."""
+
+    path: str
+    query: str
+    host: str | None
+    peer: tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer; `headers` are those besides type and length."""
+
+    status: int
+    kind: str
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Feed(Protocol):
+    """An answer without end."""
+
+    kind: str
+    headers: tuple[tuple[bytes, bytes], ...]
+
+    def open(self, on_ready: Callable[[], None]) -> None:
+        """It is being sent now; `on_ready` is to be called when `take` has something."""
+
+    def take(self) -> bytes | None:
+        """The next piece, None when there is none yet."""
+
+    def close(self) -> None:
+        """Nobody takes more; safe to call twice."""
+
+
+View = Callable[[Ask], "Answer | Feed | None"]
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
-    """What is served: the index page, made for each peer that asks, and the largest upload taken (bytes)."""
+    """What is served: the index page, made for each peer that asks, the largest upload taken (bytes), and what else
+    there is to see: `view` answers None for what it does not know.
+    """
 
     index: Callable[[tuple[str, int]], str]
     max_upload: int = 10 << 30
+    view: View | None = None
 
 
 class HttpService:
@@ -81,6 +126,7 @@ class HttpConnection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_digest",
+        "_feed",
         "_http",
         "_lingering",
         "_paused",
@@ -98,6 +144,7 @@ class HttpConnection(asyncio.Protocol):
         self._digest: hashlib._Hash | None = None  # set while an upload is taken
         self._received = 0
         self._body: Iterator[bytes | memoryview] | None = None  # the rest of a long answer
+        self._feed: Feed | None = None
         self._paused = False
         self._lingering = False  # answered and ended, while the client still sends what nobody wants
         self.moved_at = time.monotonic()
@@ -111,10 +158,14 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._body = None
+        self._end_feed()
         self._service.forget(self)
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
+            return
+        if self._feed is not None:  # no browser sends a request before the answer has ended, and this one has no end
+            self.transport.close()
             return
         self.moved_at = time.monotonic()
         try:
@@ -125,7 +176,7 @@ class HttpConnection(asyncio.Protocol):
         self._advance()
 
     def eof_received(self) -> bool:
-        if self._lingering:
+        if self._lingering or self._feed is not None:
             return False
         self._http.receive_data(b"")
         if self._body is not None:
@@ -139,18 +190,25 @@ class HttpConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._paused = False
         self.moved_at = time.monotonic()
-        self._pump()
+        if self._feed is not None:
+            self._send_feed()
+        else:
+            self._pump()
 
     def close_if_idle(self) -> None:
-        """Close unless a request or its answer is under way."""
-        if self._http.our_state is h11.IDLE and self._request is None:
+        """Close unless a request or an answer that has an end is under way."""
+        if self._feed is not None:
+            self._end_feed()
+            self._send(h11.EndOfMessage())
+            self.transport.close()
+        elif self._http.our_state is h11.IDLE and self._request is None:
             self.transport.close()
 
     # -- requests
 
     def _advance(self) -> None:
         """Act on what has been received."""
-        while self._body is None and not self._lingering and not self.transport.is_closing():
+        while self._body is None and self._feed is None and not self._lingering and not self.transport.is_closing():
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
@@ -203,6 +261,8 @@ class HttpConnection(asyncio.Protocol):
             self._respond(200, "application/json", answer.encode("ascii"))
         elif path == b"/upload":
             self._refuse(405, "PUT or POST here", allow=b"PUT, POST")
+        elif self._service.site.view is not None and self._view(request, path, self._service.site.view):
+            return
         elif path != b"/" and not path.startswith(b"/bytes/"):
             self._refuse(404, "not found; there are /, /bytes/N and /upload")
         elif request.method not in (b"GET", b"HEAD"):
@@ -212,6 +272,40 @@ class HttpConnection(asyncio.Protocol):
             self._respond(200, _HTML, page.encode())
         else:
             self._bytes(path.removeprefix(b"/bytes/"))
+
+    def _view(self, request: h11.Request, path: bytes, view: View) -> bool:
+        """Whether `view` has answered."""
+        query = request.target.partition(b"?")[2].decode("latin-1")
+        host = next((value.decode("latin-1") for name, value in request.headers if name == b"host"), None)
+        peer = self.transport.get_extra_info("peername") or ("", 0)
+        answer = view(Ask(path.decode("latin-1"), query, host, peer))
+        if answer is None:
+            return False
+        if request.method not in (b"GET", b"HEAD"):
+            self._refuse(405, "GET or HEAD here", allow=b"GET, HEAD")
+        elif isinstance(answer, Answer):
+            self._respond(answer.status, answer.kind, answer.body, extra=list(answer.headers))
+        elif self._begin(200, answer.kind, None, list(answer.headers)):
+            self._feed = answer
+            answer.open(self._send_feed)
+            self._send_feed()
+        else:
+            self._finish()
+        return True
+
+    def _send_feed(self) -> None:
+        """Everything that the feed has, as long as the transport takes it."""
+        while self._feed is not None and not self._paused and not self.transport.is_closing():
+            piece = self._feed.take()
+            if piece is None:
+                return
+            self.moved_at = time.monotonic()
+            self._send(h11.Data(data=piece))
+
+    def _end_feed(self) -> None:
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.close()
 
     def _bytes(self, number: bytes) -> None:
         length = int(number) if number.isdigit() and len(number) < 20 else MAX_BYTES + 1
@@ -247,11 +341,13 @@ class HttpConnection(asyncio.Protocol):
             self._send(h11.Data(data=body))
         self._finish()
 
-    def _begin(self, status: int, kind: str, length: int, extra: list[tuple[bytes, bytes]] | None = None) -> bool:
-        """The head of an answer; whether a body follows."""
+    def _begin(
+        self, status: int, kind: str, length: int | None, extra: list[tuple[bytes, bytes]] | None = None
+    ) -> bool:
+        """The head of an answer; whether a body follows.  `length` None: nobody knows."""
         headers = [
             (b"content-type", kind.encode("ascii")),
-            (b"content-length", str(length).encode("ascii")),
+            *([] if length is None else [(b"content-length", str(length).encode("ascii"))]),
             (b"server", b"tapstack"),
             (b"cache-control", b"no-store"),
             *(extra or []),

@@ -1,0 +1,1 @@
+"""Looking into a running host: one event bus, and what listens to it."""
