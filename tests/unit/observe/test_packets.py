@@ -17,7 +17,7 @@ from stack.wire import accel
 from stack.wire.burst import Burst
 from tests.support.aio_nets import SERVER_IP, StackNet
 
-STATUS = {"connections": []}
+STATUS: dict[str, list[object]] = {"connections": []}
 TRAFFIC = dict.fromkeys(("rx_bytes", "tx_bytes", "rx_frames", "tx_frames"), 0)
 
 
