@@ -253,6 +253,8 @@ static int pass(ts_switch *sw, ts_port *from, uint8_t *packet, uint32_t len)
     if (memcmp(frame, sw->tap->mac, 6) == 0)
         return 1;
     ts_port *port = find(sw, frame);
+    if (port == from)
+        return 0; /* it is where it goes to */
     if (port)
         put(sw, port, parts, 2, len);
     else if (to_tap(sw, parts, 2) < 0)

@@ -274,6 +274,101 @@ static void test_io(void)
     free(rows);
 }
 
+static void plug(ts_switch *sw, uint32_t index, int fd, uint8_t *ring, uint32_t ring_len)
+{
+    sw->ports[index] = (ts_port){.fd = fd, .addr = 0x0a000001 + index, .ring = ring, .ring_len = ring_len};
+    memcpy(sw->ports[index].mac, (uint8_t[6]){2, 0, 0, 0, 1, (uint8_t)index}, 6);
+    CHECK(ts_switch_add(sw, index) == 0);
+}
+
+/* A ring whose size is no multiple of anything: packets of many lengths go around its end many times. */
+static void test_switch(void)
+{
+    int tap[2], one[2], two[2];
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, tap) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, one) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, two) == 0);
+    uint32_t pool_len = 4 * 65600, ring_len = 65601;
+    uint8_t *pool = malloc(pool_len), *ring = malloc(ring_len), *packet = malloc(65600), *got = malloc(65600);
+    ts_meta meta[4];
+    ts_row rows[4];
+    ts_tap device = {.fd = tap[0], .vnet = 1, .caps = 7, .max_gso = 65000};
+    memcpy(device.mac, OURS, 6);
+    ts_switch *sw = calloc(1, sizeof *sw);
+    *sw = (ts_switch){.tap = &device, .mtu = 1500, .flood_us = 1000, .flood_burst = 10};
+    for (uint32_t i = 0; i < TS_PORTS; i++)
+        sw->ports[i].fd = -1;
+    CHECK(ts_switch_open(sw) == 0);
+    CHECK(ts_switch_rx(sw, pool, pool_len, meta, rows, 4) == 0);
+    sw->ports[5] = (ts_port){.fd = one[0], .ring = ring, .ring_len = 100};
+    CHECK(ts_switch_add(sw, 5) == -EINVAL && ts_switch_add(sw, TS_PORTS) == -EINVAL);
+    sw->ports[5].fd = -1;
+    plug(sw, 1, one[0], ring, ring_len);
+
+    int small = 4608;
+    CHECK(setsockopt(one[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small) == 0);
+    uint32_t sent = 0, seen = 0;
+    memset(packet, 0, 10);
+    memcpy(packet + 10, sw->ports[1].mac, 6);
+    for (uint32_t round = 0; round < 200; round++) {
+        for (uint32_t i = 0; i < 30; i++) {
+            uint32_t len = 24 + 4 + (sent * 37) % 1400;
+            memset(packet + 16, (int)sent, len - 16);
+            put32(packet + 24, sent);
+            if (sw->ports[1].ring_len - sw->ports[1].ring_used < 2000)
+                break;
+            CHECK(send(tap[1], packet, len, 0) == (ssize_t)len);
+            CHECK(ts_switch_rx(sw, pool, pool_len, meta, rows, 4) == 0);
+            sent++;
+        }
+        for (uint32_t i = 0; i < 25; i++) {
+            ssize_t len = recv(one[1], got, 65600, 0);
+            if (len < 0) {
+                CHECK(ts_switch_rx(sw, pool, pool_len, meta, rows, 4) == 0);
+                continue;
+            }
+            CHECK(len == 24 + 4 + (seen * 37) % 1400 && get32(got + 24) == seen);
+            CHECK(len == 28 || got[len - 1] == (uint8_t)seen);
+            seen++;
+        }
+    }
+    while (seen < sent) {
+        ssize_t len = recv(one[1], got, 65600, 0);
+        if (len < 0) {
+            CHECK(ts_switch_rx(sw, pool, pool_len, meta, rows, 4) == 0);
+            continue;
+        }
+        CHECK(get32(got + 24) == seen);
+        seen++;
+    }
+    CHECK(sent > 1000 && sw->ports[1].tx_frames == sent && sw->ports[1].tx_dropped == 0);
+    CHECK(sw->backlog == 0 && sw->ports[1].ring_used == 0 && !sw->ports[1].watched);
+
+    /* one that is longer than the ring is dropped, and the next one is not; the end comes last */
+    close(one[1]);
+    CHECK(ts_switch_rx(sw, pool, pool_len, meta, rows, 4) == 0);
+    CHECK(sw->gone == 1 && sw->ports[1].gone == 1);
+    CHECK(send(tap[1], packet, 100, 0) == 100);
+    CHECK(ts_switch_rx(sw, pool, pool_len, meta, rows, 4) == 1); /* of nobody's: to our own host, which drops it */
+    CHECK(rows[0].kind == TS_KIND_DROP);
+    ts_switch_remove(sw, 1);
+    ts_switch_remove(sw, 1);
+    ts_switch_remove(sw, TS_PORTS);
+    CHECK(sw->gone == 0 && sw->count == 0);
+    plug(sw, 0, two[0], ring, ring_len);
+    CHECK(sw->count == 1);
+    ts_switch_remove(sw, 0);
+    close(sw->epoll_fd);
+    int fds[] = {tap[0], tap[1], one[0], two[0], two[1]};
+    for (uint32_t i = 0; i < 5; i++)
+        close(fds[i]);
+    free(sw);
+    free(pool);
+    free(ring);
+    free(packet);
+    free(got);
+}
+
 static void test_timer(void)
 {
     int fd = ts_timer_open();
@@ -299,6 +394,7 @@ int main(void)
     test_tx_refuses_nonsense();
     test_bare_io();
     test_io();
+    test_switch();
     test_timer();
     puts("native core: all tests passed");
     return 0;

@@ -55,10 +55,7 @@ def run(
 
         if path is None and control is not None:
             path = str(default_path(dev, control))
-        socks = _SOCKS
-        if not tap:
-            lease = app.probe_daemon(path, dev=dev)
-            socks = lease.socks or socks
+        socks = 0 if tap else app.probe_daemon(path, dev=dev).socks
         options = RunOptions(
             dev=dev,
             socket=str(Path(path).absolute()) if path else "",
@@ -90,9 +87,10 @@ def run(
 def _check_python(program: str, command: tuple[str, ...], socks: int) -> None:
     """Say what to do for a program that we cannot bring to the stack; end us where an option is in the way."""
     if not is_python(program):
+        proxy = f"its SOCKS proxy on port {socks}" if socks else f"its SOCKS proxy ('tapstack up --socks {_SOCKS}')"
         click.echo(
-            f"tapstack run: {command[0]} is no Python program, so its own connections stay the kernel's: use 'tapstack "
-            f"forward', or the daemon's SOCKS proxy on port {socks}",
+            f"tapstack run: {command[0]} is no Python program, so its own connections stay the kernel's: bring them to "
+            f"the daemon with 'tapstack forward', or {proxy}",
             err=True,
         )
     elif flag := next((word for word in _options(command) if _ISOLATED.fullmatch(word)), None):

@@ -296,7 +296,19 @@ def test_a_program_that_is_not_python_is_told_what_to_use(runner):
     [line] = result.stderr.splitlines()
     assert "sh is no Python program" in line
     assert "'tapstack forward'" in line
-    assert "SOCKS proxy on port 1080" in line
+    assert "SOCKS proxy ('tapstack up --socks 1080')" in line
+
+
+def test_or_the_proxy_that_there_is(namespace, tmp_path):
+    with Daemon(namespace, tmp_path, "--socks", "1081") as daemon:
+        assert "its SOCKS proxy on port 1081" in Runner(daemon, tmp_path).run("true").stderr
+
+
+def test_a_test_of_the_programs_own(runner):
+    runner.script(f"import asyncio\ndef test_it():\n    async def m(): {KIND}\n    asyncio.run(m())\n", "test_it.py")
+    result = runner.run("pytest", "-sq", "-p", "no:cacheprovider", str(runner.folder / "test_it.py"), env=[BIN])
+    assert "SelectorRunLoop" in result.stdout
+    assert result.returncode == 0
 
 
 def test_exit_codes_and_signals_are_the_programs_own(runner):

@@ -54,6 +54,7 @@ def make_server(settings: Settings, device: TapDevice, listener: socket.socket |
         gateway=str(settings.host_interface.ip),
         stack=str(ours.ip),
         resolver=settings.resolver or ("system" if settings.dns is None else f"{ours.ip}#{settings.dns.port}"),
+        socks=0 if settings.socks is None else settings.socks.port,
     )
     pool = AddressPool(parse_pool(attach.pool, ours.network, settings.ends()))
     return AttachServer(device, pool, offer, listener, ports=attach.ports, queue_bytes=attach.queue_bytes)
