@@ -68,6 +68,64 @@ static uint32_t check_out(int fd)
     return count;
 }
 
+/* Bits of `mend` make it likelier that the frame passes. */
+static void mend(input *in)
+{
+    if (in->mend & 2 && in->frame_len >= 12)
+        memcpy(in->frame + 6, sw.ports[0].mac, 6);
+    if (in->mend & 4 && in->frame_len >= 34) {
+        put16(in->frame + 12, ETHERTYPE_IPV4);
+        put32(in->frame + 26, sw.ports[0].addr);
+    }
+    if (in->mend & 8 && in->frame_len >= 6)
+        memcpy(in->frame, in->mend & 16 ? sw.ports[1].mac : in->mend & 32 ? OURS : (uint8_t[6]){2, 9, 9, 9, 9, 9}, 6);
+}
+
+static uint64_t refusals(void)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < TS_REFUSALS; i++)
+        sum += sw.ports[0].refused[i];
+    return sum;
+}
+
+static void from_port(const uint8_t *packet, uint32_t len)
+{
+    uint64_t before = sw.ports[0].rx_frames, refused_before = refusals();
+    REQUIRE(send(one[1], packet, len, 0) == (ssize_t)len);
+    int32_t count = ts_switch_rx(&sw, pool, 4 * READ_ROOM_, meta, rows, 16);
+    REQUIRE(count == 0 || count == 1);
+    if (count)
+        check_row(&meta[0], &rows[0]);
+    uint64_t passed = sw.ports[0].rx_frames - before, refused = refusals() - refused_before;
+    uint32_t seen = check_out(tap[1]) + check_out(two[1]);
+    REQUIRE(passed + refused == 1 || (passed == 1 && refused == 1)); /* the latter: the TAP did not take it */
+    REQUIRE(passed || (!seen && !count));
+    REQUIRE(recv(one[1], out, sizeof out, 0) < 0); /* nobody hears itself */
+}
+
+/* `times` times to port 1, more than its ring holds: what comes out is the packet, as often as it was not dropped. */
+static void from_tap(uint8_t *packet, uint32_t len, uint32_t times)
+{
+    memcpy(packet + 10, sw.ports[1].mac, 6);
+    uint64_t sent = 0, dropped = sw.ports[1].tx_dropped, got = 0;
+    while (sent < times && send(tap[1], packet, len, 0) >= 0) {
+        REQUIRE(ts_switch_rx(&sw, pool, 4 * READ_ROOM_, meta, rows, 16) == 0);
+        sent++;
+    }
+    for (uint32_t idle = 0; idle < 2; idle++) {
+        ssize_t n;
+        while ((n = recv(two[1], out, sizeof out, 0)) > 0) {
+            REQUIRE(n == (ssize_t)len && memcmp(out, packet, len) == 0);
+            got++;
+            idle = 0;
+        }
+        REQUIRE(ts_switch_rx(&sw, pool, 4 * READ_ROOM_, meta, rows, 16) == 0);
+    }
+    REQUIRE(sw.ports[1].ring_used == 0 && sw.ports[1].ring_frames == 0 && sw.backlog == 0);
+    REQUIRE(got + (sw.ports[1].tx_dropped - dropped) == sent);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     input in;
@@ -75,64 +133,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         set_up();
     if (!read_input(&in, data, size))
         return 0;
-    /* mend: bits that make it likelier to pass */
-    if (in.mend & 2 && in.frame_len >= 12)
-        memcpy(in.frame + 6, sw.ports[0].mac, 6);
-    if (in.mend & 4 && in.frame_len >= 34) {
-        put16(in.frame + 12, ETHERTYPE_IPV4);
-        put32(in.frame + 26, sw.ports[0].addr);
-    }
-    if (in.mend & 8 && in.frame_len >= 6)
-        memcpy(in.frame, in.mend & 16 ? sw.ports[1].mac : in.mend & 32 ? OURS : (uint8_t[6]){2, 9, 9, 9, 9, 9}, 6);
+    mend(&in);
     uint32_t len = 10 + in.frame_len;
-    uint8_t *packet = malloc(len);
-    uint8_t header[10] = {in.vnet_flags, in.gso_type, (uint8_t)in.a, (uint8_t)(in.a >> 8)};
+    uint8_t *packet = malloc(len), header[10] = {in.vnet_flags, in.gso_type, (uint8_t)in.a, (uint8_t)(in.a >> 8)};
     memcpy(header + 4, &in.gso_size, 2);
     memcpy(header + 6, &in.csum_start, 2);
     memcpy(header + 8, &in.csum_offset, 2);
     memcpy(packet, header, 10);
     if (in.frame_len)
         memcpy(packet + 10, in.frame, in.frame_len);
-    uint64_t before = sw.ports[0].rx_frames, refused = 0;
-    for (uint32_t i = 0; i < TS_REFUSALS; i++)
-        refused -= sw.ports[0].refused[i];
-    REQUIRE(send(one[1], packet, len, 0) == (ssize_t)len);
-    int32_t count = ts_switch_rx(&sw, pool, 4 * READ_ROOM_, meta, rows, 16);
-    REQUIRE(count == 0 || count == 1);
-    if (count)
-        check_row(&meta[0], &rows[0]);
-    for (uint32_t i = 0; i < TS_REFUSALS; i++)
-        refused += sw.ports[0].refused[i];
-    uint64_t passed = sw.ports[0].rx_frames - before;
-    uint32_t seen = check_out(tap[1]) + check_out(two[1]);
-    REQUIRE(passed + refused == 1 || (passed == 1 && refused == 1)); /* the latter: the TAP took it not */
-    REQUIRE(passed || (!seen && !count));
-    REQUIRE(recv(one[1], out, sizeof out, 0) < 0); /* nobody hears itself */
-
-    /* the same from the TAP: to port 1, until its ring is full; what comes out is the packet, each time */
-    if (in.frame_len >= ETH_HLEN) {
-        memcpy(packet + 10, sw.ports[1].mac, 6);
-        uint64_t sent = sw.ports[1].tx_frames + sw.ports[1].ring_frames, dropped = sw.ports[1].tx_dropped;
-        for (uint32_t i = 0; i < (in.c & 31u); i++) {
-            if (send(tap[1], packet, len, 0) < 0)
-                break;
-            REQUIRE(ts_switch_rx(&sw, pool, 4 * READ_ROOM_, meta, rows, 16) == 0);
-            sent++;
-        }
-        uint64_t got = 0;
-        for (uint32_t idle = 0; idle < 2; idle++) {
-            ssize_t n;
-            while ((n = recv(two[1], out, sizeof out, 0)) > 0) {
-                REQUIRE(n == (ssize_t)len && memcmp(out, packet, len) == 0);
-                got++;
-                idle = 0;
-            }
-            REQUIRE(ts_switch_rx(&sw, pool, 4 * READ_ROOM_, meta, rows, 16) == 0);
-        }
-        REQUIRE(sw.ports[1].ring_used == 0 && sw.backlog == 0);
-        REQUIRE(sw.ports[1].tx_frames + (sw.ports[1].tx_dropped - dropped) == sent);
-        (void)got;
-    }
+    from_port(packet, len);
+    if (in.frame_len >= ETH_HLEN)
+        from_tap(packet, len, in.c & 255u);
     free(packet);
     free(in.frame);
     return 0;

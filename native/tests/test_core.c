@@ -281,92 +281,115 @@ static void plug(ts_switch *sw, uint32_t index, int fd, uint8_t *ring, uint32_t 
     CHECK(ts_switch_add(sw, index) == 0);
 }
 
-/* A ring whose size is no multiple of anything: packets of many lengths go around its end many times. */
-static void test_switch(void)
-{
-    int tap[2], one[2], two[2];
-    CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, tap) == 0);
-    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, one) == 0);
-    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, two) == 0);
-    uint32_t pool_len = 4 * 65600, ring_len = 65601;
-    uint8_t *pool = malloc(pool_len), *ring = malloc(ring_len), *packet = malloc(65600), *got = malloc(65600);
+/* A switch between a pair of sockets, as good as a TAP, and ports. */
+typedef struct {
+    int tap[2], one[2];
+    ts_tap device;
+    ts_switch sw;
+    uint8_t pool[4 * 65600], ring[65601], packet[1500];
     ts_meta meta[4];
     ts_row rows[4];
-    ts_tap device = {.fd = tap[0], .vnet = 1, .caps = 7, .max_gso = 65000};
-    memcpy(device.mac, OURS, 6);
-    ts_switch *sw = calloc(1, sizeof *sw);
-    *sw = (ts_switch){.tap = &device, .mtu = 1500, .flood_us = 1000, .flood_burst = 10};
+} bench;
+
+static bench *open_bench(void)
+{
+    bench *b = calloc(1, sizeof *b);
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, b->tap) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, b->one) == 0);
+    b->device = (ts_tap){.fd = b->tap[0], .vnet = 1, .caps = 7, .max_gso = 65000};
+    memcpy(b->device.mac, OURS, 6);
+    b->sw = (ts_switch){.tap = &b->device, .mtu = 1500, .flood_us = 1000, .flood_burst = 10};
     for (uint32_t i = 0; i < TS_PORTS; i++)
-        sw->ports[i].fd = -1;
-    CHECK(ts_switch_open(sw) == 0);
-    CHECK(ts_switch_rx(sw, pool, pool_len, meta, rows, 4) == 0);
-    sw->ports[5] = (ts_port){.fd = one[0], .ring = ring, .ring_len = 100};
-    CHECK(ts_switch_add(sw, 5) == -EINVAL && ts_switch_add(sw, TS_PORTS) == -EINVAL);
-    sw->ports[5].fd = -1;
-    plug(sw, 1, one[0], ring, ring_len);
+        b->sw.ports[i].fd = -1;
+    CHECK(ts_switch_open(&b->sw) == 0);
+    return b;
+}
 
-    int small = 4608;
-    CHECK(setsockopt(one[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small) == 0);
-    uint32_t sent = 0, seen = 0;
-    memset(packet, 0, 10);
-    memcpy(packet + 10, sw->ports[1].mac, 6);
-    for (uint32_t round = 0; round < 200; round++) {
-        for (uint32_t i = 0; i < 30; i++) {
-            uint32_t len = 24 + 4 + (sent * 37) % 1400;
-            memset(packet + 16, (int)sent, len - 16);
-            put32(packet + 24, sent);
-            if (sw->ports[1].ring_len - sw->ports[1].ring_used < 2000)
-                break;
-            CHECK(send(tap[1], packet, len, 0) == (ssize_t)len);
-            CHECK(ts_switch_rx(sw, pool, pool_len, meta, rows, 4) == 0);
-            sent++;
-        }
-        for (uint32_t i = 0; i < 25; i++) {
-            ssize_t len = recv(one[1], got, 65600, 0);
-            if (len < 0) {
-                CHECK(ts_switch_rx(sw, pool, pool_len, meta, rows, 4) == 0);
-                continue;
-            }
-            CHECK(len == 24 + 4 + (seen * 37) % 1400 && get32(got + 24) == seen);
-            CHECK(len == 28 || got[len - 1] == (uint8_t)seen);
-            seen++;
-        }
-    }
-    while (seen < sent) {
-        ssize_t len = recv(one[1], got, 65600, 0);
-        if (len < 0) {
-            CHECK(ts_switch_rx(sw, pool, pool_len, meta, rows, 4) == 0);
-            continue;
-        }
-        CHECK(get32(got + 24) == seen);
-        seen++;
-    }
-    CHECK(sent > 1000 && sw->ports[1].tx_frames == sent && sw->ports[1].tx_dropped == 0);
-    CHECK(sw->backlog == 0 && sw->ports[1].ring_used == 0 && !sw->ports[1].watched);
-
-    /* one that is longer than the ring is dropped, and the next one is not; the end comes last */
-    close(one[1]);
-    CHECK(ts_switch_rx(sw, pool, pool_len, meta, rows, 4) == 0);
-    CHECK(sw->gone == 1 && sw->ports[1].gone == 1);
-    CHECK(send(tap[1], packet, 100, 0) == 100);
-    CHECK(ts_switch_rx(sw, pool, pool_len, meta, rows, 4) == 1); /* of nobody's: to our own host, which drops it */
-    CHECK(rows[0].kind == TS_KIND_DROP);
-    ts_switch_remove(sw, 1);
-    ts_switch_remove(sw, 1);
-    ts_switch_remove(sw, TS_PORTS);
-    CHECK(sw->gone == 0 && sw->count == 0);
-    plug(sw, 0, two[0], ring, ring_len);
-    CHECK(sw->count == 1);
-    ts_switch_remove(sw, 0);
-    close(sw->epoll_fd);
-    int fds[] = {tap[0], tap[1], one[0], two[0], two[1]};
+static void close_bench(bench *b)
+{
+    int fds[] = {b->tap[0], b->tap[1], b->one[0], b->one[1], b->sw.epoll_fd};
     for (uint32_t i = 0; i < 5; i++)
-        close(fds[i]);
-    free(sw);
-    free(pool);
-    free(ring);
-    free(packet);
-    free(got);
+        if (fds[i] >= 0)
+            close(fds[i]);
+    free(b);
+}
+
+static int32_t turn(bench *b)
+{
+    return ts_switch_rx(&b->sw, b->pool, sizeof b->pool, b->meta, b->rows, 4);
+}
+
+static uint32_t nth_length(uint32_t n)
+{
+    return 29 + (n * 37) % 1400;
+}
+
+/* The next packet for the port, if the ring certainly has room for it. */
+static int send_nth(bench *b, uint32_t n)
+{
+    if (b->sw.ports[1].ring_len - b->sw.ports[1].ring_used < 2000)
+        return 0;
+    memset(b->packet + 16, (int)n, sizeof b->packet - 16);
+    put32(b->packet + 24, n);
+    CHECK(send(b->tap[1], b->packet, nth_length(n), 0) == (ssize_t)nth_length(n));
+    CHECK(turn(b) == 0);
+    return 1;
+}
+
+static int receive_nth(bench *b, uint32_t n)
+{
+    uint8_t got[1500];
+    ssize_t len = recv(b->one[1], got, sizeof got, 0);
+    if (len < 0) {
+        CHECK(turn(b) == 0);
+        return 0;
+    }
+    CHECK(len == (ssize_t)nth_length(n) && get32(got + 24) == n && got[len - 1] == (uint8_t)n);
+    return 1;
+}
+
+/* A ring whose size is no multiple of anything: packets of many lengths go around its end many times. */
+static void test_switch_ring(void)
+{
+    bench *b = open_bench();
+    int small = 4608;
+    uint32_t sent = 0, seen = 0;
+    plug(&b->sw, 1, b->one[0], b->ring, sizeof b->ring);
+    CHECK(setsockopt(b->one[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small) == 0);
+    memcpy(b->packet + 10, b->sw.ports[1].mac, 6);
+    for (uint32_t round = 0; round < 200; round++) {
+        for (uint32_t i = 0; i < 30; i++)
+            sent += (uint32_t)send_nth(b, sent);
+        for (uint32_t i = 0; i < 25; i++)
+            seen += (uint32_t)receive_nth(b, seen);
+    }
+    while (seen < sent)
+        seen += (uint32_t)receive_nth(b, seen);
+    CHECK(sent > 1000 && b->sw.ports[1].tx_frames == sent && b->sw.ports[1].tx_dropped == 0);
+    CHECK(b->sw.backlog == 0 && b->sw.ports[1].ring_used == 0 && !b->sw.ports[1].watched);
+    close_bench(b);
+}
+
+static void test_switch_ports(void)
+{
+    bench *b = open_bench();
+    CHECK(turn(b) == 0);
+    b->sw.ports[5] = (ts_port){.fd = b->one[0], .ring = b->ring, .ring_len = 100};
+    CHECK(ts_switch_add(&b->sw, 5) == -EINVAL && ts_switch_add(&b->sw, TS_PORTS) == -EINVAL);
+    b->sw.ports[5].fd = -1;
+    plug(&b->sw, 1, b->one[0], b->ring, sizeof b->ring);
+    memcpy(b->packet + 10, b->sw.ports[1].mac, 6);
+    close(b->one[1]);
+    b->one[1] = -1;
+    CHECK(turn(b) == 0);
+    CHECK(b->sw.gone == 1 && b->sw.ports[1].gone == 1);
+    CHECK(send(b->tap[1], b->packet, 100, 0) == 100);
+    CHECK(turn(b) == 1 && b->rows[0].kind == TS_KIND_DROP); /* of nobody's: to our own host, which drops it */
+    ts_switch_remove(&b->sw, 1);
+    ts_switch_remove(&b->sw, 1);
+    ts_switch_remove(&b->sw, TS_PORTS);
+    CHECK(b->sw.gone == 0 && b->sw.count == 0);
+    close_bench(b);
 }
 
 static void test_timer(void)
@@ -394,7 +417,8 @@ int main(void)
     test_tx_refuses_nonsense();
     test_bare_io();
     test_io();
-    test_switch();
+    test_switch_ring();
+    test_switch_ports();
     test_timer();
     puts("native core: all tests passed");
     return 0;
