@@ -159,6 +159,13 @@ def call(dev: str, path: str | None, request: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
+def forwarded(dev: str, path: str | None, request: dict[str, Any]) -> Iterator[tuple[socket.socket, dict[str, Any]]]:
+    """A port forwarded within the block: the socket ends when the daemon does.  Raises StackError, NoDaemon."""
+    with _request(dev, path, {"op": "forward", **request}) as (sock, answer):
+        yield sock, answer
+
+
+@contextmanager
 def connection(dev: str, path: str | None, address: str, port: int, timeout: float) -> Iterator[socket.socket]:
     """A connection from the stack's address, as a socket.  Raises StackError."""
     with _request(dev, path, {"op": "connect", "address": address, "port": port, "timeout": timeout}) as (sock, _):

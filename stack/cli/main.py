@@ -141,6 +141,21 @@ def nc(dev: str, control: str | None, via: str | None, host: str, port: int, tim
 
 @main.command()
 @daemon_options
+@click.option("--in", "inward", is_flag=True, help="From a port of the stack's to an address on the kernel's side.")
+@click.option("--anyone", is_flag=True, help="Serve other users, too, and listen elsewhere than on loopback.")
+@click.argument("listen", metavar="[ADDRESS:]PORT[/udp]")
+@click.argument("target", metavar="HOST:PORT")
+def forward(dev: str, control: str | None, listen: str, target: str, *, inward: bool, anyone: bool) -> None:
+    """Lead a port of this machine's loopback to an address that the stack reaches, until Ctrl-C.
+
+    With --in a port of the stack's address leads to a server on this machine, such as 127.0.0.1:8000.
+    """
+    with sentences():
+        sys.exit(talk.forward(dev, control, listen, target, inward=inward, anyone=anyone))
+
+
+@main.command()
+@daemon_options
 @via_option
 @click.option("-o", "--output", metavar="FILE", default=None, help="Write the body there.")
 @click.option("-i", "--include", is_flag=True, help="Show the response headers too.")

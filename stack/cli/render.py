@@ -1,6 +1,7 @@
 """`tapstack status` for people: interfaces, neighbours, routes, sockets like `ss -ti`, and what was dropped."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from stack.daemon.page import duration, size
@@ -112,12 +113,35 @@ def _socks(socks: dict[str, Any]) -> list[str]:
     return _section(f"SOCKS5 on {socks['listen']}", ("", "count"), list(about.items()))
 
 
+def _forwards(forwards: list[dict[str, Any]]) -> list[str]:
+    """What leads where."""
+    known = ("listen", "to", "in", "open", "limit", "octets_in", "octets_out")
+    rows = [
+        (
+            f"{'stack' if one['in'] else 'kernel'} {one['listen']}",
+            one["to"],
+            f"{one['open']}/{one['limit']}",
+            one["octets_in"],
+            one["octets_out"],
+            " ".join(f"{name}:{count}" for name, count in one.items() if name not in known) or "-",
+        )
+        for one in forwards
+    ]
+    return _section("Forwarded", ("from", "to", "open", "bytes in", "bytes out", "counts"), rows)
+
+
 def _counts(counts: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
     """What is worth a line."""
     return {name.replace("_", " "): count for name, count in counts.items() if name not in without and count}
 
 
-_SERVICES = {"dns": _dns, "attach": _attached, "socks": _socks}  # key of the snapshot: its section
+# key of the snapshot: its section
+_SERVICES: dict[str, Callable[[Any], list[str]]] = {
+    "dns": _dns,
+    "attach": _attached,
+    "socks": _socks,
+    "forwards": _forwards,
+}
 
 
 def _claim(status: dict[str, Any], address: str) -> str:

@@ -7,9 +7,11 @@ import threading
 
 import click
 
+from stack.cli import client
 from stack.cli.via import Way
 from stack.daemon.control import CHUNK
 from stack.errors import StackError
+from stack.proxy.rules import parse
 
 
 def ping(way: Way, host: str, *, count: int | None, size: int, interval: float, timeout: float) -> int:
@@ -55,6 +57,22 @@ def nc(way: Way, host: str, port: int, timeout: float) -> int:
         except OSError:
             return 1
     return 0
+
+
+def forward(dev: str, control: str | None, listen: str, target: str, *, inward: bool, anyone: bool) -> int:
+    """Have the daemon forward a port until Ctrl-C; 1 when the daemon ends before.  Raises StackError."""
+    parse(listen, target, inward=inward, anyone=anyone)  # what cannot be is said without a daemon, too
+    request = {"listen": listen, "to": target, "in": inward, "anyone": anyone}
+    with client.forwarded(dev, control, request) as (sock, answer):
+        sides = "the stack's", "the kernel's"
+        near, far = sides if inward else sides[::-1]
+        click.echo(f"forwarding {near} {answer['listen']} to {answer['to']} on {far} side; Ctrl-C ends it")
+        try:
+            sock.recv(1)
+        except KeyboardInterrupt:
+            return 0
+    click.echo("tapstack: the daemon went away", err=True)
+    return 1
 
 
 def _send_input(sock: socket.socket) -> None:

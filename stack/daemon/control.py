@@ -10,6 +10,7 @@ back, `{"ok": true, ...}` or `{"ok": false, "error": SENTENCE}`.
     ping      then one line per echo request, and a last one with `done`
     watch     then a snapshot a second, a line each (`stack.daemon.watching`)
     capture   then packets as pcapng (the same)
+    forward   what was begun, in the same line; it ends with the client (`stack.daemon.services.proxies`)
     connect   then the socket is the TCP connection: raw bytes both ways, half close included
 
 One request per connection; when the client goes away, what it asked for ends.
@@ -32,6 +33,7 @@ from typing import Any, Final, Protocol
 
 from stack.daemon.privileges import is_root, outer_uid
 from stack.errors import AddressInUse, InvalidAddress, StackError
+from stack.proxy.rules import Rule
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,9 @@ class Actor(Protocol):
 
     async def connect(self, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A TCP connection from the stack's address.  Raises OSError."""
+
+    def forward(self, request: dict[str, Any]) -> contextlib.AbstractAsyncContextManager[Rule]:
+        """A port forwarded for as long as the block lasts.  Raises OSError."""
 
     async def look_up(self, request: dict[str, Any]) -> dict[str, Any]:
         """What the DNS has.  Raises ValueError for a request that cannot be."""
@@ -194,6 +199,7 @@ class ControlServer:
             "ping": self._ping,
             "connect": self._connect,
             **self._more,
+            "forward": self._forward,
         }
         try:
             line = await asyncio.wait_for(reader.readline(), REQUEST_S)
@@ -263,6 +269,16 @@ class ControlServer:
             await reply(writer, {"done": True})
         finally:
             gone.cancel()
+
+    async def _forward(
+        self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            async with self._actor.forward(request) as rule:
+                await _reply(writer, {"ok": True, "listen": rule.listen, "to": rule.target})
+                await reader.read(1)  # the client says nothing more: this is its end
+        except StackError as error:  # what cannot be forwarded: the sentence says why
+            await _reply(writer, {"ok": False, "error": error.strerror})
 
     async def _connect(
         self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -51,7 +51,7 @@ def prepare(settings: Settings, user: privileges.User, undo: contextlib.ExitStac
     """Open and set up everything; `undo` ends it.  Raises StackError."""
     path = Path(settings.control).absolute() if settings.control else control.default_path(settings.dev)
     check_tun()
-    proxies = Proxies(settings.socks)
+    proxies = Proxies(settings.socks, settings.forward)
     undo.callback(proxies.close)
     proxies.bind()
     network = settings.interface.network

@@ -30,6 +30,7 @@ from stack.daemon.view import View, load_files
 from stack.daemon.watching import operations
 from stack.device.base import Device
 from stack.observe.observer import Observer
+from stack.proxy.rules import Rule
 from stack.trace import Trace
 from stack.wire import accel
 
@@ -231,6 +232,10 @@ class Daemon:
     async def connect(self, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A TCP connection from the stack's address.  Raises OSError."""
         return await self._host.open_connection(address, port)
+
+    def forward(self, request: dict[str, Any]) -> contextlib.AbstractAsyncContextManager[Rule]:
+        """A port forwarded for as long as the block lasts.  Raises as `Proxies.forward`."""
+        return self._proxies.forward(request)
 
     async def look_up(self, request: dict[str, Any]) -> dict[str, Any]:
         """What the DNS has, asked from the stack's address.  Raises ValueError for a request that cannot be."""

@@ -14,7 +14,7 @@ import msgspec
 from stack.config import HostConfig, IpConfig, TcpConfig
 from stack.daemon.attach.settings import AttachSettings
 from stack.daemon.lookups import make_resolver
-from stack.daemon.services.proxies import SocksSettings
+from stack.daemon.services.proxies import ForwardSettings, SocksSettings
 from stack.device.fault import Faults
 from stack.errors import ConfigError, StackError
 from stack.wire.addr import parse_network
@@ -127,6 +127,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     attach: AttachSettings = AttachSettings()
     socks: SocksSettings | None = None
     page: PageSettings = PageSettings()
+    forward: list[ForwardSettings] = []
     tcp: dict[str, Any] = {}
     ip: dict[str, Any] = {}
 
@@ -278,6 +279,8 @@ def check(settings: Settings) -> None:
     if settings.socks is not None:
         settings.socks.check()
     settings.page.check()
+    for one in settings.forward:
+        one.rule()
     settings.host_config()
     make_resolver(settings.resolver)
 

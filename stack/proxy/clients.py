@@ -17,9 +17,7 @@ MAX_LINGERING: Final = 64
 SWEEP_S: Final = 5.0
 CONNECT_S: Final = 60.0
 
-Dial = Callable[
-    [Callable[[], Half]], Awaitable[object]
-]  # opens the second connection, with a protocol of the factory's
+Dial = Callable[[Half], Awaitable[object]]  # opens the second connection, with this protocol
 
 
 class Users:
@@ -181,7 +179,7 @@ class Client(Half):
         far = Half()
         try:
             async with asyncio.timeout(CONNECT_S):
-                await dial(lambda: far)
+                await dial(far)
         except BaseException:
             if hasattr(far, "transport"):  # it was there when nobody wanted it any more
                 reset(far.transport)

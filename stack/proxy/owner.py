@@ -3,7 +3,7 @@
 Theory of operation.  A socket that is bound to loopback is reached by every user of the machine.  The kernel tells the
 user of the socket with given addresses and ports, and anybody may ask.  Three things would give a wrong answer:
 
-* A socket whose process has closed it belongs to nobody, and the kernel calls it root's.  It has no inode: refused.
+* A socket whose process has closed it belongs to nobody, and most kernels call it root's.  It has no inode: refused.
 * A process that resets its connection makes its port free for another one's.  So what is asked about must still be
   connected when the answer is there: as long as it is, its addresses and ports are no other connection's.
 * The kernel finds a listening socket where there is no connection: the answer must be of what was asked about.

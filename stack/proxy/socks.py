@@ -167,7 +167,7 @@ class _SocksClient(Client):
             return
         host = self._server.host
         try:
-            far = await self.open_far(lambda made: host.create_connection(made, request.host, request.port))
+            far = await self.open_far(lambda far: host.create_connection(lambda: far, request.host, request.port))
         except (OSError, UnicodeError) as error:
             logger.debug("socks: %s:%d: %s", request.host, request.port, error)
             self.refuse("failed", socks5.reply(reply_to(error)))

@@ -1,17 +1,22 @@
 """Programs of this machine use the stack through its SOCKS5 proxy; curl, PySocks and a browser are the clients."""
 
+import contextlib
 import json
+import signal
+import socket
+import struct
 import sys
 
 import pytest
 
-from tests.support.netns import HOST, STACK, Daemon, Namespace, need, wait_until
+from tests.support.netns import HOST, STACK, Daemon, Namespace, need, tapstack, wait_until
 from tools.netns import stop
 
 pytestmark = pytest.mark.netns
 
 PROXY = "127.0.0.1:1080"
 WEB = 8000
+RESET = (7, 56)  # of curl: as it connects, or afterwards
 
 NAMES = """
 import asyncio
@@ -50,6 +55,9 @@ class Proxied:
     def status(self):
         return json.loads(self.daemon.command("status", "--json"))["socks"]
 
+    def forwards(self):
+        return json.loads(self.daemon.command("status", "--json")).get("forwards", [])
+
     def counted(self, name, before):
         """Wait until one more is counted than `before` says."""
         wait_until(lambda: self.status().get(name, 0) == before.get(name, 0) + 1, f"{name} is counted")
@@ -63,7 +71,6 @@ def proxied(tmp_path_factory):
     settings = folder / "up.toml"
     settings.write_text(f'resolver = "{HOST}"\n[socks]\nmax_clients = 8\n')
     with Namespace() as namespace, Daemon(namespace, folder, "--config", str(settings)) as daemon:
-        daemon.settle()
         made = Proxied(daemon, folder)
         names = namespace.start(sys.executable, "-c", NAMES, log=made.asked)
         web = namespace.start(
@@ -135,3 +142,255 @@ def test_another_user_is_refused(proxied):
     proxied.counted("refused_user", before)
     assert "by way" in proxied.curl("--socks5", PROXY, url, uid=65_534).stdout  # whom the daemon became
     assert "by way" in proxied.curl(url, uid=1234).stdout  # the control: without the proxy that user may
+
+
+# -- clients that are no good
+
+
+def connected(proxied, port=1080, address="127.0.0.1"):
+    with proxied.namespace.entered():
+        return socket.create_connection((address, port), timeout=10)
+
+
+def asked_for(port=WEB):
+    """A greeting, and a request to connect to the server."""
+    return b"\x05\x01\x00\x05\x01\x00\x01" + socket.inet_aton(HOST) + port.to_bytes(2, "big")
+
+
+def received(sock, count):
+    got = b""
+    while len(got) < count and (piece := sock.recv(count - len(got))):
+        got += piece
+    return got
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "counter", "answer"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "bad_version", b""),
+        (b"\x04\x01\x00\x50\x01\x02\x03\x04\x00", "bad_version", b""),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)) * 100, "bad_version", b""),
+        (b"\x05\x01\x02", "bad_method", b"\x05\xff"),
+        (
+            b"\x05\x01\x00\x05\x02\x00\x01\x01\x02\x03\x04\x00\x50",
+            "bad_command",
+            b"\x05\x00\x05\x07\x00\x01" + bytes(6),
+        ),
+    ],
+)
+def test_nonsense_is_closed_and_counted(proxied, nonsense, counter, answer):
+    before = proxied.status()
+    with connected(proxied) as sock:
+        sock.sendall(nonsense)
+        assert received(sock, 100) == answer  # and then the end, no reset
+    proxied.counted(counter, before)
+    assert proxied.curl("--socks5", PROXY, f"http://{STACK}/").returncode == 0
+
+
+def test_who_dribbles_is_closed_while_others_are_served(proxied):
+    before = proxied.status()
+    with connected(proxied) as sock:
+        sock.settimeout(1)
+        for octet in b"\x05\xff" + bytes(60):  # a greeting that has 255 methods, one a second
+            sock.sendall(bytes((octet,)))
+            assert proxied.curl("--socks5", PROXY, f"http://{STACK}/").returncode == 0
+            with contextlib.suppress(TimeoutError):
+                assert sock.recv(1) == b""
+                break
+        else:
+            pytest.fail("it is served for ever")
+    proxied.counted("timeout", before)
+
+
+def test_a_full_table_refuses_and_counts(proxied):
+    before = proxied.status()
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(8):
+            open_ones.enter_context(connected(proxied))
+        wait_until(lambda: proxied.status()["open"] == 8, "the table is full")
+        with connected(proxied) as sock:
+            assert received(sock, 10) == b"\x05\xff"
+        proxied.counted("refused_full", before)
+    wait_until(lambda: proxied.status()["open"] == 0, "there is room again")
+    assert proxied.curl("--socks5", PROXY, f"http://{STACK}/").returncode == 0
+
+
+# -- ends and resets
+
+
+@contextlib.contextmanager
+def server(proxied):
+    """A listening socket of the kernel's on the other side of the stack."""
+    with proxied.namespace.entered():
+        made = socket.create_server((HOST, 0))
+    made.settimeout(10)
+    with made:
+        yield made
+
+
+@contextlib.contextmanager
+def joined(proxied):
+    """A client, and the server's end of its connection."""
+    with server(proxied) as listener, connected(proxied) as near:
+        near.sendall(asked_for(listener.getsockname()[1]))
+        assert received(near, 12)[:4] == b"\x05\x00\x05\x00"
+        far, peer = listener.accept()
+        assert peer[0] == STACK
+        far.settimeout(10)
+        with far:
+            yield near, far
+
+
+@pytest.mark.parametrize("client_first", [True, False])
+def test_the_end_of_one_direction_leaves_the_other_open(proxied, client_first):
+    with joined(proxied) as both:
+        one, other = both if client_first else both[::-1]
+        one.sendall(b"question")
+        one.shutdown(socket.SHUT_WR)
+        assert received(other, 100) == b"question"  # and the end
+        other.sendall(b"answer after the end" * 1000)
+        assert received(one, 20_000) == b"answer after the end" * 1000
+        other.shutdown(socket.SHUT_WR)
+        assert one.recv(1) == b""
+    wait_until(lambda: proxied.status()["open"] == 0, "nothing is left")
+
+
+@pytest.mark.parametrize("client_first", [True, False])
+@pytest.mark.parametrize("resets", [True, False])
+def test_a_reset_is_a_reset_on_the_other_side(proxied, client_first, resets):
+    with joined(proxied) as both:
+        one, other = both if client_first else both[::-1]
+        one.sendall(b"something")
+        assert received(other, 9) == b"something"
+        if resets:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            one.close()
+            with pytest.raises(ConnectionResetError):
+                other.recv(1)
+        else:  # the control
+            one.close()
+            assert other.recv(1) == b""
+    wait_until(lambda: proxied.status()["open"] == 0, "nothing is left")
+
+
+def test_a_reader_that_stops_makes_the_writer_stop(proxied):
+    memory = proxied.daemon.memory()
+    with joined(proxied) as (near, far):
+        far.settimeout(1)
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < 64 << 20:
+                sent += far.send(bytes(1 << 16))
+        assert sent < 64 << 20
+        assert proxied.daemon.memory() < memory + (24 << 20)
+        got = 0
+        near.settimeout(10)
+        while got < sent:
+            got += len(near.recv(1 << 20))
+        assert got == sent
+
+
+# -- forwarded ports
+
+
+@contextlib.contextmanager
+def forwarded(proxied, *arguments):
+    """`tapstack forward` at work, and what it said."""
+    log = proxied.folder / f"forward-{len(list(proxied.folder.iterdir()))}.log"
+    command = tapstack("forward", *arguments, "--control", str(proxied.folder / "control.sock"))
+    process = proxied.namespace.start(*command, log=log)
+    try:
+        wait_until(lambda: log.read_text() or process.poll() is not None, "it forwards")
+        yield process, log
+    finally:
+        status = stop(process, signal.SIGINT)
+    assert status == 0, log.read_text()
+    wait_until(lambda: not proxied.forwards(), "it has ended")
+
+
+def test_a_port_leads_through_the_stack_until_ctrl_c(proxied):
+    with forwarded(proxied, "8080", f"www.example.test:{WEB}") as (_, log):
+        assert log.read_text() == (
+            f"forwarding the kernel's 127.0.0.1:8080 to www.example.test:{WEB} on the stack's side; Ctrl-C ends it\n"
+        )
+        got = proxied.curl("http://127.0.0.1:8080/page.html")
+        assert "by way of the stack" in got.stdout, got.stderr
+        [line] = proxied.forwards()
+        assert (line["listen"], line["to"], line["served"]) == ("127.0.0.1:8080", f"www.example.test:{WEB}", 1)
+        assert "127.0.0.1:8080" in proxied.daemon.command("status")
+        refused = proxied.curl("http://127.0.0.1:8080/page.html", uid=1234)
+        assert (refused.returncode in RESET, refused.stdout) == (True, "")
+        assert proxied.forwards()[0]["refused_user"] == 1
+    assert proxied.curl("http://127.0.0.1:8080/").returncode == 7  # refused: nobody listens any more
+
+
+def test_anyone_is_served_if_it_is_said(proxied):
+    with forwarded(proxied, "--anyone", "8081", f"{HOST}:{WEB}"):
+        assert "by way" in proxied.curl("http://127.0.0.1:8081/page.html", uid=1234).stdout
+
+
+def test_a_port_of_the_stack_leads_to_a_server_of_the_kernel(proxied):
+    with forwarded(proxied, "--in", "9000", f"{HOST}:{WEB}") as (_, log):
+        assert log.read_text().startswith(f"forwarding the stack's *:9000 to {HOST}:{WEB} on the kernel's side")
+        assert "by way of the stack" in proxied.curl(f"http://{STACK}:9000/page.html").stdout
+        assert proxied.forwards()[0]["in"] is True
+
+
+def test_nobody_at_the_target_is_a_reset(proxied):
+    with forwarded(proxied, "8082", f"{HOST}:1"):
+        assert proxied.curl("http://127.0.0.1:8082/").returncode in RESET
+        assert proxied.forwards()[0]["failed"] == 1
+
+
+@pytest.mark.parametrize("inward", [False, True])
+def test_datagrams_are_forwarded_and_answered(proxied, inward):
+    with proxied.namespace.entered():
+        target = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        target.bind((HOST, 0))
+        one, two = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    to = f"{HOST}:{target.getsockname()[1]}"
+    where = (STACK, 9053) if inward else ("127.0.0.1", 9053)
+    with target, one, two, forwarded(proxied, *(["--in"] if inward else []), "9053/udp", to):
+        peers = set()
+        for sock, text in ((one, b"one"), (two, b"two"), (one, b"one")):
+            sock.settimeout(10)
+            target.settimeout(10)
+            sock.sendto(text, where)
+            data, peer = target.recvfrom(100)
+            peers.add(peer)
+            assert data == text
+            target.sendto(b"answer to " + data, peer)
+            assert sock.recvfrom(100) == (b"answer to " + text, where)
+        assert len(peers) == 2  # each sender has its own
+        assert {peer[0] for peer in peers} == {HOST if inward else STACK}
+        [line] = proxied.forwards()
+        assert (line["open"], line["served"], line["octets_in"]) == (2, 2, 9)
+
+
+def test_datagrams_of_another_user_go_nowhere(proxied):
+    script = "import socket, time; s = socket.socket(2, 2); s.sendto(b'x', ('127.0.0.1', 9054)); time.sleep(1)"
+    with forwarded(proxied, "9054/udp", f"{HOST}:9"):
+        for uid, count in ((1234, "refused_user"), (65_534, "served")):  # the second one is the control
+            assert count not in proxied.forwards()[0]
+            proxied.namespace.run("setpriv", f"--reuid={uid}", "--clear-groups", "/usr/bin/python3", "-c", script)
+            assert proxied.forwards()[0][count] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("1080", "198.18.0.1:80"), "port 1080 of the kernel's 127.0.0.1 is in use"),
+        (("--in", "80", "127.0.0.1:80"), "TCP port 80 is in use on this host"),
+        (("--in", "10.0.0.1:81", "127.0.0.1:80"), "10.0.0.1 is not an address of this host"),
+        (("80", "198.18.0.1:80"), "port 80 of the kernel's 127.0.0.1 needs root"),
+        (("8080", "198.18.0.1"), "'198.18.0.1' is no target"),
+        (("0.0.0.0:8080", "198.18.0.1:80"), "the address 0.0.0.0 is not on loopback"),
+        (("9.9.9.9:8080", "198.18.0.1:80", "--anyone"), "9.9.9.9 is not an address of this machine"),
+    ],
+)
+def test_what_cannot_be_forwarded_is_said_in_one_sentence(proxied, arguments, says):
+    command = tapstack("forward", *arguments, "--control", str(proxied.folder / "control.sock"))
+    result = proxied.namespace.run(*command, check=False)
+    assert result.returncode == 2
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1

@@ -1,20 +1,25 @@
 """What lets programs of this machine use the stack without a change: SOCKS5, and ports that are forwarded."""
 
+import contextlib
 import errno
-import ipaddress
 import socket
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from stack.aio.network import AsyncHost
-from stack.errors import AddressInUse, AddressNotAvailable, ConfigError, StackError
+from stack.errors import AddressInUse, AddressNotAvailable, ConfigError, NoBufferSpace, StackError
 from stack.proxy import owner
 from stack.proxy.clients import MAX_CLIENTS, Users
+from stack.proxy.flows import UdpForward
+from stack.proxy.forward import TcpForward
+from stack.proxy.rules import MAX_PORT, Rule, check_address, parse
 from stack.proxy.socks import Limits, SocksServer
 
-MAX_PORT: Final = 65_535
+MAX_FORWARDS: Final = 64
 CLIENTS_MAX: Final = 4096
+Forward = TcpForward | UdpForward
 
 
 class SocksSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -46,16 +51,17 @@ class SocksSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         return (self.user, self.password) if self.user else None
 
 
-def check_address(what: str, text: str, *, anyone: bool) -> None:
-    """Raise ConfigError for what is no address to listen on."""
-    try:
-        address = ipaddress.IPv4Address(text)
-    except ValueError:
-        raise ConfigError(f"{what} {text!r} is not an IPv4 address, such as 127.0.0.1") from None
-    if not address.is_loopback and not anyone:
-        raise ConfigError(
-            f"{what} {address} is not on loopback: other machines' users cannot be told apart, so say anyone as well"
-        )
+class ForwardSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A port that leads to the other side; as arguments of `tapstack forward`."""
+
+    listen: str
+    to: str
+    inward: bool = msgspec.field(default=False, name="in")
+    anyone: bool = False
+
+    def rule(self) -> Rule:
+        """Raises ConfigError for what cannot be."""
+        return parse(self.listen, self.to, inward=self.inward, anyone=self.anyone)
 
 
 def bind(address: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
@@ -83,40 +89,102 @@ def bind(address: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) 
     return sock
 
 
+def _bind_rule(rule: Rule) -> socket.socket | None:
+    """The kernel's port of a rule, if it has one.  Raises as `bind`."""
+    if rule.inward:
+        return None
+    return bind(rule.address, rule.port, socket.SOCK_DGRAM if rule.udp else socket.SOCK_STREAM)
+
+
 class Proxies:
     """Those of one daemon.  Ports of the settings are taken by `bind`, with the rights of who started us."""
 
-    __slots__ = ("_settings", "_socks", "_socks_at")
+    __slots__ = ("_bound", "_forwards", "_host", "_rules", "_settings", "_socks")
 
-    def __init__(self, socks: SocksSettings | None = None) -> None:
+    def __init__(self, socks: SocksSettings | None = None, forwards: Sequence[ForwardSettings] = ()) -> None:
         self._settings = socks
+        self._rules = [one.rule() for one in forwards]
+        self._bound: list[socket.socket | None] = []  # of the rules, then of the proxy
+        self._host: AsyncHost | None = None
         self._socks: SocksServer | None = None
-        self._socks_at: socket.socket | None = None
+        self._forwards: list[Forward] = []
 
     def bind(self) -> None:
-        """Take the ports.  Raises as `bind`."""
+        """Take the ports.  Raises as the function `bind`."""
+        for rule in self._rules:
+            self._bound.append(_bind_rule(rule))
         socks = self._settings
         if socks is not None:
-            self._socks_at = bind(socks.address, socks.port)
+            self._bound.append(bind(socks.address, socks.port))
 
     def close(self) -> None:
-        """Leave them, if nobody came to serve at them."""
-        if self._socks_at is not None:
-            self._socks_at.close()
+        """Leave those that nobody came to serve at."""
+        for sock in self._bound:
+            if sock is not None:
+                sock.close()
+        self._bound.clear()
 
     async def open(self, host: AsyncHost) -> None:
-        """Begin to serve."""
-        settings, listener = self._settings, self._socks_at
+        """Begin to serve.  Raises AddressInUse, AddressNotAvailable for ports of the stack."""
+        self._host = host
+        bound, self._bound = self._bound, []
+        for rule, listener in zip(self._rules, bound, strict=False):
+            await self._start(rule, listener)
+        settings, listener = self._settings, bound[-1] if bound else None
         if settings is not None and listener is not None:
             users = Users(None if settings.anyone else owner.owners())
             self._socks = SocksServer(host, users, settings.credentials, Limits(settings.max_clients))
             await self._socks.start(listener)
 
+    async def _start(self, rule: Rule, listener: socket.socket | None) -> Forward:
+        assert self._host is not None
+        kind = UdpForward if rule.udp else TcpForward
+        forward = kind(self._host, rule, Users(None if rule.anyone else owner.owners()))
+        try:
+            await forward.start(listener)
+        except BaseException:
+            if listener is not None:
+                listener.close()
+            raise
+        self._forwards.append(forward)
+        return forward
+
+    @contextlib.asynccontextmanager
+    async def forward(self, request: dict[str, Any]) -> AsyncIterator[Rule]:
+        """Forward for as long as the block lasts.  `request`: the fields of ForwardSettings.
+
+        Raises ConfigError, AddressInUse, AddressNotAvailable, NoBufferSpace, StackError.
+        """
+        try:
+            rule = msgspec.convert({name: request[name] for name in request if name != "op"}, ForwardSettings).rule()
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"a request to forward: {str(error).lower()}") from None
+        if len(self._forwards) >= MAX_FORWARDS:
+            raise NoBufferSpace(f"the daemon forwards {MAX_FORWARDS} ports already: end one of them")
+        forward = await self._start(rule, _bind_rule(rule))
+        try:
+            yield rule
+        finally:
+            if forward in self._forwards:
+                self._forwards.remove(forward)
+            await forward.aclose()
+
     def status(self) -> dict[str, Any]:
         """For the snapshot: what there is."""
-        return {} if self._socks is None else {"socks": self._socks.status()}
+        about: dict[str, Any] = {}
+        if self._socks is not None:
+            about["socks"] = self._socks.status()
+        if self._forwards:
+            about["forwards"] = [
+                {"listen": one.rule.listen, "to": one.rule.target, "in": one.rule.inward, **one.status()}
+                for one in self._forwards
+            ]
+        return about
 
     async def aclose(self) -> None:
         """End all of it."""
+        forwards, self._forwards = self._forwards, []
+        for forward in forwards:
+            await forward.aclose()
         if self._socks is not None:
             await self._socks.aclose()
