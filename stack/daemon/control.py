@@ -198,8 +198,8 @@ class ControlServer:
             "call": partial(self._ask, self._actor.call),
             "ping": self._ping,
             "connect": self._connect,
-            **self._more,
             "forward": self._forward,
+            **self._more,
         }
         try:
             line = await asyncio.wait_for(reader.readline(), REQUEST_S)
@@ -275,10 +275,10 @@ class ControlServer:
     ) -> None:
         try:
             async with self._actor.forward(request) as rule:
-                await _reply(writer, {"ok": True, "listen": rule.listen, "to": rule.target})
+                await reply(writer, {"ok": True, "listen": rule.listen, "to": rule.target})
                 await reader.read(1)  # the client says nothing more: this is its end
         except StackError as error:  # what cannot be forwarded: the sentence says why
-            await _reply(writer, {"ok": False, "error": error.strerror})
+            await reply(writer, {"ok": False, "error": error.strerror})
 
     async def _connect(
         self, request: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
