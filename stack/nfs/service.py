@@ -21,7 +21,7 @@ from stack.nfs.changing import Changing
 from stack.nfs.errors import Fault, status_of
 from stack.nfs.mount3 import mountstat3
 from stack.nfs.nfs3 import nfsstat3
-from stack.nfs.reading import DIRECTORY_MAX, READ_MAX, UDP_MAX, Export, Reading
+from stack.nfs.reading import DIRECTORY_MAX, READ_MAX, UDP_MAX, WRITE_MAX, Export, Reading, in_pieces
 from stack.nfs.tree import Node
 from stack.rpc import NO_REPLY, Context, proc
 from stack.rpc.constants import Flavor
@@ -115,9 +115,10 @@ class Nfs(p.NFS_V3.Server):
         most = _most(ctx, READ_MAX)
         found = self._reading.read_at_once(a, most)
         if found is None:
-            return await self._runner.run(self._reading.read, a, most)
-        self._runner.count(found)
-        return found
+            found = await self._runner.run(self._reading.read, a, most)
+        else:
+            self._runner.count(found)
+        return in_pieces(found)  # type: ignore[no-any-return]
 
     async def NFSPROC3_WRITE(self, ctx: Context, a: p.WRITE3args) -> p.WRITE3res:
         """Data for a file; in the duplicate request cache, for a late copy would undo what was written since."""
@@ -173,7 +174,7 @@ class Nfs(p.NFS_V3.Server):
     @proc(idempotent=True)
     async def NFSPROC3_FSINFO(self, ctx: Context, a: p.FSINFO3args) -> p.FSINFO3res:
         """What the server can do; over UDP, as much as fits."""
-        return await self._run(self._reading.fsinfo, a, _most(ctx, READ_MAX))
+        return await self._run(self._reading.fsinfo, a, _most(ctx, READ_MAX), _most(ctx, WRITE_MAX))
 
     @proc(idempotent=True)
     async def NFSPROC3_PATHCONF(self, ctx: Context, a: p.PATHCONF3args) -> p.PATHCONF3res:

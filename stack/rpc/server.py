@@ -37,7 +37,7 @@ from stack.errors import ConfigError
 from stack.rpc import session
 from stack.rpc.channel import Channel
 from stack.rpc.connections import Connection, Connections, ServerLimits
-from stack.rpc.dispatch import NO_REPLY, UDP, Dispatcher, Invocation, NoReply, Served
+from stack.rpc.dispatch import NO_REPLY, UDP, Dispatcher, Invocation, NoReply, Pieces, Served
 from stack.rpc.duplicates import DuplicateCache, Duplicates, Source
 from stack.rpc.durable import DurableDuplicates
 from stack.rpc.errors import Rejected, SystemErr
@@ -318,7 +318,7 @@ class RpcServer:
         message = f"{procedure} failed: its caller gets SYSTEM_ERR{more}"
         self._loop.call_exception_handler({"message": message, "exception": error})
 
-    def _reply(self, invocation: Invocation, reply: bytes | None) -> None:
+    def _reply(self, invocation: Invocation, reply: bytes | Pieces | None) -> None:
         if self._tasks:
             self._leave(invocation)
         written = self._durable.settled() if self._durable is not None and invocation.once else None
@@ -328,9 +328,13 @@ class RpcServer:
             written.add_done_callback(partial(self._post, invocation, reply))
 
     @staticmethod
-    def _post(invocation: Invocation, reply: bytes | None, _: object = None) -> None:
+    def _post(invocation: Invocation, reply: bytes | Pieces | None, _: object = None) -> None:
         channel = invocation.reply_to  # perhaps not that on which the call came first
-        if reply is not None and isinstance(channel, Channel) and channel.is_open:
+        if not isinstance(channel, Channel) or not channel.is_open:
+            return
+        if isinstance(reply, Pieces):
+            channel.post_pieces(reply)
+        elif reply is not None:
             channel.post(reply)
 
     def _leave(self, invocation: Invocation) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stack.aio.active import ACTIVE
 from stack.errors import AddressInUse
 from stack.rpc.channel import Channel, Sink
-from stack.rpc.dispatch import TCP, UDP, UNIX, Carrier
+from stack.rpc.dispatch import TCP, UDP, UNIX, Carrier, Pieces
 from stack.rpc.duplicates import Source
 from stack.rpc.record import MAX_RECORD, RecordReader, mark_of
 from stack.wire.addr import format_addr
@@ -277,6 +277,16 @@ class StreamChannel(Channel, asyncio.Protocol):
                 self.cork()
         elif self._transport is not None:
             self._transport.write(mark_of(len(message)) + message)
+
+    def post_pieces(self, message: Pieces) -> None:
+        """Send a message that is in pieces: none of them is copied here."""
+        is_corked = self._corked is not None
+        if is_corked:
+            self.uncork()
+        if self._transport is not None:
+            self._transport.writelines((mark_of(message.size), *message.octets))
+        if is_corked:
+            self.cork()
 
     def cork(self) -> None:
         """Collect what is posted."""
