@@ -124,7 +124,7 @@ async def serve(
         if threads:
             executor = ThreadPoolExecutor(threads, thread_name_prefix="nfs")
             closing.callback(executor.shutdown)
-        runner = Runner(executor)
+        runner = Runner(executor, threads)
         bytearray(_KEPT)  # given back at once, for which malloc keeps as much from now on
         server = await serve_programs(
             [Nfs(Reading(export), changing, runner), Mount(export, name, runner)],
