@@ -23,7 +23,7 @@ from typing import Final
 
 from stack.commit import protocol
 from stack.commit.errors import LogError, LogFailed
-from stack.commit.log import Log
+from stack.commit.log import Log, decoded
 from stack.commit.protocol import answer, coordinator_kind, receipt, vote_kind
 from stack.commit.states import COORDINATOR, Event, State, move
 from stack.commit.transactions import Ask, Clock, Send, Timing, Transaction, Waiting
@@ -101,7 +101,7 @@ class Coordinator:
 
     def _recover(self, now: int) -> None:
         for data in self._log.records:
-            record = protocol.xdr_coordinator_record.decode(data)
+            record = decoded(protocol.xdr_coordinator_record.decode, data, f"the log of {self.name}")
             if record.kind is coordinator_kind.NUMBERS:
                 self._next = self._below = max(self._below, record.below)
             elif record.kind is coordinator_kind.COMMITTED:
@@ -147,6 +147,10 @@ class Coordinator:
         for member, what in work.items():
             if member not in self._members:
                 raise ConfigError(f"no member is called {member!r}: there are {_listed(self._members)}")
+            if not isinstance(what, bytes):
+                raise ConfigError(
+                    f"the work of {member} is {type(what).__name__}: use commit.steps() or commit.entries()"
+                )
             if len(what) > protocol.COMMIT_WORK:
                 raise ConfigError(f"the work of {member} has {len(what)} octets: at most {protocol.COMMIT_WORK}")
         if len(self._rounds) >= MAX_OPEN:

@@ -29,6 +29,7 @@ from stack.commit.protocol import COMMIT_V1, answer, receipt
 from stack.commit.states import State
 from stack.commit.transactions import Ask, Clock, Send, Timing, Transaction, Waiting, sentence
 from stack.config import NEVER, SECOND
+from stack.errors import ConfigError
 from stack.rpc import Policy, RpcServer
 
 if TYPE_CHECKING:
@@ -208,6 +209,10 @@ class RunningParticipant(Running):
         self._changed = asyncio.Event()
         self.pump()
 
+    def _on_timer(self) -> None:
+        super()._on_timer()
+        self._wake()
+
     def _on_reply(self, send: Send, answered: answer) -> None:
         self.machine.on_answer(send.transaction, send.to, answered)
         self._wake()
@@ -325,6 +330,8 @@ class RunningCoordinator(Running):
         has not happened, and will not; Undecided when the log has failed: a new start of the coordinator decides;
         ConfigError for members that there are not; LogError.  Who is cancelled does not know what becomes of it.
         """
+        if self._closed:
+            raise ConfigError(f"the coordinator {self.name} was closed: make another one by commit.coordinate()")
         found = self.machine.begin(work, self.now())
         self.pump()
         while found.is_open and not found.is_stuck:

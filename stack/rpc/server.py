@@ -29,11 +29,12 @@ from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
 from functools import partial
 from itertools import islice
+from socket import gaierror
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from stack.config import NEVER, SECOND
-from stack.errors import ConfigError
+from stack.errors import AddressNotAvailable, ConfigError
 from stack.rpc import session
 from stack.rpc.channel import Channel
 from stack.rpc.connections import Connection, Connections, ServerLimits
@@ -520,6 +521,8 @@ async def serve(
     check_max_record(max_record)
     cache = Duplicates() if duplicates is True else None if duplicates is False else duplicates
     server = RpcServer(programs, auth=auth, duplicates=cache, limits=limits, xdr=xdr)
+    if address is not None and not isinstance(address, str):
+        raise ConfigError(f"address is {address!r}: use text, like '0.0.0.0'")
     addresses = [address] if address is not None else own_addresses(host)
     try:
         await _take_ports(server, maker_of(host), addresses, udp, tcp, max_record)
@@ -548,6 +551,11 @@ async def _take_ports(
                     udp_port = await listening.listen_udp(server, maker, address, udp_port)
                 if tcp_port is not None:
                     tcp_port = await listening.listen_tcp(server, maker, address, tcp_port, max_record)
+        except gaierror as error:
+            listening.close()
+            raise AddressNotAvailable(
+                f"cannot listen at {address!r}: {error.strerror}; give an address of this host"
+            ) from None
         except OSError:
             listening.close()
             if not tries_left or len(addresses) == 1:  # a free port may be taken at another address

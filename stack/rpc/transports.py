@@ -275,7 +275,7 @@ class StreamChannel(Channel, asyncio.Protocol):
             if self._corked_bytes > MAX_CORKED:  # the replies may be many times what they answer
                 self.uncork()
                 self.cork()
-        elif self._transport is not None:
+        elif self.is_open:  # (of one that has just failed, asyncio would log each write)
             self._transport.write(mark_of(len(message)) + message)
 
     def post_pieces(self, message: Pieces) -> None:
@@ -297,7 +297,7 @@ class StreamChannel(Channel, asyncio.Protocol):
     def uncork(self) -> None:
         """Send what was collected."""
         corked, self._corked = self._corked, None
-        if corked and self._transport is not None:
+        if corked and self.is_open:
             self._transport.write(corked[0] if len(corked) == 1 else b"".join(corked))
 
     def hold(self) -> None:

@@ -1,5 +1,6 @@
 """Coordinator and participant, one message at a time."""
 
+from functools import partialmethod
 from random import Random
 
 import pytest
@@ -537,3 +538,51 @@ def test_durations_that_make_no_sense(wrong):
 
 def test_an_error_of_the_log_is_an_oserror():
     assert issubclass(LogError, OSError)
+
+
+def resolve_and_crash(north):
+    """Whether the promise is back."""
+    north.prepare()
+    north.machine.resolve(str(north.named()), commit=False)
+    return [row.transaction for row in north.again().status()] == [north.named()]
+
+
+def test_what_a_person_has_aborted_is_not_forgotten_in_a_crash(north, monkeypatch):
+    """Its coordinator may be gone for good, so nobody would say it again."""
+    assert not resolve_and_crash(north)
+    # the control: an abort as the coordinator tells it, which waits for the next flush
+    monkeypatch.setattr(
+        Ledger, "abort", partialmethod(lambda self, promise, real, for_good: real(self, promise), real=Ledger.abort)
+    )
+    assert resolve_and_crash(North())
+
+
+def test_a_full_disk_does_not_answer_a_person(north):
+    north.prepare()
+    north.disk.free = 3
+    with pytest.raises(OSError, match="abort, which cannot be written: the log log cannot be written: No space left"):
+        north.machine.resolve(str(north.named()), commit=False)
+    assert north.ledger.balance("anna") == 0
+    assert [row.state for row in north.machine.status()] == ["prepared"]
+    north.disk.free = None
+    north.machine.resolve(str(north.named()), commit=False)
+    assert north.again().status() == []
+
+
+def test_an_abort_of_what_others_had_committed_is_told(north):
+    """A person had decided elsewhere, and this one had heard it from there."""
+    north.prepare()
+    north.machine.on_answer(north.named(), "south", answer.ANSWER_COMMITTED)
+    for _ in range(2):
+        assert north.decide(commit=False) is receipt.RECEIPT_LOST
+    (told,) = north.machine.lost
+    assert told == (
+        "teller/545454/1 is aborted, and was committed here: a person has decided so, here or elsewhere: compare the "
+        "data of north with those of the others"
+    )
+
+
+def test_work_that_is_no_octets_is_refused_before_anything_is_sent(teller):
+    with pytest.raises(ConfigError, match=r"the work of north is str: use commit\.steps\(\) or commit\.entries\(\)"):
+        teller.machine.begin({"north": "text"}, 0)
+    assert (teller.sent(), teller.machine.status()) == ([], [])

@@ -286,3 +286,33 @@ def test_a_ledger_and_a_database_in_one_transaction(tmp_path):
         assert (amounts(tmp_path / "north.db")["anna"], ledger.balance("otto")) == (95, 5)
 
     in_town(tmp_path, main)
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        (("127.0.0.1", 99999), "member 'north' has port 99999: use a number from 1 to 65535"),
+        (("127.0.0.1", "7000"), "member 'north' has port '7000'"),
+        ("127.0.0.1:7000", "member 'north' is at '127.0.0.1:7000': use a pair of address and port"),
+    ],
+)
+def test_places_that_are_none_are_refused_at_the_start(tmp_path, place, why):
+    async def main(net):
+        with pytest.raises(ConfigError, match=why):
+            await commit.coordinate("teller", tmp_path / "x.log", {"teller": ("teller", 1), "north": place})
+
+    run(main, seed=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_coordinator_that_was_closed_begins_nothing(tmp_path):
+    async def main(net):
+        town = Town(net, tmp_path)
+        teller = await town.start()
+        await teller.aclose()
+        with pytest.raises(ConfigError, match="the coordinator teller was closed: make another one"):
+            await teller.run(WORK)
+        assert teller.status() == []
+        await town.close()
+
+    run(main, seed=1)
