@@ -23,6 +23,7 @@ from either.
 """
 
 import asyncio
+import errno
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -60,6 +61,7 @@ PORT_TRIES: Final = 8  # to have the same free port at all addresses
 SWEEP_S: Final = 1.0  # how often connections are looked at
 TELL_S: Final = 1.0  # between two reports of one procedure's failures
 _XID: Final = 4  # octets
+LISTEN: Final = "give an address of this host, or '0.0.0.0' for all"
 IDEMPOTENT: Final = "rpc_idempotent"  # the attribute of methods
 
 
@@ -553,11 +555,11 @@ async def _take_ports(
                     tcp_port = await listening.listen_tcp(server, maker, address, tcp_port, max_record)
         except gaierror as error:
             listening.close()
-            raise AddressNotAvailable(
-                f"cannot listen at {address!r}: {error.strerror}; give an address of this host"
-            ) from None
-        except OSError:
+            raise AddressNotAvailable(f"cannot listen at {address}: {error.strerror}; {LISTEN}") from None
+        except OSError as error:
             listening.close()
+            if type(error) is OSError and error.errno == errno.EADDRNOTAVAIL:  # the kernel does not say which
+                raise AddressNotAvailable(f"cannot listen at {address}: it is not this host's; {LISTEN}") from None
             if not tries_left or len(addresses) == 1:  # a free port may be taken at another address
                 raise
         else:

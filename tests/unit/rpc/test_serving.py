@@ -115,8 +115,9 @@ def test_a_server_may_let_its_calls_end():
         (
             "no.such.name.invalid",
             AddressNotAvailable,
-            r"cannot listen at 'no\.such\.name\.invalid': .*; give an address",
+            r"cannot listen at no\.such\.name\.invalid: .*; give an address",
         ),
+        ("192.0.2.1", AddressNotAvailable, r"cannot listen at 192\.0\.2\.1: it is not this host's; give an address"),
         (5, ConfigError, "address is 5: use text"),
     ],
 )
