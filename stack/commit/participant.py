@@ -170,8 +170,10 @@ class Participant:
             return f"no member is called {transaction.coordinator!r} here"
         if transaction.number > MAX_NUMBER:
             return "its number is too large"
-        if transaction in self._aborted or transaction in self._stale:
+        if transaction in self._aborted:
             return "it was aborted"
+        if transaction in self._stale:
+            return "it was refused"
         if self._store.done.is_too_old(transaction):
             return "its number is too old"
         if len(self._doubts) >= MAX_IN_DOUBT:
@@ -330,8 +332,7 @@ class Participant:
             doubt.asked += 1
             doubt.next_at = now + self._timing.pause_us(doubt.asked)
         else:
-            del self._stale[doubt.promise.transaction]
-            self._remember(doubt.promise.transaction)
+            del self._stale[doubt.promise.transaction]  # (nor is it remembered: others are told decisions only)
 
     def _ask(self, doubt: Doubt, now: int) -> None:
         transaction, wire = doubt.promise.transaction, doubt.promise.intent

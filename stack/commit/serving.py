@@ -354,9 +354,11 @@ class RunningCoordinator(Running):
         return list(self.machine.lost)
 
     def give_up(self, transaction: str | Transaction, member: str) -> None:
-        """A participant will never confirm: see `Coordinator.give_up`.  Raises ConfigError."""
-        self.machine.give_up(transaction, member)
-        self.pump()
+        """A participant will never confirm: see `Coordinator.give_up`.  Raises ConfigError, LogError."""
+        try:
+            self.machine.give_up(transaction, member)
+        finally:
+            self.pump()
 
     async def _change_of(self, found: Round) -> None:
         if self._closed:

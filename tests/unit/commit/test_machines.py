@@ -1,6 +1,5 @@
 """Coordinator and participant, one message at a time."""
 
-from functools import partialmethod
 from random import Random
 
 import pytest
@@ -9,7 +8,6 @@ from stack.commit import entries, protocol
 from stack.commit.coordinator import MAX_OPEN, NUMBERS_AHEAD, Coordinator
 from stack.commit.errors import LogError, LogFailed
 from stack.commit.ledger import Ledger
-from stack.commit.log import Log
 from stack.commit.participant import MAX_IN_DOUBT, Participant
 from stack.commit.protocol import answer, receipt, vote_kind
 from stack.commit.states import State
@@ -17,44 +15,7 @@ from stack.commit.transactions import WINDOW, Ask, Done, Timing, Transaction
 from stack.config import NEVER
 from stack.errors import ConfigError, NoBufferSpace
 from tests.support.commit_disk import SimDisk
-
-NO = protocol.vote(vote_kind.VOTE_NO, "not today")
-TIMING = Timing(vote_us=1000, again_us=100, longest_us=400)
-MEMBERS = ("teller", "north", "south")
-
-
-def yes(who=b"n"):
-    return protocol.vote(vote_kind.VOTE_YES, who * 8)
-
-
-class Teller:
-    """A coordinator on a disk."""
-
-    def __init__(self, disk=None):
-        self.disk = disk or SimDisk(Random(1))
-        self.start()
-
-    def start(self, members=MEMBERS):
-        self.log = Log.open(self.disk, "log", owner="teller", fresh=lambda n: b"T" * n)
-        self.machine = Coordinator("teller", self.log, members, 0, lambda: 7, TIMING)
-        return self.machine
-
-    def again(self):
-        self.disk.crash()
-        return self.start()
-
-    def sent(self):
-        out, self.machine.outbox = self.machine.outbox, []
-        return [(send.to, send.ask, getattr(send.what, "commit", None)) for send in out]
-
-    def begin(self, *members):
-        return self.machine.begin(dict.fromkeys(members or ("north", "south"), b"work"), 0)
-
-    def commit(self, *members):
-        found = self.begin(*members)
-        for member in found.members:
-            self.machine.on_vote(found.transaction, member, yes(), 0)
-        return found
+from tests.support.commit_sides import MEMBERS, NO, TIMING, North, Teller, yes
 
 
 @pytest.fixture
@@ -261,45 +222,6 @@ def test_a_member_that_is_gone_can_be_given_up(teller):
 
 
 # -- participants
-
-
-class North:
-    """A participant with a ledger on a disk."""
-
-    def __init__(self):
-        self.disk = SimDisk(Random(1))
-        self.start()
-
-    def start(self, members=MEMBERS):
-        self.ledger = Ledger(self.disk, "log", "north", Random(2).randbytes)
-        self.machine = Participant("north", self.ledger, members, 0, lambda: 7, TIMING)
-        return self.machine
-
-    def again(self):
-        self.disk.crash()
-        return self.start()
-
-    def prepare(self, number=1, amounts=None, **other):
-        return self.machine.on_prepare(self.intent(number, amounts, **other), 0)
-
-    def intent(self, number=1, amounts=None, *, coordinator="teller", participant="north"):
-        wire = self.named(number, coordinator).wire
-        return protocol.intent(wire, participant, ["north", "south"], entries(amounts or {"anna": 5}))
-
-    @staticmethod
-    def named(number=1, coordinator="teller"):
-        return Transaction(coordinator, b"T" * 8, number)
-
-    def decide(self, number=1, *, commit=True, voter=None):
-        voter = self.ledger.identity if voter is None else voter
-        return self.machine.on_decide(protocol.decision(self.named(number).wire, commit, voter))
-
-    def asks(self):
-        out, self.machine.outbox = self.machine.outbox, []
-        return [(send.to, send.ask) for send in out]
-
-    def outcome(self, number):
-        return self.machine.outcome(protocol.question(self.named(number).wire, "south", b""))
 
 
 @pytest.fixture
@@ -538,48 +460,6 @@ def test_durations_that_make_no_sense(wrong):
 
 def test_an_error_of_the_log_is_an_oserror():
     assert issubclass(LogError, OSError)
-
-
-def resolve_and_crash(north):
-    """Whether the promise is back."""
-    north.prepare()
-    north.machine.resolve(str(north.named()), commit=False)
-    return [row.transaction for row in north.again().status()] == [north.named()]
-
-
-def test_what_a_person_has_aborted_is_not_forgotten_in_a_crash(north, monkeypatch):
-    """Its coordinator may be gone for good, so nobody would say it again."""
-    assert not resolve_and_crash(north)
-    # the control: an abort as the coordinator tells it, which waits for the next flush
-    monkeypatch.setattr(
-        Ledger, "abort", partialmethod(lambda self, promise, real, for_good: real(self, promise), real=Ledger.abort)
-    )
-    assert resolve_and_crash(North())
-
-
-def test_a_full_disk_does_not_answer_a_person(north):
-    north.prepare()
-    north.disk.free = 3
-    with pytest.raises(OSError, match="abort, which cannot be written: the log log cannot be written: No space left"):
-        north.machine.resolve(str(north.named()), commit=False)
-    assert north.ledger.balance("anna") == 0
-    assert [row.state for row in north.machine.status()] == ["prepared"]
-    north.disk.free = None
-    north.machine.resolve(str(north.named()), commit=False)
-    assert north.again().status() == []
-
-
-def test_an_abort_of_what_others_had_committed_is_told(north):
-    """A person had decided elsewhere, and this one had heard it from there."""
-    north.prepare()
-    north.machine.on_answer(north.named(), "south", answer.ANSWER_COMMITTED)
-    for _ in range(2):
-        assert north.decide(commit=False) is receipt.RECEIPT_LOST
-    (told,) = north.machine.lost
-    assert told == (
-        "teller/545454/1 is aborted, and was committed here: a person has decided so, here or elsewhere: compare the "
-        "data of north with those of the others"
-    )
 
 
 def test_work_that_is_no_octets_is_refused_before_anything_is_sent(teller):

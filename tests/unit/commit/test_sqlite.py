@@ -278,10 +278,13 @@ def test_a_refusal_leaves_nothing_behind_also_when_that_is_written_late(opened, 
     (row,) = machine.status()
     assert (row.state, row.waits_for) == ("aborted", ("north",))
     assert row.note == "north: refused; what was written of it cannot be wiped out: north.db: database is locked"
-    assert machine.on_prepare(one.intent, 11).why == "it was aborted"  # a copy: never a yes after a no
+    assert machine.on_prepare(one.intent, 11).why == "it was refused"  # a copy
+    asked = protocol.question(one.transaction.wire, "south", b"")
+    assert machine.outcome(asked) is protocol.answer.ANSWER_UNKNOWN  # a no is not the coordinator's word
     other.execute("ROLLBACK")
     machine.tick(machine.deadline())
     assert (machine.status(), machine.deadline(), north.promises) == ([], NEVER, [])
+    assert machine.outcome(asked) is protocol.answer.ANSWER_UNKNOWN
     other.execute("UPDATE account SET amount = 50")
     other.close()
     later = promise(take(1), 2)
