@@ -47,7 +47,7 @@ import uvloop
 
 from stack.aio.loop import SelectorLoop, UvLoop
 from stack.aio.network import AsyncHost
-from stack.aio.server import StackServer
+from stack.aio.server import Listening
 from stack.device.tap import TapDevice
 from stack.errors import DeviceError
 from tests.support.interop_hosts import CONFIG, DEVICE, KERNEL, PREFIX
@@ -132,8 +132,8 @@ def leads_to(address: Any) -> Any:
 
 def listening_ports(host: AsyncHost) -> set[int]:
     """Ports that our host listens on."""
-    servers = [handler for handler in host.driver.handlers if isinstance(handler, StackServer)]
-    return {sock.getsockname()[1] for server in servers for sock in server.sockets}
+    places = [handler for handler in host.driver.handlers if isinstance(handler, Listening)]
+    return {place.socket.getsockname()[1] for place in places}
 
 
 class AsyncioLoop(Loopback, SelectorLoop):
