@@ -505,7 +505,8 @@ def open_ledger(path: str | Path, name: str) -> Ledger:
 
 
 def _disk_of(path: str | Path) -> tuple[Disk, str]:
-    return FileDisk(Path(path).parent, Path(path).name), Path(path).name
+    found = Path(os.path.realpath(path))  # a log is written anew in its own folder, not in that of a link to it
+    return FileDisk(found.parent, found.name), found.name
 
 
 def clock_of() -> Clock:

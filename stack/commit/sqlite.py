@@ -22,6 +22,7 @@ Statements must do the same each time: no `random()`, no `datetime('now')`.  The
 `synchronous = FULL`; the event loop waits for its disk, twice for a transaction.
 """
 
+import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
@@ -95,7 +96,7 @@ class Database:
     __slots__ = ("_db", "_held", "_lock", "_path", "_statements", "done", "failed", "identity", "promises")
 
     def __init__(self, path: str | Path, name: str, statements: Mapping[str, Statement]) -> None:
-        self._path = path = Path(path)
+        self._path = path = Path(os.path.realpath(path))  # one database, one lock, by whatever name
         self._statements = dict(statements)
         _check_statements(self._statements)
         self._held: Promise | None = None  # whose work is done, in a transaction that is open
@@ -118,7 +119,11 @@ class Database:
 
     def _prepare_tables(self) -> None:
         db = self._db
-        db.execute("PRAGMA journal_mode = WAL")
+        (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":  # one in memory, or a file system that cannot do it
+            raise ConfigError(
+                f"the database {self._path} has journal mode {mode!r}, not 'wal': use a file on a local disk"
+            )
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
         db.executescript(_SCHEMA)

@@ -229,7 +229,7 @@ class Pool:
     def _why(self) -> str:
         """Why nobody can be called."""
         if not len(self._members):
-            return "it has no members"
+            return f"no servers of {srv} are known" if (srv := self._settings.srv) else "it has no members"
         return "; ".join(f"{member.place}: {member.because}" for member in self._members)
 
     def _share(self, call: "_Call") -> float | None:

@@ -316,3 +316,21 @@ def test_a_coordinator_that_was_closed_begins_nothing(tmp_path):
         await town.close()
 
     run(main, seed=1)
+
+
+def test_a_log_behind_a_link_stays_where_it_is(tmp_path):
+    for name in ("disk", "etc"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "etc" / "x.log").symlink_to(tmp_path / "disk" / "teller.log")
+
+    async def main(net):
+        for path in ("etc/x.log", "disk/teller.log"):  # made, and written anew
+            async with await commit.coordinate(
+                "teller", tmp_path / path, {"teller": ("teller", 1)}, host=net.add_host(path)
+            ):
+                with pytest.raises(ConfigError, match=r"disk/teller\.log is in use"):
+                    await commit.coordinate("teller", tmp_path / "etc" / "x.log", {"teller": ("teller", 1)})
+
+    run(main, seed=1)
+    assert (tmp_path / "etc" / "x.log").is_symlink()
+    assert sorted(one.name for one in (tmp_path / "disk").iterdir()) == ["teller.log", "teller.log.lock"]

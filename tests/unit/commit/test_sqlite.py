@@ -327,3 +327,18 @@ def test_a_database_that_was_closed_under_its_member_keeps_its_promise(opened, p
     with pytest.raises(LogError, match="closed database"):
         north.commit(one)
     assert [found.transaction for found in opened().promises] == [one.transaction]
+
+
+def test_a_database_in_memory_promises_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path, **how: real(":memory:", **how))
+    with pytest.raises(ConfigError, match="has journal mode 'memory', not 'wal': use a file on a local disk"):
+        commit.Database("x.db", "north", STATEMENTS)
+
+
+def test_one_process_has_it_by_whatever_name(opened, path, tmp_path):
+    opened()
+    (tmp_path / "other.db").symlink_to(path)
+    with pytest.raises(ConfigError, match=r"north\.db is in use"):
+        commit.Database(tmp_path / "other.db", "north", STATEMENTS)
