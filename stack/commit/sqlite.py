@@ -33,7 +33,7 @@ from typing import Final
 from stack.commit import protocol
 from stack.commit.disk import FileDisk
 from stack.commit.errors import CommitError, LogError, Refused
-from stack.commit.log import IDENTITY
+from stack.commit.log import IDENTITY, decoded
 from stack.commit.participant import Promise
 from stack.commit.protocol import sql_kind
 from stack.commit.transactions import WINDOW, Done, Transaction
@@ -144,7 +144,7 @@ class Database:
         for coordinator, log, number in self._db.execute("SELECT * FROM tapstack_commit_done ORDER BY number"):
             self.done.add(Transaction(coordinator, bytes(log), number))
         for intent, since in self._db.execute("SELECT intent, since FROM tapstack_commit_promise").fetchall():
-            what = protocol.xdr_intent.decode(intent)
+            what = decoded(protocol.xdr_intent.decode, bytes(intent or b""), f"the database {self._path}")
             promise = Promise(Transaction.of(what.transaction), what, since)
             self.promises.append(promise)
             try:

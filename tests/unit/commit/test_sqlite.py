@@ -6,7 +6,7 @@ import pytest
 
 from stack import commit
 from stack.commit import protocol
-from stack.commit.errors import CommitError, LogError, Refused
+from stack.commit.errors import CommitError, CorruptLog, LogError, Refused
 from stack.commit.participant import Participant, Promise
 from stack.commit.transactions import WINDOW, Transaction
 from stack.config import NEVER
@@ -342,3 +342,18 @@ def test_one_process_has_it_by_whatever_name(opened, path, tmp_path):
     (tmp_path / "other.db").symlink_to(path)
     with pytest.raises(ConfigError, match=r"north\.db is in use"):
         commit.Database(tmp_path / "other.db", "north", STATEMENTS)
+
+
+def test_a_promise_that_cannot_be_read_is_no_raw_error(opened, path):
+    opened().prepare(promise(take(1)))
+    for damaged in (b"xyz", None):
+        opened().close()
+        with sqlite3.connect(path) as db:
+            db.execute("UPDATE tapstack_commit_promise SET intent = ?", (damaged,))
+        db.close()
+        with pytest.raises(CorruptLog, match=r"the database .*north\.db has a record that makes no sense here"):
+            opened()
+        with sqlite3.connect(path) as db:
+            db.execute("DELETE FROM tapstack_commit_promise")
+        db.close()
+        opened().prepare(promise(take(1)))
