@@ -518,5 +518,8 @@ def clock_of() -> Clock:
 
 
 def _fresh() -> Any:
-    loop = asyncio.get_running_loop()
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # (a ledger may be opened before there is one)
+        return os.urandom
     return loop.new_rng().randbytes if hasattr(loop, "new_rng") else os.urandom

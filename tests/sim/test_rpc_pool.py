@@ -535,3 +535,8 @@ def test_of_two_failures_the_one_that_may_have_run_is_told(reverse):
         assert (await _first_answer(*tasks)).exception() is errors[1]
 
     asyncio.run(main())
+
+
+def test_without_an_event_loop_it_says_so():
+    with pytest.raises(ConfigError, match="no event loop is running: make clients in a coroutine"):
+        rpc.pool(V1, MEMBERS)

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stack.config import SECOND, Rng
 from stack.errors import ConfigError
 from stack.rpc.batch import Batch
-from stack.rpc.caller import RpcClient
+from stack.rpc.caller import RpcClient, running_loop
 from stack.rpc.calls import Semantics
 from stack.rpc.channel import Channel
 from stack.rpc.client import Way
@@ -123,7 +123,7 @@ class Pool:
         self._version = version
         self._settings = settings
         self._host = host
-        self._loop = asyncio.get_running_loop()
+        self._loop = running_loop()
         self._rng: Rng = getattr(self._loop, "new_rng", random.SystemRandom)()  # a simulation's loop has its own
         self._members = Members(settings.policy, self._rng)
         self._hedging = Hedging(settings.hedge)

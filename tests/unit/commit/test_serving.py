@@ -1,7 +1,7 @@
 """Members on simulated hosts: databases that change together, the blocking case, members that there are not."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 
 import pytest
 
@@ -334,3 +334,10 @@ def test_a_log_behind_a_link_stays_where_it_is(tmp_path):
     run(main, seed=1)
     assert (tmp_path / "etc" / "x.log").is_symlink()
     assert sorted(one.name for one in (tmp_path / "disk").iterdir()) == ["teller.log", "teller.log.lock"]
+
+
+def test_a_ledger_is_opened_without_an_event_loop_too(tmp_path):
+    with closing(commit.open_ledger(tmp_path / "north.log", "north")) as ledger:
+        first = ledger.identity
+    with closing(commit.open_ledger(tmp_path / "north.log", "north")) as ledger:
+        assert (ledger.identity, ledger.balances) == (first, {})
