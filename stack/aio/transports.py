@@ -34,6 +34,7 @@ from stack.tcp.events import CLOSED, EOF, READABLE, WRITABLE
 logger = logging.getLogger(__name__)
 
 HIGH_WATER: Final = 64 << 10
+COPIED_BELOW: Final = 4096  # bytes: smaller pieces that are queued together are joined
 IGNORED_WRITES: Final = 5  # writes to a lost connection before a warning
 _LOST: Final = 1 << 16  # our own event bit: call connection_lost
 
@@ -274,8 +275,18 @@ class StackTransport(asyncio.Transport):
             self._pause_writing()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Queue several pieces as one."""
-        self.write(b"".join(list_of_data))
+        """Queue several pieces as one: large ones as they are, what lies between them joined."""
+        between: list[bytes | bytearray | memoryview] = []
+        for data in list_of_data:
+            if type(data) is bytes and len(data) >= COPIED_BELOW:
+                if between:
+                    self.write(b"".join(between))
+                    between.clear()
+                self.write(data)
+            else:
+                between.append(data)
+        if between:
+            self.write(b"".join(between))
 
     def _ignore_write(self) -> None:
         self._writes_ignored += 1

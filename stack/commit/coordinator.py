@@ -23,7 +23,7 @@ from typing import Final
 
 from stack.commit import protocol
 from stack.commit.errors import LogError, LogFailed
-from stack.commit.log import Log
+from stack.commit.log import Log, decoded
 from stack.commit.protocol import answer, coordinator_kind, receipt, vote_kind
 from stack.commit.states import COORDINATOR, Event, State, move
 from stack.commit.transactions import Ask, Clock, Send, Timing, Transaction, Waiting
@@ -49,6 +49,7 @@ class Round:
     promises: dict[str, bytes] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)  # members that know nothing of their promise
     tries: int = 0
+    is_given_up: bool = False  # a person says that some member will never confirm
     is_stuck: bool = False  # nobody knows whether the log has the decision
 
     @property
@@ -66,8 +67,8 @@ class Coordinator:
 
     # fmt: off
     __slots__ = (
-        "_below", "_checkpoint", "_clock", "_least", "_log", "_members", "_next", "_rounds", "_timing", "changed",
-        "lost", "name", "outbox", "stats",
+        "_below", "_checkpoint", "_clock", "_given_up", "_least", "_log", "_members", "_next", "_rounds", "_timing",
+        "changed", "lost", "name", "outbox", "stats",
     )
     # fmt: on
 
@@ -93,6 +94,7 @@ class Coordinator:
         self._timing = timing or Timing()
         self._timing.validate()
         self._rounds: dict[int, Round] = {}
+        self._given_up: dict[int, Round] = {}  # committed and ended, and not all have confirmed: they may come back
         self._next = self._below = 1
         self._least = self._checkpoint = checkpoint
         self._recover(now)
@@ -101,13 +103,17 @@ class Coordinator:
 
     def _recover(self, now: int) -> None:
         for data in self._log.records:
-            record = protocol.xdr_coordinator_record.decode(data)
+            record = decoded(protocol.xdr_coordinator_record.decode, data, f"the log of {self.name}")
             if record.kind is coordinator_kind.NUMBERS:
                 self._next = self._below = max(self._below, record.below)
             elif record.kind is coordinator_kind.COMMITTED:
                 self._recover_round(record.committed, now)
+            elif record.kind is coordinator_kind.GIVEN_UP:
+                if (found := self._rounds.pop(record.given_up, None)) is not None:
+                    self._given_up[record.given_up] = found
             else:
                 self._rounds.pop(record.ended, None)
+                self._given_up.pop(record.ended, None)
         self._log.records = []
         for unfinished in self._rounds.values():
             for member in unfinished.members:
@@ -132,6 +138,9 @@ class Coordinator:
         for number, unfinished in self._rounds.items():
             if unfinished.state is State.COMMITTED:
                 yield _record(coordinator_kind.COMMITTED, _committed(number, unfinished))
+        for number, given_up in self._given_up.items():
+            yield _record(coordinator_kind.COMMITTED, _committed(number, given_up))
+            yield _record(coordinator_kind.GIVEN_UP, number)
 
     # -- the first phase
 
@@ -147,6 +156,10 @@ class Coordinator:
         for member, what in work.items():
             if member not in self._members:
                 raise ConfigError(f"no member is called {member!r}: there are {_listed(self._members)}")
+            if not isinstance(what, bytes):
+                raise ConfigError(
+                    f"the work of {member} is {type(what).__name__}: use commit.steps() or commit.entries()"
+                )
             if len(what) > protocol.COMMIT_WORK:
                 raise ConfigError(f"the work of {member} has {len(what)} octets: at most {protocol.COMMIT_WORK}")
         if len(self._rounds) >= MAX_OPEN:
@@ -265,19 +278,34 @@ class Coordinator:
             return
         number = found.transaction.number
         self._rounds.pop(number)
-        self._log.add(_record(coordinator_kind.ENDED, number))
+        if found.is_given_up:
+            self._keep(number, found)
+        else:
+            self._log.add(_record(coordinator_kind.ENDED, number))
         self._enter(found, Event.ALL_DONE)
         self._bound_log()
+
+    def _keep(self, number: int, found: Round) -> None:
+        """Whoever was given up, and comes back all the same, is not told that it was aborted."""
+        self._given_up[number] = found
+        self._log.add(_record(coordinator_kind.GIVEN_UP, number))
+        if len(self._given_up) > MAX_OPEN:
+            oldest = next(iter(self._given_up))
+            del self._given_up[oldest]
+            self._log.add(_record(coordinator_kind.ENDED, oldest))
 
     def give_up(self, transaction: str | Transaction, member: str) -> None:
         """A person says that this participant will never confirm what is committed: it is gone.
 
-        Raises ConfigError when nobody waits for it.
+        It is not told any more.  If it comes back and asks, it hears that it was committed.  Raises ConfigError when
+        nobody waits for it, LogError when that cannot be written: it may have to be said again after the next start.
         """
         for found in self._rounds.values():
             if str(found.transaction) == str(transaction) and not found.is_open and member in found.waits_for:
                 self._lose(found, member, "was given up by a person")
+                found.is_given_up = True
                 self._confirm(found, member)
+                self._log.flush()
                 return
         raise ConfigError(f"{transaction} does not wait for {member} to confirm it: see status()")
 
@@ -303,7 +331,7 @@ class Coordinator:
         if not known:
             self.stats["foreign"] += 1
             return answer.ANSWER_UNKNOWN
-        found = self._rounds.get(transaction.number)
+        found = self._rounds.get(transaction.number) or self._given_up.get(transaction.number)
         if found is None:
             return answer.ANSWER_ABORTED
         if found.is_open:

@@ -26,10 +26,12 @@ class FileDisk:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.close()
-            raise ConfigError(f"{Path(folder) / name} is in use by another process: end that one first") from None
+            raise ConfigError(
+                f"{Path(folder) / name} is in use by another process, or elsewhere in this one: end that first"
+            ) from None
         except OSError as error:
             self.close()
-            raise ConfigError(f"the log {Path(folder) / name} cannot be used: {error.strerror}") from None
+            raise ConfigError(f"{Path(folder) / name} cannot be used: {error.strerror}") from None
 
     def close(self) -> None:
         """Let everything go."""

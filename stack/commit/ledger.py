@@ -14,7 +14,7 @@ from typing import Final
 
 from stack.commit import protocol
 from stack.commit.errors import LogError, LogFailed, Refused
-from stack.commit.log import Disk, Log
+from stack.commit.log import Disk, Log, decoded
 from stack.commit.participant import Promise
 from stack.commit.protocol import ledger_kind
 from stack.commit.transactions import Done, Transaction
@@ -54,7 +54,7 @@ class Ledger:
         self.done = Done()
         self.promises: list[Promise] = []
         for record in log.records:
-            self._read(protocol.xdr_ledger_record.decode(record))
+            self._read(decoded(protocol.xdr_ledger_record.decode, record, file))
         log.records = []
         log.compact(self._live())
 
@@ -126,10 +126,12 @@ class Ledger:
         self._end(promise, commit=True)
         self._bound_log()
 
-    def abort(self, promise: Promise) -> None:
-        """Written with the next flush: if that does not come, the coordinator says so again."""
+    def abort(self, promise: Promise, *, for_good: bool = False) -> None:
+        """Written with the next flush, if not for good: should that not come, the coordinator says so again."""
         self._log.check()
         self._log.add(_record(ledger_kind.LEDGER_ABORTED, promise.transaction.wire))
+        if for_good:
+            self._log.flush()
         self._end(promise, commit=False)
 
     def _lock(self, promise: Promise) -> None:

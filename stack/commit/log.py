@@ -10,8 +10,9 @@ Theory of operation.  Records that were added stay in memory until `flush` write
 length, a sequence number, a checksum over all of it, and the records.  It returns when the disk has the frame for
 good (fsync).  There is never more than one frame that the disk may still lose.  So after a crash at most the last frame
 is damaged, and nobody was told that it was written: it is cut off.  A damaged frame before a good one was written for
-good once; the log is refused then, for what it says may not be true any more.  (A last frame that was damaged long
-after it was written cannot be told from one that was torn.)
+good once; the log is refused then, for what it says may not be true any more.  So it is when the first frame is
+damaged: the file had it before it had its name.  (Another last frame that was damaged long after it was written cannot
+be told from one that was torn.)
 
 The checksum starts from the log's identity, random octets in its head: what looks like a frame within somebody's data
 is none.
@@ -27,17 +28,18 @@ disk fails in `flush`, nobody can know what it has: LogFailed, from then on, unt
 
 from collections.abc import Callable, Iterable
 from struct import Struct
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 from zlib import crc32
 
 from stack.commit.errors import CorruptLog, LogError, LogFailed
+from stack.rpc.xdr import XdrError
 
 MAGIC: Final = b"tapstack commit log 1\n"
 IDENTITY: Final = 8  # octets
 MARK: Final = b"\xf5CRD"
 _HEAD: Final = Struct(">4sIQI")  # mark, octets of the records, sequence number, checksum
 _LENGTH: Final = Struct(">I")
-MAX_FRAME: Final = 1 << 28
+MAX_FRAME: Final = (1 << 32) - 1  # octets: all that still matters is one frame
 NEW: Final = ".new"
 
 
@@ -114,6 +116,8 @@ class Log:
     def _read(self, data: bytes) -> None:
         at = self._read_head(data)
         self._sequence = 0
+        if self._frame(data, at) is None:  # no crash: it was flushed before the file got its name
+            raise CorruptLog(self._damaged(at, "the first frame"))
         while (found := self._frame(data, at)) is not None:
             sequence, payload, following = found
             if self._sequence and sequence != self._sequence + 1:
@@ -155,7 +159,7 @@ class Log:
             return None
         mark, length, sequence, checksum = _HEAD.unpack_from(data, at)
         end = at + _HEAD.size + length
-        if mark != MARK or length > MAX_FRAME or end > len(data):
+        if mark != MARK or end > len(data):
             return None
         payload = data[at + _HEAD.size : end]
         if _checksum(self.identity, sequence, payload) != checksum:
@@ -229,6 +233,8 @@ class Log:
 
     def _make_frame(self, records: Iterable[bytes]) -> bytes:
         payload = b"".join(_LENGTH.pack(len(record)) + record for record in records)
+        if len(payload) > MAX_FRAME:
+            raise LogError(f"{len(payload)} octets at once are too many for the log {self._name}: {MAX_FRAME} at most")
         sequence = self._sequence + 1
         return _HEAD.pack(MARK, len(payload), sequence, _checksum(self.identity, sequence, payload)) + payload
 
@@ -248,6 +254,14 @@ class Log:
     def _fail(self, error: OSError) -> LogFailed:
         self.failed = f"the log {self._name} has failed ({_why(error)}): start anew, then it is known what it holds"
         return LogFailed(self.failed)
+
+
+def decoded(decode: Callable[[bytes], Any], record: bytes, where: str) -> Any:
+    """What a record says.  Raises CorruptLog for one of another program, or of a later version of this one."""
+    try:
+        return decode(record)
+    except XdrError as error:
+        raise CorruptLog(f"{where} has a record that makes no sense here ({error}): it is not used") from None
 
 
 def _checksum(identity: bytes, sequence: int, payload: bytes) -> int:

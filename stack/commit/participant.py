@@ -64,13 +64,16 @@ class Store(Protocol):
         """A transaction that has locked what this work needs.  Raises Refused for work that makes no sense."""
 
     def prepare(self, promise: Promise) -> None:
-        """Try it, lock what it needs, write it down.  Raises Refused, or another OSError: nothing is promised."""
+        """Try it, lock what it needs, write it down.  Raises Refused, or another OSError: nothing is promised.
+
+        If it stands in `promises` all the same, a trace of it could not be wiped out: `abort` will be called.
+        """
 
     def commit(self, promise: Promise) -> None:
         """Do it, together with `done.add`.  Raises OSError: the promise stands."""
 
-    def abort(self, promise: Promise) -> None:
-        """Forget it.  It may come back after a crash.  Raises OSError: the promise stands."""
+    def abort(self, promise: Promise, *, for_good: bool = False) -> None:
+        """Forget it.  It may come back after a crash, unless `for_good`.  Raises OSError: the promise stands."""
 
 
 @dataclass(slots=True, eq=False)
@@ -93,8 +96,8 @@ class Participant:
 
     # fmt: off
     __slots__ = (
-        "_aborted", "_clock", "_doubts", "_members", "_resolved", "_store", "_timing", "lost", "name", "outbox",
-        "stats",
+        "_aborted", "_clock", "_doubts", "_members", "_resolved", "_stale", "_store", "_timing", "lost", "name",
+        "outbox", "stats",
     )
     # fmt: on
 
@@ -111,6 +114,7 @@ class Participant:
         self._timing.validate()
         self._doubts: dict[Transaction, Doubt] = {}
         self._resolved: dict[Transaction, Doubt] = {}  # by a person; the coordinator has not been heard
+        self._stale: dict[Transaction, Doubt] = {}  # refused, and what was written down of them is still there
         self.lost: list[str] = []  # sentences about decisions that contradict each other, for people
         self._aborted: OrderedDict[Transaction, None] = OrderedDict()
         for promise in store.promises:
@@ -152,6 +156,9 @@ class Participant:
                 self._doubts[transaction] = Doubt(promise, now + self._timing.pause_us(0), state)
                 self.stats["prepared"] += 1
                 return protocol.vote(vote_kind.VOTE_YES, self._store.identity)
+            if promise in self._store.promises:
+                state = move(PARTICIPANT, State.WORKING, Event.REFUSED)
+                self._stale[transaction] = Doubt(promise, now + self._timing.pause_us(0), state)
         self.stats["refused"] += 1
         return protocol.vote(vote_kind.VOTE_NO, sentence(why))
 
@@ -165,6 +172,8 @@ class Participant:
             return "its number is too large"
         if transaction in self._aborted:
             return "it was aborted"
+        if transaction in self._stale:
+            return "it was refused"
         if self._store.done.is_too_old(transaction):
             return "its number is too old"
         if len(self._doubts) >= MAX_IN_DOUBT:
@@ -197,18 +206,19 @@ class Participant:
             return receipt.RECEIPT_DONE if self._finish(doubt, Event.ABORT) else receipt.RECEIPT_LATER
         if transaction in self._store.done:
             self.stats["lost"] += 1  # somebody has resolved it otherwise
+            self._contradict(transaction, "was committed here: a person has decided so, here or elsewhere")
             return receipt.RECEIPT_LOST
         self._remember(transaction)
         return receipt.RECEIPT_DONE
 
-    def _finish(self, doubt: Doubt, event: Event) -> bool:
-        """Whether it could be written."""
+    def _finish(self, doubt: Doubt, event: Event, *, for_good: bool = False) -> bool:
+        """Whether it could be written.  `for_good`: an abort is not forgotten in a crash."""
         transaction = doubt.promise.transaction
         try:
             if event is Event.COMMIT:
                 self._store.commit(doubt.promise)
             else:
-                self._store.abort(doubt.promise)
+                self._store.abort(doubt.promise, for_good=for_good)
         except OSError as error:
             self.stats["faults"] += 1
             doubt.said[self.name] = f"{event.value}, which cannot be written: {error.strerror or error}"
@@ -230,15 +240,16 @@ class Participant:
     def resolve(self, transaction: str | Transaction, *, commit: bool) -> None:
         """Decide what is in doubt, as a person who has found out, or must not wait any longer.
 
-        If it was decided otherwise, the data of the members contradict each other; who notices says so.  Raises
-        ConfigError when it is not in doubt, OSError when it cannot be written.
+        It is on the disk when this returns, an abort as well: nobody else could say so again after a crash.  If it was
+        decided otherwise, the data of the members contradict each other; who notices says so.  Raises ConfigError when
+        it is not in doubt, OSError when it cannot be written.
         """
         doubt = next(
             (doubt for doubt in self._doubts.values() if str(doubt.promise.transaction) == str(transaction)), None
         )
         if doubt is None:
             raise ConfigError(f"{transaction} is not in doubt here; in doubt are {len(self._doubts)}: see status()")
-        if not self._finish(doubt, Event.COMMIT if commit else Event.ABORT):
+        if not self._finish(doubt, Event.COMMIT if commit else Event.ABORT, for_good=True):
             raise OSError(doubt.said[self.name])
         doubt.said = {self.name: "a person has decided"}
         if len(self._resolved) < MAX_IN_DOUBT:
@@ -253,6 +264,13 @@ class Participant:
                 f"{transaction} is {decided.value}, and a person has had it {doubt.state.value} at {self.name}: "
                 f"compare its data with those of {', '.join(others)}"
             )
+            del self.lost[:-MAX_IN_DOUBT]
+
+    def _contradict(self, transaction: Transaction, what: str) -> None:
+        """As above, where nothing else is known here; once for each."""
+        text = f"{transaction} is {State.ABORTED.value}"
+        if not any(said.startswith(text) for said in self.lost):
+            self.lost.append(f"{text}, and {what}: compare the data of {self.name} with those of the others")
             del self.lost[:-MAX_IN_DOUBT]
 
     # -- questions
@@ -292,7 +310,7 @@ class Participant:
 
     def deadline(self) -> int:
         """When `tick` has something to do."""
-        return min((doubt.next_at for doubt in self._open()), default=NEVER)
+        return min((doubt.next_at for doubt in (*self._open(), *self._stale.values())), default=NEVER)
 
     def _open(self) -> Iterable[Doubt]:
         return [*self._doubts.values(), *self._resolved.values()]
@@ -301,6 +319,20 @@ class Participant:
         """Time has passed."""
         for doubt in [doubt for doubt in self._open() if doubt.next_at <= now]:
             self._ask(doubt, now)
+        for doubt in [doubt for doubt in self._stale.values() if doubt.next_at <= now]:
+            self._wipe(doubt, now)
+
+    def _wipe(self, doubt: Doubt, now: int) -> None:
+        """What was refused is to leave nothing behind."""
+        try:
+            self._store.abort(doubt.promise)
+        except OSError as error:
+            self.stats["faults"] += 1
+            doubt.said[self.name] = f"refused; what was written of it cannot be wiped out: {error.strerror or error}"
+            doubt.asked += 1
+            doubt.next_at = now + self._timing.pause_us(doubt.asked)
+        else:
+            del self._stale[doubt.promise.transaction]  # (nor is it remembered: others are told decisions only)
 
     def _ask(self, doubt: Doubt, now: int) -> None:
         transaction, wire = doubt.promise.transaction, doubt.promise.intent
@@ -314,16 +346,19 @@ class Participant:
         doubt.next_at = now + self._timing.pause_us(doubt.asked)
 
     def status(self) -> list[Waiting]:
-        """Transactions in doubt, and those that a person has decided, of which the coordinator was not heard yet."""
+        """Transactions in doubt, and those that a person has decided, of which the coordinator was not heard yet.
+
+        Those that wait for this member itself were refused, and the disk still has something of them.
+        """
         return [
             Waiting(
                 doubt.promise.transaction,
                 doubt.state.value,
-                (doubt.promise.transaction.coordinator,),
+                (self.name if doubt.promise.transaction in self._stale else doubt.promise.transaction.coordinator,),
                 doubt.promise.since,
                 sentence("; ".join(f"{member}: {said}" for member, said in doubt.said.items())),
             )
-            for doubt in self._open()
+            for doubt in (*self._open(), *self._stale.values())
         ]
 
     @property

@@ -6,9 +6,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from stack import rpc
+from stack.commit import protocol
 from stack.commit.protocol import COMMIT_V1
 from stack.commit.transactions import Send
 from stack.errors import ConfigError
+from stack.rpc.client import MAX_PORT, is_port
 
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
@@ -63,5 +65,15 @@ class Peers:
 
 def check_members(members: Members, name: str) -> None:
     """Raise ConfigError for what cannot be."""
+    given: Mapping[Any, Any] = members  # (of a file of settings, perhaps)
+    for member, place in given.items():
+        if not (isinstance(place, tuple | list) and len(place) == 2 and isinstance(place[0], str)):
+            raise ConfigError(
+                f"member {member!r} is at {place!r}: use a pair of address and port, like ('127.0.0.1', 7000)"
+            )
+        if not is_port(place[1], free=False):
+            raise ConfigError(f"member {member!r} has port {place[1]!r}: use a number from 1 to {MAX_PORT}")
+        if not 0 < len(member.encode()) <= protocol.COMMIT_NAME:
+            raise ConfigError(f"member {member[:20]!r}...: a name has 1 to {protocol.COMMIT_NAME} octets")
     if name not in members:
         raise ConfigError(f"no member is called {name!r}: there are {', '.join(sorted(members)) or 'none'}")

@@ -92,11 +92,13 @@ class coordinator_kind(IntEnum):
     NUMBERS = 1
     COMMITTED = 2
     ENDED = 3
+    GIVEN_UP = 4
 
 
 NUMBERS: Final = coordinator_kind.NUMBERS
 COMMITTED: Final = coordinator_kind.COMMITTED
 ENDED: Final = coordinator_kind.ENDED
+GIVEN_UP: Final = coordinator_kind.GIVEN_UP
 _of_coordinator_kind: Final[dict[int, coordinator_kind]] = {each.value: each for each in coordinator_kind}
 
 
@@ -262,6 +264,14 @@ class coordinator_record:
         """The value, if this is its case; otherwise AttributeError."""
         if self.kind != 3:
             raise xdr.other_case(xdr_coordinator_record, self.kind, "ended")
+        found: int = xdr.untyped(self.value)
+        return found
+
+    @property
+    def given_up(self) -> int:
+        """The value, if this is its case; otherwise AttributeError."""
+        if self.kind != 4:
+            raise xdr.other_case(xdr_coordinator_record, self.kind, "given_up")
         found: int = xdr.untyped(self.value)
         return found
 
@@ -759,6 +769,10 @@ def _get_coordinator_record(r: xdr.Reader) -> coordinator_record:
         (v4,) = _U2(r.data, r.at)
         r.at += 8
         return coordinator_record(kind, v4)
+    if v1 == 4:
+        (v5,) = _U2(r.data, r.at)
+        r.at += 8
+        return coordinator_record(kind, v5)
     raise xdr.bad_union(v1)
 
 
@@ -772,6 +786,8 @@ def _put_coordinator_record(w: xdr.Writer, v: coordinator_record) -> None:
         out += _P3(kind)
         _put_committed_record(w, value)
     elif kind == 3:
+        out += _P8(kind, value)
+    elif kind == 4:
         out += _P8(kind, value)
     else:
         raise xdr.bad_union(kind)
@@ -1086,6 +1102,7 @@ xdr_coordinator_record.made_of = xdr.Arms(
     xdr.Arm("below", xdr.UNSIGNED_HYPER, 1),
     xdr.Arm("committed", xdr_committed_record, 2),
     xdr.Arm("ended", xdr.UNSIGNED_HYPER, 3),
+    xdr.Arm("given_up", xdr.UNSIGNED_HYPER, 4),
 )
 xdr_entry.made_of = xdr.Members(account=xdr.Text(255), amount=xdr.HYPER)
 xdr_entries.made_of = xdr.Items(xdr_entry, 1000)

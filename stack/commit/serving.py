@@ -29,6 +29,7 @@ from stack.commit.protocol import COMMIT_V1, answer, receipt
 from stack.commit.states import State
 from stack.commit.transactions import Ask, Clock, Send, Timing, Transaction, Waiting, sentence
 from stack.config import NEVER, SECOND
+from stack.errors import ConfigError
 from stack.rpc import Policy, RpcServer
 
 if TYPE_CHECKING:
@@ -208,6 +209,10 @@ class RunningParticipant(Running):
         self._changed = asyncio.Event()
         self.pump()
 
+    def _on_timer(self) -> None:
+        super()._on_timer()
+        self._wake()
+
     def _on_reply(self, send: Send, answered: answer) -> None:
         self.machine.on_answer(send.transaction, send.to, answered)
         self._wake()
@@ -325,6 +330,8 @@ class RunningCoordinator(Running):
         has not happened, and will not; Undecided when the log has failed: a new start of the coordinator decides;
         ConfigError for members that there are not; LogError.  Who is cancelled does not know what becomes of it.
         """
+        if self._closed:
+            raise ConfigError(f"the coordinator {self.name} was closed: make another one by commit.coordinate()")
         found = self.machine.begin(work, self.now())
         self.pump()
         while found.is_open and not found.is_stuck:
@@ -347,9 +354,11 @@ class RunningCoordinator(Running):
         return list(self.machine.lost)
 
     def give_up(self, transaction: str | Transaction, member: str) -> None:
-        """A participant will never confirm: see `Coordinator.give_up`.  Raises ConfigError."""
-        self.machine.give_up(transaction, member)
-        self.pump()
+        """A participant will never confirm: see `Coordinator.give_up`.  Raises ConfigError, LogError."""
+        try:
+            self.machine.give_up(transaction, member)
+        finally:
+            self.pump()
 
     async def _change_of(self, found: Round) -> None:
         if self._closed:
@@ -496,7 +505,8 @@ def open_ledger(path: str | Path, name: str) -> Ledger:
 
 
 def _disk_of(path: str | Path) -> tuple[Disk, str]:
-    return FileDisk(Path(path).parent, Path(path).name), Path(path).name
+    found = Path(os.path.realpath(path))  # a log is written anew in its own folder, not in that of a link to it
+    return FileDisk(found.parent, found.name), found.name
 
 
 def clock_of() -> Clock:
@@ -508,5 +518,8 @@ def clock_of() -> Clock:
 
 
 def _fresh() -> Any:
-    loop = asyncio.get_running_loop()
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # (a ledger may be opened before there is one)
+        return os.urandom
     return loop.new_rng().randbytes if hasattr(loop, "new_rng") else os.urandom

@@ -22,8 +22,10 @@ Statements must do the same each time: no `random()`, no `datetime('now')`.  The
 `synchronous = FULL`; the event loop waits for its disk, twice for a transaction.
 """
 
+import os
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,7 +33,7 @@ from typing import Final
 from stack.commit import protocol
 from stack.commit.disk import FileDisk
 from stack.commit.errors import CommitError, LogError, Refused
-from stack.commit.log import IDENTITY
+from stack.commit.log import IDENTITY, decoded
 from stack.commit.participant import Promise
 from stack.commit.protocol import sql_kind
 from stack.commit.transactions import WINDOW, Done, Transaction
@@ -39,6 +41,7 @@ from stack.errors import ConfigError
 from stack.rpc.xdr import XdrError
 
 Value = None | int | float | str | bytes
+VERBS: Final = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "SELECT", "WITH"})
 OPENING_S: Final = 5.0  # for others to finish what they are writing
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS tapstack_commit_member (name TEXT, identity BLOB);
@@ -93,8 +96,9 @@ class Database:
     __slots__ = ("_db", "_held", "_lock", "_path", "_statements", "done", "failed", "identity", "promises")
 
     def __init__(self, path: str | Path, name: str, statements: Mapping[str, Statement]) -> None:
-        self._path = path = Path(path)
+        self._path = path = Path(os.path.realpath(path))  # one database, one lock, by whatever name
         self._statements = dict(statements)
+        _check_statements(self._statements)
         self._held: Promise | None = None  # whose work is done, in a transaction that is open
         self.promises: list[Promise] = []
         self.done = Done()
@@ -115,7 +119,11 @@ class Database:
 
     def _prepare_tables(self) -> None:
         db = self._db
-        db.execute("PRAGMA journal_mode = WAL")
+        (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":  # one in memory, or a file system that cannot do it
+            raise ConfigError(
+                f"the database {self._path} has journal mode {mode!r}, not 'wal': use a file on a local disk"
+            )
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
         db.executescript(_SCHEMA)
@@ -136,7 +144,7 @@ class Database:
         for coordinator, log, number in self._db.execute("SELECT * FROM tapstack_commit_done ORDER BY number"):
             self.done.add(Transaction(coordinator, bytes(log), number))
         for intent, since in self._db.execute("SELECT intent, since FROM tapstack_commit_promise").fetchall():
-            what = protocol.xdr_intent.decode(intent)
+            what = decoded(protocol.xdr_intent.decode, bytes(intent or b""), f"the database {self._path}")
             promise = Promise(Transaction.of(what.transaction), what, since)
             self.promises.append(promise)
             try:
@@ -164,18 +172,35 @@ class Database:
             raise Refused(f"the database is locked by {self.promises[0].transaction}")
         self._begin()
         try:
-            self._work(promise)
-            if self._db.execute("PRAGMA foreign_key_check").fetchone() is not None:
-                raise Refused("a foreign key would have no row to refer to")
-        finally:
+            self._try(promise)
+            self._db.execute(
+                _PROMISE, (*promise.transaction, protocol.xdr_intent.encode(promise.intent), promise.since)
+            )
+        except sqlite3.Error as error:
             self._roll_back()
-        self._write(_PROMISE, (*promise.transaction, protocol.xdr_intent.encode(promise.intent), promise.since))
+            raise LogError(f"{self._path.name}: {error}") from None
+        except BaseException:
+            self._roll_back()
+            raise
+        self._finish("COMMIT")
         try:
             self._hold(promise)
         except Refused:
-            self._unpromise(promise)
+            try:
+                self._write(_UNPROMISE, promise.transaction)
+            except OSError:
+                self.promises.append(promise)  # to be aborted when that can be written
             raise
         self.promises.append(promise)
+
+    def _try(self, promise: Promise) -> None:
+        """Do the work and undo it, in a transaction that goes on: nobody changes anything before the promise."""
+        self._db.execute("SAVEPOINT tapstack_commit")
+        self._work(promise)
+        if self._db.execute("PRAGMA foreign_key_check").fetchone() is not None:
+            raise Refused("a foreign key would have no row to refer to")
+        self._db.execute("ROLLBACK TO tapstack_commit")
+        self._db.execute("RELEASE tapstack_commit")
 
     def commit(self, promise: Promise) -> None:
         """The work was done; it counts from now on."""
@@ -188,7 +213,7 @@ class Database:
         self.promises.remove(promise)
         self.done.add(promise.transaction)
 
-    def abort(self, promise: Promise) -> None:
+    def abort(self, promise: Promise, *, for_good: bool = False) -> None:  # noqa: ARG002  (it always is)
         """The work is undone, and the promise is forgotten."""
         self._roll_back()
         self._write(_UNPROMISE, promise.transaction)
@@ -233,13 +258,6 @@ class Database:
             raise error if isinstance(error, Refused) else Refused(str(error)) from None
         self._held = promise
 
-    def _unpromise(self, promise: Promise) -> None:
-        try:
-            self._write(_UNPROMISE, promise.transaction)
-        except LogError as error:
-            self.failed = f"{error.strerror}: start anew, then it is known what it holds"
-            raise
-
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
         self._begin()
         try:
@@ -262,8 +280,19 @@ class Database:
 
     def _roll_back(self) -> None:
         self._held = None
-        if self._db.in_transaction:
-            self._db.rollback()
+        with suppress(sqlite3.ProgrammingError):  # it was closed, and so undone
+            if self._db.in_transaction:
+                self._db.rollback()
+
+
+def _check_statements(statements: Mapping[str, Statement]) -> None:
+    """Transactions are begun and ended here, and by nobody else.  Raises ConfigError."""
+    for name, statement in statements.items():
+        if not isinstance(statement, Statement):
+            raise ConfigError(f"statement {name!r} is {statement!r}: use commit.Statement(sql, rows=...)")
+        verb = statement.sql.split(None, 1)[0].upper() if statement.sql.strip() else ""
+        if verb not in VERBS:
+            raise ConfigError(f"statement {name!r} begins with {verb!r}: use one of {', '.join(sorted(VERBS))}")
 
 
 def _quoted(name: str) -> str:

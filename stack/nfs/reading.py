@@ -4,7 +4,6 @@ What goes wrong is a Fault or an OSError; each procedure has a result for it, wi
 if these can still be had.
 """
 
-import errno
 import os
 import stat
 from collections.abc import Callable
@@ -14,11 +13,13 @@ from stack.nfs import nfs3 as p
 from stack.nfs.attributes import MAX_OFFSET, NO_ATTRIBUTES, Wcc, attributes_of, handle_of
 from stack.nfs.errors import Fault, WouldWaitError, status_of
 from stack.nfs.nfs3 import nfsstat3
-from stack.nfs.system import Entry, read_directory
+from stack.nfs.system import Entry, read_cached, read_directory
 from stack.nfs.tree import NAME_MAX, Node, Tree
+from stack.rpc import Pieces
 
 T = TypeVar("T")
-READ_MAX: Final = 1 << 19  # octets of a READ or a WRITE over a connection
+READ_MAX: Final = 1 << 20  # octets of a READ over a connection
+WRITE_MAX: Final = 1 << 19  # of a WRITE
 UDP_MAX: Final = 1 << 15  # over UDP: 23 fragments, each of which may be lost
 DIRECTORY_MAX: Final = 1 << 16  # octets of a READDIR
 LISTED_MIN: Final = 1024  # octets asked of the kernel, which take any one entry
@@ -68,14 +69,23 @@ class Export:
                 return failed(status_of(error), Wcc(node, self.fsid))
 
 
+def in_pieces(found: Any) -> Any:
+    """A result of READ as it is sent, with its data in a piece of their own; whatever else is given, as it is."""
+    if not isinstance(found, p.READ3res) or found.status != nfsstat3.NFS3_OK:
+        return found
+    ok = found.resok
+    data = ok.data
+    without = p.xdr_READ3res.encode(p.READ3res(found.status, p.READ3resok(ok.file_attributes, ok.count, ok.eof, b"")))
+    return Pieces(without[:-4] + len(data).to_bytes(4, "big"), data, bytes(-len(data) % 4))
+
+
 class Reading:
     """See the head of this file."""
 
-    __slots__ = ("_export", "_room")
+    __slots__ = ("_export",)
 
     def __init__(self, export: Export) -> None:
         self._export = export
-        self._room = memoryview(bytearray(READ_MAX))  # of `read_at_once`, which is not for threads
 
     def getattr(self, a: p.GETATTR3args) -> p.GETATTR3res:
         """RFC 1813 §3.3.1."""
@@ -140,31 +150,29 @@ class Reading:
 
     def read(self, a: p.READ3args, most: int = READ_MAX) -> p.READ3res:
         """RFC 1813 §3.3.6; at most `most` octets."""
-        return self._read(a, lambda fd: os.pread(fd, min(a.count, most), a.offset), search=True)
+        return self._read(a, most, lambda fd, size: os.pread(fd, size, a.offset), search=True)
 
     def read_at_once(self, a: p.READ3args, most: int = READ_MAX) -> p.READ3res | None:
-        """The same, if the kernel has the data in its memory; else None.
+        """The same, if the kernel has the data in its memory; else None."""
 
-        The data of the result are a view of memory that the next call uses again: it is to be encoded first.
-        """
-        room = self._room[: min(a.count, most)]
+        def take(fd: int, size: int) -> bytes:
+            data = read_cached(fd, size, a.offset)
+            if data is None:
+                raise WouldWaitError
+            return data
+
         try:
-            return self._read(a, lambda fd: room[: os.preadv(fd, [room], a.offset, os.RWF_NOWAIT)], search=False)
+            return self._read(a, most, take, search=False)
         except WouldWaitError:
             return None
 
-    def _read(self, a: p.READ3args, take: Callable[[int], bytes | memoryview], *, search: bool) -> p.READ3res:
+    def _read(self, a: p.READ3args, most: int, take: Callable[[int, int], bytes], *, search: bool) -> p.READ3res:
         def work(node: Node) -> p.READ3res:
             node.need(stat.S_IFREG, nfsstat3.NFS3ERR_INVAL)
             fd = node.open(os.O_RDONLY)
             try:
-                data: Any = take(fd) if a.offset < node.stat.size else b""
-            except BlockingIOError:
-                raise WouldWaitError from None
-            except OSError as error:
-                if error.errno == errno.EOPNOTSUPP:  # a file system that cannot tell
-                    raise WouldWaitError from None
-                raise
+                size = min(a.count, most, node.stat.size - a.offset)
+                data = take(fd, size) if size > 0 else b""
             finally:
                 os.close(fd)
             end = a.offset + len(data) >= node.stat.size or (not data and a.count > 0)
@@ -286,7 +294,7 @@ class Reading:
             a.fsroot, work, lambda status, wcc: p.FSSTAT3res(status, p.FSSTAT3resfail(wcc.after()))
         )
 
-    def fsinfo(self, a: p.FSINFO3args, most: int = READ_MAX) -> p.FSINFO3res:
+    def fsinfo(self, a: p.FSINFO3args, most: int = READ_MAX, most_written: int = WRITE_MAX) -> p.FSINFO3res:
         """RFC 1813 §3.3.19."""
 
         def work(node: Node) -> p.FSINFO3res:
@@ -299,8 +307,8 @@ class Reading:
                     most,
                     most,
                     4096,
-                    most,
-                    most,
+                    most_written,
+                    most_written,
                     4096,
                     listing,
                     MAX_OFFSET,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Self
 from stack.errors import ConfigError
 from stack.nfs.changing import Changing
 from stack.nfs.handles import default_key_file, load_key
-from stack.nfs.reading import READ_MAX, Export, Reading
+from stack.nfs.reading import WRITE_MAX, Export, Reading
 from stack.nfs.service import Mount, Nfs, Runner
 from stack.nfs.tree import Tree
 from stack.rpc import RpcServer, ServerLimits
@@ -124,7 +124,7 @@ async def serve(
         if threads:
             executor = ThreadPoolExecutor(threads, thread_name_prefix="nfs")
             closing.callback(executor.shutdown)
-        runner = Runner(executor)
+        runner = Runner(executor, threads)
         bytearray(_KEPT)  # given back at once, for which malloc keeps as much from now on
         server = await serve_programs(
             [Nfs(Reading(export), changing, runner), Mount(export, name, runner)],
@@ -134,7 +134,7 @@ async def serve(
             tcp=port,
             register=register,
             auth=auth,
-            max_record=READ_MAX + _BESIDES,
+            max_record=WRITE_MAX + _BESIDES,
             limits=LIMITS if limits is None else limits,
         )
         return NfsServer(server, name, tree, changing, runner, closing.pop_all())

@@ -1,6 +1,7 @@
 """What the kernel tells of files and Python does not: statx (births, mounts) and getdents64 (stable cookies)."""
 
 import ctypes
+import errno
 import os
 from struct import Struct
 from typing import Any, Final, NamedTuple
@@ -21,6 +22,16 @@ _SECOND: Final = 1_000_000_000
 _LIBC.statx.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p]
 _LIBC.getdents64.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
 _LIBC.getdents64.restype = ctypes.c_ssize_t
+
+_PYTHON: Final[Any] = getattr(ctypes, "pythonapi", None)  # makes octets that are filled before they are seen
+_CAN_READ_CACHED: Final = _PYTHON is not None and hasattr(_LIBC, "preadv2")
+if _CAN_READ_CACHED:
+    _PYTHON.PyBytes_FromStringAndSize.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t]
+    _PYTHON.PyBytes_FromStringAndSize.restype = ctypes.py_object
+    _PYTHON.PyBytes_AsString.argtypes = [ctypes.py_object]
+    _PYTHON.PyBytes_AsString.restype = ctypes.c_void_p
+    _LIBC.preadv2.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_int]
+    _LIBC.preadv2.restype = ctypes.c_ssize_t
 
 
 class Stat(NamedTuple):
@@ -66,6 +77,25 @@ def stat_of(fd: int) -> Stat:
     birth = b_s * _SECOND + b_ns if mask & _BIRTH else 0
     times = (a_s * _SECOND + a_ns, m_s * _SECOND + m_ns, c_s * _SECOND + c_ns)
     return Stat(ino, birth, mount if mask & _MOUNT else None, mode, nlink, uid, gid, size, blocks, *times)
+
+
+def read_cached(fd: int, size: int, offset: int) -> bytes | None:
+    """At most `size` octets at `offset`, if the kernel has them in its memory; None if it would wait for a disk.
+
+    They are read to where they stay: `os.preadv` has the flag for it, but makes no bytes, and a copy of these costs as
+    much as the read.  Raises OSError.
+    """
+    if not _CAN_READ_CACHED:
+        return None
+    data: bytes = _PYTHON.PyBytes_FromStringAndSize(None, size)
+    place = (ctypes.c_size_t * 2)(_PYTHON.PyBytes_AsString(data), size)  # a struct iovec
+    got = _LIBC.preadv2(fd, place, 1, offset, os.RWF_NOWAIT)
+    if got < 0:
+        error = _error()
+        if error.errno in {errno.EAGAIN, errno.EOPNOTSUPP}:  # the latter of a file system that cannot tell
+            return None
+        raise error
+    return data if got == size else data[:got]
 
 
 def read_directory(fd: int, size: int) -> list[Entry]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stack.rpc.client import connect
     from stack.rpc.connections import ServerLimits
     from stack.rpc.constants import AuthStat
-    from stack.rpc.dispatch import NO_REPLY, Dispatcher, Invocation
+    from stack.rpc.dispatch import NO_REPLY, Dispatcher, Invocation, Pieces
     from stack.rpc.duplicates import Bounds, Duplicates
     from stack.rpc.durable import DurableDuplicates
     from stack.rpc.errors import (
@@ -80,6 +80,7 @@ __all__ = [
     "Limits",
     "Mailbox",
     "NotRegistered",
+    "Pieces",
     "Place",
     "Policy",
     "Pooling",
@@ -156,6 +157,7 @@ _HOME = {
     "Invocation": "stack.rpc.dispatch",
     "Limits": "stack.rpc.xdr",
     "NotRegistered": "stack.rpc.errors",
+    "Pieces": "stack.rpc.dispatch",
     "Policy": "stack.rpc.policy",
     "ProcUnavail": "stack.rpc.errors",
     "ProgMismatch": "stack.rpc.errors",

@@ -17,7 +17,7 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol
 
-from stack.rpc.dispatch import LOCAL, Carrier
+from stack.rpc.dispatch import LOCAL, Carrier, Pieces
 from stack.rpc.duplicates import Source
 from stack.rpc.record import RecordFault
 
@@ -80,6 +80,10 @@ class Channel:
     def post(self, message: bytes) -> None:
         """Send a message.  Never waits, never raises for what the network does."""
         raise NotImplementedError
+
+    def post_pieces(self, message: Pieces) -> None:
+        """Send a message that is in pieces."""
+        self.post(message.joined())
 
     def cork(self) -> None:
         """What is posted from now on leaves together, with `uncork`."""

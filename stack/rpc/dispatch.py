@@ -56,6 +56,28 @@ class NoReply:
 NO_REPLY: Final = NoReply()  # what a procedure returns for its caller to hear nothing (RFC 5531 §8.4.1: batching)
 
 
+class Pieces:
+    """Results that are encoded already, in pieces: what a procedure returns that has much to say.
+
+    Over a connection they are sent as they are, never joined, so large pieces are not copied.  `octets` are what the
+    results of the procedure's type look like on the wire, padding included; what they say is not looked at.
+    `size` is their length.  Raises ValueError for one that no XDR value has.
+    """
+
+    __slots__ = ("octets", "size")
+
+    def __init__(self, *octets: bytes) -> None:
+        self.octets = octets
+        self.size = sum(map(len, octets))
+        # RFC 4506 §3: what is encoded takes a multiple of four octets
+        if self.size % 4:
+            raise ValueError(f"results of {self.size} octets: a multiple of 4 is needed, with the padding at the end")
+
+    def joined(self) -> bytes:
+        """All of them in one."""
+        return b"".join(self.octets)
+
+
 class Procedure(Protocol):
     """What of a procedure its dispatch needs; `stack.rpc.xdr` describes arguments and results."""
 
@@ -348,15 +370,30 @@ class Dispatcher:
 
     # -- out
 
-    def complete(self, invocation: Invocation, result: Any, now: int) -> bytes | None:
-        """The reply with this result; None: none is sent.  Raises what the encoder raises: then say `fail`."""
+    def complete(self, invocation: Invocation, result: Any, now: int) -> bytes | Pieces | None:
+        """The reply with this result; None: none is sent.  Raises what the encoder raises: then say `fail`.
+
+        It is in pieces if the result is, unless it must be kept or fit in a datagram.
+        """
         if result is NO_REPLY:
             self.stats.dropped[Dropped.NO_REPLY] += 1
             self._end(invocation)
             if invocation.key is not None and self._duplicates is not None:
                 self._duplicates.finish(invocation.key, None, now)
             return None
-        reply = invocation.xid_wire + ACCEPTED + invocation.bound.encode(result)
+        head = invocation.xid_wire + ACCEPTED
+        if isinstance(result, Pieces):
+            if (
+                invocation.key is None
+                and not invocation.carrier.again
+                and result.size + len(head) <= invocation.carrier.max_reply
+            ):
+                self.stats.replies[_SUCCESS] += 1
+                self._end(invocation)
+                return Pieces(head, *result.octets)
+            reply = head + result.joined()
+        else:
+            reply = head + invocation.bound.encode(result)
         status = _SUCCESS
         if len(reply) > invocation.carrier.max_reply:
             self.stats.too_large += 1

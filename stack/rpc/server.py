@@ -23,21 +23,23 @@ from either.
 """
 
 import asyncio
+import errno
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
 from functools import partial
 from itertools import islice
+from socket import gaierror
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from stack.config import NEVER, SECOND
-from stack.errors import ConfigError
+from stack.errors import AddressNotAvailable, ConfigError
 from stack.rpc import session
 from stack.rpc.channel import Channel
 from stack.rpc.connections import Connection, Connections, ServerLimits
-from stack.rpc.dispatch import NO_REPLY, UDP, Dispatcher, Invocation, NoReply, Served
+from stack.rpc.dispatch import NO_REPLY, UDP, Dispatcher, Invocation, NoReply, Pieces, Served
 from stack.rpc.duplicates import DuplicateCache, Duplicates, Source
 from stack.rpc.durable import DurableDuplicates
 from stack.rpc.errors import Rejected, SystemErr
@@ -59,6 +61,7 @@ PORT_TRIES: Final = 8  # to have the same free port at all addresses
 SWEEP_S: Final = 1.0  # how often connections are looked at
 TELL_S: Final = 1.0  # between two reports of one procedure's failures
 _XID: Final = 4  # octets
+LISTEN: Final = "give an address of this host, or '0.0.0.0' for all"
 IDEMPOTENT: Final = "rpc_idempotent"  # the attribute of methods
 
 
@@ -318,7 +321,7 @@ class RpcServer:
         message = f"{procedure} failed: its caller gets SYSTEM_ERR{more}"
         self._loop.call_exception_handler({"message": message, "exception": error})
 
-    def _reply(self, invocation: Invocation, reply: bytes | None) -> None:
+    def _reply(self, invocation: Invocation, reply: bytes | Pieces | None) -> None:
         if self._tasks:
             self._leave(invocation)
         written = self._durable.settled() if self._durable is not None and invocation.once else None
@@ -328,9 +331,13 @@ class RpcServer:
             written.add_done_callback(partial(self._post, invocation, reply))
 
     @staticmethod
-    def _post(invocation: Invocation, reply: bytes | None, _: object = None) -> None:
+    def _post(invocation: Invocation, reply: bytes | Pieces | None, _: object = None) -> None:
         channel = invocation.reply_to  # perhaps not that on which the call came first
-        if reply is not None and isinstance(channel, Channel) and channel.is_open:
+        if not isinstance(channel, Channel) or not channel.is_open:
+            return
+        if isinstance(reply, Pieces):
+            channel.post_pieces(reply)
+        elif reply is not None:
             channel.post(reply)
 
     def _leave(self, invocation: Invocation) -> None:
@@ -516,6 +523,8 @@ async def serve(
     check_max_record(max_record)
     cache = Duplicates() if duplicates is True else None if duplicates is False else duplicates
     server = RpcServer(programs, auth=auth, duplicates=cache, limits=limits, xdr=xdr)
+    if address is not None and not isinstance(address, str):
+        raise ConfigError(f"address is {address!r}: use text, like '0.0.0.0'")
     addresses = [address] if address is not None else own_addresses(host)
     try:
         await _take_ports(server, maker_of(host), addresses, udp, tcp, max_record)
@@ -544,8 +553,13 @@ async def _take_ports(
                     udp_port = await listening.listen_udp(server, maker, address, udp_port)
                 if tcp_port is not None:
                     tcp_port = await listening.listen_tcp(server, maker, address, tcp_port, max_record)
-        except OSError:
+        except gaierror as error:
             listening.close()
+            raise AddressNotAvailable(f"cannot listen at {address}: {error.strerror}; {LISTEN}") from None
+        except OSError as error:
+            listening.close()
+            if type(error) is OSError and error.errno == errno.EADDRNOTAVAIL:  # the kernel does not say which
+                raise AddressNotAvailable(f"cannot listen at {address}: it is not this host's; {LISTEN}") from None
             if not tries_left or len(addresses) == 1:  # a free port may be taken at another address
                 raise
         else:

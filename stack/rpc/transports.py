@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stack.aio.active import ACTIVE
 from stack.errors import AddressInUse
 from stack.rpc.channel import Channel, Sink
-from stack.rpc.dispatch import TCP, UDP, UNIX, Carrier
+from stack.rpc.dispatch import TCP, UDP, UNIX, Carrier, Pieces
 from stack.rpc.duplicates import Source
 from stack.rpc.record import MAX_RECORD, RecordReader, mark_of
 from stack.wire.addr import format_addr
@@ -275,8 +275,18 @@ class StreamChannel(Channel, asyncio.Protocol):
             if self._corked_bytes > MAX_CORKED:  # the replies may be many times what they answer
                 self.uncork()
                 self.cork()
-        elif self._transport is not None:
+        elif self.is_open:  # (of one that has just failed, asyncio would log each write)
             self._transport.write(mark_of(len(message)) + message)
+
+    def post_pieces(self, message: Pieces) -> None:
+        """Send a message that is in pieces: none of them is copied here."""
+        is_corked = self._corked is not None
+        if is_corked:
+            self.uncork()
+        if self._transport is not None:
+            self._transport.writelines((mark_of(message.size), *message.octets))
+        if is_corked:
+            self.cork()
 
     def cork(self) -> None:
         """Collect what is posted."""
@@ -287,7 +297,7 @@ class StreamChannel(Channel, asyncio.Protocol):
     def uncork(self) -> None:
         """Send what was collected."""
         corked, self._corked = self._corked, None
-        if corked and self._transport is not None:
+        if corked and self.is_open:
             self._transport.write(corked[0] if len(corked) == 1 else b"".join(corked))
 
     def hold(self) -> None:

@@ -15,6 +15,7 @@ from stack.aio.loop import new_event_loop
 from tests.interop.table import COLUMNS, ENDS, IMPOSSIBLE, LOOPS, ROWS, RUN, Column, Row
 from tests.support.interop import Site
 from tests.support.interop_hosts import assert_went_over, engines_at, hosts_at, nothing_left
+from tests.support.interop_peer import PeerCrashed
 
 LIMIT = 60.0  # seconds for each step of a cell; all of it takes one or two
 TO_RUN = [(row, column) for row in ROWS for column in COLUMNS if row.cells.get(column.name) == RUN]
@@ -86,7 +87,13 @@ def run_cell(row: Row, column: Column, certificates, request) -> None:
 
 @pytest.mark.parametrize(("row", "column"), list(cells()))
 def test_cell(row, column, certificates, request):
-    run_cell(row, column, certificates, request)
+    try:
+        run_cell(row, column, certificates, request)
+    except PeerCrashed:
+        # pycapnp on plain asyncio jumps to address 0, once in some hundred runs, in a process without code of ours
+        if row.module != "pycapnp_calls":
+            raise
+        run_cell(row, column, certificates, request)
 
 
 @pytest.mark.slow

@@ -50,6 +50,6 @@ def test_a_read_only_file_system_is_told_in_a_sentence(tmp_path):
     assert result.stderr == ""
     small = tmp_path / "small"
     assert result.stdout.splitlines() == [
-        f"the log {small}/x.log cannot be used: Read-only file system",
-        f"the log {small}/x.db cannot be used: Read-only file system",
+        f"{small}/x.log cannot be used: Read-only file system",
+        f"{small}/x.db cannot be used: Read-only file system",
     ]

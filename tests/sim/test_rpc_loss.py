@@ -10,7 +10,7 @@ import pytest
 
 from stack.config import NEVER
 from stack.rpc.calls import Calls, Pending, Semantics
-from stack.rpc.dispatch import TCP, UDP, Dispatcher, Invocation
+from stack.rpc.dispatch import TCP, UDP, Dispatcher, Invocation, Pieces
 from stack.rpc.duplicates import Bounds, Duplicates
 from stack.rpc.message import call_head
 from stack.rpc.stats import Dropped
@@ -59,7 +59,7 @@ class Network:
 
     def reply(self, ctx: Invocation, value: int) -> None:
         reply = self.server.complete(ctx, value, self.now)
-        assert reply is not None
+        assert isinstance(reply, bytes)
         self.carry(reply, self.at_client)
 
     def at_client(self, data: bytes) -> None:
@@ -174,7 +174,9 @@ def cut(semantics: Semantics, *, cache: bool, same_address: bool, rebooted: bool
     def serve(data: bytes, source: tuple[str, int]) -> bytes | None:
         answer = server.receive(data, source, TCP, 0)
         if isinstance(answer, Invocation):
-            return server.complete(answer, answer.handler(answer), 0)
+            reply = server.complete(answer, answer.handler(answer), 0)
+            assert not isinstance(reply, Pieces)
+            return reply
         return answer
 
     server = new_server()

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
 from stack import rpc
+from stack.errors import ConfigError
+from stack.rpc.pooling.pool import Pool, _first_answer
 from stack.sim import run
 from tests.support.rpc_counter import V1, Base
 
@@ -382,3 +385,158 @@ def test_members_from_the_dns_by_priority_and_weight_and_looked_up_again():
             assert works[2].count == 100
 
     run(main, seed=11)
+
+
+def test_a_member_that_leaves_may_end_its_calls(monkeypatch):
+    async def main(net):
+        async with contextlib.AsyncExitStack() as stack:
+            here, there, works = await three(net, stack, took_s=(20, 0.01, 0.01))
+            a, b, _ = (host.address for host in there)
+            resolver = Resolver(target(a))
+            pool = rpc.pool(V1, srv="_calc._tcp.example.test", resolver=resolver, host=here)
+            client = await stack.enter_async_context(pool)
+            await asyncio.sleep(25)
+            call = asyncio.create_task(client.ADD(7))
+            resolver.targets = (target(b),)
+            await asyncio.sleep(15)
+            assert [one.place for one in pool.members] == [f"{b}:{PORT}"]
+            assert await client.ADD(8) == 8
+            assert works[1].count == 1
+            result = await asyncio.gather(call, return_exceptions=True)
+            await asyncio.sleep(1)
+            assert pool._pool._leaving == {}  # its client is closed
+            return result[0]
+
+    assert run(main, seed=11) == 7
+    monkeypatch.setattr(
+        Pool,
+        "_let_go",
+        lambda self, member: self._closing.add(asyncio.ensure_future(self._leaving.pop(member).aclose())),
+    )
+    assert isinstance(run(main, seed=11), rpc.ClientClosed)  # the control: it is closed at once
+
+
+# -- many calls at a time
+
+
+async def with_one_gone(net, how, at_a_time=300):
+    """Errors and counters of a pool, one of whose servers dies or freezes with a hundred calls in flight."""
+    async with contextlib.AsyncExitStack() as stack:
+        here, there, works = await three(net, stack, took_s=(0.5, 0.5, 0.5))
+        pool = rpc.pool(V1, MEMBERS, idempotent=["FLIP"], host=here, timeout=9)
+        client = await stack.enter_async_context(pool)
+        calls = asyncio.create_task(many(client, 1500, at_a_time=at_a_time))
+        await asyncio.sleep(0.75)
+        if how == "dies":
+            there[1].crash()
+        for work in works[1:2] if how == "freezes" else works if how == "all freeze" else ():
+            work.gate.clear()
+        _, errors = await calls
+        return errors, pool.stats
+
+
+@pytest.mark.parametrize("how", ["dies", "freezes"])
+def test_a_member_that_fails_with_many_calls_in_flight_loses_none(how, monkeypatch):
+    """More than the budget has: the load is not doubled, but elsewhere."""
+    errors, stats = run(partial(with_one_gone, how=how), seed=12)
+    assert errors == []
+    assert stats["failed_over"] >= 90
+    monkeypatch.setattr(Pool, "_is_its_own", lambda *_: False)
+    errors, stats = run(partial(with_one_gone, how=how), seed=12)
+    assert errors, "the control: all of them from the budget"
+    assert stats["over_budget"] >= 1
+
+
+def test_when_all_are_slow_calls_are_not_made_three_times():
+    errors, stats = run(partial(with_one_gone, how="all freeze"), seed=12)
+    assert len(errors) > 1000
+    assert stats["over_budget"] > 3 * stats["failed_over"]
+
+
+# -- what is wrong with how it is used
+
+
+def test_a_pool_that_is_closed_takes_no_calls_and_keeps_nobody_waiting():
+    async def main(net):
+        async with contextlib.AsyncExitStack() as stack:
+            here, there, _ = await three(net, stack, took_s=(9, 9, 9))
+            loop = asyncio.get_running_loop()
+            pool = rpc.pool(V1, MEMBERS, idempotent=["FLIP"], host=here)
+            async with pool as client:
+                alice = pool.sticky("alice")
+                running = asyncio.create_task(client.FLIP(1))
+                await asyncio.sleep(1)
+                for host in there:
+                    host.crash()
+                await asyncio.sleep(30)
+                waiting = asyncio.create_task(client.ADD(1))  # for somebody to come back
+                await asyncio.sleep(0.1)
+                closed_at = loop.time()
+            results = await asyncio.gather(running, waiting, client.ADD(1), alice.ADD(1), return_exceptions=True)
+            assert loop.time() - closed_at < 0.1
+            assert [type(one) for one in results[1:]] == [rpc.ClientClosed] * 3
+            assert not any(one.maybe_executed for one in results[1:])
+            assert isinstance(results[0], rpc.RpcError)
+            with pytest.raises(rpc.ClientClosed):
+                pool.sticky("bob")
+
+    run(main, seed=13)
+
+
+def test_a_pool_is_entered_once_and_used_within_its_block():
+    async def main(net):
+        async with contextlib.AsyncExitStack() as stack:
+            here, _, _ = await three(net, stack)
+            pool = rpc.pool(V1, MEMBERS, host=here)
+            with pytest.raises(ConfigError, match="a pool is used by"):
+                pool.sticky("alice")
+            with pytest.raises(AttributeError, match="no attribute ADD: a pool is used by"):
+                await pool.ADD(1)
+            with pytest.raises(TypeError, match="a pool is used by"):
+                await pool
+            async with pool as client:
+                assert await client.ADD(1) == 1
+            with pytest.raises(ConfigError, match="was entered already"):
+                await pool.__aenter__()
+
+    run(main, seed=14)
+
+
+@pytest.mark.parametrize(
+    ("members", "options", "says"),
+    [
+        ([5], {}, "member 5: use 'host:port'"),
+        ([("a", 1, 2)], {}, r"member \('a', 1, 2\): use 'host:port'"),
+        ("/run/a", {"proto": "unix"}, "members is one text: give a list"),
+        (["/run/a", "/run/a"], {"proto": "unix"}, "/run/a is there twice"),
+        ([], {"proto": "unix"}, "a pool without members"),
+        (["a"], {"hedge": "often"}, "hedge is 'often': use a share"),
+        (["a"], {"check_s": "1"}, "check_s is '1': use seconds"),
+    ],
+)
+def test_members_and_settings_that_make_no_sense(members, options, says):
+    async def main(net):
+        with pytest.raises(ConfigError, match=says):
+            rpc.pool(V1, members, **options)
+
+    run(main, seed=1)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_two_failures_the_one_that_may_have_run_is_told(reverse):
+    """Else a hedged call would say that it has not run, and its second server may have executed it."""
+
+    async def fails(error):
+        raise error
+
+    async def main():
+        errors = [rpc.Unreachable("FLIP"), rpc.ConnectionLost("FLIP")]
+        tasks = [asyncio.ensure_future(fails(error)) for error in (errors[::-1] if reverse else errors)]
+        assert (await _first_answer(*tasks)).exception() is errors[1]
+
+    asyncio.run(main())
+
+
+def test_without_an_event_loop_it_says_so():
+    with pytest.raises(ConfigError, match="no event loop is running: make clients in a coroutine"):
+        rpc.pool(V1, MEMBERS)

@@ -91,8 +91,8 @@ class WatchedLedger(Ledger):
         super().commit(promise)
         self.watch.on_end(self.name, promise.transaction, True)
 
-    def abort(self, promise):
-        super().abort(promise)
+    def abort(self, promise, *, for_good=False):
+        super().abort(promise, for_good=for_good)
         self.watch.on_end(self.name, promise.transaction, False)
 
 

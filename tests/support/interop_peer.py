@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import importlib
 import json
+import signal
 import subprocess
 import sys
 import traceback
@@ -70,7 +71,9 @@ class Peer:
                     raise PeerFailed(answer["error"] + "".join(self.heard[-20:]))
                 return answer["result"]
             self.heard.append(line)
-        raise PeerFailed("the process on the kernel's side ended:\n" + "".join(self.heard[-60:]))
+        status = self._process.wait(10)
+        told = f"the process on the kernel's side ended (status {status}):\n" + "".join(self.heard[-60:])
+        raise PeerCrashed(told) if status == -signal.SIGSEGV else PeerFailed(told)
 
     def close(self) -> None:
         """End the process."""
@@ -82,6 +85,10 @@ class Peer:
 
 class PeerFailed(AssertionError):
     """An order was not carried out; the message is the traceback from there."""
+
+
+class PeerCrashed(PeerFailed):
+    """The process on the kernel's side, which has no code of ours, ended by SIGSEGV."""
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import struct
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from stack.rpc.dispatch import UDP, Carrier, Dispatcher, Invocation, Served
+from stack.rpc.dispatch import UDP, Carrier, Dispatcher, Invocation, Pieces, Served
 from stack.rpc.message import build_call
 
 PROGRAM, VERSION = 0x2000_0FFF, 1
@@ -82,4 +82,6 @@ def execute(
     answer = dispatcher.receive(data, source, carrier, now)
     if not isinstance(answer, Invocation):
         return answer
-    return dispatcher.complete(answer, answer.handler(answer, *answer.args), now)
+    reply = dispatcher.complete(answer, answer.handler(answer, *answer.args), now)
+    assert not isinstance(reply, Pieces)
+    return reply

@@ -1,9 +1,7 @@
-"""How fast a file is read from our NFS server on our stack, beside bare TCP downloads from the same process.
-
-    python -m tools.bench.nfs [--threads N] [--rounds N] [--block OCTETS]
+"""The NFS rows of `make bench`: a file read from our NFS server on our stack, beside bare TCP downloads of one process.
 
 One download is of the same file, the other of 256 KiB of memory again and again.  The client is the kernel's: it keeps
-READs in flight and counts the octets of replies, and looks into none.
+READs in flight and counts the octets of replies, and looks into none.  Neither core halts meanwhile (`awake`).
 """
 
 import argparse
@@ -11,14 +9,14 @@ import asyncio
 import json
 import os
 import socket
-import statistics
 import struct
 import sys
-import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import uvloop
 
@@ -30,22 +28,24 @@ from stack.nfs.nfs3 import NFS_V3, LOOKUP3args, READ3args, diropargs3, nfs_fh3
 from stack.nfs.reading import READ_MAX
 from stack.rpc.message import NO_AUTH
 from tools.bench.dns_rate import CONFIG
-from tools.bench.sides import ADDRESS, PREFIX, awake, start, tap_of
+from tools.bench.sides import ADDRESS, OURS, PREFIX, Sample, Setting, Side, awake, start, tap_of
 
 SIZE: Final = 64 << 20  # octets of the file
 TOTAL: Final = 256 << 20  # octets of one measurement
 IN_FLIGHT: Final = 8
+MEMORY, FILE = "memory", "file"  # what the bare downloads are of
 PORT, BARE_PORT = 2049, 5010
 CHUNK: Final = 1 << 18  # octets written at a time by the bare server
+ME: Final = (sys.executable, "-m", "tools.bench.nfs")
 
 
-async def serve(folder: str, threads: int) -> None:
+async def serve(folder: str) -> None:
     """Both servers, on a host of ours."""
     data = bytes(CHUNK)
     path = Path(folder) / "data" / "file"
 
     async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        of_file = await reader.readexactly(1) == b"f"
+        of_file = await reader.readexactly(1) == FILE[:1].encode()
         fd = os.open(path, os.O_RDONLY)
         for at in range(0, TOTAL, CHUNK):
             writer.write(os.pread(fd, CHUNK, at % SIZE) if of_file else data)
@@ -58,9 +58,7 @@ async def serve(folder: str, threads: int) -> None:
         path.parent.mkdir()
         path.write_bytes(bytes(SIZE))
         await host.start_server(send, ADDRESS, BARE_PORT)
-        async with await nfs.serve(
-            f"{folder}/data", host=host, address=ADDRESS, port=PORT, key=f"{folder}/key", threads=threads
-        ):
+        async with await nfs.serve(f"{folder}/data", host=host, address=ADDRESS, port=PORT, key=f"{folder}/key"):
             await asyncio.Event().wait()
 
 
@@ -71,11 +69,11 @@ def receive(sock: socket.socket, octets: int) -> None:
         octets -= sock.recv_into(room, min(octets, len(room))) or sys.exit("the server has closed")
 
 
-def bare(what: bytes) -> float:
-    """Octets a second, of "f"ile or "m"emory."""
+def bare(what: str) -> float:
+    """Octets a second, of MEMORY or FILE."""
     with socket.create_connection((ADDRESS, BARE_PORT)) as sock:
         began = time.perf_counter()
-        sock.sendall(what)
+        sock.sendall(what[:1].encode())
         receive(sock, TOTAL)
         return TOTAL / (time.perf_counter() - began)
 
@@ -89,7 +87,7 @@ async def handle() -> bytes:
         return found.resok.object.data
 
 
-def reads(file: bytes, block: int) -> float:
+def reads(file: bytes, block: int = READ_MAX) -> float:
     """Octets of the file a second."""
     procedure = NFS_V3.procedures[6]
 
@@ -113,40 +111,40 @@ def reads(file: bytes, block: int) -> float:
         return (TOTAL - block) / (time.perf_counter() - began)
 
 
-def load(rounds: int, block: int) -> None:
-    """All, in turn; prints MB/s as JSON."""
-    file = asyncio.run(handle())
-    print(json.dumps([(bare(b"m") / 1e6, bare(b"f") / 1e6, reads(file, block) / 1e6) for _ in range(rounds)]))
+# -- rows
+
+
+def sides(what: str) -> Callable[[ExitStack, Path, Setting], list[Side]]:
+    """Both are clients of one process."""
+
+    def begin(stack: ExitStack, folder: Path, setting: Setting) -> list[Side]:  # noqa: ARG001  (as all of them)
+        stack.enter_context(awake())
+        served = stack.enter_context(TemporaryDirectory())
+        namespace = tap_of(stack)
+        server = start("nfs", namespace, namespace, folder, (*ME, "serve", served), str(PORT))
+        return [Side(name, namespace, server.server, server.log) for name in (OURS, what)]
+
+    return begin
+
+
+def measure(side: Side, setting: Setting) -> Sample:  # noqa: ARG001  (as all of them)
+    """MB/s."""
+    sample: Sample = json.loads(side.run(*ME, "load", side.name))
+    return sample
 
 
 def main() -> None:
-    """Command line."""
+    """What the rows run: serve FOLDER, or load WHAT."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--role", choices=["serve", "load"])
-    parser.add_argument("--folder")
-    parser.add_argument("--threads", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--block", type=int, default=READ_MAX)
-    options: Any = parser.parse_args()
-    if SIZE % options.block:
-        parser.error(f"--block: {SIZE} is no multiple of it")
+    parser.add_argument("role", choices=["serve", "load"])
+    parser.add_argument("what")
+    options = parser.parse_args()
     if options.role == "serve":
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(options.folder, options.threads))
-    elif options.role == "load":
-        load(options.rounds, options.block)
+            runner.run(serve(options.what))
     else:
-        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack, awake():
-            namespace = tap_of(stack)
-            me = (sys.executable, "-m", "tools.bench.nfs", "--threads", str(options.threads))
-            command = (*me, "--role", "serve", "--folder", folder)
-            side = start("nfs", namespace, namespace, Path(folder), command, str(PORT))
-            wanted = ("--rounds", str(options.rounds), "--block", str(options.block))
-            found = json.loads(side.run(*me, "--role", "load", *wanted, timeout=250))
-            memory, path, read = (statistics.median(one[kind] for one in found) for kind in range(3))
-            print(f"download of memory {memory:.0f} MB/s, of the file {path:.0f} MB/s; {options.threads} threads:")
-            ratios = [statistics.median(one[2] / one[kind] for one in found) for kind in range(2)]
-            print(f"READs of {options.block} octets {read:.0f} MB/s: {ratios[0]:.2f} and {ratios[1]:.2f} of that")
+        rate = reads(asyncio.run(handle())) if options.what == OURS else bare(options.what)
+        print(json.dumps({"mb_per_second": rate / 1e6}))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stack import _form
-from tools.bench import dns, rpc, rpc_xdr
+from tools.bench import dns, nfs, rpc, rpc_xdr
 from tools.bench.sides import (
     ADDRESS,
     ECHO,
@@ -179,6 +179,9 @@ for proto in ("udp", "tcp"):
 for case in rpc_xdr.CASES:
     sides = rpc_xdr.sides
     METRICS[f"rpc_xdr_{case}"] = Metric(rpc_xdr.micro(case), "us_each", "µs", sides=sides, peer=rpc_xdr.THEIRS)
+
+for what in (nfs.FILE, nfs.MEMORY):
+    METRICS[f"nfs_{what}"] = Metric(nfs.measure, "mb_per_second", "MB/s", sides=nfs.sides(what), peer=what)
 
 
 def measure(side: Side, metric: Metric, setting: Setting) -> Sample:

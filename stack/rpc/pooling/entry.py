@@ -1,13 +1,13 @@
 """How a pool is made and used; see `stack.rpc.pooling.pool` for what it does."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Generator, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
 from stack.errors import ConfigError
 from stack.rpc.auth import NOBODY, Credential
 from stack.rpc.pooling.members import Choice, Place
-from stack.rpc.pooling.places import parse_places
+from stack.rpc.pooling.places import parse_places, paths_of
 from stack.rpc.pooling.pool import MemberState, Pool, PoolSettings
 from stack.rpc.record import MAX_RECORD
 from stack.rpc.rpcbind.binding import ServiceResolver
@@ -22,19 +22,30 @@ if TYPE_CHECKING:
 C_co = TypeVar("C_co", covariant=True)
 CHECK_S: Final = 2.0
 REFRESH_S: Final = 30.0
+USE: Final = "a pool is used by `async with rpc.pool(...) as client:`"
 
 
 class Pooling(Generic[C_co]):
     """A pool that is open while its block runs; see `pool`."""
 
-    __slots__ = ("_places", "_pool", "_stub")
+    __slots__ = ("_entered", "_places", "_pool", "_stub")
 
     def __init__(self, stub: Any, pool: Pool, places: list[Place]) -> None:
         self._stub = stub
         self._pool = pool
         self._places = places
+        self._entered = False
+
+    def __await__(self) -> Generator[Any, None, NoReturn]:
+        raise TypeError(USE)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"no attribute {name}: {USE}")
 
     async def __aenter__(self) -> C_co:
+        if self._entered:
+            raise ConfigError("this pool was entered already: make another one by rpc.pool(...) for each block")
+        self._entered = True
         try:
             await self._pool.open(self._places)
         except BaseException:
@@ -51,8 +62,11 @@ class Pooling(Generic[C_co]):
         """A client all of whose calls go to one member: the same one for each `key`, as long as it is there.
 
         For servers that keep state from call to call.  Its calls fail with the member, for another one would not have
-        the state; then begin anew, with another `sticky`.  Raises Unreachable if no member is ready.
+        the state; then begin anew, with another `sticky`.  Raises Unreachable if no member is ready, ConfigError
+        before the block is entered, ClientClosed after it.
         """
+        if not self._entered:
+            raise ConfigError(USE)
         return self._stub(self._pool.sticky(key))  # type: ignore[no-any-return]
 
     @property
@@ -139,4 +153,4 @@ def _places(members: Iterable[str | tuple[str, int] | Place], srv: str | None, p
         if members:
             raise ConfigError("members or srv, not both")
         return []
-    return [Place(str(path)) for path in members] if proto == "unix" else parse_places(members)
+    return paths_of(members) if proto == "unix" else parse_places(members)

@@ -6,7 +6,7 @@ Barroso, "The Tail at Scale", 2013).  That is one call more in twenty.  When all
 many calls for servers that have too many, so there is a budget: each call earns a tenth of a second one.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from stack.errors import ConfigError
 
@@ -18,14 +18,19 @@ BUDGET: Final = 64.0  # calls that may be made twice in one go
 EARNED: Final = 0.1  # by each call
 
 
+def is_number(given: Any) -> bool:
+    """Whether it can be compared with others."""
+    return isinstance(given, int | float)
+
+
 class Hedging:
     """See the head of this file.  `quantile`: of the time that replies took, within 0 and 1; None: no second calls."""
 
     __slots__ = ("_budget", "_count", "_quantile", "_took", "delay_us")
 
     def __init__(self, quantile: float | None) -> None:
-        if quantile is not None and not 0 < quantile < 1:
-            raise ConfigError(f"hedge is {quantile}: use a share of the calls, like 0.95, or None")
+        if quantile is not None and not (is_number(quantile) and 0 < quantile < 1):
+            raise ConfigError(f"hedge is {quantile!r}: use a share of the calls, like 0.95, or None")
         self._quantile = quantile
         self._took: list[int] = []  # a ring
         self._count = 0

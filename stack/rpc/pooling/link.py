@@ -1,6 +1,7 @@
 """The client of one member of a pool, and the task that keeps it and says whether the member is ready."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 from stack.config import Rng
 from stack.rpc.caller import RpcClient
 from stack.rpc.calls import Semantics
-from stack.rpc.errors import ProgMismatch, ProgUnavail, Rejected, RpcError
+from stack.rpc.errors import ProgMismatch, ProgUnavail, Rejected, RpcError, RpcTimeout
 from stack.rpc.pooling.members import Member, Members, Place
 from stack.rpc.program import Procedure
 
@@ -49,6 +50,10 @@ class Link:
         self._members.on_down(self.member, reason(error))
         self._soon.set()
 
+    def stop(self) -> None:
+        """Look no more; its calls go on."""
+        self._task.cancel()
+
     async def aclose(self) -> None:
         """Calls in flight fail with ClientClosed."""
         self._task.cancel()
@@ -62,7 +67,7 @@ class Link:
             self._soon.clear()
             try:
                 await self._check()
-            except RpcError as error:
+            except Exception as error:  # noqa: BLE001  (of whichever host, loop or resolver: it is not there)
                 self._members.on_down(self.member, reason(error))
                 wait_s, pause_s = pause_s, min(2 * pause_s, MAX_PAUSE_S)
             else:
@@ -95,7 +100,15 @@ class Link:
             return
 
 
-def reason(error: RpcError) -> str:
-    """Why a member is down, for people."""
-    cause = error.__cause__
-    return (getattr(cause, "strerror", None) or error.strerror or type(error).__name__).lower()
+def reason(error: Exception) -> str:
+    """Why a member is down, for people.  Whether it has run is said of calls, not of what the pool asks."""
+    if isinstance(error, RpcTimeout):
+        return "no answer in time"
+    if isinstance(error, RpcError) and error.__cause__ is None:
+        return str(error.strerror).rpartition("; it ")[0]
+    cause = error.__cause__ or error
+    if isinstance(cause, RpcError):
+        return f"its rpcbind: {reason(cause)}"
+    if isinstance(cause, OSError) and (type(cause) is ConnectionRefusedError or not cause.strerror):
+        return os.strerror(cause.errno).lower() if cause.errno else type(cause).__name__
+    return (getattr(cause, "strerror", None) or str(cause) or type(cause).__name__).lower()

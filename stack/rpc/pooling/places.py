@@ -1,7 +1,8 @@
 """Where the members of a pool are: said by the caller, or by the DNS."""
 
-from collections.abc import Iterable
-from typing import Final
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from stack.errors import ConfigError
 from stack.rpc.pooling.members import MAX_MEMBERS, Place
@@ -10,12 +11,14 @@ from stack.rpc.rpcbind.binding import ServiceResolver, resolver_of
 MAX_PORT: Final = 65535
 
 
-def parse_place(text: "str | tuple[str, int] | Place") -> Place:
+def parse_place(text: Any) -> Place:
     """The place in "host", "host:port", "[address]:port" or a pair of both.  Raises ConfigError."""
     if isinstance(text, Place):
         return text
-    if isinstance(text, tuple):
+    if isinstance(text, tuple) and len(text) == 2 and isinstance(text[0], str):
         return Place(text[0], _port(text[1], text))
+    if not isinstance(text, str):
+        raise ConfigError(f"member {text!r}: use 'host:port', 'host', or a pair of host and port")
     if text.startswith("["):
         address, bracket, rest = text[1:].partition("]")
         if not bracket or not address or (rest and not rest.startswith(":")):
@@ -41,9 +44,18 @@ def _port(given: object, text: object) -> int:
 
 def parse_places(members: "Iterable[str | tuple[str, int] | Place]") -> list[Place]:
     """All of them.  Raises ConfigError for none, one that is there twice, too many."""
+    return _checked(members, parse_place)
+
+
+def paths_of(members: "Iterable[str | tuple[str, int] | Place]") -> list[Place]:
+    """The same of Unix sockets."""
+    return _checked(members, lambda path: path if isinstance(path, Place) else Place(os.fspath(path)))
+
+
+def _checked(members: Any, parse: Callable[[Any], Place]) -> list[Place]:
     if isinstance(members, str):
         raise ConfigError(f"members is one text: give a list, like [{members!r}]")
-    places = [parse_place(member) for member in members]
+    places = [parse(member) for member in members]
     if not places:
         raise ConfigError("a pool without members: give a list of them, or srv='_service._tcp.domain'")
     if len(set(places)) < len(places):

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stack.config import SECOND, Rng
 from stack.errors import ConfigError
 from stack.rpc.batch import Batch
-from stack.rpc.caller import RpcClient
+from stack.rpc.caller import RpcClient, running_loop
 from stack.rpc.calls import Semantics
 from stack.rpc.channel import Channel
 from stack.rpc.client import Way
@@ -47,7 +47,7 @@ from stack.rpc.errors import (
     TooManyCalls,
     Unreachable,
 )
-from stack.rpc.pooling.hedging import Hedging
+from stack.rpc.pooling.hedging import Hedging, is_number
 from stack.rpc.pooling.link import Link
 from stack.rpc.pooling.members import Choice, Member, Members, Place
 from stack.rpc.pooling.places import places_of
@@ -101,8 +101,9 @@ class PoolSettings:
         if self.proto not in {"tcp", "udp", "unix"}:
             raise ConfigError(f"proto {self.proto!r}: use 'tcp', 'udp' or 'unix'")
         for name in ("check_s", "refresh_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name} is {getattr(self, name)}: use seconds, more than 0")
+            seconds = getattr(self, name)
+            if not is_number(seconds) or not 0 < seconds < float("inf"):
+                raise ConfigError(f"{name} is {seconds!r}: use seconds, more than 0")
 
 
 class Pool:
@@ -110,8 +111,8 @@ class Pool:
 
     # fmt: off
     __slots__ = (
-        "_hedging", "_host", "_links", "_loop", "_members", "_refreshing", "_rng", "_semantics", "_settings", "_up",
-        "_version", "stats",
+        "_closed", "_closing", "_hedging", "_host", "_leaving", "_links", "_loop", "_members", "_refreshing", "_rng",
+        "_semantics", "_settings", "_up", "_version", "stats",
     )
     # fmt: on
 
@@ -122,11 +123,14 @@ class Pool:
         self._version = version
         self._settings = settings
         self._host = host
-        self._loop = asyncio.get_running_loop()
+        self._loop = running_loop()
         self._rng: Rng = getattr(self._loop, "new_rng", random.SystemRandom)()  # a simulation's loop has its own
         self._members = Members(settings.policy, self._rng)
         self._hedging = Hedging(settings.hedge)
         self._links: dict[Member, Link] = {}
+        self._leaving: dict[Member, Link] = {}  # no members any more, with calls in flight
+        self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
         self._up = asyncio.Event()  # a member was found ready, or not
         self._refreshing: asyncio.Task[None] | None = None
         self._semantics = {
@@ -141,6 +145,8 @@ class Pool:
 
     async def __call__(self, procedure: Procedure, args: tuple[Any, ...], options: CallOptions) -> Any:
         """What the stubs do.  Raises RpcError, XdrError for arguments that are none."""
+        if self._closed:
+            raise ClientClosed(f"{procedure.name} by a pool", maybe_executed=False)
         self.stats.calls += 1
         timeout, semantics = options_of(procedure.name, options, self._settings.client.timeout)
         call = _Call(
@@ -171,19 +177,30 @@ class Pool:
 
     def _may_go_on(self, call: "_Call", error: RpcError) -> bool:
         """Whether another member may have the call."""
-        if not self._settings.failover or not isinstance(error, (*_FAILURES, TooManyCalls)):
+        if self._closed or not self._settings.failover or not isinstance(error, (*_FAILURES, TooManyCalls)):
             return False
         if error.maybe_executed and not call.may_repeat:
             return False
         now = self._loop.time()
         if len(call.tried) >= ATTEMPTS or (call.until is not None and call.until <= now):
             return False
-        if self._members.choose(_us(now), call.tried) is None:
+        other = self._members.choose(_us(now), call.tried)
+        if other is None:
             return False
-        if error.maybe_executed and not self._hedging.may_repeat():
+        if error.maybe_executed and not self._is_its_own(call, error, other) and not self._hedging.may_repeat():
             self.stats.over_budget += 1
             return False
         return True
+
+    def _is_its_own(self, call: "_Call", error: RpcError, other: Member) -> bool:
+        """Whether the fault is the first member's alone: then the load is not twice what it was, but elsewhere.
+
+        It has gone; or it is silent, while the other one has answered.
+        """
+        now = _us(self._loop.time())
+        if len(call.tried) > 1 or call.tried[0].state(now) == "ready" or other.state(now) != "ready":
+            return False
+        return isinstance(error, ConnectionLost) or other.sampled_at > call.began_at
 
     def _choose(self, call: "_Call") -> Member:
         """One that has not had the call; `_may_go_on` has found that there is one."""
@@ -192,11 +209,13 @@ class Pool:
         return member
 
     async def _first(self, call: "_Call") -> Member:
-        """The first member to have the call.  Raises Unreachable if none comes back in time."""
+        """The first member to have the call.  Raises Unreachable if none comes back in time, ClientClosed."""
         until = self._loop.time() + WAIT_S
         if call.until is not None:
             until = min(until, call.until)
         while True:
+            if self._closed:
+                raise ClientClosed(call.what, maybe_executed=False)
             member = self._members.choose(_us(self._loop.time()))
             if member is not None:
                 return member
@@ -210,7 +229,7 @@ class Pool:
     def _why(self) -> str:
         """Why nobody can be called."""
         if not len(self._members):
-            return "it has no members"
+            return f"no servers of {srv} are known" if (srv := self._settings.srv) else "it has no members"
         return "; ".join(f"{member.place}: {member.because}" for member in self._members)
 
     def _share(self, call: "_Call") -> float | None:
@@ -229,11 +248,11 @@ class Pool:
         link = self._links.get(member)
         timeout = self._share(call)
         call.tried.append(member)
+        if link is None or link.client is None:  # it has left the pool since it was chosen
+            raise Unreachable(call.what, because=f"{member.place}: {member.because}")
         members.begin(member)
         began = loop.time()
-        if link is None or link.client is None:  # it has left the pool since it was chosen
-            members.on_cancelled(member)
-            raise Unreachable(call.what, because=f"{member.place}: {member.because}")
+        call.began_at = call.began_at or _us(began)
         try:
             options: CallOptions = {"timeout": timeout, "semantics": call.semantics}
             result = await link.client(call.procedure, call.args, options)
@@ -251,7 +270,11 @@ class Pool:
         except BaseException:  # cancelled, or not to be marshalled
             members.on_cancelled(member)
             raise
-        self._on_reply(member, began)
+        else:
+            self._on_reply(member, began)
+        finally:
+            if member in self._leaving:
+                self._let_go(member)
         return result
 
     def _on_reply(self, member: Member, began: float) -> None:
@@ -279,7 +302,7 @@ class Pool:
             self.stats.hedged += 1
             second = self._loop.create_task(self._attempt(call, other))
             tasks.add(second)
-            winner = await _first_answer(first, second)
+            winner = await _first_answer(first, second)  # (of two failures the one that may have run)
             if winner is second and not first.done():
                 self.stats.hedges_won += 1
                 await _cancelled(first)
@@ -293,7 +316,9 @@ class Pool:
     # -- one member for all calls
 
     def sticky(self, key: str) -> "_Sticky":
-        """All calls to the member that this key has now.  Raises Unreachable if there is none."""
+        """All calls to the member that this key has now.  Raises Unreachable if there is none, ClientClosed."""
+        if self._closed:
+            raise ClientClosed(f"a member for {key!r}", maybe_executed=False)
         member = self._members.choose_for(key, _us(self._loop.time()))
         if member is None:
             raise Unreachable(f"a member for {key!r}", because=self._why())
@@ -301,6 +326,8 @@ class Pool:
 
     async def call_at(self, member: Member, procedure: Procedure, args: tuple[Any, ...], options: CallOptions) -> Any:
         """A call to this member, and to no other."""
+        if self._closed:
+            raise ClientClosed(f"{procedure.name} at {member.place}", maybe_executed=False)
         self.stats.calls += 1
         timeout, semantics = options_of(procedure.name, options, self._settings.client.timeout)
         until = None if timeout is None else self._loop.time() + timeout
@@ -338,18 +365,27 @@ class Pool:
             with suppress(OSError):
                 places = await self._find()
                 if places:
-                    for link in self._update(places):
-                        await link.aclose()
+                    self._update(places)
 
-    def _update(self, places: Iterable[Place]) -> list[Link]:
-        """Have these members; the links of those that are gone are to be closed."""
+    def _update(self, places: Iterable[Place]) -> None:
+        """Have these members.  Those that are gone get no more calls; the ones that they have may end."""
         come, gone = self._members.update(places)
         null = self._version.procedures[NULL_PROCEDURE]
         for member in come:
             self._links[member] = Link(
                 member, self._members, self._make, null, self._settings.check_s, self._rng, self._up.set
             )
-        return [self._links.pop(member) for member in gone]
+        for member in gone:
+            link = self._leaving[member] = self._links.pop(member)
+            link.stop()
+            self._let_go(member)
+
+    def _let_go(self, member: Member) -> None:
+        """Close the client of one that has left, if it has no more calls."""
+        if not member.in_flight:
+            task = self._loop.create_task(self._leaving.pop(member).aclose())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     def _make(self, place: Place) -> RpcClient:
         """A client of a member that is not open yet."""
@@ -382,19 +418,22 @@ class Pool:
 
     async def aclose(self) -> None:
         """Calls in flight fail with ClientClosed."""
+        self._closed = True
+        self._up.set()
         if self._refreshing is not None:
             await _cancelled(self._refreshing)
-        links = list(self._links.values())
+        links = [*self._links.values(), *self._leaving.values()]
         self._links.clear()
+        self._leaving.clear()
         for member in list(self._members):
             self._members.on_down(member, "the pool was closed")
-        await asyncio.gather(*(link.aclose() for link in links))
+        await asyncio.gather(*(link.aclose() for link in links), *self._closing)
 
 
 class _Call:
     """One call of a pool.  `until`: on the loop's clock.  `tried`: who has or had it; `only`: nobody else will."""
 
-    __slots__ = ("args", "may_repeat", "only", "procedure", "semantics", "tried", "until", "what")
+    __slots__ = ("args", "began_at", "may_repeat", "only", "procedure", "semantics", "tried", "until", "what")
 
     def __init__(
         self,
@@ -407,6 +446,7 @@ class _Call:
         only: bool = False,
     ) -> None:
         self.only = only
+        self.began_at = 0  # at the first member
         self.procedure = procedure
         self.args = args
         self.semantics = semantics
@@ -440,13 +480,21 @@ class _Sticky:
 
 
 async def _first_answer(first: "asyncio.Task[Any]", second: "asyncio.Task[Any]") -> "asyncio.Task[Any]":
-    """The one that has a result first; the first one if none has."""
+    """The one that has a result first.  If none has, one that may have run: nobody is told that it has not."""
     await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
     done, other = (first, second) if first.done() else (second, first)
     if not isinstance(done.exception(), RpcError):
         return done
     await asyncio.wait({other})
-    return other if not isinstance(other.exception(), RpcError) else first
+    failure = other.exception()
+    if not isinstance(failure, RpcError):
+        return other
+    return max(first, second, key=_may_have_run)
+
+
+def _may_have_run(failed: "asyncio.Task[Any]") -> bool:
+    error = failed.exception()
+    return isinstance(error, RpcError) and error.maybe_executed
 
 
 async def _cancelled(task: "asyncio.Task[Any]") -> None:

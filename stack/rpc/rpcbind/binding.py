@@ -229,8 +229,9 @@ def resolver_of(given: ServiceResolver | None) -> ServiceResolver:
     """The one given, or the running loop's.  Raises ConfigError."""
     found = given if given is not None else getattr(asyncio.get_running_loop(), "resolver", None)
     if not isinstance(found, ServiceResolver):
+        who = "the running loop" if found is None else repr(found)
         raise ConfigError(
-            f"{found!r} knows no services: give resolver=stack.dns.Resolver..., or run on a loop that has one "
+            f"{who} knows no services of the DNS: give resolver=stack.dns.Resolver..., or run on a loop that has one "
             "(new_event_loop(resolver=...))"
         )
     return found

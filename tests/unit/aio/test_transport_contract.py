@@ -44,8 +44,11 @@ def test_buffers_of_any_shape_are_written_as_their_bytes(place):
         a.transport.writelines([b"x", bytearray(b"y"), memoryview(array.array("H", [7]))])
         a.transport.writelines(iter([b"z"]))
         a.transport.writelines([])
-        await b.received(12 + 12 + 5)
-        assert b.data == array.array("I", [1, 2, 3]).tobytes() + bytes(range(12)) + b"xy\7\0z"
+        large = bytes(range(256)) * 40
+        a.transport.writelines([b"1", large, b"2", bytearray(b"3"), large, large, b"4"])
+        await b.received(12 + 12 + 5 + 4 + 3 * len(large))
+        small = array.array("I", [1, 2, 3]).tobytes() + bytes(range(12)) + b"xy\7\0z"
+        assert b.data == small + b"1" + large + b"23" + large + large + b"4"
         await shut(a, b)
 
     over(place, body)

@@ -7,8 +7,10 @@ from random import Random
 
 import pytest
 
+from stack.commit.coordinator import Coordinator
 from stack.commit.disk import FileDisk
 from stack.commit.errors import CorruptLog, LogError, LogFailed
+from stack.commit.ledger import Ledger
 from stack.commit.log import Log
 from stack.errors import ConfigError
 from tests.support.commit_disk import SimDisk
@@ -285,3 +287,46 @@ def test_a_disk_that_is_really_full():
     finally:
         disk.close()
         Path(f"/dev/shm/tapstack-{os.getpid()}.lock").unlink()
+
+
+def test_damage_in_what_was_compacted_is_refused_at_every_octet():
+    """It was flushed before the file had its name, so no crash can have torn it, though nothing may stand behind it."""
+    disk, log = new()
+    log.compact([b"all", b"that matters"])
+    whole = content(disk)
+    for at in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x10
+        put(disk, bytes(damaged))
+        with pytest.raises(CorruptLog):
+            again(disk)
+    for length in range(len(whole)):
+        put(disk, whole[:length])
+        with pytest.raises(CorruptLog):
+            again(disk)
+    put(disk, whole)
+    assert again(disk).records == [b"all", b"that matters"]
+
+
+def test_what_is_too_much_for_a_frame_is_refused_and_not_written(monkeypatch):
+    disk, log = new()
+    write(log, b"first")
+    monkeypatch.setattr("stack.commit.log.MAX_FRAME", 100)
+    log.add(b"x" * 200)
+    with pytest.raises(LogError, match=r"204 octets at once are too many for the log x\.log: 100 at most"):
+        log.flush()
+    with pytest.raises(LogError, match="too many"):
+        log.compact([b"x" * 200])
+    write(log, b"second")
+    assert again(disk).records == [b"first", b"second"]
+
+
+def test_a_record_of_something_else_is_no_raw_error():
+    disk = SimDisk(Random(1))
+    write(Log.open(disk, "x.log", owner="teller", fresh=fresh), b"of a later version")
+    with pytest.raises(CorruptLog, match="the log of teller has a record that makes no sense here"):
+        Coordinator("teller", again(disk), ["teller"], 0, lambda: 7)
+    disk = SimDisk(Random(1))
+    write(Log.open(disk, "x.log", owner="ledger north", fresh=fresh), b"of a later version")
+    with pytest.raises(CorruptLog, match=r"x\.log has a record that makes no sense here"):
+        Ledger(disk, "x.log", "north", fresh)

@@ -1,7 +1,7 @@
 """Members on simulated hosts: databases that change together, the blocking case, members that there are not."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 
 import pytest
 
@@ -286,3 +286,58 @@ def test_a_ledger_and_a_database_in_one_transaction(tmp_path):
         assert (amounts(tmp_path / "north.db")["anna"], ledger.balance("otto")) == (95, 5)
 
     in_town(tmp_path, main)
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        (("127.0.0.1", 99999), "member 'north' has port 99999: use a number from 1 to 65535"),
+        (("127.0.0.1", "7000"), "member 'north' has port '7000'"),
+        ("127.0.0.1:7000", "member 'north' is at '127.0.0.1:7000': use a pair of address and port"),
+    ],
+)
+def test_places_that_are_none_are_refused_at_the_start(tmp_path, place, why):
+    async def main(net):
+        with pytest.raises(ConfigError, match=why):
+            await commit.coordinate("teller", tmp_path / "x.log", {"teller": ("teller", 1), "north": place})
+
+    run(main, seed=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_coordinator_that_was_closed_begins_nothing(tmp_path):
+    async def main(net):
+        town = Town(net, tmp_path)
+        teller = await town.start()
+        await teller.aclose()
+        with pytest.raises(ConfigError, match="the coordinator teller was closed: make another one"):
+            await teller.run(WORK)
+        assert teller.status() == []
+        await town.close()
+
+    run(main, seed=1)
+
+
+def test_a_log_behind_a_link_stays_where_it_is(tmp_path):
+    for name in ("disk", "etc"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "etc" / "x.log").symlink_to(tmp_path / "disk" / "teller.log")
+
+    async def main(net):
+        for path in ("etc/x.log", "disk/teller.log"):  # made, and written anew
+            async with await commit.coordinate(
+                "teller", tmp_path / path, {"teller": ("teller", 1)}, host=net.add_host(path)
+            ):
+                with pytest.raises(ConfigError, match=r"disk/teller\.log is in use"):
+                    await commit.coordinate("teller", tmp_path / "etc" / "x.log", {"teller": ("teller", 1)})
+
+    run(main, seed=1)
+    assert (tmp_path / "etc" / "x.log").is_symlink()
+    assert sorted(one.name for one in (tmp_path / "disk").iterdir()) == ["teller.log", "teller.log.lock"]
+
+
+def test_a_ledger_is_opened_without_an_event_loop_too(tmp_path):
+    with closing(commit.open_ledger(tmp_path / "north.log", "north")) as ledger:
+        first = ledger.identity
+    with closing(commit.open_ledger(tmp_path / "north.log", "north")) as ledger:
+        assert (ledger.identity, ledger.balances) == (first, {})

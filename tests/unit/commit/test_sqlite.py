@@ -6,9 +6,10 @@ import pytest
 
 from stack import commit
 from stack.commit import protocol
-from stack.commit.errors import CommitError, LogError, Refused
-from stack.commit.participant import Promise
+from stack.commit.errors import CommitError, CorruptLog, LogError, Refused
+from stack.commit.participant import Participant, Promise
 from stack.commit.transactions import WINDOW, Transaction
+from stack.config import NEVER
 from stack.errors import ConfigError
 from tests.support.commit_money import STATEMENTS, amounts, make, take
 
@@ -248,3 +249,111 @@ def test_values_of_all_kinds(opened, path):
     north.prepare(one)
     north.commit(one)
     assert north._db.execute("SELECT * FROM v").fetchone() == tuple(values.values())
+
+
+def a_writer_comes_between(monkeypatch, path):
+    """Another process takes the lock when the promise is written, and before its work is held."""
+    other = sqlite3.connect(path, isolation_level=None, timeout=0)
+    hold = commit.Database._hold
+
+    def late(self, promise):
+        monkeypatch.undo()
+        other.execute("BEGIN IMMEDIATE")
+        hold(self, promise)
+
+    monkeypatch.setattr(commit.Database, "_hold", late)
+    return other
+
+
+def test_a_refusal_leaves_nothing_behind_also_when_that_is_written_late(opened, path, monkeypatch):
+    north = opened()
+    machine = Participant("north", north, ["teller", "north"], 0, lambda: 7, commit.Timing(again_us=10, longest_us=40))
+    other = a_writer_comes_between(monkeypatch, path)
+    one = promise(take(30))
+    vote = machine.on_prepare(one.intent, 0)
+    assert (vote.kind, vote.why) == (protocol.vote_kind.VOTE_NO, "north.db: database is locked")
+    with pytest.raises(sqlite3.IntegrityError, match="in doubt here"):  # what was written of it is still there
+        other.execute("UPDATE account SET amount = 0")
+    machine.tick(10)
+    (row,) = machine.status()
+    assert (row.state, row.waits_for) == ("aborted", ("north",))
+    assert row.note == "north: refused; what was written of it cannot be wiped out: north.db: database is locked"
+    assert machine.on_prepare(one.intent, 11).why == "it was refused"  # a copy
+    asked = protocol.question(one.transaction.wire, "south", b"")
+    assert machine.outcome(asked) is protocol.answer.ANSWER_UNKNOWN  # a no is not the coordinator's word
+    other.execute("ROLLBACK")
+    machine.tick(machine.deadline())
+    assert (machine.status(), machine.deadline(), north.promises) == ([], NEVER, [])
+    assert machine.outcome(asked) is protocol.answer.ANSWER_UNKNOWN
+    other.execute("UPDATE account SET amount = 50")
+    other.close()
+    later = promise(take(1), 2)
+    assert machine.on_prepare(later.intent, 0).kind is protocol.vote_kind.VOTE_YES
+
+
+def test_nobody_changes_anything_between_the_trial_and_the_promise(opened, path, monkeypatch):
+    """Else a promise could be written that cannot be kept, and no start of the member would get past it."""
+    north, seen = opened(), []
+    real = commit.Database._try
+
+    def tried(self, promise):
+        real(self, promise)
+        with sqlite3.connect(path, timeout=0) as other:
+            try:
+                other.execute("UPDATE account SET amount = 0")
+            except sqlite3.OperationalError as error:
+                seen.append(str(error))
+        other.close()
+
+    monkeypatch.setattr(commit.Database, "_try", tried)
+    north.prepare(promise(take(30)))
+    assert seen == ["database is locked"]
+    (found,) = opened().promises
+    assert found.transaction.number == 1
+
+
+@pytest.mark.parametrize("sql", ["COMMIT", " rollback", "PRAGMA x", "ATTACH 'x' AS y", "", "DROP TABLE account"])
+def test_statements_do_not_end_transactions(opened, sql):
+    with pytest.raises(ConfigError, match=r"statement 'odd' begins with .*: use one of DELETE, INSERT"):
+        opened(statements={"odd": commit.Statement(sql)})
+    with pytest.raises(ConfigError, match=r"use commit\.Statement\(sql"):
+        opened(statements={"odd": sql})
+
+
+def test_a_database_that_was_closed_under_its_member_keeps_its_promise(opened, path):
+    north = opened()
+    north.prepare(one := promise(take(30)))
+    north.close()
+    with pytest.raises(LogError, match="closed database"):
+        north.commit(one)
+    assert [found.transaction for found in opened().promises] == [one.transaction]
+
+
+def test_a_database_in_memory_promises_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path, **how: real(":memory:", **how))
+    with pytest.raises(ConfigError, match="has journal mode 'memory', not 'wal': use a file on a local disk"):
+        commit.Database("x.db", "north", STATEMENTS)
+
+
+def test_one_process_has_it_by_whatever_name(opened, path, tmp_path):
+    opened()
+    (tmp_path / "other.db").symlink_to(path)
+    with pytest.raises(ConfigError, match=r"north\.db is in use"):
+        commit.Database(tmp_path / "other.db", "north", STATEMENTS)
+
+
+def test_a_promise_that_cannot_be_read_is_no_raw_error(opened, path):
+    opened().prepare(promise(take(1)))
+    for damaged in (b"xyz", None):
+        opened().close()
+        with sqlite3.connect(path) as db:
+            db.execute("UPDATE tapstack_commit_promise SET intent = ?", (damaged,))
+        db.close()
+        with pytest.raises(CorruptLog, match=r"the database .*north\.db has a record that makes no sense here"):
+            opened()
+        with sqlite3.connect(path) as db:
+            db.execute("DELETE FROM tapstack_commit_promise")
+        db.close()
+        opened().prepare(promise(take(1)))

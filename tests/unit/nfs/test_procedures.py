@@ -1,6 +1,8 @@
 """All procedures, by calls within the process, on a directory of the test's own."""
 
 import asyncio
+import ctypes
+import errno
 import os
 import random
 import threading
@@ -9,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from stack import rpc
-from stack.nfs import mount3, nfs3
+from stack.nfs import mount3, nfs3, system
 from stack.nfs import nfs3 as p
 from stack.nfs.nfs3 import nfsstat3, time_how
-from stack.nfs.reading import READ_MAX, Reading
+from stack.nfs.reading import READ_MAX, WRITE_MAX, Reading
 from stack.nfs.service import Mount, Nfs
 from stack.rpc.x.compile import generate
 from tests.support.nfs_ours import OK, with_export
@@ -138,16 +140,17 @@ def test_reading_what_is_on_the_disk_only(tmp_path, monkeypatch):
         where.append(threading.current_thread().name)
         return real(self, a, most)
 
-    def preadv(fd, buffers, offset, flags):
+    def preadv2(fd, places, count, offset, flags):
         assert flags == os.RWF_NOWAIT
-        raise refusals.pop()
+        ctypes.set_errno(refusals.pop())
+        return -1
 
     async def test(c):
         (tmp_path / "export" / "file").write_bytes(b"hello")
         handle = await c.find("file")
         assert (await c.read(handle)).resok.data == b"hello"
         assert where == []
-        monkeypatch.setattr(os, "preadv", preadv)
+        monkeypatch.setattr(system._LIBC, "preadv2", preadv2)
         assert (await c.read(handle)).resok.data == b"hello"
         assert (await c.read(handle)).resok.data == b"hello"
         assert len(where) == 2
@@ -159,7 +162,7 @@ def test_reading_what_is_on_the_disk_only(tmp_path, monkeypatch):
         assert c.server.stats["searches"] == 1
 
     monkeypatch.setattr(Reading, "read", read)
-    refusals = [OSError(5, "the disk is broken"), OSError(95, "not supported"), BlockingIOError(11, "not in memory")]
+    refusals = [errno.EIO, errno.EOPNOTSUPP, errno.EAGAIN]  # from the last on
     with_export(tmp_path, test, threads=2)
 
 
@@ -374,7 +377,8 @@ def test_removing_and_renaming(tmp_path):
 def test_what_the_server_says_of_itself(tmp_path):
     async def test(c):
         info = (await c.fsinfo(c.root)).resok
-        assert info.rtmax == info.wtmax == info.rtpref == READ_MAX
+        assert info.rtmax == info.rtpref == READ_MAX
+        assert info.wtmax == info.wtpref == WRITE_MAX
         assert info.properties == 0x1B
         whole = (await c.fsstat(c.root)).resok
         real = os.statvfs(tmp_path)

@@ -9,7 +9,7 @@ from stack.errors import ConfigError
 from stack.rpc import policy
 from stack.rpc.auth import AuthNone, AuthSys
 from stack.rpc.constants import AuthStat, Status
-from stack.rpc.dispatch import NO_REPLY, TCP, UDP, Dispatcher, Invocation
+from stack.rpc.dispatch import NO_REPLY, TCP, UDP, Dispatcher, Invocation, Pieces
 from stack.rpc.duplicates import Bounds, Duplicates
 from stack.rpc.errors import AuthError, GarbageArgs, MessageReason, ProcUnavail
 from stack.rpc.message import build_auth, build_call, call_head, parse_reply
@@ -382,3 +382,45 @@ def test_damaged_calls_are_answered_or_counted():
 @pytest.mark.parametrize("seed", range(4))
 def test_damage_for_long(seed):
     bombard(100_000, seed=100 + seed)
+
+
+# -- results in pieces
+
+LARGE = bytes(8000)
+
+
+def test_results_in_pieces_are_sent_as_they_are():
+    dispatcher, _ = server()
+    first = dispatcher.receive(call(2, 1, 2), CALLER, TCP, 0)
+    assert isinstance(first, Invocation)
+    reply = dispatcher.complete(first, Pieces(words(8000), LARGE), 0)
+    assert isinstance(reply, Pieces)
+    assert reply.octets[-1] is LARGE
+    assert reply.joined() == XID + words(1, 0, 0, 0, 0, 8000) + LARGE
+    assert reply.size == len(reply.joined())
+    assert dispatcher.running == 0
+    assert dispatcher.stats.replies[Status.SUCCESS] == 1
+
+
+def test_results_in_pieces_that_are_kept_or_fit_in_a_datagram_are_joined():
+    for carrier, procedure in ((UDP, (2, 1, 2)), (UDP, (1,)), (TCP, (1,))):
+        dispatcher, _ = server()
+        data = call(*procedure)
+        first = dispatcher.receive(data, CALLER, carrier, 0)
+        assert isinstance(first, Invocation)
+        reply = dispatcher.complete(first, Pieces(words(8000), LARGE), 0)
+        assert reply == XID + words(1, 0, 0, 0, 0, 8000) + LARGE
+        if procedure == (1,):
+            assert dispatcher.receive(data, CALLER, carrier, 1) == reply
+
+
+def test_results_in_pieces_that_no_datagram_can_carry_are_a_system_error():
+    dispatcher, _ = server()
+    first = dispatcher.receive(call(2, 1, 2), CALLER, UDP, 0)
+    assert isinstance(first, Invocation)
+    assert dispatcher.complete(first, Pieces(*[LARGE] * 9), 0) == XID + words(1, 0, 0, 0, 5)
+
+
+def test_pieces_that_are_no_whole_value_are_refused_where_they_are_made():
+    with pytest.raises(ValueError, match="multiple of 4"):
+        Pieces(words(5), b"hello")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from stack import rpc
-from stack.errors import ConfigError
+from stack.errors import AddressNotAvailable, ConfigError
 from tests.support.rpc_counter import V1, V2, Counter
 from tests.support.rpc_joined import PORT, joined, simulated
 
@@ -107,3 +107,23 @@ def test_a_server_may_let_its_calls_end():
                 await long
 
     simulated(main)
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "says"),
+    [
+        (
+            "no.such.name.invalid",
+            AddressNotAvailable,
+            r"cannot listen at no\.such\.name\.invalid: .*; give an address",
+        ),
+        ("192.0.2.1", AddressNotAvailable, r"cannot listen at 192\.0\.2\.1: it is not this host's; give an address"),
+        (5, ConfigError, "address is 5: use text"),
+    ],
+)
+def test_an_address_that_is_none_is_one_sentence(address, error, says):
+    async def main():
+        with pytest.raises(error, match=says):
+            await rpc.serve([Counter()], address=address)
+
+    asyncio.run(main())
