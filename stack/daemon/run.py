@@ -128,10 +128,10 @@ def up(settings: Settings) -> int:
     with contextlib.ExitStack() as undo:
         prepared = prepare(settings, user, undo)
         trace = CaptureTrace() if settings.capture else None
+        attach = offering.make_server(settings, prepared.device, prepared.attach, user)
+        daemon = Daemon(settings, StatusLine(), trace, dns, attach, prepared.proxies)
         runner = undo.enter_context(asyncio.Runner(loop_factory=app.loop_factory()))
         runner.get_loop()  # made now: what it imports is imported before the drop
         privileges.drop(user)
-        attach = offering.make_server(settings, prepared.device, prepared.attach)
-        daemon = Daemon(settings, StatusLine(), trace, dns, attach, prepared.proxies)
         device = app.wrap_device(prepared.device, settings.faults(), prepared.capture, trace=trace)
         return runner.run(daemon.run(device, prepared.listener, lambda: say(announce(settings))))

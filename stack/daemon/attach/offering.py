@@ -37,8 +37,10 @@ def listen(settings: Settings, device: TapDevice, user: User) -> tuple[socket.so
     return listener, path
 
 
-def make_server(settings: Settings, device: TapDevice, listener: socket.socket | None) -> AttachServer | None:
-    """What serves them, as whoever we are by now."""
+def make_server(
+    settings: Settings, device: TapDevice, listener: socket.socket | None, user: User
+) -> AttachServer | None:
+    """What serves them; it is for `user`, whom the daemon becomes, and for root."""
     if listener is None or not isinstance(device, SwitchTap):
         return None
     ours, attach = settings.interface, settings.attach
@@ -57,4 +59,12 @@ def make_server(settings: Settings, device: TapDevice, listener: socket.socket |
         socks=0 if settings.socks is None else settings.socks.port,
     )
     pool = AddressPool(parse_pool(attach.pool, ours.network, settings.ends()))
-    return AttachServer(device, pool, offer, listener, ports=attach.ports, queue_bytes=attach.queue_bytes)
+    return AttachServer(
+        device,
+        pool,
+        offer,
+        listener,
+        ports=attach.ports,
+        queue_bytes=attach.queue_bytes,
+        owners=frozenset({0, user.uid}),
+    )
