@@ -14,14 +14,17 @@ import os
 import select
 import socket as stdlib
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, NoReturn
+from typing import Any, ClassVar, Final
 
 from stack.aio.names import address_of, check_port
 from stack.aio.network import AsyncHost
+from stack.aio.sockets import sockaddr
 from stack.errors import AddressInUse
 from stack.socket import names
+from stack.socket.datagrams import Datagrams
 from stack.socket.ends import End, Plain, end_of, make_pair
 from stack.socket.listening import TOKEN, Listening
+from stack.socket.messages import Messages, fail
 from stack.socket.station import Station, current
 from stack.socket.stream import Stream, shut_gate
 from stack.wire.addr import ANY, format_addr
@@ -32,26 +35,21 @@ Options = dict[tuple[int, int], Any]
 _OF_THE_PAIR: Final = frozenset({(stdlib.SOL_SOCKET, stdlib.SO_RCVTIMEO), (stdlib.SOL_SOCKET, stdlib.SO_SNDTIMEO)})
 
 
-def _fail(code: int, what: str = "") -> NoReturn:
-    raise OSError(code, f"{os.strerror(code)}: {what}" if what else os.strerror(code))
-
-
 class _Meta(type):
     """While the module is patched, sockets that were made before are instances, too."""
 
     def __instancecheck__(cls, instance: object) -> bool:
-        if getattr(cls, "stands_for_all", False):
+        if cls is PatchedSocket:
             return isinstance(instance, Plain)
         return super().__instancecheck__(instance)
 
 
-class socket(stdlib.socket, metaclass=_Meta):  # noqa: N801  (its name in the standard library)
+class socket(Messages, metaclass=_Meta):  # noqa: N801  (its name in the standard library)
     """See the head of this file.  All addresses but those of 127/8 and 0/8 are the stack's."""
 
-    __slots__ = ("_end", "_options", "_station")
+    __slots__ = ("_options", "_station")
 
     everything: ClassVar[bool] = True  # whether addresses in no prefix of a host are the stack's, and the wildcard
-    stands_for_all: ClassVar[bool] = False
 
     def __init__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> None:  # noqa: A002
         self._end: End | None = None if fileno is None else end_of(fileno)
@@ -73,7 +71,7 @@ class socket(stdlib.socket, metaclass=_Meta):  # noqa: N801  (its name in the st
             )
         if station is None or super().family != stdlib.AF_INET or station.is_own_thread():
             return None
-        return station if super().type == stdlib.SOCK_STREAM else None
+        return station if super().type in {stdlib.SOCK_STREAM, stdlib.SOCK_DGRAM} else None
 
     def _target(self, address: Any, call: str) -> tuple[int, int] | None:
         """(address, port) in numbers, names looked up; None for what the base class shall have a look at."""
@@ -139,12 +137,14 @@ class socket(stdlib.socket, metaclass=_Meta):  # noqa: N801  (its name in the st
 
     def _dial(self, address: Any) -> bool:
         """Begin to connect, or go on with it; False: this is the kernel's."""
+        if self.type == stdlib.SOCK_DGRAM:
+            return self._connect_datagrams(address)
         end = self._end
         if isinstance(end, Stream):
             if not end.finished or end.reported:
                 return True
         elif isinstance(end, Listening) and end.listens:
-            _fail(errno.EISCONN)
+            fail(errno.EISCONN)
         station = self._may_be_ours() if end is None else self._station
         if station is None or (target := self._target(address, "connect")) is None:
             return False
@@ -153,7 +153,7 @@ class socket(stdlib.socket, metaclass=_Meta):  # noqa: N801  (its name in the st
         source = station.source_for(addr, everything=self.everything or bound)
         if source is None:
             if bound:
-                _fail(errno.EINVAL, "this socket is bound to an address of the stack, and that one is the kernel's")
+                fail(errno.EINVAL, "this socket is bound to an address of the stack, and that one is the kernel's")
             return False
         self._open_stream(station, source, addr, port)
         return True
@@ -184,13 +184,14 @@ class socket(stdlib.socket, metaclass=_Meta):  # noqa: N801  (its name in the st
         if end.reported:
             return OSError(errno.EISCONN, os.strerror(errno.EISCONN))
         timeout = self.gettimeout()
+        if timeout == 0 and not end.asked:
+            end.asked = True
+            return BlockingIOError(errno.EINPROGRESS, os.strerror(errno.EINPROGRESS))
         poll = select.poll()
         poll.register(self.fileno(), select.POLLOUT)
         if not poll.poll(None if timeout is None else math.ceil(timeout * 1000)):
             if timeout == 0:
-                code = errno.EINPROGRESS if not end.asked else errno.EALREADY
-                end.asked = True
-                return BlockingIOError(code, os.strerror(code))
+                return BlockingIOError(errno.EALREADY, os.strerror(errno.EALREADY))
             return TimeoutError("timed out")
         error = end.take_error()
         if error is None and not end.connected:
@@ -204,7 +205,7 @@ class socket(stdlib.socket, metaclass=_Meta):  # noqa: N801  (its name in the st
     def bind(self, address: Any) -> None:
         """Take an address and a port.  Raises AddressInUse, AddressNotAvailable."""
         if self._end is not None:
-            _fail(errno.EINVAL, "this socket has an address already")
+            fail(errno.EINVAL, "this socket has an address already")
         station = self._may_be_ours()
         target = None if station is None else self._target(address, "bind")
         source = None
@@ -214,7 +215,10 @@ class socket(stdlib.socket, metaclass=_Meta):  # noqa: N801  (its name in the st
         if station is None or target is None or source is None:
             super().bind(address)
             return
-        self._take_port(station, source, target)
+        if self.type == stdlib.SOCK_DGRAM:
+            self._open_datagrams(station, source, target)
+        else:
+            self._take_port(station, source, target)
 
     def _take_port(self, station: Station, source: AsyncHost, local: tuple[int, int]) -> None:
         options = self._options
@@ -244,7 +248,7 @@ class socket(stdlib.socket, metaclass=_Meta):  # noqa: N801  (its name in the st
         elif isinstance(end, Listening) and self._station is not None:
             self._station.run(end.listen, backlog)
         else:
-            _fail(errno.EOPNOTSUPP if end.kind == stdlib.SOCK_DGRAM else errno.EINVAL)
+            fail(errno.EOPNOTSUPP if end.kind == stdlib.SOCK_DGRAM else errno.EINVAL)
 
     def accept(self) -> tuple[stdlib.socket, Any]:
         """(socket, address of the peer) of the next connection.  Raises TimeoutError, BlockingIOError."""
@@ -252,16 +256,19 @@ class socket(stdlib.socket, metaclass=_Meta):  # noqa: N801  (its name in the st
         if end is None:
             return super().accept()
         if not isinstance(end, Listening) or not end.listens:
-            _fail(errno.EINVAL, "call listen() before")
-        if super().recv(len(TOKEN)) != TOKEN:
+            fail(errno.EINVAL, "call listen() before")
+        if Plain.recv(self, len(TOKEN)) != TOKEN:
             raise end.take_error() or OSError(errno.EINVAL, "this socket was shut down, or its host closed")
         stream, outside = end.ready.popleft()
         end.station.post(end.refill)
-        made = self.__class__(fileno=outside.detach())
+        made = self._accepted(outside.detach())
         made._station = self._station  # noqa: SLF001
         if stdlib.getdefaulttimeout() is None and self.gettimeout():
             made.setblocking(True)
         return made, stream.peername
+
+    def _accepted(self, fileno: int) -> "socket":
+        return self.__class__(fileno=fileno)
 
     # -- names
 
@@ -279,12 +286,12 @@ class socket(stdlib.socket, metaclass=_Meta):  # noqa: N801  (its name in the st
             return super().getpeername()
         self._check_open()
         if end.peername is None or (isinstance(end, Stream) and (not end.connected or end.finished)):
-            _fail(errno.ENOTCONN)
+            fail(errno.ENOTCONN)
         return end.peername
 
     def _check_open(self) -> None:
         if self.fileno() < 0:
-            _fail(errno.EBADF)
+            fail(errno.EBADF)
 
     # -- options
 
@@ -319,60 +326,54 @@ class socket(stdlib.socket, metaclass=_Meta):  # noqa: N801  (its name in the st
             return int(isinstance(end, Listening) and end.listens)
         return end.station.run(end.face.getsockopt, *args)
 
-    # -- data
+    # -- datagrams
 
-    def _failed(self, error: OSError) -> bytes:
-        """What a call on the pair raised: raise what it means, or give the end of the stream."""
+    def sendto(self, data: Any, *args: Any) -> int:
+        """As the base class: `sendto(data, address)` or `sendto(data, flags, address)`."""
+        if not args or len(args) > 2:
+            raise TypeError(f"sendto() takes 2 or 3 arguments ({1 + len(args)} given)")
+        address, flags = args[-1], args[0] if len(args) == 2 else 0
+        if self._end is None and self.type == stdlib.SOCK_DGRAM:
+            self._choose(address)
+        if self._end is None:
+            return super().sendto(data, *args)
+        if not isinstance(self._end, Datagrams):
+            return self.send(data, flags)
+        target = self._target(address, "sendto")
+        return self._send_datagram([data], flags, address if target is None else sockaddr(*target))
+
+    def _choose(self, address: Any) -> None:
+        """Become the stack's, on any port, if `address` is."""
+        station = self._may_be_ours()
+        target = None if station is None else self._target(address, "sendto")
+        if station is not None and target is not None:
+            source = station.source_for(target[0], everything=self.everything)
+            if source is not None:
+                self._open_datagrams(station, source, (ANY, 0))
+
+    def _open_datagrams(self, station: Station, source: AsyncHost, local: tuple[int, int]) -> None:
+        options = self._options
+
+        def make(outside: stdlib.socket, inside: stdlib.socket) -> End:
+            reuse = bool(options.get((stdlib.SOL_SOCKET, stdlib.SO_REUSEPORT)))
+            made = Datagrams(station, source, local, outside, inside, reuse=reuse)
+            replay(options, made)
+            return made
+
+        self._take(make, stdlib.SOCK_SEQPACKET)
+
+    def _connect_datagrams(self, address: Any) -> bool:
+        """Fix the peer; False: this is the kernel's."""
+        if self._end is None:
+            self._choose(address)
         end = self._end
-        if end is None or error.errno not in {errno.ECONNRESET, errno.EPIPE}:
-            raise error
-        reason = end.take_error()
-        if reason is not None:
-            if error.errno == errno.EPIPE:
-                with contextlib.suppress(OSError):
-                    super().getsockopt(stdlib.SOL_SOCKET, stdlib.SO_ERROR)  # told herewith
-            raise reason.with_traceback(None) from None
-        if error.errno == errno.EPIPE:
-            raise error
-        return b""  # the reason was told before
-
-    def _ready(self) -> None:
-        """Raises OSError(ENOTCONN) before there is a connection."""
-        end = self._end
-        if isinstance(end, Listening) or (isinstance(end, Stream) and not (end.connected or end.finished)):
-            _fail(errno.ENOTCONN)
-
-    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """As the base class."""
-        self._ready()
-        try:
-            return super().recv(bufsize, flags)
-        except OSError as exc:
-            return self._failed(exc)
-
-    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        """As the base class."""
-        self._ready()
-        try:
-            return super().recv_into(buffer, nbytes, flags)
-        except OSError as exc:
-            return len(self._failed(exc))
-
-    def send(self, data: Any, flags: int = 0, /) -> int:
-        """As the base class."""
-        self._ready()
-        try:
-            return super().send(data, flags)
-        except OSError as exc:
-            return len(self._failed(exc))
-
-    def sendall(self, data: Any, flags: int = 0, /) -> None:
-        """As the base class."""
-        self._ready()
-        try:
-            super().sendall(data, flags)
-        except OSError as exc:
-            self._failed(exc)
+        if end is None:
+            return False
+        target = self._target(address, "connect")
+        if not isinstance(end, Datagrams) or target is None:
+            fail(errno.EINVAL, "connect() takes an IPv4 address and a port")
+        end.station.run(end.connect, *target)
+        return True
 
     # -- the end
 
@@ -380,7 +381,7 @@ class socket(stdlib.socket, metaclass=_Meta):  # noqa: N801  (its name in the st
         """SHUT_WR sends FIN after what was sent.  Raises OSError(ENOTCONN)."""
         end = self._end
         if isinstance(end, Stream) and (not end.connected or end.finished):
-            _fail(errno.ENOTCONN)
+            fail(errno.ENOTCONN)
         super().shutdown(how)
 
     def dup(self) -> "socket":
@@ -393,7 +394,7 @@ class socket(stdlib.socket, metaclass=_Meta):  # noqa: N801  (its name in the st
     def _real_close(self) -> None:
         end = self._end
         super()._real_close()  # type: ignore[misc]
-        if isinstance(end, Listening):
+        if isinstance(end, (Listening, Datagrams)):
             with contextlib.suppress(OSError, RuntimeError):
                 end.station.run(end.look)  # the port is free when this returns
 
@@ -406,3 +407,11 @@ def replay(options: Options, end: End) -> None:
         except OSError as exc:
             if exc.errno not in {errno.ENOPROTOOPT, errno.EINVAL}:
                 raise
+
+
+class PatchedSocket(socket):
+    """`socket.socket` within `patched`: the kernel's but for addresses that are ours."""
+
+    __slots__ = ()
+
+    everything: ClassVar[bool] = False

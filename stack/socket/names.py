@@ -12,7 +12,8 @@ from stack.aio.names import AddrInfo, Resolver, is_name
 from stack.socket.station import Station, current
 
 _getaddrinfo: Final = stdlib.getaddrinfo  # as it was before anybody patched it
-_getnameinfo: Final = stdlib.getnameinfo
+_gethostbyname: Final = stdlib.gethostbyname
+_gethostbyname_ex: Final = stdlib.gethostbyname_ex
 
 
 def _resolver() -> tuple[Station, Resolver] | None:
@@ -45,3 +46,18 @@ def getaddrinfo(
     return station.wait_for(
         lambda: names.getaddrinfo(resolver, plain, host, port, family=family, type=type, proto=proto, flags=flags)
     )
+
+
+def gethostbyname(hostname: str) -> str:
+    """As `socket.gethostbyname`.  Raises socket.gaierror."""
+    if _resolver() is None or not is_name(hostname):
+        return _gethostbyname(hostname)
+    return str(getaddrinfo(hostname, None, stdlib.AF_INET, stdlib.SOCK_STREAM)[0][4][0])
+
+
+def gethostbyname_ex(hostname: str) -> tuple[str, list[str], list[str]]:
+    """As `socket.gethostbyname_ex`; a resolver tells of no aliases.  Raises socket.gaierror."""
+    if _resolver() is None or not is_name(hostname):
+        return _gethostbyname_ex(hostname)
+    infos = getaddrinfo(hostname, None, stdlib.AF_INET, stdlib.SOCK_STREAM)
+    return hostname, [], [str(info[4][0]) for info in infos]
