@@ -28,6 +28,7 @@ from stack.daemon.server import Daemon
 from stack.daemon.services.proxies import Proxies
 from stack.daemon.settings import Settings
 from stack.daemon.terminal import StatusLine, announce, say
+from stack.daemon.view import load_files
 from stack.device.pcap import CaptureTrace
 from stack.device.tap import TapDevice
 from stack.errors import StackError
@@ -132,6 +133,8 @@ def up(settings: Settings) -> int:
         daemon = Daemon(settings, StatusLine(), trace, dns, attach, prepared.proxies)
         runner = undo.enter_context(asyncio.Runner(loop_factory=app.loop_factory()))
         runner.get_loop()  # made now: what it imports is imported before the drop
+        if settings.page.enabled:
+            load_files()  # for the same reason
         privileges.drop(user)
         device = app.wrap_device(prepared.device, settings.faults(), prepared.capture, trace=trace)
         return runner.run(daemon.run(device, prepared.listener, lambda: say(announce(settings))))

@@ -12,6 +12,7 @@ what waits for each of them are bounded; one that reads slowly misses something,
 """
 
 import asyncio
+import functools
 import ipaddress
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -158,6 +159,7 @@ SAFE_WITH_STYLE: Final = (
 )
 
 
+@functools.cache
 def load_files() -> dict[str, bytes]:
     """The page's files by name, read once: the daemon gives up its rights to others' files."""
     folder = files("stack.daemon") / "web"
