@@ -21,6 +21,7 @@ MUST_EMPTY = (
     "unsettled neighbours",
     "queued for neighbours",
     "queued datagrams",
+    "attached",
 )
 
 
@@ -46,6 +47,7 @@ def sizes(status: dict[str, Any]) -> dict[str, int]:
         "unsettled neighbours": sum(one["state"] in UNSETTLED for one in neighbours),
         "queued for neighbours": sum(one["queued"] for one in neighbours),
         "queued datagrams": sum(one["queued"] for one in status["udp"]),
+        "attached": len(status.get("attach", {}).get("ports", ())),
         "neighbours": len(neighbours),
         "path MTUs": len(status["pmtu"]),
     }

@@ -30,6 +30,7 @@ from stack.cli import client
 from stack.errors import StackError
 from tools.netns import CommandFailed, Namespace, stop, wait_until
 from tools.soak import judge, load
+from tools.soak.attached import attached
 from tools.soak.judge import Sample
 
 LOAD_S = 8.0  # of a round, before its half-open connections and its junk
@@ -168,6 +169,7 @@ class Run:
         self.rounds += 1
         until = time.monotonic() + LOAD_S
         jobs = [(name, self.near, one) for name, one in load.DIRECT.items()]
+        jobs += [("attached programs", self.near, attached)]
         jobs += [(f"{name}, lossy", self.far, one) for name, one in load.LOSSY.items()]
         with ThreadPoolExecutor(len(jobs)) as pool:
             started = [(name, pool.submit(load.attempt, partial(one, place, until))) for name, place, one in jobs]
