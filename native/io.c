@@ -72,7 +72,8 @@ static int send_frame(ts_tap *tap, struct iovec *parts, size_t count)
             continue;
         if (errno != EAGAIN || tap->stalled)
             return -errno;
-        tap->stalled = poll(&room, 1, (int)tap->patience_ms) <= 0;
+        int ready = poll(&room, 1, (int)tap->patience_ms);
+        tap->stalled = ready == 0 || (ready < 0 && errno != EINTR);
     }
     tap->stalled = 0;
     return 0;

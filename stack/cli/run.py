@@ -27,7 +27,9 @@ _SOCKS: Final = 1080  # RFC 1928 §3: the customary port
 @daemon_options
 @click.option("--socket", "path", metavar="PATH", default=None, help="Where to attach.  [default: the daemon on --dev]")
 @click.option("--tap", is_flag=True, help="No daemon: open a TAP (root), with the settings of stack.aio:factory.")
-@click.option("--address", metavar="ADDR", default="", help="Of the daemon's pool.  [default: any]")
+@click.option(
+    "--address", metavar="ADDR", default="", help="Of the daemon's pool; with --tap ADDR/LEN.  [default: any]"
+)
 @click.option("--name", metavar="NAME", default="", help="For 'tapstack status'.  [default: the program's]")
 @click.option("--all", "everything", is_flag=True, help="All destinations but 127/8, not only the daemon's network.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say which address the program has.")
@@ -69,8 +71,9 @@ def run(
     environment = {**os.environ, VARIABLE: options.to_json(), "PYTHONPATH": _python_path()}
     # uvicorn's own default is 127.0.0.1, which is the kernel's
     environment.setdefault("UVICORN_HOST", "0.0.0.0")  # noqa: S104  # of the program's own address
-    if tap and dev != "tapstack0":
-        environment.setdefault("TAPSTACK_DEV", dev)
+    if tap:
+        given = {"TAPSTACK_DEV": "" if dev == "tapstack0" else dev, "TAPSTACK_ADDRESS": address}
+        environment |= {name: value for name, value in given.items() if value}
     sys.stdout.flush()
     sys.stderr.flush()
     for ignored in (

@@ -40,6 +40,7 @@ def announce(settings: Settings) -> str:
         f"  {enter}ping {address}",
         f"  {enter}curl http://{address}/",
         f"  {command()} status{options}",
+        *([f"  {command()} run{options} -- python app.py"] if settings.attach.enabled else []),
         "",
     ]
     lines += [f"The TCP core runs {_form.running()}.", ""]

@@ -1,5 +1,6 @@
 """Processes attached to a running daemon: each with an address and a stack of its own."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import pytest
 
 from stack.device.attached import attach
 from stack.errors import DeviceError
+from tests.support.frames import End, udp_frame
 from tests.support.netns import HOST, STACK, Daemon, Namespace, tapstack, wait_until
 from tools.netns import stop
 
@@ -129,6 +131,31 @@ def test_the_end_of_a_process_frees_its_address_and_connections(attached):
         while ours.recv(100):
             pass
     assert attached.daemon.namespace.run("ip", "neighbour", "show", FIRST).stdout.split()[:5] == neighbour.split()[:5]
+
+
+def test_no_process_sends_from_anothers_address(attached):
+    attached.serve("victim")
+    sock, lease = attach(attached.path)
+    links = json.loads(attached.daemon.namespace.run("ip", "-json", "link", "show", "tapstack0").stdout)
+    kernel = End(bytes.fromhex(links[0]["address"].replace(":", "")), socket.inet_aton(HOST), 9999)
+    mac = bytes.fromhex(lease.mac.replace(":", ""))
+    with attached.daemon.namespace.entered():
+        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with sock, listener:
+        listener.settimeout(10)
+        listener.bind((HOST, 9999))
+        for address, text in ((FIRST, b"a lie"), (STACK, b"a lie"), (HOST, b"a lie"), (lease.address, b"the truth")):
+            sock.send(bytes(10) + udp_frame(End(mac, socket.inet_aton(address), 7), kernel, text))
+        assert listener.recvfrom(100) == (b"the truth", (lease.address, 7))  # and that came first
+        [port] = [port for port in attached.status()["ports"] if port["address"] == lease.address]
+        assert port["refused_source_address"] == 3
+        # nor does it see what is for the other one
+        assert attached.curl(FIRST) == f"{HOST} asks for /it"
+        seen = []
+        with contextlib.suppress(BlockingIOError):
+            while frame := sock.recv(70_000):
+                seen.append(frame[10:16])
+        assert all(target[0] & 1 or target == mac for target in seen)
 
 
 FORKS = """
