@@ -29,6 +29,7 @@ from stack.daemon.terminal import StatusLine
 from stack.daemon.view import View, load_files
 from stack.daemon.watching import operations
 from stack.device.base import Device
+from stack.dns.resolver import Resolver
 from stack.observe.observer import Observer
 from stack.proxy.rules import Rule
 from stack.trace import Trace
@@ -37,7 +38,6 @@ from stack.wire import accel
 if TYPE_CHECKING:
     from stack.daemon.attach.server import AttachServer
     from stack.daemon.services.dns import DnsService
-    from stack.dns.resolver import Resolver
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Daemon:
         self._line = line
         self._begun_at = time.monotonic()
         self._http = HttpService(Site(self._page, settings.max_upload))
-        self._web = load_files() if settings.page.enabled else {}  # now: later they may not be readable any more
+        self._web = load_files() if settings.page.enabled else {}
         self._host: AsyncHost
         self._observer: Observer
         self._pinger: Pinger
@@ -108,7 +108,9 @@ class Daemon:
         driver = host.open_driver()
         assert isinstance(driver, DeviceDriver)
         self._observer = Observer(driver, self.status, traffic_here)
-        self._http.site = Site(self._page, settings.max_upload, View(settings, self._observer, self._web, self._page))
+        self._http.site = Site(
+            self._page, settings.max_upload, View(settings, self._observer, self._web, self._page, self._names)
+        )
         self._observer.start()
         self._pinger = Pinger(host)
         self._calls = Calls(host)
@@ -209,6 +211,10 @@ class Daemon:
             self._line.stop()
 
     # -- what the page and the control socket ask for
+
+    def _names(self, most: int) -> list[tuple[str, str, int, str]]:
+        resolver = self._host.resolver
+        return resolver.cache_rows(most) if isinstance(resolver, Resolver) else []
 
     def _page(self, peer: tuple[str, int]) -> str:
         return render(self.status(MAX_ROWS), peer)

@@ -3,6 +3,7 @@
     /                    the page                       /view/NAME   its files
     /view/status         one snapshot                   /view/history[?connection=KEY]   what the plots begin with
     /view/events         a snapshot a second            /view/packets[?filter=...]       packets, a few times a second
+    /view/names          the resolver's cache
     /metrics             Prometheus                     /plain       who is connected, for browsers without JavaScript
 
 Everything is read-only.  Who asks must be in the networks that the settings allow, by default the stack's own.  The
@@ -12,10 +13,10 @@ what waits for each of them are bounded; one that reads slowly misses something,
 """
 
 import asyncio
-import functools
 import ipaddress
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -36,6 +37,7 @@ from stack.observe.packets import Seen
 from stack.tcp.state import NAMES
 
 MAX_WATCHERS: Final = 32
+MAX_NAMES: Final = 300
 PACKETS_EVERY_S: Final = 0.25
 PACKETS_AT_ONCE: Final = 60
 _KINDS: Final = {
@@ -60,9 +62,11 @@ SAFE: Final = (
 
 
 class View:
-    """Answers what is asked on port 80 from `web`, the page's files; `plain` makes the page without JavaScript."""
+    """Answers what is asked on port 80 from `web`, the page's files; `plain` makes the page without JavaScript, `names`
+    tells what the resolver's cache has.
+    """
 
-    __slots__ = ("_allowed", "_files", "_names", "_observer", "_page", "_plain")
+    __slots__ = ("_allowed", "_cache_rows", "_files", "_names", "_observer", "_page", "_plain")
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class View:
         observer: Observer,
         web: Mapping[str, bytes],
         plain: Callable[[tuple[str, int]], str],
+        names: Callable[[int], list[tuple[str, str, int, str]]],
     ) -> None:
         page = settings.page
         self._page = page
@@ -78,6 +83,7 @@ class View:
         self._names = frozenset(["localhost", *(name.lower() for name in page.names)])
         self._observer = observer
         self._plain = plain
+        self._cache_rows = names
         self._files = web
 
     def __call__(self, ask: Ask) -> Answer | Feed | None:
@@ -92,7 +98,7 @@ class View:
         if not self._is_our_name(ask.host):
             return _refusal(421, "not by this name: use the address, or put the name into the setting page.names")
         if path == "/":
-            return self._file("index.html") if "index.html" in self._files else self._plain_page(ask)
+            return self._file("index.html")
         if path == "/plain":
             return self._plain_page(ask)
         if path == "/metrics":
@@ -132,6 +138,8 @@ class View:
             return Answer(200, _JSON, observer.encoded(), SAFE)
         if name == "history":
             return Answer(200, _JSON, _history(observer, query.get("connection", [""])[0]), SAFE)
+        if name == "names":
+            return Answer(200, _JSON, _names(self._cache_rows(MAX_NAMES)), SAFE)
         if name not in {"events", "packets"}:
             return self._file(name)
         if sum(observer.watchers.get(kind, 0) for kind in (Ticks.NAME, Packets.NAME)) >= MAX_WATCHERS:
@@ -159,9 +167,9 @@ SAFE_WITH_STYLE: Final = (
 )
 
 
-@functools.cache
-def load_files() -> dict[str, bytes]:
-    """The page's files by name, read once: the daemon gives up its rights to others' files."""
+@cache
+def load_files() -> Mapping[str, bytes]:
+    """The page's files by name, read once: while the daemon still has the rights to."""
     folder = files("stack.daemon") / "web"
     return {entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.name.rpartition(".")[2] in _KINDS}
 
@@ -174,6 +182,12 @@ def _history(observer: Observer, key: str) -> bytes:
     if key:
         return msgspec.json.encode({"columns": OF_CONNECTION, "rows": observer.history.of_connection(key)})
     return msgspec.json.encode({"columns": TOTALS, "rows": list(observer.history.totals)})
+
+
+def _names(rows: list[tuple[str, str, int, str]]) -> bytes:
+    about = f"The resolver's cache: {len(rows)} entries" + (", the last used ones" if len(rows) == MAX_NAMES else "")
+    entries = [dict(zip(("name", "type", "ttl", "data"), row, strict=True)) for row in rows]
+    return msgspec.json.encode({"about": about, "entries": entries})
 
 
 class Ticks:

@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from stack.aio.names import is_numeric
 from stack.config import SECOND, Rng
 from stack.dns import files
-from stack.dns.constants import PORT, RRType, parse_type
+from stack.dns.constants import PORT, RRType, parse_type, type_text
 from stack.dns.core.answer import Answer, Step
+from stack.dns.core.cache import POSITIVE
 from stack.dns.core.config import ResolverConfig, Server, server_text
 from stack.dns.core.hints import ROOT_HINTS, Hint
 from stack.dns.core.iterate import is_local
@@ -408,6 +409,19 @@ class Resolver:
     def warnings(self) -> tuple[str, ...]:
         """What the files of the system say and was not taken, as in "/etc/resolv.conf:3: ..."; they are also logged."""
         return () if self._files is None else self._files.warnings
+
+    def cache_rows(self, most: int) -> list[tuple[str, str, int, str]]:
+        """Name, type, seconds to live and data of at most `most` entries of the cache, the last used first."""
+        engine = self._engine
+        if engine is None:
+            return []
+        now, rows = engine.clock(), []
+        for entry in reversed(engine.core.cache.entries()[-most:]):
+            data = "; ".join(str(one) for one in entry.rrset.rdatas) if entry.rrset is not None else ""
+            if entry.kind != POSITIVE:
+                data = "no such data" if not entry.failure[0] else entry.failure[0]
+            rows.append((str(entry.name), type_text(entry.rrtype), max(0, (entry.expires_at - now) // SECOND), data))
+        return rows
 
     @property
     def stats(self) -> dict[str, Any]:

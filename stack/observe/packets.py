@@ -24,13 +24,14 @@ from stack.observe.bus import Subscription, Topic
 from stack.observe.head import Head, parse
 from stack.stats import DropReason
 from stack.trace import Trace
-from stack.wire import accel
+from stack.wire import accel, ipv4
 from stack.wire.accel import Raw
 from stack.wire.burst import Burst
-from stack.wire.frame import TxFrame
+from stack.wire.frame import ETH_HLEN, FILL_IP, TxFrame
 
 SNAP: Final = 192  # bytes: link, IP and TCP headers with all options, and the beginning of what follows
 MAX_HELD: Final = 1024
+_TOTAL_AT: Final = ETH_HLEN + 2  # the total length in a frame
 OVERHEAD: Final = 400  # bytes of the objects of a queued frame, about
 
 
@@ -234,6 +235,9 @@ class WatchedDevice(WrapperDevice):
 
 def _beginning(frame: TxFrame) -> bytes:
     header = bytes(frame.header[frame.start : frame.header_end])
+    if frame.flags & FILL_IP:  # the total length is the device's business, of a super-segment what fits
+        total = min(frame.wire_len() - ETH_HLEN, ipv4.MAX_TOTAL)
+        header = header[:_TOTAL_AT] + total.to_bytes(2, "big") + header[_TOTAL_AT + 2 :]
     room = min(frame.payload_len, SNAP - len(header))
     if room > 0:
         header += bytes(frame.payload[frame.payload_off : frame.payload_off + room])
