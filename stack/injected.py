@@ -74,6 +74,38 @@ def _patch_uvloop(module: Any) -> None:
     module.run.__kwdefaults__["loop_factory"] = _uv_loop
 
 
+def _patch_uvicorn_command(module: Any) -> None:
+    """`uvicorn app:app` listens on the program's own address.  Its default is 127.0.0.1, which is the kernel's.
+
+    Not where it makes its socket before there is a loop, or has a loop of another kind: that would be an address of the
+    kernel's, which nobody asked for.
+    """
+    command = module.main
+    inner = command.callback
+
+    def main(*args: Any, **options: Any) -> Any:
+        if _is_left_to_us(options):
+            options["host"] = "0.0.0.0"  # noqa: S104  # of a loop of ours, where it is our address
+        return inner(*args, **options)
+
+    command.callback = main
+
+
+def _is_left_to_us(options: dict[str, Any]) -> bool:
+    import os  # noqa: PLC0415  (see above)
+
+    from click import get_current_context  # noqa: PLC0415  # uvicorn has imported it
+    from click.core import ParameterSource  # noqa: PLC0415
+
+    processes = str(options.get("workers") or os.environ.get("WEB_CONCURRENCY", "1"))
+    return (
+        get_current_context().get_parameter_source("host") is ParameterSource.DEFAULT
+        and options.get("loop") in {"auto", "asyncio", "uvloop", "none"}
+        and not options.get("reload")
+        and processes == "1"
+    )
+
+
 def _patch_uvicorn(module: Any) -> None:
     """Uvicorn 0.36 and later has factories of loops; before, it set a policy."""
     if hasattr(module, "asyncio_loop_factory"):
@@ -84,6 +116,7 @@ _PATCHES: Final[dict[str, Callable[[Any], None]]] = {
     "asyncio": _patch_asyncio,
     "uvloop": _patch_uvloop,
     "uvicorn.loops.asyncio": _patch_uvicorn,
+    "uvicorn.main": _patch_uvicorn_command,
 }
 
 

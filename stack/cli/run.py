@@ -69,8 +69,6 @@ def run(
         )
     _check_python(program, command, socks)
     environment = {**os.environ, VARIABLE: options.to_json(), "PYTHONPATH": _python_path()}
-    # uvicorn's own default is 127.0.0.1, which is the kernel's
-    environment.setdefault("UVICORN_HOST", "0.0.0.0")  # noqa: S104  # of the program's own address
     if tap:
         given = {"TAPSTACK_DEV": "" if dev == "tapstack0" else dev, "TAPSTACK_ADDRESS": address}
         environment |= {name: value for name, value in given.items() if value}

@@ -70,7 +70,9 @@ def _connect(sock: socket.socket, path: str) -> None:
     try:
         sock.connect(path)
     except (FileNotFoundError, ConnectionRefusedError):
-        raise DeviceError(f"no daemon listens on {path}: 'tapstack up' starts one") from None
+        raise DeviceError(
+            f"no daemon listens on {path}: 'tapstack up' starts one, unless attach.enabled is false"
+        ) from None
     except PermissionError:
         raise DeviceError(f"{path} belongs to another user: attach as root or as that user") from None
     except BlockingIOError:  # also what a timeout of connect(2) on a Unix socket is

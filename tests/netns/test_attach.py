@@ -191,7 +191,7 @@ def test_what_cannot_be_is_told_in_one_sentence(attached):
     lines = attached.daemon.namespace.run(
         sys.executable, "-c", CLIENT, str(path) + "x", check=False
     ).stderr.splitlines()
-    assert lines[-1].endswith("'tapstack up' starts one")
+    assert lines[-1].endswith("'tapstack up' starts one, unless attach.enabled is false")
     with pytest.raises(DeviceError, match="not among the 64 addresses"):
         attach(path, address="10.0.0.1")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:

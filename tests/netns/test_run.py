@@ -124,6 +124,17 @@ def test_uvicorn_is_reached_by_curl(runner, loop):
     assert "Traceback" not in log.read_text()
 
 
+def test_uvicorns_that_make_their_socket_before_the_loop_stay_where_they_were(runner):
+    """On 127.0.0.1: an address of the kernel that others can reach is not what was asked for."""
+    runner.script(APP)
+    process, log = runner.start("uvicorn", "--workers", "2", "app:app", env=[BIN])
+    wait_until(lambda: log.read_text().count("startup complete") == 2 or process.poll() is not None, "they listen")
+    assert "running on http://127.0.0.1:8000" in log.read_text()
+    assert len({port["address"] for port in runner.ports()}) == 2
+    assert runner.curl("http://127.0.0.1:8000/") == "127.0.0.1 to 127.0.0.1"
+    stop(process, signal.SIGINT)
+
+
 def test_python_m_uvicorn_too_and_a_host_that_was_given_is_kept(runner):
     runner.script(APP)
     process, log = runner.start(sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "app:app")
