@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from stack.aio.network import AsyncHost
 from stack.proxy import socks5
+from stack.proxy.associate import Association
 from stack.proxy.clients import MAX_CLIENTS, Client, Clients, Users
 from stack.proxy.socks5 import Handshake, Request
 
@@ -96,13 +97,14 @@ class SocksServer:
 class _SocksClient(Client):
     """A client from its greeting on."""
 
-    __slots__ = ("_handshake", "_server", "_timer")
+    __slots__ = ("_association", "_handshake", "_server", "_timer")
 
     def __init__(self, server: SocksServer) -> None:
         super().__init__(server.clients)
         self._server = server
         self._handshake: Handshake | None = Handshake(server.credentials)
         self._timer: asyncio.TimerHandle | None = None
+        self._association: Association | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -134,7 +136,8 @@ class _SocksClient(Client):
     def data_received(self, data: bytes) -> None:
         handshake = self._handshake
         if handshake is None:
-            super().data_received(data)
+            if self._association is None:  # else there is nothing that could be said
+                super().data_received(data)
             return
         answer = handshake.feed(data)
         if handshake.failure:
@@ -153,17 +156,22 @@ class _SocksClient(Client):
             self._eof = True
             self.refuse("bad_end")
             return True
+        if self._association is not None:
+            return False  # RFC 1928 §7: the association ends with this connection
         return super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._handshake is not None:
             self.clients.counts["bad_end"] += 1
             self._end_handshake()
+        if self._association is not None:
+            self._association.close()
+            self._association = None
         super().connection_lost(exc)
 
     async def _serve(self, request: Request) -> None:
-        if request.command != socks5.CONNECT:
-            self.refuse("bad_command", socks5.reply(socks5.COMMAND_NOT_SUPPORTED))
+        if request.command == socks5.UDP_ASSOCIATE:
+            await self._associate(request)
             return
         host = self._server.host
         try:
@@ -174,3 +182,20 @@ class _SocksClient(Client):
             return
         self.transport.write(socks5.reply(socks5.SUCCEEDED, *far.transport.get_extra_info("sockname")))
         self.splice(far)
+
+    async def _associate(self, request: Request) -> None:
+        """RFC 1928 §7: a port for datagrams, where the client came in."""
+        server, transport = self._server, self.transport
+        client, here = transport.get_extra_info("peername")[0], transport.get_extra_info("sockname")[0]
+        association = self._association = Association(server.host, server.users, client, request, self.clients.counts)
+        try:
+            await association.open(here)
+        except OSError as error:
+            logger.info("socks: no association: %s", error)
+            self._association = None
+            self.refuse("failed", socks5.reply(reply_to(error)))
+            return
+        self.clients.counts["associated"] += 1
+        transport.write(socks5.reply(socks5.SUCCEEDED, *association.bound))
+        if self._eof:
+            transport.close()

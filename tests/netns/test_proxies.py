@@ -9,7 +9,9 @@ import sys
 
 import pytest
 
+from stack.proxy.socks5 import wrap
 from tests.support.netns import HOST, STACK, Daemon, Namespace, need, tapstack, wait_until
+from tests.support.rfc import rfc
 from tools.netns import stop
 
 pytestmark = pytest.mark.netns
@@ -69,7 +71,7 @@ def proxied(tmp_path_factory):
     (folder / "page.html").write_text("<html><body><p>by way of the stack</p></body></html>")
     (folder / "big").write_bytes(bytes(range(256)) * 40_000)
     settings = folder / "up.toml"
-    settings.write_text(f'resolver = "{HOST}"\n[socks]\nmax_clients = 8\n')
+    settings.write_text(f'resolver = "{HOST}"\n[socks]\nmax_clients = 8\nhandshake_s = 3\n')
     with Namespace() as namespace, Daemon(namespace, folder, "--config", str(settings)) as daemon:
         made = Proxied(daemon, folder)
         names = namespace.start(sys.executable, "-c", NAMES, log=made.asked)
@@ -288,6 +290,179 @@ def test_a_reader_that_stops_makes_the_writer_stop(proxied):
         while got < sent:
             got += len(near.recv(1 << 20))
         assert got == sent
+
+
+# -- datagrams
+
+
+ECHO = 7  # on the stack's own address
+
+
+@contextlib.contextmanager
+def associated(proxied, said=("0.0.0.0", 0)):
+    """The TCP connection of an association, and where its datagrams go."""
+    with connected(proxied) as control:
+        control.sendall(b"\x05\x01\x00\x05\x03\x00" + wrap(*said, b"")[3:])
+        answer = received(control, 12)
+        assert answer[:6] == b"\x05\x00\x05\x00\x00\x01"
+        yield control, (socket.inet_ntoa(answer[6:10]), int.from_bytes(answer[10:], "big"))
+
+
+@pytest.fixture
+def datagrams(proxied):
+    """A UDP socket of the client's side."""
+    with proxied.namespace.entered():
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(10)
+    with sock:
+        yield sock
+
+
+@rfc("1928", "7", "SOCKS-UDP-END")
+def test_datagrams_go_by_an_association_until_its_connection_ends(proxied, datagrams):
+    before = proxied.status()
+    with associated(proxied) as (_, relay):
+        for text in (b"one", b"two", bytes(1400)):
+            datagrams.sendto(wrap(STACK, ECHO, text), relay)
+            assert datagrams.recvfrom(2000) == (wrap(STACK, ECHO, text), relay)
+    wait_until(lambda: proxied.status()["open"] == 0, "it has ended")
+    datagrams.connect(relay)
+    datagrams.send(wrap(STACK, ECHO, b"late"))
+    with pytest.raises(ConnectionRefusedError):  # by ICMP: the port is nobody's any more
+        datagrams.recv(100)
+    after = proxied.status()
+    assert after["udp_in"] - before.get("udp_in", 0) == after["udp_out"] - before.get("udp_out", 0) == 3
+
+
+def test_datagrams_to_a_name_are_looked_up_by_the_stack(proxied, datagrams):
+    with server_of_datagrams(proxied) as target, associated(proxied) as (_, relay):
+        port = target.getsockname()[1]
+        name = b"www.example.test"
+        datagrams.sendto(b"\0\0\0\x03" + bytes((len(name),)) + name + port.to_bytes(2, "big") + b"hello", relay)
+        data, peer = target.recvfrom(100)
+        assert (data, peer[0]) == (b"hello", STACK)
+        target.sendto(b"answer", peer)
+        assert datagrams.recv(100) == wrap(HOST, port, b"answer")
+
+
+@contextlib.contextmanager
+def server_of_datagrams(proxied):
+    with proxied.namespace.entered():
+        target = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        target.bind((HOST, 0))
+    target.settimeout(10)
+    with target:
+        yield target
+
+
+@rfc("1928", "7", "SOCKS-UDP-SOURCE")
+@pytest.mark.parametrize("said", [False, True])
+def test_only_the_one_socket_may_use_an_association(proxied, datagrams, said):
+    with proxied.namespace.entered():
+        other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        elsewhere = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        elsewhere.bind(("127.0.0.9", 0))
+        datagrams.bind(("127.0.0.1", 0))
+    with other, elsewhere, associated(proxied, datagrams.getsockname() if said else ("0.0.0.0", 0)) as (_, relay):
+        before = proxied.status()
+        if not said:
+            datagrams.sendto(wrap(STACK, ECHO, b"first"), relay)
+            datagrams.recv(100)
+        for sock in (other, elsewhere):
+            sock.sendto(wrap(STACK, ECHO, b"not mine"), relay)
+        wait_until(
+            lambda: proxied.status().get("udp_refused_source", 0) == before.get("udp_refused_source", 0) + 2,
+            "both are refused",
+        )
+        datagrams.sendto(wrap(STACK, ECHO, b"mine"), relay)
+        assert datagrams.recv(100) == wrap(STACK, ECHO, b"mine")
+
+
+def test_another_users_datagrams_are_refused(proxied, datagrams):
+    script = "import socket, sys, time; s = socket.socket(2, 2); s.sendto(b'x', ('127.0.0.1', int(sys.argv[1])))"
+    script += "; time.sleep(1)"  # the kernel is asked while it is there
+    before = proxied.status()
+    with associated(proxied) as (_, relay):
+        proxied.namespace.run(
+            "setpriv",
+            "--reuid=1234",
+            "--clear-groups",
+            "/usr/bin/python3",
+            "-c",
+            f"{script}; time.sleep(1)",
+            str(relay[1]),
+        )
+        proxied.counted("udp_refused_user", before)
+        datagrams.sendto(wrap(STACK, ECHO, b"mine"), relay)  # the port is still to be had by its owner
+        assert datagrams.recv(100) == wrap(STACK, ECHO, b"mine")
+
+
+def test_fragments_strangers_and_nonsense_are_dropped_and_counted(proxied, datagrams):
+    with (
+        server_of_datagrams(proxied) as target,
+        server_of_datagrams(proxied) as stranger,
+        associated(proxied) as (_, relay),
+    ):
+        before = proxied.status()
+        whole = wrap(HOST, target.getsockname()[1], b"whole")
+        for bad in (b"\0\0\x01" + whole[3:], b"nonsense", b""):
+            datagrams.sendto(bad, relay)
+        datagrams.sendto(whole, relay)
+        data, peer = target.recvfrom(100)
+        assert data == b"whole"  # and nothing before it
+        stranger.sendto(b"unasked", peer)
+        target.sendto(b"asked", peer)
+        assert datagrams.recv(100) == wrap(HOST, target.getsockname()[1], b"asked")
+        after = proxied.status()
+        counts = {name: after.get(name, 0) - before.get(name, 0) for name in after if name.startswith("udp_")}
+        assert (counts["udp_bad_fragment"], counts["udp_bad_header"], counts["udp_refused_stranger"]) == (1, 2, 1)
+
+
+PYSOCKS = """
+import socket, socks, sys
+
+host, port, udp_port = sys.argv[1], int(sys.argv[2]), 7
+tcp = socks.socksocket()
+tcp.set_proxy(socks.SOCKS5, "127.0.0.1", 1080, rdns=True)
+tcp.settimeout(10)
+tcp.connect(("www.example.test", port))
+tcp.sendall(b"GET /page.html HTTP/1.0\\r\\n\\r\\n")
+got = b""
+while piece := tcp.recv(4096):
+    got += piece
+print(b"by way of the stack" in got)
+
+udp = socks.socksocket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.set_proxy(socks.SOCKS5, "127.0.0.1", 1080)
+udp.settimeout(10)
+for size in (1, 1000):
+    udp.sendto(b"x" * size, (host, udp_port))
+    data, peer = udp.recvfrom(2000)
+    print(len(data), peer)
+"""
+
+
+def test_pysocks_is_served(proxied):
+    said = proxied.namespace.run(sys.executable, "-c", PYSOCKS, STACK, str(WEB)).stdout
+    assert said.splitlines() == ["True", f"1 ('{STACK}', 7)", f"1000 ('{STACK}', 7)"]
+
+
+def test_a_browser_is_served(proxied, tmp_path):
+    need("chromium")
+    page = proxied.namespace.run(
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path}",
+        f"--proxy-server=socks5://{PROXY}",
+        "--proxy-bypass-list=<-loopback>",
+        "--virtual-time-budget=2000",
+        "--dump-dom",
+        f"http://www.example.test:{WEB}/page.html",
+        timeout=60,
+    ).stdout
+    assert "by way of the stack" in page
 
 
 # -- forwarded ports

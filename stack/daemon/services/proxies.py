@@ -15,7 +15,7 @@ from stack.proxy.clients import MAX_CLIENTS, Users
 from stack.proxy.flows import UdpForward
 from stack.proxy.forward import TcpForward
 from stack.proxy.rules import MAX_PORT, Rule, check_address, parse
-from stack.proxy.socks import Limits, SocksServer
+from stack.proxy.socks import HANDSHAKE_S, Limits, SocksServer
 
 MAX_FORWARDS: Final = 64
 CLIENTS_MAX: Final = 4096
@@ -31,6 +31,7 @@ class SocksSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     user: str = ""  # name and password that clients must give (RFC 1929)
     password: str = ""
     max_clients: int = MAX_CLIENTS
+    handshake_s: float = HANDSHAKE_S  # in which a client must have said what it wants
 
     def check(self) -> None:
         """Raise ConfigError for what cannot be."""
@@ -38,6 +39,8 @@ class SocksSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             raise ConfigError(f"socks.port is {self.port}: use 1 to {MAX_PORT}")
         if not 1 <= self.max_clients <= CLIENTS_MAX:
             raise ConfigError(f"socks.max_clients is {self.max_clients}: use 1 to {CLIENTS_MAX}")
+        if not 0.1 <= self.handshake_s <= 300:
+            raise ConfigError(f"socks.handshake_s is {self.handshake_s}: use 0.1 to 300 seconds")
         check_address("socks.address", self.address, anyone=self.anyone)
         if bool(self.user) != bool(self.password):
             raise ConfigError("socks.user and socks.password go together: give both, or none")
@@ -133,7 +136,9 @@ class Proxies:
         settings, listener = self._settings, bound[-1] if bound else None
         if settings is not None and listener is not None:
             users = Users(None if settings.anyone else owner.owners())
-            self._socks = SocksServer(host, users, settings.credentials, Limits(settings.max_clients))
+            self._socks = SocksServer(
+                host, users, settings.credentials, Limits(settings.max_clients, settings.handshake_s)
+            )
             await self._socks.start(listener)
 
     async def _start(self, rule: Rule, listener: socket.socket | None) -> Forward:

@@ -71,6 +71,7 @@ def test_any_text_is_a_rule_or_an_error(listen, target, inward, anyone):
     ("text", "says"),
     [
         ("[socks]\nport = 0", "socks.port is 0"),
+        ("[socks]\nhandshake_s = 0", "socks.handshake_s is 0"),
         ("[socks]\nmax_clients = 0", "socks.max_clients is 0"),
         ('[socks]\naddress = "0.0.0.0"', "not on loopback"),
         ('[socks]\naddress = "here"', "not an IPv4 address"),
