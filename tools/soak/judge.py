@@ -22,6 +22,7 @@ MUST_EMPTY = (
     "queued for neighbours",
     "queued datagrams",
     "attached",
+    "proxied",
 )
 
 
@@ -48,6 +49,8 @@ def sizes(status: dict[str, Any]) -> dict[str, int]:
         "queued for neighbours": sum(one["queued"] for one in neighbours),
         "queued datagrams": sum(one["queued"] for one in status["udp"]),
         "attached": len(status.get("attach", {}).get("ports", ())),
+        "proxied": status.get("socks", {}).get("open", 0)
+        + sum(one["open"] for one in status.get("forwards", ()) if not one["listen"].endswith("/udp")),  # these idle
         "neighbours": len(neighbours),
         "path MTUs": len(status["pmtu"]),
     }

@@ -29,7 +29,7 @@ from rich.table import Table
 from stack.cli import client
 from stack.errors import StackError
 from tools.netns import CommandFailed, Namespace, stop, wait_until
-from tools.soak import judge, load
+from tools.soak import judge, load, proxied
 from tools.soak.attached import attached
 from tools.soak.judge import Sample
 
@@ -58,7 +58,7 @@ class Subject:
 
     def __init__(self, namespace: Namespace, folder: Path) -> None:
         self._control, self._log = folder / "control", folder / "daemon.log"
-        (folder / "daemon.toml").write_text(CONFIG)
+        (folder / "daemon.toml").write_text(CONFIG + proxied.CONFIG)
         self.most: Counter[str] = Counter()  # the highest figures of all samples
         self.process = namespace.start(
             *(sys.executable, "-m", "stack.cli", "up", "--dev", load.DEVICE, "--control", str(self._control)),
@@ -169,7 +169,7 @@ class Run:
         self.rounds += 1
         until = time.monotonic() + LOAD_S
         jobs = [(name, self.near, one) for name, one in load.DIRECT.items()]
-        jobs += [("attached programs", self.near, attached)]
+        jobs += [("attached programs", self.near, attached), ("proxies", self.near, proxied.proxied)]
         jobs += [(f"{name}, lossy", self.far, one) for name, one in load.LOSSY.items()]
         with ThreadPoolExecutor(len(jobs)) as pool:
             started = [(name, pool.submit(load.attempt, partial(one, place, until))) for name, place, one in jobs]
