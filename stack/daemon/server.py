@@ -124,7 +124,7 @@ class Daemon:
         about = {"device": settings.dev, "address": settings.address, "tcp": _form.running()}
         logger.info("up", extra={"fields": about})
         if accel.backend != "c":
-            logger.warning("running without the compiled core: many times slower, and no processes can attach")
+            logger.warning("running without the compiled core, many times slower")
         on_ready()
         ticking = loop.create_task(self._tick())
         gone = await self._first_of(self._stop.wait(), host.driver.closed) == 1

@@ -3,7 +3,8 @@
 Theory of operation.  Each port is the SEQPACKET socket of a process that has one link address and one IPv4 address,
 both given by the daemon, so that nothing is learnt.  Unicast goes to whom it is for: a port, our own host, else the
 TAP; group addresses go to all but the sender.  Frames between the TAP and ports are moved in C, within the
-`rx_burst` of our own host, as they are: header and super-segment pass whole.  What a port sends is checked first:
+`rx_burst` of our own host, as they are: header and super-segment pass whole (where the C core is not built, by
+`PlainSwitch`).  What a port sends is checked first:
 it comes from the port's own addresses or is refused, and counted by reason.
 
 The descriptor to watch is an epoll with the TAP and all ports.  A port whose reader is slow has a ring of
@@ -14,14 +15,17 @@ gone is told by `on_gone`, once; it stays without frames until `remove_port`.
 import mmap
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from stack.device.switch_plain import PlainPort, PlainSwitch
 from stack.device.tap import TapDevice
 from stack.device.vnet import NATIVE
 from stack.errors import DeviceError, NoBufferSpace
 from stack.wire.burst import MAX_FRAME, META, Burst
 from stack.wire.frame import TxFrame
 
+if TYPE_CHECKING:
+    from stack.device._io import Port
 if NATIVE:
     from stack.device import _io
 
@@ -50,7 +54,7 @@ class SwitchTap(TapDevice):
     `floods_per_s`: broadcasts that one port may send, in the long run and at once.
     """
 
-    __slots__ = ("_checks", "_rings", "_switch", "on_gone")
+    __slots__ = ("_checks", "_plain_switch", "_rings", "_switch", "on_gone")
 
     def __init__(
         self,
@@ -66,6 +70,12 @@ class SwitchTap(TapDevice):
         self.on_gone: Callable[[int], None] | None = None
         self._checks = checks
         self._rings: dict[int, mmap.mmap] = {}  # of the ports in use: what C only points at
+        self._plain_switch: PlainSwitch | None = None
+        if self._plain is not None:
+            self._plain_switch = PlainSwitch(
+                self._fd, self.mac, self.mtu, self.caps, vnet=offload, floods_per_s=floods_per_s
+            )
+            return
         self._switch = _io.ffi.new(
             "ts_switch *",
             {
@@ -89,10 +99,15 @@ class SwitchTap(TapDevice):
 
         Raises NoBufferSpace when all ports are in use, DeviceError.
         """
-        index = next((i for i in range(MAX_PORTS) if i not in self._rings), -1)
+        taken = self._rings if self._plain_switch is None else self._plain_switch.ports
+        index = next((i for i in range(MAX_PORTS) if i not in taken), -1)
         if index < 0:
             raise NoBufferSpace(f"all {MAX_PORTS} ports of {self.name} are in use")
-        ring = mmap.mmap(-1, max(queue_bytes, 2 * MAX_FRAME))  # takes memory only where something waits
+        queue_bytes = max(queue_bytes, 2 * MAX_FRAME)
+        if self._plain_switch is not None:
+            self._plain_switch.add(index, PlainPort(fd, addr, mac, queue_bytes, is_open=not self._checks))
+            return index
+        ring = mmap.mmap(-1, queue_bytes)  # takes memory only where something waits
         port = self._switch.ports[index]
         port.fd, port.addr, port.mac, port.open = fd, addr, mac, int(not self._checks)
         port.ring, port.ring_len = _io.ffi.from_buffer("uint8_t[]", ring), len(ring)
@@ -105,14 +120,23 @@ class SwitchTap(TapDevice):
 
     def remove_port(self, index: int) -> None:
         """It takes part no more; what waits for it is forgotten.  Its descriptor is still the caller's."""
-        if self._rings.pop(index, None) is not None and self._fd >= 0:
+        if self._plain_switch is not None:
+            if index in self._plain_switch.ports:
+                self._plain_switch.remove(index)
+        elif self._rings.pop(index, None) is not None and self._fd >= 0:
             _io.lib.ts_switch_remove(self._switch, index)
 
     def port_counts(self, index: int) -> dict[str, int]:
         """Frames and bytes that came from the port and went to it, those dropped on the way to it, those that wait,
         and those refused, by reason (only reasons that occurred).
         """
-        port = self._switch.ports[index]
+        if self._plain_switch is not None:
+            plain = self._plain_switch.ports[index]
+            port: Port | PlainPort = plain
+            waiting = len(plain.waiting)
+        else:
+            port = self._switch.ports[index]
+            waiting = port.ring_frames
         refused = {f"refused_{name}": port.refused[i] for i, name in enumerate(REFUSALS) if port.refused[i]}
         return {
             "rx_frames": port.rx_frames,
@@ -120,7 +144,7 @@ class SwitchTap(TapDevice):
             "tx_frames": port.tx_frames,
             "tx_bytes": port.tx_bytes,
             "tx_dropped": port.tx_dropped,
-            "waiting": port.ring_frames,
+            "waiting": waiting,
             **refused,
         }
 
@@ -128,10 +152,14 @@ class SwitchTap(TapDevice):
 
     def fileno(self) -> int:
         """The descriptor to watch for reading; -1 after `close`."""
-        return self._switch.epoll_fd if self._fd >= 0 else -1
+        if self._fd < 0:
+            return -1
+        return self._switch.epoll_fd if self._plain_switch is None else self._plain_switch.fileno()
 
     def rx_burst(self, burst: Burst) -> int:
         """Pass on what waits; what is for our own host, at most one burst.  Raises DeviceGone."""
+        if self._plain_switch is not None:
+            return self._plain_rx(self._plain_switch, burst)
         if burst is not self._burst:
             self._bind_burst(burst)
         count = _switch_rx(*self._rx_args)
@@ -143,6 +171,17 @@ class SwitchTap(TapDevice):
             self._tell_of_gone()
         return count
 
+    def _plain_rx(self, switch: PlainSwitch, burst: Burst) -> int:
+        before = {index for index, port in switch.ports.items() if port.gone}
+        try:
+            count = switch.rx_burst(burst)
+        except OSError as exc:
+            raise self._gone(exc.errno) from exc
+        for index in [index for index, port in switch.ports.items() if port.gone and index not in before]:
+            if self.on_gone is not None:
+                self.on_gone(index)
+        return count
+
     def _tell_of_gone(self) -> None:
         ports = self._switch.ports
         for index in [index for index in self._rings if ports[index].gone == 1]:
@@ -152,6 +191,9 @@ class SwitchTap(TapDevice):
 
     def send(self, frame: TxFrame) -> bool:
         """Send the frame now, to whom it is for.  False: dropped, and counted in `tx_dropped` or `tx_errors`."""
+        if self._plain_switch is not None:
+            code = self._plain_switch.send(frame)
+            return code > 0 or self.not_sent(code)
         if frame.header is not self._header:
             self._bind_header(frame.header)
         payload = frame.payload
@@ -173,7 +215,9 @@ class SwitchTap(TapDevice):
 
     def close(self) -> None:
         """Give the TAP back; safe to call twice.  The ports' descriptors are their owner's to close."""
-        if self._fd >= 0:
+        if self._fd >= 0 and self._plain_switch is not None:
+            self._plain_switch.close()
+        elif self._fd >= 0:
             for index in list(self._rings):
                 self.remove_port(index)
             os.close(self._switch.epoll_fd)

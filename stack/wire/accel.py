@@ -47,6 +47,7 @@ partial_sum = _core.partial_sum
 update_checksum = _core.update_checksum
 parse_burst = _core.parse_burst
 merge_burst = _core.merge_burst
+header_len = _core.header_len
 
 NO_CAPS = Caps()
 _ALIGN = 64  # a cache line: where each frame begins in the pool

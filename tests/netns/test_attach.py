@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
 import sys
+import threading
 
 import pytest
 
@@ -156,6 +158,57 @@ def test_no_process_sends_from_anothers_address(attached):
             while frame := sock.recv(70_000):
                 seen.append(frame[10:16])
         assert all(target[0] & 1 or target == mac for target in seen)
+
+
+ECHO = """
+import asyncio, stack, sys
+
+async def echo(reader, writer):
+    while data := await reader.read(1 << 18):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+async def main():
+    async with stack.attach(sys.argv[1]) as host:
+        server = await host.start_server(echo, port=7, limit=1 << 20)
+        print("ready", flush=True)
+        await server.serve_forever()
+
+stack.run(main())
+"""
+
+
+@pytest.mark.parametrize(("option", "size", "mean"), [((), 60_000_000, 8_000), (("--no-offload",), 5_000_000, 0)])
+def test_bulk_passes_in_super_segments_where_the_tap_has_them(namespace, tmp_path, option, size, mean):
+    data = random.Random(7).randbytes(1 << 20) * (size >> 20)
+    with Daemon(namespace, tmp_path, *option) as daemon:
+        attached = Attached(daemon, tmp_path)
+        process, log = attached.start(ECHO)
+        wait_until(lambda: "ready" in log.read_text() or process.poll() is not None, "it is attached")
+        with namespace.entered():
+            sock = socket.create_connection((FIRST, 7), timeout=30)
+
+        def send():
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        back = bytearray()
+        while piece := sock.recv(1 << 20):
+            back += piece
+        sending.join()
+        sock.close()
+        assert bytes(back) == data
+        [port] = attached.status()["ports"]
+        assert not any(name.startswith("refused") for name in port)
+        for way in ("rx", "tx"):
+            assert port[f"{way}_bytes"] > len(data)
+        # an echo acknowledges with data, so few frames are small
+        assert (port["rx_bytes"] + port["tx_bytes"]) / (port["rx_frames"] + port["tx_frames"]) > mean
+        if not mean:
+            assert port["tx_bytes"] / port["tx_frames"] <= 1514
 
 
 FORKS = """

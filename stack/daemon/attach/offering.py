@@ -11,14 +11,13 @@ from stack.daemon.settings import Settings
 from stack.device.attaching import Lease
 from stack.device.switch import SwitchTap
 from stack.device.tap import TapDevice
-from stack.device.vnet import NATIVE
 
 BACKLOG = 64
 
 
 def open_device(settings: Settings) -> TapDevice:
     """The TAP, with a switch where processes may attach.  Raises DeviceError."""
-    if settings.attach.enabled and NATIVE:  # the switch is in C
+    if settings.attach.enabled:
         return SwitchTap(
             settings.dev, mtu=settings.mtu, offload=settings.offload, floods_per_s=settings.attach.broadcasts
         )

@@ -11,8 +11,8 @@ import subprocess
 
 import pytest
 
+from stack.device import tap as tap_module
 from stack.device.switch import FLOODS_PER_S, MAX_PORTS, SwitchTap
-from stack.device.vnet import NATIVE
 from stack.errors import NoBufferSpace
 from stack.wire.burst import Burst
 from stack.wire.frame import GSO_TCPV4, VNET_NEEDS_CSUM
@@ -31,6 +31,13 @@ OUTSIDE = End(bytes.fromhex("0200000000ee"), bytes([198, 18, 0, 1]), 1000)  # be
 ONE = End(bytes.fromhex("020000000001"), bytes([198, 18, 0, 128]), 1)
 TWO = End(bytes.fromhex("020000000002"), bytes([198, 18, 0, 129]), 2)
 BROADCAST = End(b"\xff" * 6, b"\xff" * 4, 9)
+
+
+@pytest.fixture(params=["c", "plain"], autouse=True)
+def engine(request, monkeypatch):
+    if request.param == "plain":
+        monkeypatch.setattr(tap_module, "NATIVE", False)
+    assert (request.param == "c") == tap_module.NATIVE
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +109,7 @@ def drain(sock):
 
 
 @pytest.fixture
-def bench():
+def bench(engine):
     with contextlib.closing(Bench()) as made:
         yield made
 
@@ -110,10 +117,6 @@ def bench():
 def arp(sender, target, *, mac=None, to=BROADCAST, source=None):
     body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + (mac or sender.mac) + (sender.ip if source is None else source)
     return to.mac + sender.mac + b"\x08\x06" + body + bytes(6) + target.ip
-
-
-def test_the_core_is_built():
-    assert NATIVE
 
 
 def test_unicast_goes_to_whom_it_is_for_and_to_nobody_else(bench):
@@ -265,6 +268,37 @@ def test_garbage_passes_nothing(bench):
     assert sum(bench.refused().values()) == 2000
 
 
+def mutants(rng, count):
+    header, frame = segment_of(3000)
+    plain = [
+        PLAIN + f for f in (*SPOOFS.values(), udp_frame(ONE, TWO, b"x"), udp_frame(ONE, OUTSIDE, b"x"), arp(ONE, TWO))
+    ]
+    originals = [*plain, header + frame, VNET.pack(VNET_NEEDS_CSUM, 0, 0, 0, 34, 6) + udp_frame(ONE, TWO, b"x")]
+    for _ in range(count):
+        packet = bytearray(rng.choice(originals))
+        for _ in range(rng.randrange(3)):
+            packet[rng.randrange(min(len(packet), 64))] = rng.choice((0, 1, 2, 4, 5, 0x45, 0xFF, rng.randrange(256)))
+        yield bytes(packet[: rng.randrange(1, len(packet)) if rng.random() < 0.1 else None])
+
+
+def test_both_engines_refuse_and_pass_the_same(monkeypatch):
+    histories = []
+    for native in (True, False):
+        monkeypatch.setattr(tap_module, "NATIVE", native)
+        history = []
+        with contextlib.closing(Bench()) as bench:
+            for packet in mutants(random.Random(11), 400):
+                bench.one.send(packet)
+                if bench.switch.rx_burst(bench.burst):
+                    bench.ours.append(bench.burst.frame(0))
+                history.append((bench.refused(), drain(bench.outside), drain(bench.two), len(bench.ours)))
+                drain(bench.one)
+        histories.append(history)
+    for number, (c, plain) in enumerate(zip(*histories, strict=True)):
+        assert c == plain, list(mutants(random.Random(11), number + 1))[-1]
+    assert len(histories[0][-1][0]) >= 6  # reasons that occurred
+
+
 def test_a_word_for_a_checksum_is_not_taken(bench):
     bench.one.send(VNET.pack(2, 0, 0, 0, 0, 0) + udp_frame(ONE, TWO, b"x"))
     bench.turn()
@@ -272,7 +306,8 @@ def test_a_word_for_a_checksum_is_not_taken(bench):
 
 
 def test_broadcasts_of_a_port_are_limited(bench):
-    bench.switch._switch.now_us = 1_000_000
+    clock = bench.switch._plain_switch or bench.switch._switch
+    clock.now_us = 1_000_000
     for i in range(FLOODS_PER_S + 50):
         bench.one.send(PLAIN + arp(ONE, OUTSIDE))
         if i % 50 == 0:
@@ -281,7 +316,7 @@ def test_broadcasts_of_a_port_are_limited(bench):
     assert bench.refused() == {"broadcast_rate": 50}
     bench.two.send(PLAIN + arp(TWO, OUTSIDE))  # others are not
     assert len(bench.sent()) == 1
-    bench.switch._switch.now_us += 2 * 1_000_000 // FLOODS_PER_S
+    clock.now_us += 2 * 1_000_000 // FLOODS_PER_S
     drain(bench.one)
     drain(bench.two)
     for _ in range(3):
