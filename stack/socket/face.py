@@ -117,7 +117,7 @@ class socket(Messages, metaclass=_Meta):  # noqa: N801  (its name in the standar
         if not self._dial(address):
             super().connect(address)
             return
-        error = self._connected()
+        error = self._await_connected()
         if error is not None:
             raise error
 
@@ -126,7 +126,7 @@ class socket(Messages, metaclass=_Meta):  # noqa: N801  (its name in the standar
         try:
             if not self._dial(address):
                 return super().connect_ex(address)
-            error = self._connected()
+            error = self._await_connected()
         except stdlib.gaierror:
             raise
         except OSError as exc:
@@ -176,7 +176,7 @@ class socket(Messages, metaclass=_Meta):  # noqa: N801  (its name in the standar
 
         self._take(make, stdlib.SOCK_STREAM, shut=True)
 
-    def _connected(self) -> OSError | None:
+    def _await_connected(self) -> OSError | None:
         """Wait, as long as the timeout says, until the peer has answered; what went wrong, or None."""
         end = self._end
         if not isinstance(end, Stream):

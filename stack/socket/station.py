@@ -41,6 +41,9 @@ class Watched(Protocol):
     def on_descriptor(self, mask: int) -> None:
         """The end's state has changed: EPOLL bits."""
 
+    def on_callback_error(self, exc: BaseException) -> None:
+        """`on_descriptor` raised: give up on this socket only."""
+
 
 class Poller:
     """See the head of this file.  All but `close_in_child` in the loop's thread."""
@@ -69,8 +72,13 @@ class Poller:
     def _on_ready(self) -> None:
         for fd, mask in self._epoll.poll(0, MAX_EVENTS):
             entry = self._by_fd.get(fd)
-            if entry is not None:
+            if entry is None:
+                continue
+            try:
                 entry[1].on_descriptor(mask)
+            except Exception as exc:  # noqa: BLE001  (the others must hear of theirs: it is told only once)
+                self._loop.call_exception_handler({"message": f"{entry[1]!r} failed", "exception": exc})
+                entry[1].on_callback_error(exc)
 
     def close(self) -> None:
         """Nobody is told any more."""

@@ -275,7 +275,8 @@ def _check_reset(conn: "Connection", seg: Segment, now: int) -> int:
     elif state in (CLOSING, LAST_ACK):
         conn.fail(None)
     else:
-        conn.rcv.clear()
+        # DEVIATES RFC 9293 §3.10.7.4: the queues are flushed there.  As in deployed stacks the application reads what
+        # had arrived in order, and then learns of the reset: often the peer has closed with something unread of its own
         conn.fail(errors.ConnectionReset("the peer reset the connection"))
     return STOP | OUTPUT
 

@@ -397,12 +397,6 @@ class Receiver:
             blocks += [b for b in self.ofo.blocks(limit) if b not in blocks]
         return blocks[:limit]
 
-    def clear(self) -> None:
-        """Drop what was not read."""
-        self.take_all()
-        self.drop_out_of_order()
-        self.dsack = None
-
     def check_invariants(self) -> None:
         """Raise AssertionError when the books do not balance."""
         assert self.queued == sum(map(len, self.chunks))

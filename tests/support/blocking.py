@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import time
 from pathlib import Path
 
@@ -61,6 +62,19 @@ def eventually(condition, what="the condition"):
     while not condition():
         assert time.monotonic() < end, f"{what} never came"
         time.sleep(0.002)
+
+
+def all_ended(station):
+    """Wait until nothing is left of the sockets that were closed."""
+
+    def none_left():
+        gc.collect()  # libraries keep some in cycles
+        return not station.run(lambda: len(station.poller))
+
+    eventually(none_left, "the end of all pairs")
+    eventually(
+        lambda: not station.run(lambda: [h for h in station.host.driver.handlers if hasattr(h, "inside")]), "the end"
+    )
 
 
 def descriptors():

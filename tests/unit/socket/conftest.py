@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from stack import socket
-from tests.support.blocking import descriptors, eventually, two_hosts
+from tests.support.blocking import all_ended, descriptors, eventually, two_hosts
 
 
 @pytest.fixture(scope="session")
@@ -22,10 +22,9 @@ def station(warm):
     gc.collect()
     before = descriptors()
     with socket.use(two_hosts) as made:
-        host = made.host
+        assert made.host.addresses()
         yield made
         gc.collect()
-        eventually(lambda: not made.run(lambda: [h for h in host.driver.handlers if hasattr(h, "inside")]), "the end")
-        assert made.run(lambda: len(made.poller)) == 0
+        all_ended(made)
     assert [thread for thread in threading.enumerate() if thread.name == "tapstack"] == []
     eventually(lambda: descriptors() <= before, "the closing of descriptors")

@@ -359,3 +359,52 @@ def test_the_loopback_address_is_the_kernels(station):
         sock.connect(server.getsockname())
         assert sock.getpeername() == server.getsockname()
         server.accept()[0].close()
+
+
+@pytest.mark.parametrize("whose", ["stack", "kernel"])
+def test_a_reset_comes_after_the_data(pair, whose):
+    """What arrived in order before the reset can be read first, in the kernel as here."""
+    client, accepted = pair
+    with stdlib.create_server(("127.0.0.1", 0)) as server:
+        kernels = stdlib.create_connection(server.getsockname())
+        kernels_accepted, _ = server.accept()
+    with kernels, kernels_accepted:
+        if whose == "kernel":
+            client, accepted = kernels, kernels_accepted
+            client.settimeout(PATIENCE_S)
+        accepted.sendall(bytes(range(100)))
+        assert client.recv(50, stdlib.MSG_WAITALL) == bytes(range(50))
+        accepted.setsockopt(stdlib.SOL_SOCKET, stdlib.SO_LINGER, LINGER_0)
+        accepted.close()
+        poll = select.poll()
+        poll.register(client, select.POLLRDHUP)
+        assert poll.poll(PATIENCE_S * 1000)
+        assert receive(client, 50) == bytes(range(50, 100))
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+        assert client.recv(1) == b""
+        with pytest.raises(BrokenPipeError):
+            client.send(b"x")
+        with pytest.raises(OSError) as info:
+            client.getpeername()
+        assert info.value.errno == errno.ENOTCONN
+
+
+def test_a_reset_does_not_take_what_waits_in_the_connection(pair):
+    """More than the pair holds: the rest waits in TCP when the reset comes."""
+    client, accepted = pair
+    payload = os.urandom(16 * MB)
+    accepted.settimeout(0.5)
+    sent = 0
+    with pytest.raises(TimeoutError):
+        while sent < len(payload):
+            sent += accepted.send(payload[sent : sent + 65_536])
+    accepted.settimeout(PATIENCE_S)
+    accepted.setsockopt(stdlib.SOL_SOCKET, stdlib.SO_LINGER, LINGER_0)
+    accepted.close()
+    got = bytearray()
+    with pytest.raises(ConnectionResetError):
+        while True:
+            got += client.recv(65_536)
+    assert len(got) > 400_000
+    assert payload.startswith(bytes(got))

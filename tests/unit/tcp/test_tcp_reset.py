@@ -4,6 +4,7 @@ import pytest
 
 from stack.errors import ConnectionReset
 from stack.tcp.events import CLOSED as EV_CLOSED
+from stack.tcp.events import READABLE
 from stack.tcp.state import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, SYN_SENT
 from tests.support.rfc import rfc
 from tests.support.tcp_dsl import ACK, FIN, RST, SECOND, SYN
@@ -96,12 +97,35 @@ def test_rst_with_data_resets_and_its_data_is_ignored(tcp):
 
 
 @rfc("9293", "3.10.7.4")
-def test_data_received_before_the_reset_may_be_lost_but_the_error_is_told(tcp):
+@pytest.mark.parametrize("state", [ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT])
+def test_data_received_in_order_before_the_reset_can_be_read(tcp, state):
+    t = tcp().established()
+    t.send(b"pending")
+    t.peer.drain()
+    t.peer.sends(ACK, data=b"in order, ")
+    t.peer.sends(ACK, data=b"all of it")
+    t.peer.sends(ACK, data=b"out of order", seq=t.peer.nxt + 100)
+    t.peer.drain()
+    _to(t, state)
+    t.peer.sends(RST)
+    assert t.state == CLOSED
+    assert isinstance(t.conn.error, ConnectionReset)
+    events = t.events()
+    assert events & EV_CLOSED
+    assert events & READABLE
+    assert t.recv(8) == b"in order"
+    assert t.recv() == b", all of it"
+    assert t.recv() == b""
+
+
+@rfc("9293", "3.10.7.4")
+def test_what_was_not_sent_before_the_reset_is_lost_and_the_error_is_told(tcp):
     t = tcp().established()
     t.send(b"pending")
     t.peer.drain()
     t.peer.sends(RST)
     assert isinstance(t.conn.error, ConnectionReset)
+    assert t.conn.send_pending() == 0
 
 
 @rfc("5961", "4.2", "5961-4")
