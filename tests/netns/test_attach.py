@@ -16,7 +16,7 @@ from stack.device.attached import attach
 from stack.errors import DeviceError
 from tests.support.frames import End, udp_frame
 from tests.support.netns import HOST, STACK, Daemon, Namespace, tapstack, wait_until
-from tools.netns import stop
+from tools.netns import ENVIRONMENT, stop
 
 pytestmark = pytest.mark.netns
 
@@ -209,6 +209,20 @@ def test_bulk_passes_in_super_segments_where_the_tap_has_them(namespace, tmp_pat
         assert (port["rx_bytes"] + port["tx_bytes"]) / (port["rx_frames"] + port["tx_frames"]) > mean
         if not mean:
             assert port["tx_bytes"] / port["tx_frames"] <= 1514
+
+
+@pytest.mark.parametrize("program", ["", "1"], ids=["program-c", "program-plain"])
+def test_a_daemon_without_the_c_core(namespace, tmp_path, monkeypatch, program):
+    monkeypatch.setitem(ENVIRONMENT, "TAPSTACK_PURE", "1")
+    with Daemon(namespace, tmp_path) as daemon:
+        attached = Attached(daemon, tmp_path)
+        monkeypatch.setitem(ENVIRONMENT, "TAPSTACK_PURE", program)
+        process = attached.serve("web")
+        assert attached.curl(FIRST) == f"{HOST} asks for /it"
+        line = attached.run(CLIENT, FIRST)
+        assert line == f"64 {f'{SECOND} asks for /it'.encode()!r}\n"
+        stop(process, signal.SIGKILL)
+        wait_until(lambda: not attached.status()["ports"], "the switch has seen it")
 
 
 FORKS = """
