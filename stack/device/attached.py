@@ -21,7 +21,7 @@ from stack.errors import DeviceError, DeviceGone
 
 HELLO_S: Final = 10.0
 PATIENCE_MS: Final = 5  # for a daemon that is at work elsewhere
-SOCKET_BYTES: Final = 4 << 20  # asked for; the kernel gives what it allows
+SOCKET_BYTES: Final = 256 << 10  # of frames under way; more of them only leave the caches
 
 
 def attach(
