@@ -8,12 +8,14 @@ the client's machine asks nobody about them.  Who may not come in is told X'FF' 
 import asyncio
 import encodings.idna  # noqa: F401  # names are looked up by it, and the daemon loads nothing once it gave up its rights
 import errno
+import ipaddress
 import logging
 import socket
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from stack.aio.names import address_of
 from stack.aio.network import AsyncHost
 from stack.proxy import socks5
 from stack.proxy.associate import Association
@@ -45,6 +47,14 @@ def reply_to(error: OSError | UnicodeError) -> int:
     if isinstance(error, TimeoutError):
         return socks5.TTL_EXPIRED
     return _REPLIES.get(error.errno or 0, socks5.GENERAL_FAILURE)
+
+
+def is_allowed(host: str) -> bool:
+    """Whether it may be one host, which is not the proxy itself: no loopback, group, broadcast or reserved address."""
+    if (number := address_of(host)) is None:
+        return True
+    address = ipaddress.IPv4Address(number)
+    return not (address.is_loopback or address.is_multicast or address.is_unspecified or address.is_reserved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +182,9 @@ class _SocksClient(Client):
     async def _serve(self, request: Request) -> None:
         if request.command == socks5.UDP_ASSOCIATE:
             await self._associate(request)
+            return
+        if not is_allowed(request.host):
+            self.refuse("refused_destination", socks5.reply(socks5.NOT_ALLOWED))
             return
         host = self._server.host
         try:

@@ -98,8 +98,7 @@ main()
 @pytest.mark.parametrize("terminal", [False, True])
 def test_nothing_is_imported_after_the_drop(namespace, tmp_path, terminal):
     control, log = str(tmp_path / "control"), tmp_path / "log"
-    command = [sys.executable, "-c", PROBE, "up", "--control", control, "--log-level", "debug", "--drain-s", "1"]
-    command[-2:] = []
+    command = [sys.executable, "-c", PROBE, "up", "--control", control, "--log-level", "debug", "--socks", "1080"]
     if terminal:
         need("script")
         command = ["script", "-qec", " ".join(f"'{word}'" for word in command), "/dev/null"]
@@ -112,6 +111,14 @@ def test_nothing_is_imported_after_the_drop(namespace, tmp_path, terminal):
     namespace.run("nc", "-N", STACK, "7", text="hello")
     namespace.run("nc", "-d", STACK, "13")
     namespace.run("nc", "-u", "-w", "1", STACK, "7", text="hello", check=False)
+    for host in (STACK, "no.such.test", "no..name", f"{HOST}:1"):
+        namespace.run(
+            "curl", "-sS", "-m", "2", *out, "--socks5-hostname", "127.0.0.1:1080", f"http://{host}/", check=False
+        )
+    forward = namespace.start(*tapstack("forward", "8080", f"{STACK}:80", "--control", control))
+    wait_until(lambda: namespace.run("nc", "-z", "127.0.0.1", "8080", check=False).returncode == 0, "it forwards")
+    namespace.run("curl", "-sS", *out, "http://127.0.0.1:8080/")
+    stop(forward)
     for arguments in (
         ["status"],
         ["ping", "-c", "1", HOST],

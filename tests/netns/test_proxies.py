@@ -122,7 +122,8 @@ def test_names_are_asked_by_the_stack(proxied):
         (f"http://{HOST}:1/", 5),  # refused
         ("http://198.18.0.77/", 4),  # nobody answers ARP
         ("http://no.such.test/", 4),
-        ("http://224.0.0.1/", 3),
+        ("http://224.0.0.1/", 2),
+        ("http://127.0.0.1:1080/", 2),
         ("http://[2001:db8::1]/", 8),
     ],
 )
