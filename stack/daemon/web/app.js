@@ -30,7 +30,7 @@ class Page {
     const place = byId("tabs");
     for (const [id, name] of TABS) {
       const tab = make("button", { type: "button", role: "tab", id: `tab-${id}`, "aria-controls": id, text: name });
-      tab.addEventListener("click", () => { location.hash = id; });
+      tab.addEventListener("click", () => { location.hash = `/${id}`; });
       place.append(tab);
       byId(id).setAttribute("aria-labelledby", tab.id);
     }
@@ -47,7 +47,7 @@ class Page {
   }
 
   route() {
-    const [wanted, ...rest] = location.hash.slice(1).split("/");
+    const [wanted, ...rest] = location.hash.slice(2).split("/"); // with a slash: no element has that name, so the focus stays
     this.tab = TABS.some(([id]) => id === wanted) ? wanted : "overview";
     for (const [id] of TABS) {
       const on = id === this.tab, tab = byId(`tab-${id}`);
@@ -128,7 +128,7 @@ class Page {
         { name: "read queue", value: (r) => r.recv_queue, text: (r) => size(r.recv_queue), n: true },
         { name: "control", value: (r) => r.congestion },
       ], { key: (r) => r.key, sort: 3, down: true, empty: "no connections", caption: "Connections",
-        pick: (key) => { location.hash = `connections/${encodeURIComponent(key)}`; }, chosen: (r) => r.key === this.chosen }),
+        pick: (key) => { location.hash = `/connections/${encodeURIComponent(key)}`; }, chosen: (r) => r.key === this.chosen }),
       neighbours: new Table(byId("neightable"), [
         { name: "address", value: (r) => r.addr }, { name: "MAC", value: (r) => r.mac || "-" }, { name: "state", value: (r) => r.state },
         { name: "interface", value: (r) => this.device(r.ifindex) }, { name: "waiting", value: (r) => r.queued, n: true },
@@ -227,7 +227,7 @@ class Page {
     this.detailTitle = make("h2");
     this.detailList = make("dl");
     const plots = make("div", { class: "plots" });
-    place.append(this.detailTitle, make("button", { type: "button", text: "×", "aria-label": "Close", onclick: () => { location.hash = "connections"; } }), plots, this.detailList);
+    place.append(this.detailTitle, make("button", { type: "button", text: "×", "aria-label": "Close", onclick: () => { location.hash = "/connections"; } }), plots, this.detailList);
     this.detailPlots = [
       new Plot(plots, "Throughput", ["sent", "received"], rate, CONNECTION_SECONDS),
       new Plot(plots, "Window", ["cwnd", "in flight"], size, CONNECTION_SECONDS),
