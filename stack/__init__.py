@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stack import _form
 
 if TYPE_CHECKING:
+    from stack import socket as socket
     from stack.aio.network import AsyncHost
     from stack.app import attach, open_device, open_tap, open_tun, run
     from stack.config import HostConfig, IpConfig, TcpConfig
@@ -47,6 +48,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "socket":  # blocking sockets
+        return import_module("stack.socket")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
