@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from stack.aio.names import address_of, first_of
 from stack.aio.network import AsyncHost
-from stack.proxy.clients import Users
+from stack.errors import NoBufferSpace
+from stack.proxy.clients import Room, Users
 from stack.proxy.socks5 import Malformed, Request, unwrap, wrap
 
 if TYPE_CHECKING:
@@ -36,11 +37,13 @@ class Association:
         "_client_port",
         "_counts",
         "_far",
+        "_has_room",
         "_host",
         "_idle_s",
         "_lookups",
         "_near",
         "_peers",
+        "_room",
         "_users",
         "bound",
     )
@@ -52,6 +55,7 @@ class Association:
         client: str,
         request: Request,
         counts: "Counter[str]",
+        room: Room,
         idle_s: float = IDLE_S,
     ) -> None:
         self._host = host
@@ -60,6 +64,8 @@ class Association:
         self._client_port = 0  # the one that was let in
         self._counts = counts
         self._idle_s = idle_s
+        self._room = room
+        self._has_room = False
         self._peers: dict[Address, float] = {}  # whom the client has sent to, and when; who was last is at the end
         self._lookups: set[asyncio.Task[None]] = set()
         self._near: asyncio.DatagramTransport | None = None
@@ -68,6 +74,9 @@ class Association:
 
     async def open(self, address: str) -> None:
         """Take a port at `address` of the kernel's, and one of the stack.  Raises OSError."""
+        if not self._room.take():
+            raise NoBufferSpace("the proxy has as many sockets as it may")
+        self._has_room = True
         expected, loop = self.bound[1], asyncio.get_running_loop()
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -85,6 +94,9 @@ class Association:
 
     def close(self) -> None:
         """RFC 1928 §7 (SOCKS-UDP-END): the TCP connection has ended."""
+        if self._has_room:
+            self._has_room = False
+            self._room.free()
         for task in self._lookups:
             task.cancel()
         for transport in (self._near, self._far):

@@ -12,6 +12,7 @@ from stack.proxy.splice import Half, join, reset
 logger = logging.getLogger(__name__)
 
 MAX_CLIENTS: Final = 256
+MAX_SOCKETS: Final = 512  # half of the descriptors that a process usually has
 LINGER_S: Final = 1.0  # for one that is turned away to hear why
 MAX_LINGERING: Final = 64
 SWEEP_S: Final = 5.0
@@ -37,13 +38,35 @@ class Users:
         return self._uids is None or owner.of_datagrams(source, destination) in self._uids
 
 
+class Room:
+    """How many sockets of the kernel's several ports may have together: descriptors are short in a process."""
+
+    __slots__ = ("limit", "taken")
+
+    def __init__(self, limit: int = MAX_SOCKETS) -> None:
+        self.limit = limit
+        self.taken = 0
+
+    def take(self) -> bool:
+        """Whether there was room for one more."""
+        if self.taken >= self.limit:
+            return False
+        self.taken += 1
+        return True
+
+    def free(self) -> None:
+        """One is closed."""
+        self.taken -= 1
+
+
 class Clients:
     """Those of one port: at most `limit`, and counters by reason.  What has ended is no longer held."""
 
-    __slots__ = ("_lingering", "_open", "_sweeper", "counts", "limit", "octets_in", "octets_out")
+    __slots__ = ("_lingering", "_open", "_sweeper", "counts", "limit", "octets_in", "octets_out", "room")
 
-    def __init__(self, limit: int = MAX_CLIENTS) -> None:
+    def __init__(self, limit: int = MAX_CLIENTS, room: Room | None = None) -> None:
         self.limit = limit
+        self.room = room or Room()
         self.counts: Counter[str] = Counter()
         self.octets_in = 0
         self.octets_out = 0
@@ -56,7 +79,7 @@ class Clients:
 
     def enter(self, client: "Client") -> bool:
         """Whether there is room."""
-        if len(self._open) >= self.limit:
+        if len(self._open) >= self.limit or not self.room.take():
             self.counts["refused_full"] += 1
             return False
         self._open.add(client)
@@ -66,7 +89,10 @@ class Clients:
 
     def leave(self, client: "Client") -> None:
         """It has ended."""
-        self._open.discard(client)
+        if client not in self._open:
+            return
+        self._open.remove(client)
+        self.room.free()
         self.octets_in += client.octets
         far, client.far = client.far, None
         if far is not None:

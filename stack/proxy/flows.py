@@ -12,7 +12,7 @@ from collections import Counter
 from typing import Any, Final
 
 from stack.aio.network import AsyncHost
-from stack.proxy.clients import Users
+from stack.proxy.clients import Room, Users
 from stack.proxy.rules import Rule
 
 logger = logging.getLogger(__name__)
@@ -28,13 +28,28 @@ Address = tuple[str, int]
 class UdpForward:
     """One rule at work.  `users` is asked about senders on the kernel's side only."""
 
-    __slots__ = ("_flows", "_host", "_near", "_sweeper", "counts", "idle_s", "octets_in", "octets_out", "rule", "users")
+    __slots__ = (
+        "_flows",
+        "_host",
+        "_near",
+        "_room",
+        "_sweeper",
+        "counts",
+        "idle_s",
+        "octets_in",
+        "octets_out",
+        "rule",
+        "users",
+    )
 
-    def __init__(self, host: AsyncHost, rule: Rule, users: Users, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self, host: AsyncHost, rule: Rule, users: Users, room: Room | None = None, idle_s: float = IDLE_S
+    ) -> None:
         self._host = host
         self.rule = rule
         self.users = users
         self.idle_s = idle_s
+        self._room = room or Room()
         self.counts: Counter[str] = Counter()
         self.octets_in = 0
         self.octets_out = 0
@@ -69,6 +84,9 @@ class UdpForward:
         if not self.rule.inward and not self.users.may_send(source, self._near.get_extra_info("sockname")):
             self.counts["refused_user"] += 1
             return None
+        if not self._room.take():
+            self.counts["refused_full"] += 1
+            return None
         self.counts["served"] += 1
         flow = self._flows[source] = _Flow(self, source)
         loop = asyncio.get_running_loop()
@@ -88,7 +106,12 @@ class UdpForward:
         except (OSError, UnicodeError) as error:
             logger.info("forward %s: %s: %s", rule.listen, rule.target, error)
             self.counts["failed"] += 1
-            self._flows.pop(flow.source, None)
+            self._forget(flow)
+
+    def _forget(self, flow: "_Flow") -> None:
+        if self._flows.pop(flow.source, None) is not None:
+            self._room.free()
+        flow.close()
 
     def on_answer(self, data: bytes, source: Address) -> None:
         """From the target, for a sender."""
@@ -99,19 +122,17 @@ class UdpForward:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() - self.idle_s
-        for source, flow in list(self._flows.items()):
+        for flow in list(self._flows.values()):
             if flow.used_at < until:
-                flow.close()
-                del self._flows[source]
+                self._forget(flow)
         self._sweeper = loop.call_later(SWEEP_S, self._sweep) if self._flows else None
 
     async def aclose(self) -> None:
         """End all flows."""
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for flow in self._flows.values():
-            flow.close()
-        self._flows.clear()
+        for flow in list(self._flows.values()):
+            self._forget(flow)
         if self._near is not None:
             self._near.close()
             self._near = None

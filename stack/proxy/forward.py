@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from stack.aio.network import AsyncHost
 from stack.aio.server import StackServer
-from stack.proxy.clients import Client, Clients, Users
+from stack.proxy.clients import Client, Clients, Room, Users
 from stack.proxy.rules import Rule
 from stack.proxy.splice import Half, reset
 
@@ -27,11 +27,11 @@ class TcpForward:
 
     __slots__ = ("_host", "_server", "clients", "rule", "users")
 
-    def __init__(self, host: AsyncHost, rule: Rule, users: Users) -> None:
+    def __init__(self, host: AsyncHost, rule: Rule, users: Users, room: Room | None = None) -> None:
         self._host = host
         self.rule = rule
         self.users = users
-        self.clients = Clients()
+        self.clients = Clients(room=room)
         self._server: asyncio.Server | StackServer | None = None
 
     async def start(self, listener: socket.socket | None) -> None:

@@ -19,7 +19,7 @@ from stack.aio.names import address_of
 from stack.aio.network import AsyncHost
 from stack.proxy import socks5
 from stack.proxy.associate import Association
-from stack.proxy.clients import MAX_CLIENTS, Client, Clients, Users
+from stack.proxy.clients import MAX_CLIENTS, Client, Clients, Room, Users
 from stack.proxy.socks5 import Handshake, Request
 
 logger = logging.getLogger(__name__)
@@ -76,12 +76,13 @@ class SocksServer:
         users: Users,
         credentials: tuple[str, str] | None = None,
         limits: Limits | None = None,
+        room: Room | None = None,
     ) -> None:
         self.host = host
         self.users = users
         self.credentials = credentials
         self.limits = limits or Limits()
-        self.clients = Clients(self.limits.clients)
+        self.clients = Clients(self.limits.clients, room)
         self._server: asyncio.Server | None = None
 
     async def start(self, listener: socket.socket) -> None:
@@ -200,7 +201,9 @@ class _SocksClient(Client):
         """RFC 1928 §7: a port for datagrams, where the client came in."""
         server, transport = self._server, self.transport
         client, here = transport.get_extra_info("peername")[0], transport.get_extra_info("sockname")[0]
-        association = self._association = Association(server.host, server.users, client, request, self.clients.counts)
+        association = self._association = Association(
+            server.host, server.users, client, request, self.clients.counts, self.clients.room
+        )
         try:
             await association.open(here)
         except OSError as error:

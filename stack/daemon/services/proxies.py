@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import resource
 import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
@@ -11,7 +12,7 @@ import msgspec
 from stack.aio.network import AsyncHost
 from stack.errors import AddressInUse, AddressNotAvailable, ConfigError, NoBufferSpace, StackError
 from stack.proxy import owner
-from stack.proxy.clients import MAX_CLIENTS, Users
+from stack.proxy.clients import MAX_CLIENTS, MAX_SOCKETS, Room, Users
 from stack.proxy.flows import UdpForward
 from stack.proxy.forward import TcpForward
 from stack.proxy.rules import MAX_PORT, Rule, check_address, parse
@@ -99,15 +100,21 @@ def _bind_rule(rule: Rule) -> socket.socket | None:
     return bind(rule.address, rule.port, socket.SOCK_DGRAM if rule.udp else socket.SOCK_STREAM)
 
 
+def room_for(descriptors: int) -> int:
+    """How many sockets of the kernel's the proxies may have together: half of what the process may."""
+    return MAX_SOCKETS if descriptors <= 0 else max(1, min(4 * MAX_SOCKETS, descriptors // 2))
+
+
 class Proxies:
     """Those of one daemon.  Ports of the settings are taken by `bind`, with the rights of who started us."""
 
-    __slots__ = ("_bound", "_forwards", "_host", "_rules", "_settings", "_socks")
+    __slots__ = ("_bound", "_forwards", "_host", "_room", "_rules", "_settings", "_socks")
 
     def __init__(self, socks: SocksSettings | None = None, forwards: Sequence[ForwardSettings] = ()) -> None:
         self._settings = socks
         self._rules = [one.rule() for one in forwards]
         self._bound: list[socket.socket | None] = []  # of the rules, then of the proxy
+        self._room = Room(room_for(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
         self._host: AsyncHost | None = None
         self._socks: SocksServer | None = None
         self._forwards: list[Forward] = []
@@ -137,14 +144,14 @@ class Proxies:
         if settings is not None and listener is not None:
             users = Users(None if settings.anyone else owner.owners())
             self._socks = SocksServer(
-                host, users, settings.credentials, Limits(settings.max_clients, settings.handshake_s)
+                host, users, settings.credentials, Limits(settings.max_clients, settings.handshake_s), self._room
             )
             await self._socks.start(listener)
 
     async def _start(self, rule: Rule, listener: socket.socket | None) -> Forward:
         assert self._host is not None
         kind = UdpForward if rule.udp else TcpForward
-        forward = kind(self._host, rule, Users(None if rule.anyone else owner.owners()))
+        forward = kind(self._host, rule, Users(None if rule.anyone else owner.owners()), self._room)
         try:
             await forward.start(listener)
         except BaseException:

@@ -5,7 +5,7 @@ from collections import Counter
 
 from stack.proxy import associate, flows
 from stack.proxy.associate import Association
-from stack.proxy.clients import Users
+from stack.proxy.clients import Room, Users
 from stack.proxy.flows import UdpForward
 from stack.proxy.rules import parse
 from stack.proxy.socks5 import UDP_ASSOCIATE, Request, wrap
@@ -54,7 +54,7 @@ class Host:
 async def association(idle_s):
     """One that is open, its way out and its way back."""
     host = Host()
-    made = Association(host, Users(None), CLIENT[0], Request(UDP_ASSOCIATE, "0.0.0.0", 0), Counter(), idle_s)
+    made = Association(host, Users(None), CLIENT[0], Request(UDP_ASSOCIATE, "0.0.0.0", 0), Counter(), Room(), idle_s)
     await made.open("127.0.0.1")
     made._near.close()
     made._near = Transport()
@@ -114,7 +114,7 @@ def test_names_being_looked_up_are_bounded_and_end_with_the_association(monkeypa
 async def forwarding(idle_s=1000.0):
     """A forwarded UDP port, its host and where it answers."""
     host = Host()
-    forward = UdpForward(host, parse("9053/udp", "192.0.2.1:53"), Users(None), idle_s)
+    forward = UdpForward(host, parse("9053/udp", "192.0.2.1:53"), Users(None), idle_s=idle_s)
     forward._near = near = Transport()
     return forward, host, near
 
