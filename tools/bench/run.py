@@ -29,7 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stack import _form
-from tools.bench import dns, nfs, rpc, rpc_xdr
+from tools.bench import blocking, dns, nfs, rpc, rpc_xdr
 from tools.bench.sides import (
     ADDRESS,
     ECHO,
@@ -141,6 +141,9 @@ METRICS = {
     "uvicorn": Metric(wrk, "per_second", "req/s", sides=uvicorns),
     "connect_close": Metric(connect_close, "us_each", "µs", runs=10, sides=loopback),
 }
+METRICS["blocking_bulk_in"] = Metric(bulk_rx, "gbps", "Gbit/s", sides=blocking.sides)
+METRICS["blocking_bulk_out"] = Metric(bulk_tx, "gbps", "Gbit/s", sides=blocking.sides)
+METRICS["blocking_rtt"] = Metric(tcp_rr, "p50_us", "µs p50", sides=blocking.sides)
 METRICS["dns_server"] = Metric(dns.dnsperf, "per_second", "q/s", sides=dns.serving, peer="echo")
 for peer in ("dnspython", "aiodns", "bare"):  # on kernel sockets all of them; 32 at a time, then one
     sides = dns.beside(peer)
