@@ -18,6 +18,7 @@ from pathlib import Path
 from stack.cli import client
 from stack.errors import StackError
 from tools.netns import stop, wait_until
+from tools.soak import blocking
 from tools.soak.load import DEVICE, ECHO, PATIENCE_S, STACK, Place, Wrong
 
 PORT = 7007
@@ -95,7 +96,7 @@ def _ports(place: Place) -> list[dict[str, object]]:
         ports: list[dict[str, object]] = client.status(DEVICE, str(place.folder / CONTROL))["attach"]["ports"]
     except StackError as error:
         raise Wrong(f"status: {error}") from error
-    return ports
+    return [port for port in ports if port["name"] != blocking.NAME]  # those are another load's
 
 
 @contextlib.contextmanager

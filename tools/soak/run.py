@@ -31,6 +31,7 @@ from stack.errors import StackError
 from tools.netns import CommandFailed, Namespace, stop, wait_until
 from tools.soak import judge, load, proxied
 from tools.soak.attached import attached
+from tools.soak.blocking import blocking
 from tools.soak.judge import Sample
 
 LOAD_S = 8.0  # of a round, before its half-open connections and its junk
@@ -170,6 +171,7 @@ class Run:
         until = time.monotonic() + LOAD_S
         jobs = [(name, self.near, one) for name, one in load.DIRECT.items()]
         jobs += [("attached programs", self.near, attached), ("proxies", self.near, proxied.proxied)]
+        jobs.append(("blocking sockets", self.near, blocking))
         jobs += [(f"{name}, lossy", self.far, one) for name, one in load.LOSSY.items()]
         with ThreadPoolExecutor(len(jobs)) as pool:
             started = [(name, pool.submit(load.attempt, partial(one, place, until))) for name, place, one in jobs]
