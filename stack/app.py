@@ -11,6 +11,7 @@ The daemon is built from the same functions.
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import ipaddress
 import logging
 import os
@@ -227,15 +228,15 @@ def _first_of(path: str | os.PathLike[str] | None, dev: str, ask: Callable[[Path
     if path is not None:
         return ask(Path(path))
     paths = candidates(dev)
-    error: DeviceError | None = None
+    errors = []
     for one in paths:
-        if os.path.lexists(one):
-            try:
-                return ask(one)
-            except DeviceError as exc:
-                error = error or exc
+        try:
+            return ask(one)
+        except DeviceError as exc:
+            errors.append(exc)
     looked = ", ".join(map(str, paths))
-    raise error or DeviceError(f"no daemon is running on {dev} (looked for {looked}); 'tapstack up' starts one")
+    nobody = DeviceError(f"no daemon is running on {dev} (looked for {looked}); 'tapstack up' starts one", errno.ENOENT)
+    raise next((error for error in errors if error.errno != errno.ENOENT), nobody)
 
 
 def attached_host(device: AttachedDevice, config: HostConfig | None = None, **options: Any) -> AsyncHost:

@@ -9,6 +9,7 @@ What to attach to is in the variable TAPSTACK_RUN, as JSON (`RunOptions`); `taps
 """
 
 import asyncio
+import atexit
 import dataclasses
 import json
 import os
@@ -17,6 +18,7 @@ import warnings
 from collections import deque
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 from stack import app
 from stack.aio.loop import Capture, SelectorLoop, StackLoop, UvLoop
@@ -61,6 +63,9 @@ os.register_at_fork(after_in_child=_previous.clear)
 _told: deque[tuple[int, str]] = deque(maxlen=16)
 
 
+_loops: "WeakSet[_RunLoop]" = WeakSet()
+
+
 class _RunLoop(StackLoop):
     """The mixin."""
 
@@ -70,6 +75,7 @@ class _RunLoop(StackLoop):
         self._address = ""
         self._tried = False
         super().__init__(wildcard="stack")
+        _loops.add(self)
 
     # -- the host
 
@@ -131,15 +137,20 @@ class _RunLoop(StackLoop):
             name = Path(program).parent.name
         return self._options.name or name
 
+    def leave(self) -> None:
+        """Let what was written arrive, then leave the daemon; nothing while the loop runs."""
+        if self._host is None or self.is_running() or self.is_closed():
+            return
+        host, self._host = self._host, None
+        if _is_of_this_process(host):
+            self.run_until_complete(host.aclose(DRAIN_S))
+            if isinstance(self.resolver, Resolver):
+                self.run_until_complete(self.resolver.aclose())
+            _previous.append(self._address)
+
     def close(self) -> None:
-        """Let what was written arrive, leave the daemon, close the loop."""
-        if self._host is not None and not self.is_running() and not self.is_closed():
-            host, self._host = self._host, None
-            if _is_of_this_process(host):
-                self.run_until_complete(host.aclose(DRAIN_S))
-                if isinstance(self.resolver, Resolver):
-                    self.run_until_complete(self.resolver.aclose())
-                _previous.append(self._address)
+        """`leave`, then close the loop."""
+        self.leave()
         super().close()
 
 
@@ -158,3 +169,10 @@ class UvRunLoop(_RunLoop, UvLoop):  # type: ignore[misc]  # as UvLoop itself
 
 class SelectorRunLoop(_RunLoop, SelectorLoop):
     """Over asyncio's own loop."""
+
+
+@atexit.register
+def _leave_all() -> None:
+    """Programs end without closing their loops; what they wrote to a kernel's socket would still arrive."""
+    for loop in list(_loops):
+        loop.leave()

@@ -9,6 +9,7 @@ is what keeps a sender from outrunning it; one that does not read at all costs a
 of the daemon is that of the device: DeviceGone.
 """
 
+import errno
 import os
 import socket
 from contextlib import suppress
@@ -70,11 +71,11 @@ def _connect(sock: socket.socket, path: str) -> None:
     try:
         sock.connect(path)
     except (FileNotFoundError, ConnectionRefusedError):
-        raise DeviceError(
-            f"no daemon listens on {path}: 'tapstack up' starts one, unless attach.enabled is false"
-        ) from None
+        text = f"no daemon listens on {path}: 'tapstack up' starts one, unless attach.enabled is false"
+        raise DeviceError(text, errno.ENOENT) from None
     except PermissionError:
-        raise DeviceError(f"{path} belongs to another user: attach as root or as that user") from None
+        text = f"{path} belongs to another user: attach as root or as that user"
+        raise DeviceError(text, errno.EACCES) from None
     except BlockingIOError:  # also what a timeout of connect(2) on a Unix socket is
         raise DeviceError(f"the daemon on {path} takes no more processes: is it stopped?") from None
     except OSError as exc:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import stat
 import sys
 import textwrap
@@ -50,6 +51,7 @@ class Runner:
         self.daemon = daemon
         self.folder = folder
         self.path = daemon.log.parent / "control.sock.attach"
+        self.started = []
 
     def command(self, *words, options=()):
         return [*tapstack("run", *options, "--socket", str(self.path), "--"), *words]
@@ -59,7 +61,9 @@ class Runner:
 
     def start(self, *words, env=()):
         log = self.folder / "log"
-        return self.daemon.namespace.start("env", "-C", str(self.folder), *env, *self.command(*words), log=log), log
+        process = self.daemon.namespace.start("env", "-C", str(self.folder), *env, *self.command(*words), log=log)
+        self.started.append(process)
+        return process, log
 
     def script(self, text, name="app.py"):
         path = self.folder / name
@@ -95,6 +99,8 @@ def daemon(tmp_path_factory):
 def runner(daemon, tmp_path):
     made = Runner(daemon, tmp_path)
     yield made
+    for process in made.started:
+        stop(process)
     wait_until(lambda: not made.ports(), "whoever was attached has left")
 
 
@@ -234,13 +240,43 @@ def test_one_loop_after_the_other_has_the_same_address_and_two_at_once_have_two(
     assert len(set(found[3:])) == 2
 
 
+def test_what_a_program_wrote_arrives_though_it_does_not_close_its_loop(runner):
+    size = 3_000_000  # more than both ends hold while nobody reads
+    text = f"""
+        async def main():
+            _, writer = await asyncio.open_connection("{HOST}", int(sys.argv[1]))
+            writer.write(bytes({size}))
+            writer.close()
+
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(main())
+        """
+    with runner.daemon.namespace.entered():
+        listener = socket.create_server((HOST, 0))
+    with listener:
+        process, _ = runner.start(
+            sys.executable,
+            runner.script("import asyncio, sys\n" + textwrap.dedent(text)),
+            str(listener.getsockname()[1]),
+        )
+        listener.settimeout(20)
+        connection, _ = listener.accept()
+    got = 0
+    with connection:
+        wait_until(lambda: process.poll() is None, "it waits for us")
+        while data := connection.recv(1 << 20):
+            got += len(data)
+    assert got == size
+    assert process.wait(10) == 0
+
+
 def test_a_program_reaches_the_daemon_the_kernel_and_the_other_program(runner):
     server, _ = runner.start(sys.executable, runner.script(HELLO))
     address = runner.address(server)
     text = f"""
         async def get(host, port):
             reader, writer = await asyncio.open_connection(host, port)
-            writer.write(b"GET / HTTP/1.0\\r\\nHost: x\\r\\n\\r\\n")
+            writer.write(f"GET / HTTP/1.0\\r\\nHost: {{host}}\\r\\n\\r\\n".encode())
             print(type(writer.transport).__name__, (await reader.read()).split()[1].decode())
             writer.close()
 

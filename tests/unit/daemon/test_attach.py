@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stack import app
 from stack.daemon import control
 from stack.daemon.attach import server as server_module
 from stack.daemon.attach.pool import AddressPool, parse_pool
@@ -403,6 +404,20 @@ def test_nobody_there(tmp_path, make, why):
     make(tmp_path / "attach")
     with pytest.raises(DeviceError, match=why):
         attach(tmp_path / "attach")
+
+
+def test_where_a_daemon_is_looked_for(tmp_path, monkeypatch):
+    paths = [tmp_path / "none", tmp_path / "file", tmp_path / "attach"]
+    monkeypatch.setattr(app, "candidates", lambda _dev: paths)
+    with pytest.raises(DeviceError, match=r"no daemon is running on tap7 \(looked for .*none, .*file, .*attach\)"):
+        app.probe_daemon(dev="tap7")
+    with Running(paths[2]):
+        assert app.probe_daemon(dev="tap7") == OFFER
+        app.open_attached(dev="tap7").close()
+    paths[1] = tmp_path / "file" / "attach"
+    (tmp_path / "file").touch()
+    with pytest.raises(DeviceError, match="is no socket for attached processes: not a directory"):
+        app.probe_daemon(dev="tap7")
 
 
 def test_a_daemon_that_does_not_answer(tmp_path):
