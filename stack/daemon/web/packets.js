@@ -17,6 +17,8 @@ class Packets {
     const heads = ["time", "", "protocol", "source", "destination", "bytes", "what it says"];
     byId("packetlist").append(make("table", { class: "cards", "aria-label": "Packets, the newest first" },
       make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col", text })))), this.body));
+    this.nothing = make("p", { class: "empty", text: "Nothing has passed yet." });
+    byId("packetlist").append(this.nothing);
     byId("packetform").addEventListener("submit", (event) => { event.preventDefault(); this.apply(); });
     byId("pause").addEventListener("click", () => this.pause(!this.paused));
     byId("clear").addEventListener("click", () => this.clear());
@@ -119,6 +121,7 @@ class Packets {
   }
 
   say() {
+    this.nothing.hidden = this.packets.length > 0;
     const state = this.error ? this.error : this.paused ? "paused" : "";
     const shown = `${whole(this.packets.length)} shown${this.lost ? `, ${whole(this.lost)} passed too fast to show` : ""}`;
     setText(byId("packetcount"), state ? `${state} · ${shown}` : shown);

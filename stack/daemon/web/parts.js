@@ -158,7 +158,7 @@ class Plot {
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
     this.plot = new uPlot({
-      width: this.width(), height: this.height(), padding: [8, 8, 0, 0],
+      width: this.width(), height: this.height(), padding: [8, 26, 0, 0],
       cursor: { drag: { x: false, y: false }, points: { size: 6 } }, legend: { show: false },
       scales: { x: { time: true, range: (_u, low, high) => [Math.max(high - this.seconds, Math.min(low, high - 60)), high] }, y: { range: (_u, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       axes: [
