@@ -288,6 +288,24 @@ def _mac_of(place: Place) -> str:
     return place.namespace.run("cat", f"/sys/class/net/{DEVICE}/address").stdout.strip()
 
 
+def watchers(place: Place, until: float) -> int:
+    """Whoever looks in: browsers that come and go, one that does not read, scrapes of the metrics."""
+    count = 0
+    ways = ("/view/events", "/view/packets", "/view/packets?filter=tcp")
+    while time.monotonic() < until:
+        with contextlib.ExitStack() as open_ones:
+            for path in place.rng.sample(ways, 2):
+                sock = open_ones.enter_context(place.connected(HTTP, receive_buffer=4096))
+                sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {STACK}\r\n\r\n".encode())
+                if not sock.recv(100).startswith(b"HTTP/1.1 200 "):
+                    raise Wrong(f"{path} was refused")
+            for path in ("/", "/metrics", "/view/status", "/view/history"):
+                place.namespace.run("curl", "-sS", "--fail", "-o", "/dev/null", f"http://{STACK}{path}")
+            time.sleep(place.rng.uniform(0, 2.5))
+        count += 1
+    return count
+
+
 DIRECT: dict[str, Load] = {
     "downloads": download,
     "uploads": upload,
@@ -297,6 +315,7 @@ DIRECT: dict[str, Load] = {
     "datagrams echoed": datagrams,
     "pings": ping,
     "active opens": active_opens,
+    "watchers": watchers,
 }
 LOSSY: dict[str, Load] = {"downloads": download, "uploads": upload, "connection churn": churn, "pings": ping}
 
