@@ -83,6 +83,11 @@ def configure(device: str, address: ipaddress.IPv4Interface, mtu: int) -> None:
     _run("ip", "link", "set", "dev", device, "mtu", str(mtu), "txqueuelen", "10000", "up")
 
 
+def loopback_up() -> None:
+    """In a new network namespace loopback is down, and nobody else is there to bring it up.  Raises DeviceError."""
+    _run("ip", "link", "set", "dev", "lo", "up")
+
+
 def table_name(device: str) -> str:
     """The nftables table that belongs to the daemon on `device`."""
     return _TABLE_PREFIX + "".join(c if c.isalnum() else f"_{ord(c):02x}" for c in device)

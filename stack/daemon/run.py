@@ -52,6 +52,8 @@ def prepare(settings: Settings, user: privileges.User, undo: contextlib.ExitStac
     """Open and set up everything; `undo` ends it.  Raises StackError."""
     path = Path(settings.control).absolute() if settings.control else control.default_path(settings.dev)
     check_tun()
+    if privileges.in_own_namespace():
+        hostside.loopback_up()
     proxies = Proxies(settings.socks, settings.forward)
     undo.callback(proxies.close)
     proxies.bind()

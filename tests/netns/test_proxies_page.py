@@ -89,6 +89,12 @@ def test_the_settings_forward(place):
         stop(web)
 
 
+def test_ports_of_the_settings_may_be_those_of_root(place):
+    (place[1] / "up.toml").write_text(TOML.replace('"8080"', '"81"'))
+    with Daemon(place[0], place[1], "--config", str(place[1] / "up.toml")):
+        assert place[0].run("curl", "-sS", "-m", "10", "http://127.0.0.1:81/").stdout
+
+
 def test_the_settings_are_the_defaults(tmp_path):
     file = tmp_path / "up.toml"
     file.write_text(TOML)
