@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import signal
 import socket
 import struct
@@ -571,48 +570,3 @@ def test_what_cannot_be_forwarded_is_said_in_one_sentence(proxied, arguments, sa
     assert result.returncode == 2
     assert says in result.stderr
     assert result.stderr.count("\n") == 1
-
-
-# -- what cannot begin
-
-
-def test_without_a_daemon_it_is_said(namespace, tmp_path):
-    command = tapstack("forward", "8080", "198.18.0.1:80", "--control", str(tmp_path / "none"))
-    result = namespace.run(*command, check=False)
-    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
-    assert "no daemon is running" in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("[socks]\nport = 1080\n", "port 1080 of the kernel's 127.0.0.1 is in use"),
-        ('[[forward]]\nlisten = "1080"\nto = "a.test:80"\n', "port 1080 of the kernel's 127.0.0.1 is in use"),
-        ('[[forward]]\nlisten = "80"\nto = "127.0.0.1:80"\nin = true\n', "TCP port 80 is in use on this host"),
-        ('[[forward]]\nlisten = "7/udp"\nto = "127.0.0.1:80"\nin = true\n', "UDP port 7 is in use on this host"),
-        ('[socks]\nport = 1080\naddress = "192.0.2.1"\nanyone = true\n', "192.0.2.1 is not an address of this machine"),
-    ],
-)
-def test_a_daemon_that_cannot_have_its_ports_says_so_and_leaves_nothing(namespace, tmp_path, text, says):
-    (tmp_path / "up.toml").write_text(text)
-    with namespace.entered():
-        taken = socket.create_server(("127.0.0.1", 1080))
-    with taken:
-        command = tapstack("up", "--config", str(tmp_path / "up.toml"), "--control", str(tmp_path / "control"))
-        result = namespace.run(*command, check=False)
-    assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
-    assert says in result.stderr
-    assert list(tmp_path.iterdir()) == [tmp_path / "up.toml"]
-    assert "tapstack0" not in namespace.run("ip", "link").stdout
-
-
-def test_without_root_it_is_on_the_loopback_of_the_daemons_namespace(namespace, tmp_path):
-    log = tmp_path / "up.log"
-    as_user = ("unshare", "--map-user=1234", "--map-group=1234", "--")  # as in test_daemon.py
-    command = tapstack("up", "--socks", "1080", "--control", str(tmp_path / "control"))
-    process = namespace.start(*as_user, *command, log=log)
-    wait_until(lambda: "Ctrl-C ends it" in log.read_text() or process.poll() is not None, "it is up")
-    enter = re.search(r"(nsenter .*-t \d+) curl", log.read_text())[1].split()
-    curl = ("curl", "-sS", "-m", "5", "--socks5", PROXY, f"http://{STACK}/")
-    assert "tapstack" in namespace.run(*enter, *curl).stdout
-    assert stop(process) == 0
