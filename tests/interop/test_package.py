@@ -53,6 +53,7 @@ def test_wheel_has_the_package_and_the_compiled_core_only(built):
     with zipfile.ZipFile(next(built.glob("tapstack-*.whl"))) as wheel:
         names = set(wheel.namelist())
     assert {"stack/__init__.py", "stack/py.typed", "stack/cli/main.py", "stack/daemon/services/http.py"} <= names
+    assert "stack/inject/sitecustomize.py" in names  # what `tapstack run` puts first
     assert [name for name in names if name.startswith("stack/wire/_wire.") and name.endswith(".so")]
     assert [name for name in names if name.startswith("stack/device/_io.") and name.endswith(".so")]
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"stack", "tapstack"}
@@ -77,6 +78,7 @@ def test_it_installs_and_runs_in_an_empty_environment(built, tmp_path, kind):
         "IpConfig",
         "StackError",
         "TcpConfig",
+        "attach",
         "open_device",
         "open_tap",
         "open_tun",
