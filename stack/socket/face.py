@@ -161,9 +161,10 @@ class socket(Messages, metaclass=_Meta):  # noqa: N801  (its name in the standar
     def _open_stream(self, station: Station, source: AsyncHost, addr: int, port: int) -> None:
         options = self._options
         end = self._end
+        chosen = super().getsockname()[1] if end is None else 0  # a port that was bound without an address
 
         def make(outside: stdlib.socket, inside: stdlib.socket, gate: int) -> End:
-            local, local_port = ANY, 0
+            local, local_port = ANY, chosen
             if isinstance(end, Listening):
                 local, local_port = end.release()
             host = station.ownership.owner(local) or source

@@ -408,3 +408,37 @@ def test_a_reset_does_not_take_what_waits_in_the_connection(pair):
             got += client.recv(65_536)
     assert len(got) > 400_000
     assert payload.startswith(bytes(got))
+
+
+def test_a_port_of_any_address_is_kept(station):
+    """What is bound without an address is a port of the kernel's, until it is known where it leads."""
+    with socket.socket() as server:
+        server.bind((PEER, 0))
+        server.listen()
+        with socket.patched(), stdlib.create_connection(server.getsockname(), PATIENCE_S, ("", 40_123)) as sock:
+            assert sock.getsockname() == (OURS, 40_123)
+
+
+def test_a_child_has_the_connection_and_nothing_else(pair):
+    """After a fork the descriptor works, and what needs the stack says why it does not."""
+    client, accepted = pair
+    child = os.fork()
+    if not child:
+        try:
+            client.sendall(b"from the child")
+            assert client.recv(100) == b"to the child"
+            with socket.socket() as another:
+                try:
+                    another.connect((PEER, 7))
+                except HostClosed:
+                    client.sendall(b", which is alone")
+        finally:
+            os._exit(0)
+    assert receive(accepted, 14) == b"from the child"
+    accepted.sendall(b"to the child")
+    assert receive(accepted, 16) == b", which is alone"
+    os.waitpid(child, 0)
+    client.sendall(b"from the parent")
+    assert receive(accepted, 15) == b"from the parent"
+    client.close()
+    assert accepted.recv(1) == b""
