@@ -107,6 +107,10 @@ class End:
         """The link is lost for good, or the host was closed."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Finish what was begun, then end: the host is being closed."""
+        raise NotImplementedError
+
     def abort(self) -> None:
         """End now."""
         raise NotImplementedError

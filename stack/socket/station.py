@@ -44,6 +44,9 @@ class Watched(Protocol):
     def on_callback_error(self, exc: BaseException) -> None:
         """`on_descriptor` raised: give up on this socket only."""
 
+    def close(self) -> None:
+        """Finish what was begun, then end."""
+
 
 class Poller:
     """See the head of this file.  All but `close_in_child` in the loop's thread."""
@@ -66,11 +69,13 @@ class Poller:
 
     def remove(self, inside: stdlib.socket) -> None:
         """Before `inside` is closed."""
-        if self._by_fd.pop(inside.fileno(), None) is not None:
+        if self._by_fd.pop(inside.fileno(), None) is not None and not self._epoll.closed:
             self._epoll.unregister(inside.fileno())
 
-    def _on_ready(self) -> None:
-        for fd, mask in self._epoll.poll(0, MAX_EVENTS):
+    def _on_ready(self) -> bool:
+        """Whether there was something."""
+        ready = self._epoll.poll(0, MAX_EVENTS)
+        for fd, mask in ready:
             entry = self._by_fd.get(fd)
             if entry is None:
                 continue
@@ -79,13 +84,19 @@ class Poller:
             except Exception as exc:  # noqa: BLE001  (the others must hear of theirs: it is told only once)
                 self._loop.call_exception_handler({"message": f"{entry[1]!r} failed", "exception": exc})
                 entry[1].on_callback_error(exc)
+        return bool(ready)
 
     def close(self) -> None:
-        """Nobody is told any more."""
-        if not self._epoll.closed:
-            if not self._loop.is_closed():
-                self._loop.remove_reader(self._epoll.fileno())
-            self._epoll.close()
+        """Nobody is told any more; sockets that are left end, as with their host."""
+        if self._epoll.closed:
+            return
+        if not self._loop.is_closed():
+            while self._on_ready():
+                pass
+            for _, watched in list(self._by_fd.values()):
+                watched.close()
+            self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
 
     def close_in_child(self) -> None:
         """After a fork: the ends are the parent's.  A copy here would keep it from hearing of their closing."""
