@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from stack.aio.names import address_of, first_of
 from stack.aio.network import AsyncHost
 from stack.errors import NoBufferSpace
-from stack.proxy.clients import Room, Users
+from stack.proxy.clients import Room, Sender, Users
 from stack.proxy.socks5 import Malformed, Request, unwrap, wrap
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Association:
         "_near",
         "_peers",
         "_room",
+        "_sender",
         "_users",
         "bound",
     )
@@ -62,6 +63,7 @@ class Association:
         self._users = users
         self._client = client
         self._client_port = 0  # the one that was let in
+        self._sender: Sender | None = None  # it
         self._counts = counts
         self._idle_s = idle_s
         self._room = room
@@ -89,8 +91,17 @@ class Association:
             self.close()
             raise
         self.bound = sock.getsockname()
-        if expected and self._users.may_send((self._client, expected), self.bound):
-            self._client_port = expected
+        if expected:
+            self._pin(expected)
+
+    def _pin(self, port: int) -> bool:
+        """Whether a socket of a user who is served has it: then it is the client's."""
+        sender = Sender(self._users, (self._client, port), self.bound)
+        if not sender.is_served():
+            self._counts["udp_refused_user"] += 1
+            return False
+        self._sender, self._client_port = sender, port
+        return True
 
     def close(self) -> None:
         """RFC 1928 §7 (SOCKS-UDP-END): the TCP connection has ended."""
@@ -109,16 +120,18 @@ class Association:
         if source[0] != self._client:
             self._counts["udp_refused_source"] += 1
             return False
-        if source[1] == self._client_port:
-            return True
-        if self._client_port:
+        if self._sender is None:
+            return self._pin(source[1])
+        if source[1] != self._client_port:
             self._counts["udp_refused_source"] += 1
             return False
-        if not self._users.may_send(source, self.bound):
-            self._counts["udp_refused_user"] += 1
-            return False
-        self._client_port = source[1]
-        return True
+        return self._is_still_served()
+
+    def _is_still_served(self) -> bool:
+        if self._sender is not None and self._sender.is_served():
+            return True
+        self._counts["udp_refused_user"] += 1
+        return False
 
     def on_near(self, datagram: bytes, source: Address) -> None:
         """From the kernel's side."""
@@ -166,6 +179,8 @@ class Association:
         now = asyncio.get_running_loop().time()
         if sent_at is None or now - sent_at > self._idle_s or self._near is None:
             self._counts["udp_refused_stranger"] += 1
+            return
+        if not self._is_still_served():
             return
         self._peers[source] = now
         self._counts["udp_out"] += 1

@@ -17,6 +17,7 @@ LINGER_S: Final = 1.0  # for one that is turned away to hear why
 MAX_LINGERING: Final = 64
 SWEEP_S: Final = 5.0
 CONNECT_S: Final = 60.0
+RECHECK_S: Final = 1.0
 
 Dial = Callable[[Half], Awaitable[object]]  # opens the second connection, with this protocol
 
@@ -36,6 +37,29 @@ class Users:
     def may_send(self, source: owner.Address, destination: owner.Address) -> bool:
         """Whether the UDP socket `source` of this machine is."""
         return self._uids is None or owner.of_datagrams(source, destination) in self._uids
+
+
+class Sender:
+    """A UDP socket of the kernel's side, asked about now and then: its port may be another user's meanwhile."""
+
+    __slots__ = ("_asked_at", "_destination", "_source", "_users")
+
+    def __init__(self, users: Users, source: owner.Address, destination: owner.Address) -> None:
+        self._users = users
+        self._source = source
+        self._destination = destination
+        self._asked_at: float | None = None
+
+    def is_served(self) -> bool:
+        """Whether it is, as of RECHECK_S seconds ago at most."""
+        now = asyncio.get_running_loop().time()
+        if self._asked_at is not None and now - self._asked_at < RECHECK_S:
+            return True
+        if not self._users.may_send(self._source, self._destination):
+            self._asked_at = None
+            return False
+        self._asked_at = now
+        return True
 
 
 class Room:

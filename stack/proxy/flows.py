@@ -12,7 +12,7 @@ from collections import Counter
 from typing import Any, Final
 
 from stack.aio.network import AsyncHost
-from stack.proxy.clients import Room, Users
+from stack.proxy.clients import Room, Sender, Users
 from stack.proxy.rules import Rule
 
 logger = logging.getLogger(__name__)
@@ -73,22 +73,26 @@ class UdpForward:
             flow = self._open(source)
             if flow is None:
                 return
-        self.octets_in += len(data)
-        flow.send(data)
+        if flow.is_served():
+            self.octets_in += len(data)
+            flow.send(data)
 
     def _open(self, source: Address) -> "_Flow | None":
         if len(self._flows) >= MAX_FLOWS:
             self.counts["refused_full"] += 1
             return None
         assert self._near is not None
-        if not self.rule.inward and not self.users.may_send(source, self._near.get_extra_info("sockname")):
-            self.counts["refused_user"] += 1
-            return None
+        sender = None
+        if not self.rule.inward:
+            sender = Sender(self.users, source, self._near.get_extra_info("sockname"))
+            if not sender.is_served():
+                self.counts["refused_user"] += 1
+                return None
         if not self._room.take():
             self.counts["refused_full"] += 1
             return None
         self.counts["served"] += 1
-        flow = self._flows[source] = _Flow(self, source)
+        flow = self._flows[source] = _Flow(self, source, sender)
         loop = asyncio.get_running_loop()
         flow.task = loop.create_task(self._connect(flow))
         if self._sweeper is None:
@@ -104,7 +108,7 @@ class UdpForward:
             else:
                 await self._host.create_datagram_endpoint(lambda: flow, remote_addr=target)
         except (OSError, UnicodeError) as error:
-            logger.info("forward %s: %s: %s", rule.listen, rule.target, error)
+            logger.debug("forward %s: %s: %s", rule.listen, rule.target, error)
             self.counts["failed"] += 1
             self._forget(flow)
 
@@ -164,11 +168,12 @@ class _Near(asyncio.DatagramProtocol):
 class _Flow(asyncio.DatagramProtocol):
     """The endpoint on the other side of one sender."""
 
-    def __init__(self, forward: UdpForward, source: Address) -> None:
+    def __init__(self, forward: UdpForward, source: Address, sender: Sender | None) -> None:
         self._forward = forward
         self._transport: asyncio.DatagramTransport | None = None
         self._waiting: list[bytes] = []
         self._closed = False
+        self._sender = sender
         self.source = source
         self.task: asyncio.Task[None] | None = None
         self.used_at = asyncio.get_running_loop().time()
@@ -182,6 +187,13 @@ class _Flow(asyncio.DatagramProtocol):
         for data in waiting:
             self._transport.sendto(data)  # type: ignore[union-attr]
 
+    def is_served(self) -> bool:
+        """Whether the sender still is."""
+        if self._sender is None or self._sender.is_served():
+            return True
+        self._forward.counts["refused_user"] += 1
+        return False
+
     def send(self, data: bytes) -> None:
         """To the target."""
         self.used_at = asyncio.get_running_loop().time()
@@ -193,8 +205,9 @@ class _Flow(asyncio.DatagramProtocol):
             self._forward.counts["dropped"] += 1
 
     def datagram_received(self, data: bytes, _addr: Address) -> None:
-        self.used_at = asyncio.get_running_loop().time()
-        self._forward.on_answer(data, self.source)
+        if self.is_served():
+            self.used_at = asyncio.get_running_loop().time()
+            self._forward.on_answer(data, self.source)
 
     def error_received(self, _exc: Exception) -> None:
         self._forward.counts["errors"] += 1  # ICMP: a UDP endpoint for all senders has no way to pass it on

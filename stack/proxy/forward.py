@@ -89,7 +89,7 @@ class _ForwardClient(Client):
         try:
             far = await self.open_far(forward.dial)
         except (OSError, UnicodeError) as error:
-            logger.info("forward %s: %s: %s", forward.rule.listen, forward.rule.target, error)
+            logger.debug("forward %s: %s: %s", forward.rule.listen, forward.rule.target, error)
             self.clients.counts["failed"] += 1
             reset(self.transport)
             return

@@ -125,6 +125,7 @@ class _SocksClient(Client):
         elif server.clients.enter(self):
             self._timer = asyncio.get_running_loop().call_later(server.limits.handshake_s, self._late)
             return
+        self._end_handshake()  # it never began
         server.clients.turn_away(self.transport, socks5.NO_ACCEPTABLE_METHOD)
 
     def _late(self) -> None:
@@ -207,7 +208,7 @@ class _SocksClient(Client):
         try:
             await association.open(here)
         except OSError as error:
-            logger.info("socks: no association: %s", error)
+            logger.debug("socks: no association: %s", error)
             self._association = None
             self.refuse("failed", socks5.reply(reply_to(error)))
             return

@@ -169,7 +169,7 @@ def test_those_who_are_turned_away_linger_in_bounds(monkeypatch):
             for _, writer in opened:
                 writer.close()
             await until(lambda: not server.clients._lingering)
-            assert server.clients.counts["refused_user"] == 4
+            assert server.clients.counts == {"refused_user": 4}
 
     asyncio.run(main())
 

@@ -3,7 +3,9 @@
 import asyncio
 from collections import Counter
 
-from stack.proxy import associate, flows
+import pytest
+
+from stack.proxy import associate, clients, flows
 from stack.proxy.associate import Association
 from stack.proxy.clients import Room, Users
 from stack.proxy.flows import UdpForward
@@ -164,6 +166,45 @@ def test_what_waits_for_a_flow_is_bounded(monkeypatch):
         await asyncio.sleep(0)
         assert len(host.endpoints[0][0].sent) == 2
         assert forward.status()["dropped"] == 3
+        await forward.aclose()
+
+    asyncio.run(main())
+
+
+class Served(Users):
+    """Users whose sockets are served while `now` says so."""
+
+    def __init__(self):
+        super().__init__(None)
+        self.now = True
+
+    def may_send(self, source, destination):
+        return self.now
+
+
+@pytest.mark.parametrize("asked_again", [True, False])
+def test_a_port_that_becomes_another_users_is_no_longer_served(monkeypatch, asked_again):
+    monkeypatch.setattr(clients, "RECHECK_S", -1.0 if asked_again else 1000.0)  # the control: once, and for ever
+
+    async def main():
+        host, users = Host(), Served()
+        made = Association(host, users, CLIENT[0], Request(UDP_ASSOCIATE, "0.0.0.0", 0), Counter(), Room())
+        await made.open("127.0.0.1")
+        far = host.endpoints[0][0]
+        forward = UdpForward(host, parse("9053/udp", "192.0.2.1:53"), users)
+        forward._near = near = Transport()
+        for now in (True, False):
+            users.now = now
+            made.on_near(wrap("192.0.2.1", 53, b"question"), CLIENT)
+            forward.on_datagram(b"question", CLIENT)
+            await asyncio.sleep(0)
+        flow = host.endpoints[1]
+        flow[1].datagram_received(b"answer", ("192.0.2.1", 53))
+        made.on_far(b"answer", ("192.0.2.1", 53))
+        served = 1 if asked_again else 2
+        assert (len(far.sent), len(flow[0].sent), len(near.sent)) == (served, served, served - 1)
+        assert made._counts["udp_refused_user"] == forward.counts["refused_user"] == (2 if asked_again else 0)
+        made.close()
         await forward.aclose()
 
     asyncio.run(main())
