@@ -17,6 +17,7 @@ import logging
 import os
 import random
 import sys
+import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -197,7 +198,7 @@ async def attach(
     unless they have a `resolver`.  The address is free again when the context, or the process, ends.  Raises
     DeviceError with one sentence: no daemon there, not ours, no address left.
     """
-    device = await asyncio.to_thread(open_attached, path, dev=dev, address=address, name=name)
+    device = await _in_thread(lambda: open_attached(path, dev=dev, address=address, name=name))
     try:
         async with contextlib.AsyncExitStack() as closing:
             host = await closing.enter_async_context(attached_host(device, config, **options))
@@ -208,6 +209,31 @@ async def attach(
             yield host
     finally:
         device.close()
+
+
+async def _in_thread(opening: Callable[[], AttachedDevice]) -> AttachedDevice:
+    """What `opening` returns, in a thread: it waits for the daemon.  Closed if we are cancelled meanwhile."""
+    lock = threading.Lock()
+    waited_for = True
+    made: list[AttachedDevice] = []
+
+    def run() -> None:
+        device = opening()
+        with lock:
+            if waited_for:
+                made.append(device)
+                return
+        device.close()
+
+    try:
+        await asyncio.to_thread(run)
+    except asyncio.CancelledError:
+        with lock:
+            waited_for = False
+        for device in made:
+            device.close()
+        raise
+    return made[0]
 
 
 def open_attached(

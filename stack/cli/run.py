@@ -103,6 +103,8 @@ def _find(name: str) -> str:
     """The program's path.  Ends us with the status of a shell when it is not there."""
     program = shutil.which(name)
     if program is None:
+        if name.endswith(".py") and os.path.isfile(name):  # noqa: PTH113  # which may be anything
+            fail(f"{name} is no command: use 'tapstack run -- python {name}'", NOT_EXECUTABLE)
         there = os.path.exists(name) and os.sep in name  # noqa: PTH110  # a directory, too
         fail(f"{name}: {'not executable' if there else 'not found'}", NOT_EXECUTABLE if there else NOT_FOUND)
     return program

@@ -123,9 +123,20 @@ def test_the_end_of_a_process_frees_its_address_and_connections(attached):
     wait_until(lambda: len(attached.status()["ports"]) == 1, "the switch has seen it")
     assert attached.curl(SECOND) == f"{HOST} asks for /it"  # the other one goes on
     assert attached.status()["free"] == 63
+    sniffer = attached.daemon.namespace.packet_socket("tapstack0")
     again, log = attached.start(SERVER.replace("sys.argv[1],", f"sys.argv[1], address={FIRST!r},"), "again")
     wait_until(lambda: "ready" in log.read_text() or again.poll() is not None, "it is attached")
     assert attached.curl(FIRST) == f"{HOST} asks for /it"
+    # the new owner has announced it: a request for itself (RFC 5227 §2.3)
+    announced = socket.inet_aton(FIRST)
+    with sniffer:
+        while (
+            (frame := sniffer.recv(2000))[12:14] != b"\x08\x06"
+            or frame[28:32] != announced
+            or frame[38:42] != announced
+        ):
+            pass
+    assert frame[:6] == b"\xff" * 6
     # of the old connection the new owner knows nothing, and says so
     with ours, pytest.raises(ConnectionResetError):
         ours.sendall(b"GET / HTTP/1.0\r\n\r\n")

@@ -373,6 +373,7 @@ def test_exit_codes_and_signals_are_the_programs_own(runner):
     [
         (["/nonsense"], 127, "/nonsense: not found"),
         (["/etc"], 126, "/etc: not executable"),
+        ([__file__], 126, "is no command: use 'tapstack run -- python "),
         ([sys.executable, "-I", "-c", "0"], 2, "-I leaves out what brings the program to the stack"),
         ([sys.executable, "-sE", "-c", "0"], 2, "-sE leaves out"),
     ],

@@ -420,6 +420,31 @@ def test_where_a_daemon_is_looked_for(tmp_path, monkeypatch):
         app.probe_daemon(dev="tap7")
 
 
+def test_who_is_cancelled_while_it_attaches_keeps_no_place(running, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+    open_attached = app.open_attached
+
+    def slowly(*args, **options):
+        begun.set()
+        assert go_on.wait(10)
+        return open_attached(*args, **options)
+
+    async def main():
+        opening = asyncio.ensure_future(app.attach(running.path).__aenter__())
+        await asyncio.to_thread(begun.wait, 10)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        go_on.set()
+
+    monkeypatch.setattr(app, "open_attached", slowly)
+    asyncio.run(main())  # which waits for its threads
+    assert running.status()["attaches"] == 1
+    fd = next(iter(running.switch.ports.values()))[0]
+    with socket.socket(fileno=os.dup(fd)) as there:
+        assert there.recv(1) == b""  # the other end is closed
+
+
 def test_a_daemon_that_does_not_answer(tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(os.fspath(tmp_path / "attach"))
