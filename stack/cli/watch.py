@@ -33,7 +33,8 @@ SORTS: Final = {
 _GOOD, _SOFT, _BAD, _HEAD = "green", "dim", "red", "bold"
 _TINY: Final = 55
 _NARROW: Final = 70
-_MIDDLE: Final = 105
+_WIDE: Final = 100
+_MIDDLE: Final = 112
 
 
 def run(dev: str, control: str | None, *, as_json: bool) -> int:
@@ -191,17 +192,23 @@ class Screen:
             remote = "*" if width >= _NARROW else f"*:{own}"
             cells.append((own, remote, "LISTEN", "", "", "", "", "", queue, ""))
         heads = ("local", "remote", "state", "rate", "cwnd", "RTT", "resent", "send-q", "recv-q", "control")
-        drop: tuple[int, ...] = (9, 8, 7, 6, 4, 2, 0) if width < _TINY else (9, 8, 7, 0) if width < _NARROW else ()
-        if _NARROW <= width < _MIDDLE:
-            drop = (9,)
-        return _table(heads, cells, width, right={3, 4, 5, 6, 7, 8}, drop=drop)
+        return _table(heads, cells, width, right={3, 4, 5, 6, 7, 8}, drop=_dropped(width))
 
     def _foot(self, width: int) -> Text:
         text = Text(no_wrap=True, overflow="ellipsis", style=_SOFT)
-        text.append(f"sorted by {SORTS[self.sort][0]}")
-        names = "  ".join(f"{key} {name}" for key, (name, _) in SORTS.items())
-        text.append(f"    {names}    q quits" if width >= _NARROW else "  q quits")
+        text.append(f"sorted by {SORTS[self.sort][0]}, q quits")
+        names = ", ".join(f"{key} {name}" for key, (name, _) in SORTS.items() if key != self.sort)
+        text.append(f"; {names}" if width >= _NARROW else "")
         return text
+
+
+def _dropped(width: int) -> tuple[int, ...]:
+    """The columns of sockets that a terminal has no room for."""
+    if width < _TINY:
+        return (9, 8, 7, 6, 4, 2, 0)
+    if width < _NARROW:
+        return (9, 8, 7, 0)
+    return (9, 8, 7) if width < _WIDE else (9,) if width < _MIDDLE else ()
 
 
 def _uptime(seconds: int) -> str:
@@ -221,7 +228,7 @@ def _table(
     drop: tuple[int, ...] = (),
 ) -> Table:
     """Columns as wide as they must be; those in `drop` are left out."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2 if width >= _NARROW else 1, 0, 0), header_style="bold cyan")
+    table = Table(box=None, pad_edge=False, padding=(0, 2 if width >= _WIDE else 1, 0, 0), header_style="bold cyan")
     kept = [index for index in range(len(heads)) if index not in drop]
     for index in kept:
         table.add_column(heads[index], justify="right" if index in right else "left", no_wrap=True, overflow="ellipsis")

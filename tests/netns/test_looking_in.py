@@ -28,8 +28,11 @@ class Terminal:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self.before = termios.tcgetattr(slave)
+        environment = ENVIRONMENT | {"TERM": "xterm"}
+        for name in ("COLUMNS", "LINES"):  # pytest-xdist's
+            environment.pop(name, None)
         self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env=ENVIRONMENT | {"TERM": "xterm"}, cwd=ROOT,
+            command, stdin=slave, stdout=slave, stderr=slave, env=environment, cwd=ROOT,
             start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
         )  # fmt: skip
         self.slave = slave
@@ -91,7 +94,7 @@ def download(stack):
 
 
 def test_the_live_table_shows_rates_and_sorts_and_gives_the_terminal_back(terminal, download):
-    shown = terminal("status", "--watch", columns=110)
+    shown = terminal("status", "--watch", columns=80)
     shown.until(r"\x1b\[\?1049h")  # the other screen
     shown.until(r"ESTABLISHED\s+[1-9][\d.]* MiB/s")
     shown.until(r"198\.18\.0\.1:\d+")

@@ -91,5 +91,14 @@ def test_it_fits_every_terminal():
             assert max(map(len, lines)) <= width, (width, height)
 
 
+def test_eighty_columns_have_room_for_what_matters():
+    screen = Screen()
+    screen.update(status(1, connection(40_000, remote_addr="198.118.100.100", cwnd=9_999_999, srtt_us=99_990)))
+    text = "\n".join(drawn(screen, 80, 24))
+    for word in ("198.118.100.100:40000", "ESTABLISHED", "9.5 MiB", "99.99 ms", "a address"):
+        assert word in text
+    assert "…" not in text.partition("local")[2]
+
+
 def test_before_the_first_snapshot_it_says_so():
     assert "waiting" in drawn(Screen(), 80, 24)[0]
