@@ -293,6 +293,60 @@ def test_a_program_reaches_the_daemon_the_kernel_and_the_other_program(runner):
     stop(server)
 
 
+@pytest.mark.parametrize("everything", [True, False])
+def test_other_networks_are_the_kernels_unless_all_is_to_be_ours(runner, everything):
+    far = "203.0.113.5"
+    runner.daemon.namespace.ip(f"address replace {far}/32 dev lo")
+    with runner.daemon.namespace.entered():
+        listener = socket.create_server((far, 0))
+    text = f"""
+        async def main():
+            _, writer = await asyncio.open_connection("{far}", {listener.getsockname()[1]})
+            print(writer.get_extra_info("sockname")[0].startswith("198.18.0."))
+            writer.close()
+
+        asyncio.run(main())
+        """
+    with listener:
+        assert runner.kinds(text, options=["--all"] if everything else []) == [str(everything)]
+
+
+ZONE = """
+$ORIGIN example.test.
+@ 60 SOA ns hostmaster 1 3600 600 86400 60
+  60 NS ns
+ns 60 A 198.18.0.2
+www 60 A 198.18.0.2
+"""
+
+
+def test_names_are_looked_up_as_the_daemon_does(namespace, tmp_path):
+    (tmp_path / "zone").write_text(ZONE)
+    (tmp_path / "settings.toml").write_text('[dns]\nzones = { "example.test" = "zone" }\n')
+    with Daemon(namespace, tmp_path, "--config", str(tmp_path / "settings.toml")) as daemon:
+        runner = Runner(daemon, tmp_path)
+        text = """
+            async def main():
+                reader, writer = await asyncio.open_connection("www.example.test", 13)
+                print(writer.get_extra_info("peername"), len(await reader.read()) > 10)
+                writer.close()
+
+            asyncio.run(main())
+            """
+        assert runner.kinds(text) == ["('198.18.0.2',", "13)", "True"]
+        program = textwrap.dedent(text).replace("asyncio.open_connection", "host.open_connection")
+        program = program.replace("async def main():", "async def main(host):")
+        program = program.replace("asyncio.run(main())", "")
+        attached = f"""{program}
+import stack
+async def whole():
+    async with stack.attach({str(runner.path)!r}) as host:
+        await main(host)
+stack.run(whole())
+"""
+        assert namespace.run(sys.executable, "-c", attached).stdout == "('198.18.0.2', 13) True\n"
+
+
 def test_the_environments_own_sitecustomize_runs_too(runner):
     folder = runner.folder / "site"
     folder.mkdir()
