@@ -183,14 +183,16 @@ class Daemon:
             await self._dns.open(host)
 
     async def _drain(self) -> None:
-        """No new connections; let HTTP finish the answers it is at, then everything what it has queued; for a while."""
+        """No new connections; let HTTP and proxies finish what they are at, then all what is queued; for a while."""
         until = time.monotonic() + self._settings.drain_s
         for server in self._servers:
             server.close()
         if self._dns is not None:
             await self._dns.aclose()
+        self._proxies.close_ports()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._http.drain(), self._settings.drain_s)
+            async with asyncio.timeout(self._settings.drain_s):
+                await asyncio.gather(self._http.drain(), self._proxies.drain())
         await self._host.aclose(max(0.0, until - time.monotonic()))
 
     async def _tick(self) -> None:

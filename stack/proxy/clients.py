@@ -158,14 +158,20 @@ class Clients:
         for transport in list(self._lingering):
             transport.abort()
 
+    def passed(self) -> tuple[int, int]:
+        """Octets that came from clients, and for them."""
+        come = self.octets_in + sum(client.octets for client in self._open)
+        far = self.octets_out + sum(client.far.octets for client in self._open if client.far is not None)
+        return come, far
+
     def status(self) -> dict[str, Any]:
         """For `tapstack status`."""
-        live = list(self._open)
+        come, far = self.passed()
         return {
-            "open": len(live),
+            "open": len(self._open),
             "limit": self.limit,
-            "octets_in": self.octets_in + sum(client.octets for client in live),
-            "octets_out": self.octets_out + sum(client.far.octets for client in live if client.far is not None),
+            "octets_in": come,
+            "octets_out": far,
             **dict(sorted(self.counts.items())),
         }
 

@@ -54,10 +54,14 @@ class TcpForward:
         else:
             await self._host.create_connection(lambda: far, rule.host, rule.host_port)
 
-    async def aclose(self) -> None:
-        """Let nobody in any more, and reset who is there."""
+    def close_port(self) -> None:
+        """Let nobody in any more."""
         if self._server is not None:
             self._server.close()
+
+    async def aclose(self) -> None:
+        """Reset who is there, too."""
+        self.close_port()
         self.clients.close()
 
     def status(self) -> dict[str, Any]:

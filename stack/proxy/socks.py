@@ -90,10 +90,14 @@ class SocksServer:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(partial(_SocksClient, self), sock=listener, backlog=BACKLOG)
 
-    async def aclose(self) -> None:
-        """Let nobody in any more, and reset who is there."""
+    def close_port(self) -> None:
+        """Let nobody in any more."""
         if self._server is not None:
             self._server.close()
+
+    async def aclose(self) -> None:
+        """Reset who is there, too."""
+        self.close_port()
         self.clients.close()
 
     def status(self) -> dict[str, Any]:

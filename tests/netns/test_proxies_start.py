@@ -1,11 +1,14 @@
 """Daemons with proxies that cannot begin, or not as root."""
 
+import contextlib
 import re
+import signal
 import socket
+import sys
 
 import pytest
 
-from tests.support.netns import STACK, tapstack, wait_until
+from tests.support.netns import HOST, STACK, tapstack, wait_until
 from tools.netns import stop
 
 pytestmark = pytest.mark.netns
@@ -52,3 +55,29 @@ def test_without_root_it_is_on_the_loopback_of_the_daemons_namespace(namespace, 
     curl = ("curl", "-sS", "-m", "5", "--socks5", PROXY, f"http://{STACK}/")
     assert "tapstack" in namespace.run(*enter, *curl).stdout
     assert stop(process) == 0
+
+
+def test_sigterm_lets_what_passes_finish(namespace, tmp_path):
+    size = 40_000_000
+    with (tmp_path / "big").open("wb") as file:
+        file.truncate(size)
+    with contextlib.ExitStack() as running:
+        daemon = running.enter_context(contextlib.ExitStack())
+        command = tapstack("up", "--socks", "1080", "--control", str(tmp_path / "control"))
+        process = namespace.start(*command, log=tmp_path / "up.log")
+        daemon.callback(stop, process)
+        wait_until(lambda: "Ctrl-C ends it" in (tmp_path / "up.log").read_text(), "it is up")
+        web = namespace.start(
+            sys.executable, "-m", "http.server", "-b", HOST, "-d", str(tmp_path), "8000", log=tmp_path / "web.log"
+        )
+        running.callback(stop, web)
+        url = f"http://{HOST}:8000/big"
+        ask = ("curl", "-sS", "--socks5", PROXY)
+        wait_until(lambda: namespace.run(*ask, "-I", url, check=False).returncode == 0, "it answers")
+        got = tmp_path / "got"
+        curl = namespace.start(*ask, "--limit-rate", "20M", "-o", str(got), url, log=tmp_path / "curl.log")
+        wait_until(lambda: got.exists() and got.stat().st_size > 1_000_000, "it has begun")
+        process.send_signal(signal.SIGTERM)
+        assert curl.wait(20) == 0, (tmp_path / "curl.log").read_text()
+        assert got.stat().st_size == size
+        assert process.wait(20) == 0

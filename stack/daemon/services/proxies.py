@@ -1,5 +1,6 @@
 """What lets programs of this machine use the stack without a change: SOCKS5, and ports that are forwarded."""
 
+import asyncio
 import contextlib
 import errno
 import resource
@@ -19,6 +20,7 @@ from stack.proxy.rules import MAX_PORT, Rule, check_address, parse
 from stack.proxy.socks import HANDSHAKE_S, Limits, SocksServer
 
 MAX_FORWARDS: Final = 64
+QUIET_S: Final = 0.5
 CLIENTS_MAX: Final = 4096
 Forward = TcpForward | UdpForward
 
@@ -192,6 +194,25 @@ class Proxies:
                 for one in self._forwards
             ]
         return about
+
+    def _streams(self) -> list[SocksServer | TcpForward]:
+        """The ports of connections."""
+        found: list[SocksServer | TcpForward] = [one for one in self._forwards if isinstance(one, TcpForward)]
+        return found if self._socks is None else [*found, self._socks]
+
+    def close_ports(self) -> None:
+        """Let nobody in any more."""
+        for port in self._streams():
+            port.close_port()
+
+    async def drain(self) -> None:
+        """Wait until nothing passes any more, for QUIET_S seconds."""
+        before = None
+        while (passed := [(one.clients.passed(), len(one.clients)) for one in self._streams()]) != before:
+            if not any(count for _, count in passed):
+                return
+            before = passed
+            await asyncio.sleep(QUIET_S)
 
     async def aclose(self) -> None:
         """End all of it."""
