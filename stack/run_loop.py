@@ -117,7 +117,7 @@ class _RunLoop(StackLoop):
             self._host, self._address, setting = host, device.lease.address, device.lease.resolver
         if setting not in {None, "system"}:  # else the C library, as without us
             self.resolver = make_resolver(setting)
-        if not options.quiet and (os.getpid(), self._address) not in _told:
+        if not options.quiet and sys.stderr is not None and (os.getpid(), self._address) not in _told:
             _told.append((os.getpid(), self._address))
             sys.stderr.write(f"tapstack: {self._name()} (pid {os.getpid()}) is {self._address}\n")
 

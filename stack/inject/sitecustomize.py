@@ -25,9 +25,9 @@ def _install() -> None:
     try:
         from stack import injected  # noqa: PLC0415
     except ImportError:
-        sys.stderr.write(
-            f"tapstack run: {sys.executable} has no tapstack, so what it runs stays on the kernel: install it there\n"
-        )
+        if sys.stderr is not None:
+            told = f"{sys.executable} has no tapstack, so what it runs stays on the kernel: install it there"
+            sys.stderr.write(f"tapstack run: {told}\n")
     else:
         injected.install()
 
