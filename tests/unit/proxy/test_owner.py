@@ -54,6 +54,7 @@ def test_a_connection_of_ours_is_ours(listener):
             assert owner.of_connection(far) == os.geteuid()
 
 
+@pytest.mark.netns  # needs root, to be somebody else
 @pytest.mark.parametrize("how", ["stay", "close"])
 def test_a_connection_of_another_user_is_theirs_or_nobodys(listener, how):
     program = by_another_user(CONNECT, listener.getsockname()[1], how)
@@ -100,6 +101,7 @@ def test_nobody_is_at_the_other_end(listener):
     assert owner._ask(socket.IPPROTO_TCP, listener.getsockname(), ("127.0.0.1", 9)) is not None
 
 
+@pytest.mark.netns
 def test_senders_of_datagrams():
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here,
