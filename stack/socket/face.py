@@ -13,6 +13,7 @@ import math
 import os
 import select
 import socket as stdlib
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
@@ -28,6 +29,8 @@ from stack.socket.messages import Messages, fail
 from stack.socket.station import Station, current
 from stack.socket.stream import Stream, shut_gate
 from stack.wire.addr import ANY, format_addr
+
+LINGER_POLL_S: Final = 0.005
 
 Options = dict[tuple[int, int], Any]
 
@@ -394,10 +397,23 @@ class socket(Messages, metaclass=_Meta):  # noqa: N801  (its name in the standar
 
     def _real_close(self) -> None:
         end = self._end
+        waits = self.gettimeout() != 0 if self.fileno() >= 0 else False
         super()._real_close()  # type: ignore[misc]
-        if isinstance(end, (Listening, Datagrams)):
-            with contextlib.suppress(OSError, RuntimeError):
+        if end is None:
+            return
+        with contextlib.suppress(OSError, RuntimeError):  # the host was closed, or this is its own thread
+            if not isinstance(end, Stream):
                 end.station.run(end.look)  # the port is free when this returns
+            elif waits and end.face.linger[0] and end.face.linger[1]:
+                end.station.run(end.look)
+                self._linger(end, end.face.linger[1])
+
+    @staticmethod
+    def _linger(end: Stream, seconds: int) -> None:
+        """Wait until the peer has everything, or for `seconds`."""
+        until = time.monotonic() + seconds
+        while not end.station.run(end.is_flushed) and time.monotonic() < until:
+            time.sleep(LINGER_POLL_S)
 
 
 def replay(options: Options, end: End) -> None:

@@ -22,7 +22,7 @@ tell SHUT_RDWR from closing, so data that comes after it is answered with RST, t
 import contextlib
 import select
 import socket as stdlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from stack.aio.attempt import connect_failed
 from stack.aio.driver import Driver, Ended
@@ -31,6 +31,7 @@ from stack.errors import ConnectionAborted, HostClosed, StackError
 from stack.socket.ends import End
 from stack.tcp.connection import Connection
 from stack.tcp.events import CLOSED, CONNECTED, EOF
+from stack.tcp.state import CLOSING, FIN_WAIT_1, LAST_ACK
 
 if TYPE_CHECKING:
     from stack.socket.station import Station
@@ -39,6 +40,7 @@ PIECE: Final = 128 << 10  # bytes moved at once
 TURN: Final = 8  # pieces each way before others get their turn
 GATE: Final = bytes(PIECE)
 SO_PEEK_OFF: Final = 42  # <asm-generic/socket.h>; the socket module has no name for it
+FIN_PENDING: Final = (FIN_WAIT_1, CLOSING, LAST_ACK)
 _AGAIN: Final = 1 << 16  # our own event bit: there is more to move
 _SCRATCH: Final = bytearray(PIECE)  # what was looked at is read into it, and never looked at again
 
@@ -288,9 +290,9 @@ class Stream(End):
 
     # -- by `Station.run`
 
-    def ask(self, name: str, *args: Any) -> Any:
-        """A method of the face."""
-        return getattr(self.face, name)(*args)
+    def is_flushed(self) -> bool:
+        """Whether the peer has all that was sent, FIN included, or will not get it, or the program goes on."""
+        return self._over or not self._gone or (self._app_done and self.conn.state not in FIN_PENDING)
 
 
 def _drop_input(inside: stdlib.socket) -> None:

@@ -442,3 +442,33 @@ def test_a_child_has_the_connection_and_nothing_else(pair):
     assert receive(accepted, 15) == b"from the parent"
     client.close()
     assert accepted.recv(1) == b""
+
+
+def test_closing_waits_while_it_lingers(pair):
+    client, accepted = pair
+    station = client._end.station
+    conn = client._end.conn
+    client.setsockopt(stdlib.SOL_SOCKET, stdlib.SO_LINGER, struct.pack("ii", 1, 20))
+    payload = os.urandom(4 * MB)
+    got = []
+    thread = threading.Thread(target=lambda: got.append(receive(accepted, 5 * MB)))
+    thread.start()
+    client.sendall(payload)
+    client.close()
+    assert station.run(conn.send_pending) == 0  # the peer's host has acknowledged all of it
+    thread.join(PATIENCE_S)
+    assert got == [payload]
+
+
+def test_closing_lingers_only_so_long(station):
+    with connected(9) as sock:  # which never reads
+        conn = sock._end.conn
+        sock.setsockopt(stdlib.SOL_SOCKET, stdlib.SO_LINGER, struct.pack("ii", 1, 1))
+        sock.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            while True:
+                sock.sendall(bytes(MB))
+        sock.close()
+        assert station.run(conn.send_pending) > 0
+        station.run(conn.abort, station.host.driver.time())
+        station.run(station.host.driver.wake, conn)
