@@ -51,8 +51,12 @@ def attach(
 def _say_hello(sock: socket.socket, path: str, hello: Hello) -> Lease:
     """Raises DeviceError."""
     try:
-        sock.send(pack_hello(hello))
-        answer = sock.recv(MAX_HELLO)
+        with suppress(ConnectionError):  # refused before it was asked: the answer says why
+            sock.send(pack_hello(hello))
+        try:
+            answer = sock.recv(MAX_HELLO)
+        except ConnectionError:  # unix(7): a peer that closed with our hello unread; its own words come after that
+            answer = sock.recv(MAX_HELLO)
     except TimeoutError:
         patience = sock.gettimeout()
         raise DeviceError(f"the daemon on {path} did not answer within {patience:g} s: is it stopped?") from None

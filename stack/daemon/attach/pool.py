@@ -25,12 +25,20 @@ def parse_pool(
     else:
         first = int(network.network_address) + network.num_addresses // 2
         last = min(first + DEFAULT_SIZE, int(network.broadcast_address)) - 1
-    if first not in range(int(network.network_address), last + 1) or last > int(network.broadcast_address):
+    if last < first:
+        raise ConfigError(f"attach.pool {text} ends before it begins: write the lower address first")
+    if first < int(network.network_address) or last > int(network.broadcast_address):
         raise ConfigError(f"attach.pool {text} is not within {network}, the stack's network")
     if last - first >= MAX_SIZE:
         raise ConfigError(f"attach.pool {text} has more than {MAX_SIZE} addresses")
     left_out = taken | {network.network_address, network.broadcast_address}
-    return [addr for addr in map(ipaddress.IPv4Address, range(first, last + 1)) if addr not in left_out]
+    found = [addr for addr in map(ipaddress.IPv4Address, range(first, last + 1)) if addr not in left_out]
+    if text and not found:
+        raise ConfigError(
+            f"attach.pool {text} has no address that a process could have: name others than the stack's and the "
+            "kernel's own"
+        )
+    return found
 
 
 def _ends(text: str) -> tuple[int, int]:
@@ -68,14 +76,22 @@ class AddressPool:
     def take(self, wanted: str = "") -> ipaddress.IPv4Address:
         """A free address, or the one `wanted`.  Raises AddressNotAvailable, AddressInUse, NoBufferSpace."""
         if not wanted:
+            if not self._all:
+                raise NoBufferSpace(
+                    "the daemon has no addresses for attached processes: give it a larger network, or an [attach] pool"
+                )
             if not self._free:
-                raise NoBufferSpace(f"all {self.size} addresses for attached processes are in use")
+                raise NoBufferSpace(
+                    f"all {self.size} addresses for attached processes are in use: end one of them, or give the daemon "
+                    "a larger [attach] pool"
+                )
             return self._free.popleft()
         addr = ipaddress.IPv4Address(wanted)
         if addr not in self._all:
-            raise AddressNotAvailable(f"{addr} is not among the {self.size} addresses for attached processes")
+            some = f": use one from {min(self._all)} to {max(self._all)}" if self._all else ""
+            raise AddressNotAvailable(f"{addr} is not among the {self.size} addresses for attached processes{some}")
         if addr not in self._free:
-            raise AddressInUse(f"{addr} is in use by another attached process")
+            raise AddressInUse(f"{addr} is in use by another attached process: ask for another one, or for any")
         self._free.remove(addr)
         return addr
 

@@ -29,7 +29,7 @@ from stack.daemon import control
 from stack.daemon.attach.pool import AddressPool
 from stack.device.attached import SOCKET_BYTES
 from stack.device.attaching import MAX_HELLO, Lease, pack_lease, pack_refusal, parse_hello
-from stack.device.switch import SwitchTap
+from stack.device.switch import MAX_PORTS, SwitchTap
 from stack.errors import ConfigError, NoBufferSpace, StackError
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 HELLO_S: Final = 5.0
 MAX_HELLOS: Final = 64
 ACCEPTS: Final = 16  # of one turn of the loop
+REST_S: Final = 1.0  # when there are no descriptors left
 _UCRED: Final = struct.Struct("3i")  # unix(7): pid, uid, gid
 
 
@@ -87,6 +88,7 @@ class AttachServer:
         "_port_limit",
         "_ports",
         "_queue_bytes",
+        "_resting",
         "_switch",
         "attaches",
         "offer",
@@ -114,6 +116,7 @@ class AttachServer:
         self._owners = frozenset({0, os.geteuid()}) if owners is None else owners
         self._loop: asyncio.AbstractEventLoop
         self._listener: socket.socket | None = listener
+        self._resting: asyncio.TimerHandle | None = None
         self._hellos: dict[socket.socket, asyncio.TimerHandle] = {}
         self._ports: dict[int, Attached] = {}
         switch.on_gone = self._on_gone
@@ -126,6 +129,9 @@ class AttachServer:
 
     def stop(self) -> None:
         """Refuse new ones and end those that are attached: their devices see that the daemon has gone."""
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
         if self._listener is not None:
             self._loop.remove_reader(self._listener.fileno())
             self._listener.close()
@@ -168,15 +174,22 @@ class AttachServer:
                 sock, _ = self._listener.accept()
             except (BlockingIOError, ConnectionError, InterruptedError):
                 return
-            except OSError as exc:  # out of descriptors: whoever waits is met again
+            except OSError as exc:  # out of descriptors: whoever waits is met again, but not at once and for ever
                 logger.warning("cannot take another process: %s", (exc.strerror or str(exc)).lower())
+                self._loop.remove_reader(self._listener.fileno())
+                self._resting = self._loop.call_later(REST_S, self._accept_again)
                 return
             sock.setblocking(False)
             if len(self._hellos) >= MAX_HELLOS:
-                self._refuse(sock, "too_many", "too many processes ask at once: try again")
+                self._refuse(sock, "too_many", "too many processes ask at once: try again in a moment")
                 continue
             self._hellos[sock] = self._loop.call_later(HELLO_S, self._refuse, sock, "silent", "no hello came")
             self._loop.add_reader(sock.fileno(), self._on_hello, sock)
+
+    def _accept_again(self) -> None:
+        self._resting = None
+        if self._listener is not None:
+            self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _forget(self, sock: socket.socket) -> None:
         """It is in no hello any more."""
@@ -220,7 +233,7 @@ class AttachServer:
         try:
             self._attach(sock, hello.name, hello.address, pid, uid)
         except NoBufferSpace as exc:
-            self._refuse(sock, "full", f"{exc.strerror}: end one of them, or give the daemon a larger [attach] pool")
+            self._refuse(sock, "full", str(exc.strerror))
         except StackError as exc:
             self._refuse(sock, "address", str(exc.strerror))
 
@@ -229,7 +242,10 @@ class AttachServer:
     def _attach(self, sock: socket.socket, name: str, wanted: str, pid: int, uid: int) -> None:
         """Raises NoBufferSpace, AddressInUse, AddressNotAvailable, DeviceError."""
         if len(self._ports) >= self._port_limit:
-            raise NoBufferSpace(f"all {self._port_limit} places for attached processes are in use")
+            more = ", or give the daemon more ports in [attach]" if self._port_limit < MAX_PORTS else ""
+            raise NoBufferSpace(
+                f"all {self._port_limit} places for attached processes are in use: end one of them{more}"
+            )
         addr = self._pool.take(wanted)
         mac = link_address(self._switch.mac, addr)
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import itertools
 import json
@@ -10,6 +11,7 @@ import random
 import socket
 import stat
 import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -21,6 +23,7 @@ from stack.daemon.attach import server as server_module
 from stack.daemon.attach.pool import AddressPool, parse_pool
 from stack.daemon.attach.server import MAX_HELLOS, AttachServer, candidates, default_path, link_address
 from stack.daemon.settings import load
+from stack.device import attached
 from stack.device.attached import AttachedDevice, attach
 from stack.device.attaching import (
     MAX_HELLO,
@@ -33,15 +36,8 @@ from stack.device.attaching import (
     parse_answer,
     parse_hello,
 )
-from stack.errors import (
-    AddressInUse,
-    AddressNotAvailable,
-    ConfigError,
-    DeviceError,
-    DeviceGone,
-    NoBufferSpace,
-    StackError,
-)
+from stack.device.switch import MAX_PORTS
+from stack.errors import ConfigError, DeviceError, DeviceGone, StackError
 from stack.wire.burst import Burst
 from stack.wire.frame import Caps
 from tests.support.frames import A, B, udp_frame
@@ -52,61 +48,7 @@ ENDS = frozenset({ipaddress.IPv4Address("198.18.0.1"), ipaddress.IPv4Address("19
 OFFER = Lease("", 24, "", 1500, csum=True, tso4=True, uso=True, gateway="198.18.0.1", stack="198.18.0.2")
 
 
-def texts(addresses):
-    return [str(addr) for addr in addresses]
-
-
 # --- addresses
-
-
-def test_the_pool_is_of_the_upper_half_by_default():
-    found = texts(parse_pool("", NETWORK, ENDS))
-    assert (found[0], found[-1], len(found)) == ("198.18.0.128", "198.18.0.191", 64)
-    assert texts(parse_pool("", ipaddress.IPv4Network("198.18.0.0/29"), ENDS)) == [
-        f"198.18.0.{last}" for last in (4, 5, 6)
-    ]
-    assert parse_pool("", ipaddress.IPv4Network("198.18.0.0/30"), ENDS) == []
-
-
-def test_what_is_taken_is_left_out_of_a_pool():
-    assert texts(parse_pool("198.18.0.0-198.18.0.4", NETWORK, ENDS)) == ["198.18.0.3", "198.18.0.4"]
-    assert texts(parse_pool("198.18.0.254/31", NETWORK, ENDS)) == ["198.18.0.254"]
-    assert texts(parse_pool("198.18.0.9", NETWORK, ENDS)) == ["198.18.0.9"]
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("198.18.1.0/26", "not within"),
-        ("198.18.0.9-198.18.0.8", "not within"),
-        ("198.18.0.9-198.18.1.8", "not within"),
-        ("some", "use addresses like"),
-        ("198.18.0.1/24", "use addresses like"),
-        ("10.0.0.0-10.0.0.9-10", "use addresses like"),
-    ],
-)
-def test_pools_that_cannot_be(text, why):
-    with pytest.raises(ConfigError, match=why):
-        parse_pool(text, NETWORK, ENDS)
-    with pytest.raises(ConfigError, match="more than"):
-        parse_pool("10.0.0.0-10.0.255.0", ipaddress.IPv4Network("10.0.0.0/8"), ENDS)
-
-
-def test_the_address_that_was_free_longest_is_given():
-    pool = AddressPool(parse_pool("198.18.0.9-198.18.0.11", NETWORK, ENDS))
-    first, second = pool.take(), pool.take()
-    assert texts([first, second]) == ["198.18.0.9", "198.18.0.10"]
-    pool.give_back(first)
-    pool.give_back(first)
-    assert pool.free == 2
-    assert str(pool.take()) == "198.18.0.11"
-    assert pool.take("198.18.0.9") == first
-    with pytest.raises(AddressInUse):
-        pool.take("198.18.0.9")
-    with pytest.raises(AddressNotAvailable):
-        pool.take("198.18.0.8")
-    with pytest.raises(NoBufferSpace):
-        pool.take()
 
 
 def test_an_address_keeps_its_link_address():
@@ -317,7 +259,9 @@ def test_an_address_that_cannot_be_had(running):
     with sock:
         with pytest.raises(DeviceError, match=r"198.18.0.10 is in use by another attached process"):
             attach(running.path, address="198.18.0.10")
-        with pytest.raises(DeviceError, match=r"198.18.0.99 is not among the 2 addresses"):
+        with pytest.raises(
+            DeviceError, match=r"198.18.0.99 is not among the 2 .*: use one from 198.18.0.9 to 198.18.0.10"
+        ):
             attach(running.path, address="198.18.0.99")
         with pytest.raises(DeviceError, match="no IPv4 address"):
             attach(running.path, address="nonsense")
@@ -327,7 +271,19 @@ def test_an_address_that_cannot_be_had(running):
 def test_ports_are_bounded(tmp_path):
     with Running(tmp_path / "attach", ports=1) as running:
         sock, _ = attach(running.path)
-        with sock, pytest.raises(DeviceError, match="all 1 places for attached processes are in use"):
+        with (
+            sock,
+            pytest.raises(DeviceError, match=r"all 1 places .* are in use: end one of them, or give .* more ports"),
+        ):
+            attach(running.path)
+        assert running.status()["free"] == 1
+
+
+def test_the_most_ports_that_can_be_are_not_to_be_raised(tmp_path):
+    with Running(tmp_path / "attach", pool="198.18.0.100-198.18.0.199") as running, contextlib.ExitStack() as stack:
+        for _ in range(MAX_PORTS):
+            stack.enter_context(attach(running.path)[0])
+        with pytest.raises(DeviceError, match=r"all 64 places for attached processes are in use: end one of them$"):
             attach(running.path)
         assert running.status()["free"] == 1
 
@@ -375,8 +331,73 @@ def test_hellos_under_way_are_bounded(running):
         waiting = [stack.enter_context(running.raw()) for _ in range(MAX_HELLOS)]
         answer = json.loads(stack.enter_context(running.raw()).recv(MAX_HELLO))
         assert "too many processes ask at once" in answer["error"]
+        for _ in range(20):  # closed before or after it asks: it hears why
+            with pytest.raises(DeviceError, match="too many processes ask at once: try again"):
+                attach(running.path)
         waiting[0].send(pack_hello(Hello()))
         assert parse_answer(waiting[0].recv(MAX_HELLO)).address == "198.18.0.9"
+
+
+class Exhausted:
+    """A listener of a process that has no descriptor left, for a while."""
+
+    def __init__(self, listener):
+        self.listener = listener
+        self.until = time.monotonic() + 0.3
+        self.asked = 0
+
+    def accept(self):
+        self.asked += 1
+        if time.monotonic() < self.until:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return self.listener.accept()
+
+    def fileno(self):
+        return self.listener.fileno()
+
+    def close(self):
+        self.listener.close()
+
+
+@pytest.mark.parametrize(("rest_s", "busy"), [(0.05, False), (0, True)], ids=["rest", "control"])
+def test_without_descriptors_the_daemon_rests(tmp_path, monkeypatch, caplog, rest_s, busy):
+    monkeypatch.setattr(server_module, "REST_S", rest_s)
+    made = []
+
+    def server(switch, addresses, offer, listener, **options):
+        made.append(Exhausted(listener))
+        return AttachServer(switch, addresses, offer, made[0], **options)
+
+    with Running(tmp_path / "attach", server=server) as running:
+        attach(running.path)[0].close()  # whoever waits is met again
+        assert (made[0].asked > 20) is busy
+        assert (len(caplog.records) > 20) is busy
+
+
+def test_a_rest_ends_with_the_server(tmp_path):
+    with (
+        Running(
+            tmp_path / "attach",
+            server=lambda one, two, three, sock, **rest: AttachServer(one, two, three, Exhausted(sock), **rest),
+        ) as running,
+        running.raw(),
+    ):
+        running.call(running.server._accept)
+        assert running.server._resting is not None
+        running.call(running.server.stop)
+        assert running.server._resting is None
+
+
+@pytest.mark.parametrize("unread", [False, True])
+def test_a_refusal_is_heard_from_a_daemon_that_has_closed(unread):
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with here:
+        if unread:  # then the kernel says ECONNRESET before it gives what was said
+            here.send(b"x")
+        there.send(pack_refusal("not today"))
+        there.close()
+        with pytest.raises(DeviceError, match="not today"):
+            attached._say_hello(here, "/x", Hello())
 
 
 def test_the_end_of_the_daemon_is_that_of_the_device(tmp_path):
