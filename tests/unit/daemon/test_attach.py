@@ -285,7 +285,6 @@ def test_the_most_ports_that_can_be_are_not_to_be_raised(tmp_path):
             stack.enter_context(attach(running.path)[0])
         with pytest.raises(DeviceError, match=r"all 64 places for attached processes are in use: end one of them$"):
             attach(running.path)
-        assert running.status()["free"] == 1
 
 
 @pytest.mark.parametrize("packet", [b"nonsense", b'{"attach": 99}', b"x" * (MAX_HELLO + 1), b"x" * 100_000])
