@@ -120,6 +120,7 @@ class Daemon:
         control = ControlServer(self, more=operations(self._observer))
         await control.start(listener)
         if self._attach is not None:
+            self._attach.on_left = host.host.peer_gone
             self._attach.start()
         about = {"device": settings.dev, "address": settings.address, "tcp": _form.running()}
         logger.info("up", extra={"fields": about})

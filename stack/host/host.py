@@ -17,10 +17,12 @@ from typing import Final
 from mypy_extensions import mypyc_attr
 
 from stack.config import HostConfig, Rng, TcpConfig
+from stack.errors import ConnectionReset
 from stack.host.icmp_layer import IcmpEcho
 from stack.host.ip_layer import IpLayer, Row
 from stack.host.tcp_layer import TcpLayer
 from stack.stats import Counter, DropReason, Stats
+from stack.tcp import state
 from stack.tcp.arrival import DROP_SHIFT, ENDED, STOP
 from stack.tcp.connection import Connection
 from stack.tcp.listener import Listener
@@ -45,6 +47,7 @@ from stack.wire.frame import FrameSink
 _ODD_IP: Final = ROW_IPOPTS | ROW_LINK_GROUP  # rows that IP must agree to first
 _ODD_TCP: Final = ROW_OPTS | ROW_CE  # rows of which more than the row is needed
 _SPECIAL: Final = ACK_NOW | ADVICE
+_OPEN: Final = (state.SYN_SENT, state.ESTABLISHED, state.FIN_WAIT_1, state.FIN_WAIT_2)  # no FIN has come
 # counted per burst: an IntEnum is slow to look up and to index with
 _RX_FRAMES: Final = int(Counter.RX_FRAMES)
 _IN_SEGS: Final = int(Counter.TCP_IN_SEGS)
@@ -276,6 +279,22 @@ class Host:
         AddressNotAvailable, AddressInUse, InvalidAddress, ConnectionRefused for port 0.  RFC 9293 §3.10.1.
         """
         return self.tcp.connect(raddr, rport, laddr, lport, config, now)
+
+    def peer_gone(self, raddr: int) -> int:
+        """It is known that the host at `raddr` is no more: connections to it end with ConnectionReset, which is what it
+        would answer once it was there again (RFC 9293 §3.5.1).  Left to their timers are those whose end the peer has
+        sent, and those with data that the application has not read yet.  Returns how many ended.
+        """
+        found = [
+            conn
+            for table in self.tcp.flows.values()
+            for conn in table.values()
+            if conn.remote_addr == raddr and conn.state in _OPEN and not conn.rcv.queued
+        ]
+        for conn in found:
+            conn.fail(ConnectionReset("the peer has gone"))
+            self.wake(conn)
+        return len(found)
 
     def listen(
         self,

@@ -146,6 +146,33 @@ def test_the_end_of_a_process_frees_its_address_and_connections(attached):
     assert attached.daemon.namespace.run("ip", "neighbour", "show", FIRST).stdout.split()[:5] == neighbour.split()[:5]
 
 
+HOLD = """
+import asyncio, stack, sys
+
+async def main():
+    async with stack.attach(sys.argv[1]) as host:
+        kept = await host.open_connection(sys.argv[2], 7)
+        print("ready", flush=True)
+        await asyncio.sleep(600)
+
+stack.run(main())
+"""
+
+
+def test_the_daemons_own_connections_to_a_process_end_with_it(attached):
+    def peers():
+        snapshot = json.loads(attached.daemon.command("status", "--json"))
+        return sorted(one["remote_addr"] for one in snapshot["connections"])
+
+    started = [attached.start(HOLD, STACK) for _ in range(2)]
+    wait_until(lambda: all("ready" in log.read_text() for _, log in started), "both are connected")
+    assert peers() == [FIRST, SECOND]
+    first = next(port["pid"] for port in attached.status()["ports"] if port["address"] == FIRST)
+    stop(next(process for process, _ in started if process.pid == first), signal.SIGKILL)
+    wait_until(lambda: peers() == [SECOND], "that of the other one is left")
+    assert attached.status()["free"] == 63
+
+
 def test_no_process_sends_from_anothers_address(attached):
     attached.serve("victim")
     sock, lease = attach(attached.path)

@@ -21,6 +21,7 @@ import socket
 import struct
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -92,6 +93,7 @@ class AttachServer:
         "_switch",
         "attaches",
         "offer",
+        "on_left",
         "refused",
     )
 
@@ -107,6 +109,7 @@ class AttachServer:
         owners: frozenset[int] | None = None,
     ) -> None:
         self.offer = offer
+        self.on_left: Callable[[int], object] | None = None  # told which address has nobody behind it now
         self.attaches = 0
         self.refused: Counter[str] = Counter()
         self._switch = switch
@@ -265,7 +268,10 @@ class AttachServer:
     def _on_gone(self, index: int) -> None:
         """Its process has ended, or has said something that is no packet."""
         if index in self._ports:
+            addr = self._ports[index].addr
             self._detach(index)
+            if self.on_left is not None:  # later: what it sent last is in the burst that is being read
+                self._loop.call_soon(self.on_left, int(addr))
 
     def _detach(self, index: int) -> None:
         gone = self._ports.pop(index)
