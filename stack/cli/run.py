@@ -3,6 +3,7 @@
 The command becomes the program (execve), so that its exit code, its signals and its terminal are its own.
 """
 
+import ipaddress
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ INJECT: Final = Path(__file__).resolve().parent.parent / "inject"
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*[dt]?")
 _ISOLATED = re.compile(r"-[bBdiOPqRsuvx]*[IES].*")  # no environment, or no `site`
 _HEAD: Final = 512  # bytes of a script that say who runs it
+_LONGEST: Final = 30  # prefix with room for two hosts
 _SOCKS: Final = 1080  # RFC 1928 §3: the customary port
 
 
@@ -67,11 +69,13 @@ def run(
             tap=tap,
             quiet=quiet,
         )
-    _check_python(program, command, socks)
+    _check_python(program, command, None if tap else socks)
     environment = {**os.environ, VARIABLE: options.to_json(), "PYTHONPATH": _python_path()}
     if tap:
         given = {"TAPSTACK_DEV": "" if dev == "tapstack0" else dev, "TAPSTACK_ADDRESS": address}
         environment |= {name: value for name, value in given.items() if value}
+        if address and not {"TAPSTACK_HOST_ADDRESS", "TAPSTACK_CONFIG"} & set(environment):
+            environment |= _kernels_end(address)
     sys.stdout.flush()
     sys.stderr.flush()
     for ignored in (
@@ -85,9 +89,20 @@ def run(
         fail(f"{command[0]}: {(error.strerror or str(error)).lower()}", NOT_EXECUTABLE)
 
 
-def _check_python(program: str, command: tuple[str, ...], socks: int) -> None:
-    """Say what to do for a program that we cannot bring to the stack; end us where an option is in the way."""
+def _check_python(program: str, command: tuple[str, ...], socks: int | None) -> None:
+    """Say what to do for a program that we cannot bring to the stack; end us where an option is in the way.
+
+    `socks` is the port of the daemon's proxy, 0 if it has none, None where there is no daemon.
+    """
     if not is_python(program):
+        if socks is None:
+            why = f"{command[0]} is no Python program, so its own connections stay the kernel's"
+            click.echo(
+                f"tapstack run: {why}: start a daemon ('tapstack up --socks {_SOCKS}') for its SOCKS proxy and "
+                "'tapstack forward'",
+                err=True,
+            )
+            return
         proxy = f"its SOCKS proxy on port {socks}" if socks else f"its SOCKS proxy ('tapstack up --socks {_SOCKS}')"
         click.echo(
             f"tapstack run: {command[0]} is no Python program, so its own connections stay the kernel's: bring them to "
@@ -97,6 +112,19 @@ def _check_python(program: str, command: tuple[str, ...], socks: int) -> None:
     elif flag := next((word for word in _options(command) if _ISOLATED.fullmatch(word)), None):
         left_out = "what brings the program to the stack (PYTHONPATH and sitecustomize)"
         fail(f"{command[0]} {flag} leaves out {left_out}: leave {flag} out", 2)
+
+
+def _kernels_end(address: str) -> dict[str, str]:
+    """The first other address of a network that the default one is not in.  What is none, the program says itself."""
+    from stack.daemon.settings import Settings  # noqa: PLC0415  # as in `run`
+
+    try:
+        ours = ipaddress.IPv4Interface(address)
+    except ValueError:
+        return {}
+    if Settings().host_interface.ip in ours.network or ours.network.prefixlen > _LONGEST:
+        return {}
+    return {"TAPSTACK_HOST_ADDRESS": str(next(one for one in ours.network.hosts() if one != ours.ip))}
 
 
 def _find(name: str) -> str:

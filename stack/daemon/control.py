@@ -137,7 +137,8 @@ def listen(
         server.close()
         if isinstance(error, StackError):
             raise
-        raise StackError(f"control socket {path}: {(error.strerror or str(error)).lower()}") from None
+        what = "control socket" if kind == socket.SOCK_STREAM else "socket for attached processes"
+        raise StackError(f"{what} {path}: {(error.strerror or str(error)).lower()}") from None
     finally:
         os.umask(before)
     return server

@@ -305,6 +305,10 @@ def _check_addresses(settings: Settings) -> None:
         if one.ip.is_multicast or one.ip.is_loopback or one.ip.is_unspecified or one.ip.is_reserved:
             raise ConfigError(f"{what} {one.ip} is not an address that a host can have")
     if host.ip not in ours.network:
-        raise ConfigError(f"host_address {host.ip} is outside the stack's network {ours.network}")
+        other = next(one for one in ours.network.hosts() if one != ours.ip)
+        raise ConfigError(
+            f"host_address {host.ip} is outside the stack's network {ours.network}: give the kernel an address in "
+            f"there, too, such as {other}"
+        )
     if host.ip == ours.ip:
         raise ConfigError(f"address and host_address are both {ours.ip}: the stack and the kernel need one each")

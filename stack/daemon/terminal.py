@@ -43,6 +43,8 @@ def announce(settings: Settings) -> str:
         *([f"  {command()} run{options} -- python app.py"] if settings.attach.enabled else []),
         "",
     ]
+    if settings.socks is not None:
+        lines += [f"SOCKS5 for other programs: {settings.socks.address}:{settings.socks.port}", ""]
     lines += [f"The TCP core runs {_form.running()}.", ""]
     if not enter:
         lines += [f"The page for a browser: http://{address}/", ""]

@@ -44,8 +44,8 @@ def check_address(what: str, text: str, *, anyone: bool) -> None:
         raise ConfigError(f"{what} {text!r} is not an IPv4 address, such as {LOOPBACK}")
     if not address.is_loopback and not anyone:
         raise ConfigError(
-            f"{what} {address} is not on loopback, and whose its clients are cannot be told: allow anyone, or use "
-            f"{LOOPBACK}"
+            f"{what} {address} is not on loopback, and whose its clients are cannot be told: use {LOOPBACK}, or "
+            "allow that (--anyone, in a file anyone = true)"
         )
 
 
@@ -74,6 +74,13 @@ def parse(listen: str, target: str, *, inward: bool = False, anyone: bool = Fals
         host = LOOPBACK
     if _figures(host) is None and (inward or not _is_name(host)):
         raise ConfigError(f"{host!r} is no target: use an IPv4 address{'' if inward else ' or a name'}, as in {such}")
+    if (figures := _figures(host)) is not None and (figures.is_unspecified or figures.is_multicast):
+        raise ConfigError(f"{host} is no target: use the address of one host, as in {such}")
+    if not inward and (host == "localhost" or (figures is not None and figures.is_loopback)):
+        raise ConfigError(
+            f"{host} is no target: the stack does not reach this machine's loopback; use the kernel's address on the "
+            "link, or --in to lead a port of the stack's there"
+        )
     return Rule(address, number, host, to, kind == "udp", inward, anyone)
 
 

@@ -556,8 +556,10 @@ def test_datagrams_of_another_user_go_nowhere(proxied):
     ("arguments", "says"),
     [
         (("1080", "198.18.0.1:80"), "port 1080 of the kernel's 127.0.0.1 is in use"),
-        (("--in", "80", "127.0.0.1:80"), "TCP port 80 is in use on this host"),
-        (("--in", "10.0.0.1:81", "127.0.0.1:80"), "10.0.0.1 is not an address of this host"),
+        (("--in", "80", "127.0.0.1:80"), "port *:80 of the stack is in use: choose another"),
+        (("--in", "10.0.0.1:81", "127.0.0.1:80"), "10.0.0.1 is not an address of the stack: leave it out"),
+        (("--in", "7/udp", "127.0.0.1:80"), "port *:7/udp of the stack is in use: choose another"),
+        (("8080", "127.0.0.1:80"), "127.0.0.1 is no target: the stack does not reach this machine's loopback"),
         (("80", "198.18.0.1:80"), "port 80 of the kernel's 127.0.0.1 needs root"),
         (("8080", "198.18.0.1"), "'198.18.0.1' is no target"),
         (("0.0.0.0:8080", "198.18.0.1:80"), "the address 0.0.0.0 is not on loopback"),

@@ -475,6 +475,13 @@ def test_with_a_tap_of_its_own(namespace, tmp_path):
     process = namespace.start(*tapstack("run", "--tap", "--", sys.executable, str(tmp_path / "app.py")))
     wait_until(lambda: namespace.run("curl", "-sS", "-m", "5", f"http://{STACK}:8000/", check=False).stdout == "hello\n", "it answers")  # fmt: skip  # noqa: E501
     stop(process)
+    program = "import asyncio; asyncio.run(asyncio.sleep(0))"
+    options = ["--tap", "--dev", "tap9", "--address", "198.18.7.2/24"]  # the kernel's end is on that network, too
+    result = namespace.run(*tapstack("run", *options, "--", sys.executable, "-c", program))
+    assert result.stderr.endswith(" is 198.18.7.2\n")
+    result = namespace.run(*tapstack("run", *options, "--", "true"))
+    [line] = result.stderr.splitlines()
+    assert "start a daemon ('tapstack up --socks 1080') for its SOCKS proxy" in line
     assert namespace.run("ip", "-br", "link").stdout.split()[0] == "lo"
     assert len(namespace.run("ip", "-br", "link").stdout.splitlines()) == 1
 

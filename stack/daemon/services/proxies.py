@@ -156,6 +156,10 @@ class Proxies:
         forward = kind(self._host, rule, Users(None if rule.anyone else owner.owners()), self._room)
         try:
             await forward.start(listener)
+        except AddressInUse:  # of the stack's: the kernel's are bound by now
+            raise AddressInUse(f"port {rule.listen} of the stack is in use: choose another") from None
+        except AddressNotAvailable:
+            raise AddressNotAvailable(f"{rule.address} is not an address of the stack: leave it out") from None
         except BaseException:
             if listener is not None:
                 listener.close()

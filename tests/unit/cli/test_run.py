@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stack import injected
-from stack.cli.run import INJECT, _options, is_python
+from stack.cli.run import INJECT, _kernels_end, _options, is_python
 from stack.errors import ConfigError
 from stack.run_loop import RunOptions
 
@@ -48,6 +48,23 @@ def test_interpreters(tmp_path):
         assert is_python(f"/nowhere/{name}")
     assert not is_python("/bin/sh")
     assert not is_python("/nowhere/python-config")
+
+
+@pytest.mark.parametrize(
+    ("address", "kernels"),
+    [
+        ("198.18.7.2/24", "198.18.7.1"),
+        ("198.18.7.1/24", "198.18.7.2"),
+        ("10.0.0.0/30", "10.0.0.1"),
+        ("198.18.0.9/24", None),  # the default is there
+        ("198.18.0.9/15", None),
+        ("10.0.0.1/31", None),
+        ("10.0.0.1", None),
+        ("nonsense", None),
+    ],
+)
+def test_the_kernels_end_of_a_tap_is_on_its_network(address, kernels):
+    assert _kernels_end(address) == ({} if kernels is None else {"TAPSTACK_HOST_ADDRESS": kernels})
 
 
 def test_the_interpreters_own_options():

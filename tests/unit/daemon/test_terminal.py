@@ -14,6 +14,12 @@ def test_announcement_tells_what_to_type():
         assert part in text
 
 
+def test_announcement_tells_where_the_proxy_is():
+    with_proxy = terminal.announce(settings.load(None, {"socks": 1090}))
+    assert "SOCKS5 for other programs: 127.0.0.1:1090\n" in with_proxy
+    assert "SOCKS5" not in terminal.announce(settings.load(None, {}))
+
+
 def test_announcement_in_a_namespace_tells_how_to_get_in(monkeypatch):
     monkeypatch.setattr(terminal, "in_own_namespace", lambda: True)
     text = terminal.announce(settings.load(None, {}))

@@ -11,7 +11,7 @@ from stack.proxy import clients
 from stack.proxy.clients import MAX_SOCKETS, Client, Clients, Room, Users
 from stack.proxy.flows import UdpForward
 from stack.proxy.forward import TcpForward
-from stack.proxy.rules import parse
+from stack.proxy.rules import Rule
 from stack.proxy.socks import Limits, SocksServer
 from stack.proxy.socks5 import wrap
 
@@ -179,13 +179,15 @@ def test_forwarded_ports_give_their_room_back():
         room = Room(10)
         target = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
         port = target.sockets[0].getsockname()[1]
-        async with serving(TcpForward(Host(), parse("8080", f"127.0.0.1:{port}"), Users(None), room)) as connect:
+        async with serving(
+            TcpForward(Host(), Rule("127.0.0.1", 8080, "127.0.0.1", port), Users(None), room)
+        ) as connect:
             reader, writer = await connect()
             assert await asyncio.wait_for(reader.read(), 10) == b""
             writer.close()
             await until(lambda: room.taken == 0)
         target.close()
-        forward = UdpForward(Host(), parse("8080/udp", f"127.0.0.1:{port}"), Users(None), room)
+        forward = UdpForward(Host(), Rule("127.0.0.1", 8080, "127.0.0.1", port, udp=True), Users(None), room)
         listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         listener.bind(("127.0.0.1", 0))
         listener.setblocking(False)
