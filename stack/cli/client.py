@@ -13,6 +13,7 @@ from stack.daemon.control import CHUNK, MAX_PINGS, candidates
 from stack.errors import StackError
 
 _STATUS_S = 5.0
+_FORWARD_S = 10.0  # the daemon asks nobody before it answers
 _ANSWER_S = 190.0  # longer than the daemon takes to give up a connect
 
 
@@ -161,7 +162,7 @@ def call(dev: str, path: str | None, request: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def forwarded(dev: str, path: str | None, request: dict[str, Any]) -> Iterator[tuple[socket.socket, dict[str, Any]]]:
     """A port forwarded within the block: the socket ends when the daemon does.  Raises StackError, NoDaemon."""
-    with _request(dev, path, {"op": "forward", **request}) as (sock, answer):
+    with _request(dev, path, {"op": "forward", **request}, _FORWARD_S) as (sock, answer):
         yield sock, answer
 
 

@@ -219,7 +219,7 @@ class ControlServer:
                 return
             await reply(writer, {"ok": False, "error": error.strerror or str(error)})
         except (InvalidAddress, ValueError) as error:
-            await reply(writer, {"ok": False, "error": f"bad request: {error}"})
+            await reply(writer, {"ok": False, "error": f"bad request: {getattr(error, 'strerror', None) or error}"})
         except TimeoutError:
             await reply(writer, {"ok": False, "error": "timed out"})
         except OSError as error:

@@ -198,12 +198,15 @@ def test_get_onto_a_full_disk_blames_it(tmp_path):
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, "tapstack: /dev/full: no space left on device")
 
 
-def test_status_does_not_wait_for_a_stopped_daemon(tmp_path, monkeypatch):
-    monkeypatch.setattr(client, "_STATUS_S", 0.01)
+@pytest.mark.parametrize(
+    ("words", "name"), [(("status",), "_STATUS_S"), (("forward", "8080", "198.18.0.1:80"), "_FORWARD_S")]
+)
+def test_nobody_waits_long_for_a_stopped_daemon(tmp_path, monkeypatch, words, name):
+    monkeypatch.setattr(client, name, 0.01)
     with socket.socket(socket.AF_UNIX) as stopped:
         stopped.bind(str(tmp_path / "c"))
         stopped.listen()
-        result = invoke("status", "--control", str(tmp_path / "c"))
+        result = invoke(*words, "--control", str(tmp_path / "c"))
     assert (result.exit_code, result.stderr) == (
         2,
         "tapstack: the daemon on tapstack0 did not answer within 0.01 s: is it stopped?\n",

@@ -9,7 +9,7 @@ import pytest
 from stack import app
 from stack.daemon import control
 from stack.daemon.control import ControlServer
-from stack.errors import AddressInUse, ConnectionRefused, StackError
+from stack.errors import AddressInUse, ConnectionRefused, InvalidAddress, StackError
 
 
 class Actor:
@@ -41,6 +41,8 @@ class Actor:
         return {"status": "ok"}
 
     async def ping(self, address, size, timeout_s):
+        if address == "9.9.9.9":
+            raise InvalidAddress("no place for echo requests")
         self.seq += 1
         return {"rtt_us": self.seq, "ttl": 64} if self.seq != 2 else {"error": "no answer"}
 
@@ -175,6 +177,18 @@ def test_bad_numbers_are_named(tmp_path, change, says):
     request = {"op": "ping", "address": "1.2.3.4", "count": 1, "size": 1, "interval": 1, "timeout": 1, **change}
     request = {name: value for name, value in request.items() if value is not ...}
     assert answers(tmp_path, **request) == [{"ok": False, "error": says}]
+
+
+def test_what_cannot_be_asked_is_a_sentence_without_numbers(tmp_path):
+    request = {"op": "ping", "address": "9.9.9.9", "count": 1, "size": 1, "interval": 1, "timeout": 1}
+    assert answers(tmp_path, **request)[1:] == [{"ok": False, "error": "bad request: no place for echo requests"}]
+
+
+def test_where_processes_attach_has_a_sentence_of_its_own(tmp_path):
+    with pytest.raises(StackError, match=r"^\[Errno .*\] socket for attached processes /.*/attach: no such file"):
+        control.listen(
+            tmp_path / "none" / "attach", os.getuid(), os.getgid(), own_folder=False, kind=socket.SOCK_SEQPACKET
+        )
 
 
 def test_one_client_too_many_is_told(tmp_path, monkeypatch):
