@@ -120,7 +120,7 @@ class Daemon:
         control = ControlServer(self, more=operations(self._observer))
         await control.start(listener)
         if self._attach is not None:
-            self._attach.on_left = host.host.peer_gone
+            self._attach.on_left = partial(_end_peer, host)
             self._attach.start()
         about = {"device": settings.dev, "address": settings.address, "tcp": _form.running()}
         logger.info("up", extra={"fields": about})
@@ -258,3 +258,9 @@ class Daemon:
     async def ping(self, address: str, size: int, timeout_s: float) -> dict[str, Any]:
         """One echo request.  Raises StackError."""
         return await self._pinger.ping(address, size, timeout_s)
+
+
+def _end_peer(host: AsyncHost, addr: int) -> None:
+    """Nobody is behind an address any more: who is connected to it hears of it now, not with the next packet."""
+    if host.host.peer_gone(addr):
+        host.driver.schedule()

@@ -173,6 +173,24 @@ def test_the_daemons_own_connections_to_a_process_end_with_it(attached):
     assert attached.status()["free"] == 63
 
 
+def test_who_reached_a_process_by_the_daemon_hears_of_its_end_at_once(attached):
+    process = attached.serve("web")
+    sock = str(attached.folder / "control.sock")
+    pipe, ours = os.pipe()
+    relayed = attached.daemon.namespace.start(*tapstack("nc", FIRST, "80", "--control", sock), stdin=pipe)
+    wait_until(
+        lambda: (
+            FIRST
+            in [one["remote_addr"] for one in json.loads(attached.daemon.command("status", "--json"))["connections"]]
+        ),
+        "it is connected",
+    )
+    stop(process, signal.SIGKILL)
+    relayed.wait(10)
+    os.close(pipe)
+    os.close(ours)
+
+
 def test_no_process_sends_from_anothers_address(attached):
     attached.serve("victim")
     sock, lease = attach(attached.path)
