@@ -27,8 +27,8 @@ def test_without_a_daemon_it_is_said(namespace, tmp_path):
     [
         ("[socks]\nport = 1080\n", "port 1080 of the kernel's 127.0.0.1 is in use"),
         ('[[forward]]\nlisten = "1080"\nto = "a.test:80"\n', "port 1080 of the kernel's 127.0.0.1 is in use"),
-        ('[[forward]]\nlisten = "80"\nto = "127.0.0.1:80"\nin = true\n', "TCP port 80 is in use on this host"),
-        ('[[forward]]\nlisten = "7/udp"\nto = "127.0.0.1:80"\nin = true\n', "UDP port 7 is in use on this host"),
+        ('[[forward]]\nlisten = "80"\nto = "127.0.0.1:80"\nin = true\n', "port *:80 of the stack is in use"),
+        ('[[forward]]\nlisten = "7/udp"\nto = "127.0.0.1:80"\nin = true\n', "port *:7/udp of the stack is in use"),
         ('[socks]\nport = 1080\naddress = "192.0.2.1"\nanyone = true\n', "192.0.2.1 is not an address of this machine"),
     ],
 )
