@@ -78,7 +78,7 @@ def test_the_transparent_program_of_the_page(namespace: Namespace):
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     [program] = [block for block in blocks if "start_transparent_server" in block]
     namespace.start(sys.executable, "-c", program)
-    wait_until(lambda: namespace.run("ip", "link", "show", "tun7", check=False).returncode == 0, "the device is there")
+    wait_until(lambda: "UP" in namespace.run("ip", "link", "show", "tun7", check=False).stdout, "the device is there")
     namespace.ip("route add 203.0.113.0/24 dev tun7")
     wanted = ("nc", "-w", "20", "203.0.113.9", "4321")
     wait_until(
