@@ -1,7 +1,7 @@
 # `make help` lists the targets.  `sudo make run` for a device on this machine, plain `make run` for one in
 # a network namespace of its own.
 .DEFAULT_GOAL := help
-.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs docs-plots dns-internet sim mutants bench goodput soak fuzz dist clean setup-test
+.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs docs-plots dns-internet sim mutants bench bench-peers goodput soak fuzz dist clean setup-test
 
 PY := .venv/bin/python
 args ?=
@@ -12,7 +12,7 @@ COMPILED_TESTS := $(QUICK_TESTS) tests/wire tests/netns/test_reachability.py tes
 PURE_TESTS := tests/unit/tcp tests/unit/host tests/sim/test_tcp_over_faults.py tests/sim/test_regressions.py
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## virtual environment in .venv/ with the C core (packages too, when root)
 	@scripts/setup.sh run
@@ -71,6 +71,10 @@ docs-plots: setup-test  ## draw the pictures in docs/img from the example scenar
 
 bench: setup-test setup-compiled  ## benchmarks against kernel sockets; only="bulk_rx tcp_rr" for a part
 	@$(PY) -m tools.bench.run $(foreach m,$(only),--only $(m)) $(args)
+
+bench-peers: setup-test setup-compiled  ## the same beside gVisor, lwIP and PyTCP on the same TAP device; only="bulk_rx crr32" for a part
+	@scripts/bootstrap.sh peers
+	@$(PY) -m tools.bench.peers.run $(foreach m,$(only),--only $(m)) $(args)
 
 goodput: setup-test setup-compiled  ## our sender and the kernel's over a bad network; writes docs/goodput.md (50 min; the same again goes on)
 	@$(PY) -m tools.bench.goodput --write $(args)

@@ -1,15 +1,16 @@
 #!/bin/sh
-# Installs the Debian packages that tapstack needs:  scripts/bootstrap.sh run|test
+# Installs the Debian packages that tapstack needs:  scripts/bootstrap.sh run|test|peers
 #
 #   run   what the daemon and the demo need (Python, C compiler, ip, nft, ping, arping, curl, nc)
 #   test  that, and the programs that the tests use as peers and tools
+#   peers that of run, and what `make bench-peers` builds the other stacks from (500 MB with the Go compiler)
 #
 # Does nothing when everything is there.  Never starts a service of an installed package, never replaces
 # a program that is there already.  Without root it says what is missing and goes on.
 set -eu
 
 profile=${1:-run}
-case $profile in run | test) ;; *) echo "usage: $0 run|test" >&2; exit 2 ;; esac
+case $profile in run | test | peers) ;; *) echo "usage: $0 run|test|peers" >&2; exit 2 ;; esac
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 missing=
@@ -68,6 +69,7 @@ if [ "$profile" = test ]; then
     need rpcgen rpcsvc-proto
     need_package libnsl-dev
     need_package libtirpc-dev
+    need_package liblwip-dev
     need pkg-config pkg-config
     need nfs-cp libnfs-utils
     need showmount nfs-common
@@ -77,6 +79,14 @@ if [ "$profile" = test ]; then
     # CPython's own tests, which Debian keeps in a package of their own; another Python has them, or nobody has.
     # It comes with a Python of just its build: where that is older, apt updates it.
     case ${python:-/usr/bin/} in /usr/bin/*) need_package libpython3.11-testsuite ;; esac
+fi
+
+if [ "$profile" = peers ]; then
+    need wrk wrk
+    need ethtool ethtool
+    need_package liblwip-dev
+    need go golang-go
+    need_package golang-gvisor-gvisor-dev
 fi
 
 if [ -z "$missing" ]; then

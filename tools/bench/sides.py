@@ -173,8 +173,9 @@ def start(
     *,
     address: str = ADDRESS,
     core: str = SERVER_CORE,
+    seconds: float = 15.0,
 ) -> Side:
-    """A server, ready when it answers on `port`."""
+    """A server, ready when it answers on `port`, within `seconds`."""
     log = folder / f"bench-{name}.log"
     log.write_text("")
     process = server.start("taskset", "-c", core, *command, log=log)
@@ -185,5 +186,5 @@ def start(
             raise CommandFailed(f"the {name} server ended:\n{log.read_text()[-2000:]}")
         return client.run("nc", "-z", "-w", "1", address, port, check=False).returncode == 0
 
-    wait_until(ready, f"the {name} server answers; see {log}")
+    wait_until(ready, f"the {name} server answers; see {log}", seconds)
     return side

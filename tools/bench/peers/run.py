@@ -1,0 +1,155 @@
+"""`make bench-peers`: our stack beside other stacks of user space, on the same TAP device with the same client.
+
+Every row is measured several times, all of them turn by turn, so that a change of the machine's mood meets all.  The
+server is pinned to core 1, the client to core 0, and whoever is not measured stands still.  out/peers/ has the
+samples (JSON), the table (Markdown) and the chart (SVG and PNG) of each run.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tools.bench import run as bench
+from tools.bench.peers.build import BUILDERS, Peer, build
+from tools.bench.peers.ground import Contestant
+from tools.bench.peers.report import Findings, Row, draw
+from tools.bench.sides import Sample, Setting
+from tools.netns import ROOT, CommandFailed
+
+FOLDER = ROOT / "out" / "peers"
+PER_MILLE = 10
+ROWS = {
+    row.name: row
+    for row in (
+        Row("bulk_rx", "gbps", "Gbit/s", "receives from one connection"),
+        Row("bulk_tx", "gbps", "Gbit/s", "sends to one connection"),
+        Row("loss_rx", "gbps", "Gbit/s", "receives, 1 % of frames lost"),
+        Row("loss_tx", "gbps", "Gbit/s", "sends, 1 % of frames lost"),
+        Row("tcp_rr", "p50_us", "µs p50", "1 byte to and fro, TCP"),
+        Row("udp_rr", "p50_us", "µs p50", "64 bytes to and fro, UDP"),
+        Row("crr", "per_second", "conn/s", "connect, request, close, one at a time"),
+        Row("crr32", "per_second", "conn/s", "the same, 32 at a time"),
+        Row("http", "per_second", "req/s", "HTTP requests on 32 connections"),
+    )
+}
+LOSSY = {"loss_rx": "bulk_rx", "loss_tx": "bulk_tx"}  # measured as these
+
+
+def measure(contestant: Contestant, row: str, setting: Setting) -> Sample:
+    """One sample of one row; the server of a contestant that has died is started anew."""
+    metric = bench.METRICS[LOSSY.get(row, row)]
+    try:
+        if not contestant.is_alive():
+            contestant.begin()
+        contestant.go_on()
+        if row not in LOSSY:
+            return bench.measure(contestant.side, metric, setting)
+        with contestant.losing(PER_MILLE, towards_server=row == "loss_rx") as dropped:
+            return bench.measure(contestant.side, metric, setting) | {"dropped": dropped()}
+    except (CommandFailed, TimeoutError) as error:
+        return {"error": str(error)[-500:]}
+    finally:
+        if contestant.is_alive():
+            contestant.pause()
+
+
+def compare(
+    peers: Iterable[Peer], rows: list[str], runs: int, setting: Setting, console: Console
+) -> dict[str, dict[str, list[Sample]]]:
+    """All samples by row and peer."""
+    samples: dict[str, dict[str, list[Sample]]] = {row: {peer.name: [] for peer in peers} for row in rows}
+    for lossy in (False, True):
+        group = [row for row in rows if (row in LOSSY) == lossy]
+        if not group:
+            continue
+        with ExitStack() as stack:
+            contestants = [Contestant(peer, FOLDER, lossy=lossy) for peer in peers]
+            for contestant in contestants:
+                stack.callback(contestant.end)
+                console.print(f"starting {contestant.peer.name}", markup=False)
+                contestant.begin()
+                contestant.pause()
+            for row in group:
+                for number in range(runs):
+                    with bench.exclusive():  # not for longer, so that others get their turn
+                        for contestant in contestants:
+                            sample = measure(contestant, row, setting)
+                            samples[row][contestant.peer.name].append(sample)
+                            text = sample.get("error") or bench.figure(sample[ROWS[row].key])
+                            console.print(f"{row} {number + 1}/{runs} {contestant.peer.name}: {text}", markup=False)
+    return samples
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=ROWS, help="this row (may be repeated)")
+    parser.add_argument("--peer", action="append", choices=BUILDERS, help="this stack (may be repeated)")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of a stream")
+    parser.add_argument("--rounds", type=int, default=10_000, help="of ping-pong")
+    parser.add_argument("--build", action="store_true", help="build the peers, and no more")
+    parser.add_argument("--report", type=Path, metavar="JSON", help="table and chart of a run before")
+    return parser.parse_args()
+
+
+def write(content: dict[str, Any], stem: Path, console: Console) -> Findings:
+    """Table and chart of a run."""
+    findings = Findings(ROWS, content["samples"])
+    versions = content["versions"]
+    head = f"{content['started'][:10]}, {content['machine']}, Linux {content['kernel']}"
+    text = f"{head}\n\n{findings.table()}\n" + "".join(f"- {name}: {versions[name]}\n" for name in versions)
+    text += "".join(f"- {name}: {why}\n" for name, why in content["missing"].items())
+    stem.with_suffix(".md").write_text(text, encoding="utf-8")
+    pictures = draw(findings, head, stem)
+    console.print(text, markup=False, soft_wrap=True)
+    for aim in findings.aims():
+        console.print(str(aim), markup=False)
+    for line in findings.errors():
+        console.print(f"failed: {line}", markup=False)
+    console.print("written:", ", ".join(str(path.relative_to(ROOT)) for path in (stem.with_suffix(".md"), *pictures)))
+    return findings
+
+
+def main() -> int:
+    """Command line."""
+    options, console = arguments(), Console(width=200)
+    if options.report:
+        content = json.loads(options.report.read_text(encoding="utf-8"))
+        write(content, options.report.resolve().with_suffix(""), console)
+        return 0
+    peers, missing = build(options.peer or list(BUILDERS), FOLDER)
+    for peer in peers:
+        console.print(f"{peer.name}: {peer.version}", markup=False)
+    for name, why in missing.items():
+        console.print(f"{name} is left out: {why}", markup=False)
+    if options.build:
+        return 0
+    if os.geteuid() != 0:
+        console.print("the benchmarks make network namespaces: run them as root")
+        return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was made is removed
+    program = FOLDER / "netbench"
+    subprocess.run(["cc", "-O2", "-Wall", "-o", str(program), str(ROOT / "tools/bench/netbench.c")], check=True)
+    setting = Setting(str(program), bench.allowed_congestion(), options.seconds, options.rounds, idle=0)
+    content = bench.context(setting)
+    content |= {"versions": {peer.name: peer.version for peer in peers}, "missing": missing}
+    content["samples"] = compare(peers, options.only or list(ROWS), options.runs, setting, console)
+    stem = FOLDER / f"peers-{time.strftime('%Y%m%d-%H%M%S')}"
+    stem.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    findings = write(content, stem, console)
+    return 1 if any(findings.errors()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
