@@ -1,7 +1,7 @@
 # `make help` lists the targets.  `sudo make run` for a device on this machine, plain `make run` for one in
 # a network namespace of its own.
 .DEFAULT_GOAL := help
-.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs docs-plots dns-internet sim mutants bench bench-peers goodput soak fuzz dist clean setup-test
+.PHONY: help setup compiled setup-compiled run demo test test-forms test-long check docs docs-plots dns-internet sim mutants bench bench-peers profile goodput soak fuzz dist clean setup-test
 
 PY := .venv/bin/python
 args ?=
@@ -75,6 +75,9 @@ bench: setup-test setup-compiled  ## benchmarks against kernel sockets; only="bu
 bench-peers: setup-test setup-compiled  ## the same beside gVisor, lwIP and PyTCP on the same TAP device; only="bulk_rx crr32" for a part
 	@scripts/bootstrap.sh peers
 	@$(PY) -m tools.bench.peers.run $(foreach m,$(only),--only $(m)) $(args)
+
+profile: setup-test setup-compiled  ## flame graph of our server, Python and C together, in one row of bench: only=crr32
+	@$(PY) -m tools.bench.profile $(foreach m,$(only),--only $(m)) $(args)
 
 goodput: setup-test setup-compiled  ## our sender and the kernel's over a bad network; writes docs/goodput.md (50 min; the same again goes on)
 	@$(PY) -m tools.bench.goodput --write $(args)
