@@ -29,7 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stack import _form
-from tools.bench import blocking, dns, nfs, rpc, rpc_xdr
+from tools.bench import blocking, dns, nfs, rpc, rpc_xdr, witnesses
 from tools.bench.sides import (
     ADDRESS,
     ECHO,
@@ -144,6 +144,10 @@ METRICS = {
 METRICS["blocking_bulk_in"] = Metric(bulk_rx, "gbps", "Gbit/s", sides=blocking.sides)
 METRICS["blocking_bulk_out"] = Metric(bulk_tx, "gbps", "Gbit/s", sides=blocking.sides)
 METRICS["blocking_rtt"] = Metric(tcp_rr, "p50_us", "µs p50", sides=blocking.sides)
+for name, bulk in (("iperf3_in", witnesses.iperf3_in), ("iperf3_out", witnesses.iperf3_out), ("curl", witnesses.curl)):
+    METRICS[name] = Metric(bulk, "gbps", "Gbit/s", sides=witnesses.sides)
+for name, datagrams in (("iperf3_udp_in", witnesses.iperf3_udp_in), ("iperf3_udp_out", witnesses.iperf3_udp_out)):
+    METRICS[name] = Metric(datagrams, "per_second", "datagrams/s", sides=witnesses.sides)
 METRICS["dns_server"] = Metric(dns.dnsperf, "per_second", "q/s", sides=dns.serving, peer="echo")
 for peer in ("dnspython", "aiodns", "bare"):  # on kernel sockets all of them; 32 at a time, then one
     sides = dns.beside(peer)
