@@ -19,6 +19,7 @@ from tools.netns import ROOT
 HERE = Path(__file__).resolve().parent
 TAP, NETMASK = "tap0", "255.255.255.0"
 INTERFACE = f"{ADDRESS}/{PREFIX}"
+PLAIN = "plain"  # ours without offloads, as lwIP and PyTCP have none
 PYTCP, PYTCP3 = "pmd-pytcp==0.3.8", "PyTCP==3.0.9"
 
 
@@ -83,6 +84,12 @@ def tapstack(_folder: Path) -> Peer:
         revision = "of this folder"
     command = (sys.executable, "-m", "tools.bench.server", TAP, INTERFACE)
     return Peer(OURS, f"{revision}, {_form.running()}, Python {platform.python_version()}", command)
+
+
+def plain(folder: Path) -> Peer:
+    """Ours with plain frames of at most the MTU, and checksums of our own."""
+    ours = tapstack(folder)
+    return Peer(PLAIN, ours.version, (*ours.command, "--no-offload"))
 
 
 def gvisor(folder: Path) -> Peer:
@@ -155,6 +162,7 @@ def kernel(_folder: Path) -> Peer:
 
 BUILDERS: dict[str, Callable[[Path], Peer]] = {
     OURS: tapstack,
+    PLAIN: plain,
     "gvisor": gvisor,
     "lwip": lwip,
     "pytcp": pytcp,

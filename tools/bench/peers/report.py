@@ -1,19 +1,35 @@
 """What `make bench-peers` has measured: a table in Markdown, the aims, and a chart."""
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.bench.peers.build import PLAIN
 from tools.bench.run import figure
 from tools.bench.sides import KERNEL, OURS, Sample
 
-LABELS = {OURS: "tapstack", "gvisor": "gVisor", "lwip": "lwIP", "pytcp": "PyTCP", "pytcp3": "PyTCP 3"}
+LABELS = {
+    OURS: "tapstack",
+    PLAIN: "tapstack, plain frames",
+    "gvisor": "gVisor",
+    "lwip": "lwIP",
+    "pytcp": "PyTCP",
+    "pytcp3": "PyTCP 3",
+}
 LABELS[KERNEL] = "kernel + uvloop"
-COLOURS = {OURS: "#d1495b", "gvisor": "#2e86ab", "lwip": "#edae49", "pytcp": "#66a182", "pytcp3": "#8d96a3"}
+COLOURS = {
+    OURS: "#d1495b",
+    PLAIN: "#e6a0a9",
+    "gvisor": "#2e86ab",
+    "lwip": "#edae49",
+    "pytcp": "#66a182",
+    "pytcp3": "#8d96a3",
+}
 COLOURS[KERNEL] = "#5c5c5c"
-BULK = ("bulk_rx", "bulk_tx", "loss_rx", "loss_tx")
+WITHOUT_LOSS = ("bulk_rx", "bulk_tx")
+BULK = (*WITHOUT_LOSS, "loss_rx", "loss_tx")
 OF_LWIP = 0.4  # it runs C where we run Python
 
 
@@ -44,9 +60,9 @@ class Findings:
         key = self.rows[row].key
         return [float(each[key]) for each in self.samples[row].get(peer, []) if "error" not in each and key in each]
 
-    def ratio(self, row: str, peer: str) -> float | None:
+    def ratio(self, row: str, peer: str, one: str = OURS) -> float | None:
         """How much better ours is than a peer, of the medians; None where one has no number."""
-        ours, theirs = self.values(row, OURS), self.values(row, peer)
+        ours, theirs = self.values(row, one), self.values(row, peer)
         if not ours or not theirs:
             return None
         a, b = statistics.median(ours), statistics.median(theirs)
@@ -62,32 +78,54 @@ class Findings:
                     if "error" in sample:
                         yield f"{row} {peer}: {sample['error']}"
 
-    def table(self) -> str:
-        """In Markdown: medians and spreads."""
+    def table(self, cell: Callable[[str, str], str], *, units: bool = True) -> str:
+        """In Markdown: a line for each row, a column for each stack."""
         lines = ["| | " + " | ".join(LABELS[peer] for peer in self.peers) + " |"]
         lines.append("|---|" + "---:|" * len(self.peers))
         for name, row in self.rows.items():
             if name in self.samples:
-                cells = (self._cell(name, peer) for peer in self.peers)
-                lines.append(f"| {row.about}, {row.unit} | {' | '.join(cells)} |")
+                head = f"{row.about}, {row.unit}" if units else row.about
+                lines.append(f"| {head} | {' | '.join(cell(name, peer) for peer in self.peers)} |")
         return "\n".join(lines) + "\n"
 
-    def _cell(self, row: str, peer: str) -> str:
+    def median(self, row: str, peer: str) -> str:
+        """The median alone."""
         values = self.values(row, peer)
-        if not values:
-            return "failed"
-        return f"{figure(statistics.median(values))} ({figure(min(values))} to {figure(max(values))})"
+        return figure(statistics.median(values)) if values else "failed"
+
+    def spread(self, row: str, peer: str) -> str:
+        """The median, the smallest and the largest."""
+        values = self.values(row, peer)
+        return f"{self.median(row, peer)} ({figure(min(values))} to {figure(max(values))})" if values else "failed"
+
+    def cost(self, row: str, peer: str) -> str:
+        """CPU of the server: s of a GB, or µs of a connection or a request; of ping-pong the share of a core."""
+        costs = [_cost(each) for each in self.samples[row].get(peer, []) if "error" not in each]
+        return f"{figure(statistics.median(cost for cost, _ in costs))} {costs[0][1]}" if costs else "failed"
 
     def aims(self) -> Iterator["Aim"]:
         """Ahead of each in bulk; in the rest ahead of gVisor and PyTCP, and not far behind lwIP."""
         for name in self.samples:
             for peer in self.peers:
-                if peer in {OURS, KERNEL}:
+                if peer in {OURS, PLAIN, KERNEL}:
                     continue
                 wanted = OF_LWIP if peer == "lwip" and name not in BULK else 1.0
                 ratio = self.ratio(name, peer)
                 if ratio is not None:
-                    yield Aim(name, peer, wanted, ratio)
+                    yield Aim(name, LABELS[peer], wanted, ratio)
+            ratio = self.ratio(name, "lwip", PLAIN) if name in WITHOUT_LOSS else None
+            if ratio is not None:
+                yield Aim(f"{name} with plain frames", LABELS["lwip"], 1.0, ratio)
+
+
+def _cost(sample: Sample) -> tuple[float, str]:
+    """Of one sample, with its unit."""
+    cpu, wall = sample["server_cpu_s"], sample["wall_s"]
+    if "bytes" in sample:
+        return cpu * 1e9 / max(1, sample["bytes"]), "s/GB"
+    if "per_second" in sample:
+        return cpu * 1e6 / max(1.0, sample["per_second"] * wall), "µs"
+    return 100 * cpu / wall, "%"
 
 
 @dataclass(frozen=True)
@@ -105,14 +143,15 @@ class Aim:
 
     def __str__(self) -> str:
         verdict = "met" if self.is_met() else "MISSED"
-        return f"{self.row} against {LABELS[self.peer]}: {self.found:.2f} times, wanted {self.wanted:g}: {verdict}"
+        return f"{self.row} against {self.peer}: {self.found:.2f} times, wanted {self.wanted:g}: {verdict}"
 
 
-def draw(findings: Findings, about: str, stem: Path) -> list[Path]:
-    """The chart, as SVG and PNG; bars are medians, whiskers the spread."""
+def draw(findings: Findings, about: str, *paths: Path) -> None:
+    """The chart, as SVG or PNG; bars are medians, whiskers the spread."""
     import matplotlib as mpl  # noqa: PLC0415 - slow, and only for this
 
     mpl.use("Agg")
+    mpl.rcParams["svg.fonttype"] = "none"  # text stays text
     mpl.rcParams["svg.hashsalt"] = "tapstack"  # the same file for the same numbers
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
@@ -126,12 +165,10 @@ def draw(findings: Findings, about: str, stem: Path) -> list[Path]:
         _bars(axis, findings, name)
     drawing.suptitle(about, fontsize=9)
     drawing.tight_layout(rect=(0, 0, 1, 0.98))
-    paths = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
     for path in paths:
         metadata = {"Date": None} if path.suffix == ".svg" else None
         drawing.savefig(path, dpi=120, metadata=metadata)
     plt.close(drawing)
-    return paths
 
 
 def _bars(axis: Any, findings: Findings, name: str) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from tools.bench import run as bench
+from tools.bench.peers import pages
 from tools.bench.peers.build import BUILDERS, Peer, build
 from tools.bench.peers.ground import Contestant
 from tools.bench.peers.report import Findings, Row, draw
@@ -100,24 +101,24 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=10_000, help="of ping-pong")
     parser.add_argument("--build", action="store_true", help="build the peers, and no more")
     parser.add_argument("--report", type=Path, metavar="JSON", help="table and chart of a run before")
+    parser.add_argument("--write", action="store_true", help="put them into the README and docs/benchmarks-peers.md")
+    parser.add_argument("--note", default="", help="what readers of the table should know, like what else ran")
     return parser.parse_args()
 
 
 def write(content: dict[str, Any], stem: Path, console: Console) -> Findings:
     """Table and chart of a run."""
     findings = Findings(ROWS, content["samples"])
-    versions = content["versions"]
-    head = f"{content['started'][:10]}, {content['machine']}, Linux {content['kernel']}"
-    text = f"{head}\n\n{findings.table()}\n" + "".join(f"- {name}: {versions[name]}\n" for name in versions)
-    text += "".join(f"- {name}: {why}\n" for name, why in content["missing"].items())
-    stem.with_suffix(".md").write_text(text, encoding="utf-8")
-    pictures = draw(findings, head, stem)
+    text = pages.full(findings, content)
+    written = [stem.with_suffix(ending) for ending in (".md", ".svg", ".png")]
+    written[0].write_text(text, encoding="utf-8")
+    draw(findings, pages.heading(content), *written[1:])
     console.print(text, markup=False, soft_wrap=True)
     for aim in findings.aims():
         console.print(str(aim), markup=False)
     for line in findings.errors():
         console.print(f"failed: {line}", markup=False)
-    console.print("written:", ", ".join(str(path.relative_to(ROOT)) for path in (stem.with_suffix(".md"), *pictures)))
+    console.print("written:", ", ".join(str(path.relative_to(ROOT)) for path in written))
     return findings
 
 
@@ -126,7 +127,10 @@ def main() -> int:
     options, console = arguments(), Console(width=200)
     if options.report:
         content = json.loads(options.report.read_text(encoding="utf-8"))
-        write(content, options.report.resolve().with_suffix(""), console)
+        content["note"] = options.note or content.get("note", "")
+        findings = write(content, options.report.resolve().with_suffix(""), console)
+        if options.write:
+            pages.publish(findings, content)
         return 0
     peers, missing = build(options.peer or list(BUILDERS), FOLDER)
     for peer in peers:
@@ -143,11 +147,13 @@ def main() -> int:
     subprocess.run(["cc", "-O2", "-Wall", "-o", str(program), str(ROOT / "tools/bench/netbench.c")], check=True)
     setting = Setting(str(program), bench.allowed_congestion(), options.seconds, options.rounds, idle=0)
     content = bench.context(setting)
-    content |= {"versions": {peer.name: peer.version for peer in peers}, "missing": missing}
+    content |= {"versions": {peer.name: peer.version for peer in peers}, "missing": missing, "note": options.note}
     content["samples"] = compare(peers, options.only or list(ROWS), options.runs, setting, console)
     stem = FOLDER / f"peers-{time.strftime('%Y%m%d-%H%M%S')}"
     stem.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     findings = write(content, stem, console)
+    if options.write:
+        pages.publish(findings, content)
     return 1 if any(findings.errors()) else 0
 
 
