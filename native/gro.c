@@ -1,6 +1,7 @@
-/* Generic receive offload for a device without one: what the connection would handle as ten segments in a row
- * becomes one.  Only neighbours in the burst are merged, so that a payload can move up behind the one before it
- * without running over another frame.
+/* Generic receive offload: what the connection would handle as ten segments in a row becomes one.  Where the device has
+ * offloads, too, what came through a bridge is frames of the MTU, with checksums or without (virtio NEEDS_CSUM: whoever
+ * sent it is on this machine).  Only neighbours in the burst are merged, so that a payload can move up behind the one
+ * before it without running over another frame.
  *
  * Data: the merged row is a super-segment as a kernel with offloads would have given it (virtio NEEDS_CSUM,
  * gso_size), out of which finish.c makes the very same segments again.
@@ -13,8 +14,8 @@
 
 #define TCP_ACK 0x10
 #define TCP_PSH 0x08
-/* The transport header is plain, complete and right. */
-#define PLAIN_FLAGS ((uint32_t) ~(TS_ROW_TS | TS_ROW_CE | TS_ROW_ECT))
+/* The transport header is plain and complete; its checksum is right, or left to us by who vouches for it. */
+#define PLAIN_FLAGS ((uint32_t) ~(TS_ROW_TS | TS_ROW_CE | TS_ROW_ECT | TS_ROW_PARTIAL))
 
 static int same_flow(const ts_row *a, const ts_row *b)
 {
@@ -36,8 +37,7 @@ static int continues(const uint8_t *pool, const ts_meta *meta, const ts_row *row
                      const ts_row *next)
 {
     if (!same_flow(row, next) || row->tcp_flags != TCP_ACK || (next->tcp_flags & ~TCP_PSH) != TCP_ACK ||
-        row->flags != next->flags || row->flags & PLAIN_FLAGS || meta->vnet_flags || next_meta->vnet_flags ||
-        row->pay_len == 0 || next->pay_len == 0)
+        row->flags != next->flags || row->flags & PLAIN_FLAGS || row->pay_len == 0 || next->pay_len == 0)
         return 0;
     uint32_t size = meta->segs > 1 ? meta->gso_size : row->pay_len, header = header_size(meta, row);
     return next->pay_len <= size && row->pay_len % size == 0 && next->seq == row->seq + row->pay_len &&

@@ -8,7 +8,7 @@ typedef struct {
     int32_t fd;
     uint32_t vnet;        /* each frame is preceded by a virtio-net header of 10 bytes */
     uint32_t bare;        /* a TUN: IP packets pass; link headers are put on and taken off here */
-    uint32_t gro;         /* merge what a burst has in order: for a device without offloads */
+    uint32_t gro;         /* merge what a burst has in order */
     uint32_t caps;        /* TS_CAP_*, of what is written */
     uint32_t max_gso;     /* most payload of one super-segment written */
     uint8_t *header;      /* where the headers of frames to be sent are */

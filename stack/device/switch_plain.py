@@ -279,7 +279,7 @@ class PlainSwitch:
                 if events & ~select.EPOLLOUT:
                     self._from_port(port, kept, limit, room)
         accel.load_burst(burst, kept, self._mac)
-        return burst.count if self._caps.tso4 else accel.merge_burst(burst)
+        return accel.merge_burst(burst)
 
     def _from_tap(self, packet: bytes, kept: list[Raw]) -> None:
         if len(packet) < VNET.size:

@@ -52,7 +52,7 @@ class PlainTap:
             frames.append(self._raw(data))
             at += len(data) + 63
         accel.load_burst(burst, frames, self._mac)
-        return burst.count if self._caps.tso4 else accel.merge_burst(burst)
+        return accel.merge_burst(burst)
 
     def _raw(self, data: bytes) -> accel.Raw:
         flags = gso_type = gso_size = csum_start = csum_offset = 0

@@ -84,7 +84,7 @@ class VnetDevice(Device):
                     "mac": mac,
                     "vnet": int(vnet),
                     "bare": int(caps.bare_ip),
-                    "gro": int(not caps.tso4),
+                    "gro": 1,
                     "caps": caps.bits,
                     "max_gso": caps.max_gso,
                     "sock": int(patience_ms > 0),

@@ -7,7 +7,7 @@ from stack.wire.frame import ETH_HLEN, GSO_TCPV4, VNET_NEEDS_CSUM
 
 TCP_ACK = 0x10
 TCP_PSH = 0x08
-PLAIN_FLAGS = ~(ROW_TS | ROW_CE | ROW_ECT)
+PLAIN_FLAGS = ~(ROW_TS | ROW_CE | ROW_ECT | ROW_PARTIAL)
 HALF = 1 << 31
 MASK = (1 << 32) - 1
 
@@ -38,8 +38,6 @@ def _continues(burst: Burst, meta: list[int], row: list[int], next_meta: list[in
         or following[TCP_FLAGS] & ~TCP_PSH != TCP_ACK
         or row[FLAGS] != following[FLAGS]
         or row[FLAGS] & PLAIN_FLAGS
-        or meta[VNET_FLAGS]
-        or next_meta[VNET_FLAGS]
         or row[PAY_LEN] == 0
         or following[PAY_LEN] == 0
     ):

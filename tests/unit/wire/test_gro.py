@@ -7,11 +7,14 @@ from scapy.layers.inet import TCP
 
 from stack.wire import _pure, accel
 from stack.wire.burst import META, ROW, ROW_GSO, ROW_PARTIAL, Burst
-from stack.wire.frame import Caps
+from stack.wire.frame import GSO_TCPV4, VNET_NEEDS_CSUM, Caps
 from tests.support.core_frames import OURS, SEEDS, ether, ip, spoiled, vnet
 
 native = pytest.importorskip("stack.wire._native")
 cores = pytest.mark.parametrize("core", [native, _pure], ids=["c", "pure"])
+
+
+UNSUMMED = VNET_NEEDS_CSUM, 0, 0, 34, 16  # as the kernel hands over what was sent on this machine
 
 
 def merged(core, frames):
@@ -55,7 +58,8 @@ steps = st.builds(
 @given(frames=st.lists(st.one_of(steps, st.sampled_from(SEEDS), spoiled()), max_size=12), offload=vnet)
 @settings(max_examples=80, deadline=None)
 def test_merging_is_the_same_in_c_and_python(frames, offload):
-    raws = [(frame, 0, 0, 0, 0, 0) for frame in frames] + [(frame, *offload) for frame in frames[:2]]
+    raws = [(frame, 0, 0, 0, 0, 0) for frame in frames] + [(frame, *offload) for frame in frames]
+    raws += [(frame, *UNSUMMED) for frame in frames]
     assert state(merged(native, raws)) == state(merged(_pure, raws))
 
 
@@ -71,6 +75,29 @@ def test_data_in_order_becomes_one_row_and_can_be_cut_again(core):
     assert meta[9] == 10
     raw = (burst.frame(0), *meta[4:9])
     assert [cut[0] for cut in accel.finish_raw(raw, Caps())] == frames[:10]
+
+
+@cores
+def test_segments_without_checksums_are_merged_with_their_like_only(core):
+    """Frames of the MTU that came through a bridge, from a kernel that left the checksum to us."""
+    frames = [segment(seq=i * 100, ident=1 + i) for i in range(3)]
+    unsummed = [(frame, *UNSUMMED) for frame in frames]
+    burst = merged(core, unsummed)
+    assert burst.count == 1
+    row, meta = burst.row_at(0), burst.meta_at(0)
+    assert (row[3], meta[9]) == (300, 3)
+    raw = (burst.frame(0), *meta[4:9])
+    assert [cut[0] for cut in accel.finish_raw(raw, Caps())] == frames
+    assert merged(core, [unsummed[0], frames[1]]).count == 2
+    assert merged(core, [frames[0], unsummed[1]]).count == 2
+
+
+@cores
+def test_a_super_segment_of_the_kernel_is_whole_already(core):
+    whole = segment(0, 300), VNET_NEEDS_CSUM, GSO_TCPV4, 100, 34, 16
+    following = segment(300, 100), *UNSUMMED
+    assert merged(core, [whole, following]).count == 2
+    assert merged(core, [following, (segment(400, 300), *whole[1:])]).count == 2
 
 
 @cores
@@ -141,6 +168,12 @@ def test_no_duplicate_ack_is_swallowed(acks, una):
     assert sender(una, thinned(acks))[1] == sender(una, acks)[1]  # reordered ACKs: the same end
     acks = sorted(ack for ack in acks if ack >= una) or [una]
     assert sender(una, thinned(acks)) == sender(una, acks)
+
+
+def test_rising_acks_without_checksums_are_thinned_out():
+    frames = [(segment(0, 0, ack=ack), *UNSUMMED) for ack in range(20)]
+    burst = merged(native, frames)
+    assert [burst.row_at(i)[5] for i in range(burst.count)] == [0, 19]
 
 
 def test_rising_acks_are_thinned_out():
