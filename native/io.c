@@ -79,7 +79,52 @@ static int send_frame(ts_tap *tap, struct iovec *parts, size_t count)
     return 0;
 }
 
-static int write_frame(ts_tap *tap, const ts_tx *tx, uint32_t how)
+static int write_parts(ts_tap *tap, struct iovec *parts, int count)
+{
+    if (tap->sock)
+        return send_frame(tap, parts, (size_t)count);
+    while (writev(tap->fd, parts, count) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return 0;
+}
+
+void ts_tx_push(ts_tap *tap)
+{
+    uint32_t at = 0, len;
+    while (at < tap->queued) {
+        memcpy(&len, tap->queue + at, sizeof len);
+        struct iovec whole = {tap->queue + at + sizeof len, len};
+        int err = write_parts(tap, &whole, 1);
+        if (err < 0) {
+            tap->lost++;
+            tap->error = -err;
+        }
+        at += (uint32_t)sizeof len + (len + 3) / 4 * 4;
+    }
+    tap->queued = 0;
+}
+
+/* A small frame is copied to where it waits for those that follow; whoever receives them is then woken once. */
+static void enqueue(ts_tap *tap, const struct iovec *parts, int count)
+{
+    uint32_t len = 0;
+    for (int i = 0; i < count; i++)
+        len += (uint32_t)parts[i].iov_len;
+    uint32_t room = (uint32_t)sizeof len + (len + 3) / 4 * 4;
+    if (TS_TX_QUEUE - tap->queued < room)
+        ts_tx_push(tap);
+    uint8_t *at = tap->queue + tap->queued;
+    memcpy(at, &len, sizeof len);
+    at += sizeof len;
+    for (int i = 0; i < count; i++) {
+        memcpy(at, parts[i].iov_base, parts[i].iov_len);
+        at += parts[i].iov_len;
+    }
+    tap->queued += room;
+}
+
+static int write_frame(ts_tap *tap, const ts_tx *tx, uint32_t how, uint32_t small)
 {
     /* The link header that stays here may lie in the payload: a finished frame has no header of its own. */
     uint32_t link = tap->bare ? ETH_HLEN : 0, from_header = link < tx->header_len ? link : tx->header_len;
@@ -90,13 +135,21 @@ static int write_frame(ts_tap *tap, const ts_tx *tx, uint32_t how)
     struct iovec parts[3] = {{&header, VNET_HLEN},
                              {tx->header + from_header, tx->header_len - from_header},
                              {(void *)(tx->payload + from_payload), tx->payload_len - from_payload}};
-    int skip = tap->vnet ? 0 : 1;
-    if (tap->sock)
-        return send_frame(tap, parts, 3);
-    while (writev(tap->fd, parts + skip, 3 - skip) < 0)
-        if (errno != EINTR)
-            return -errno;
-    return 0;
+    int skip = tap->vnet || tap->sock ? 0 : 1;
+    if (tx->header_len + tx->payload_len <= small) {
+        enqueue(tap, parts + skip, 3 - skip);
+        return 0;
+    }
+    ts_tx_push(tap);
+    return write_parts(tap, parts + skip, 3 - skip);
+}
+
+uint32_t ts_tx_flush(ts_tap *tap)
+{
+    ts_tx_push(tap);
+    uint32_t lost = tap->lost;
+    tap->lost = 0;
+    return lost;
 }
 
 int32_t ts_tx_send(ts_tap *tap, uint32_t start, uint32_t end, const uint8_t *payload, uint32_t pay_room,
@@ -112,13 +165,13 @@ int32_t ts_tx_send(ts_tap *tap, uint32_t start, uint32_t end, const uint8_t *pay
     if (count == 0)
         return -EINVAL;
     if (count == 1) {
-        int err = write_frame(tap, &tx, how);
+        int err = write_frame(tap, &tx, how, TS_TX_SMALL);
         return err < 0 ? err : 1;
     }
     uint8_t out[TS_HEADER_ROOM];
     for (uint32_t i = 0; i < count; i++) {
         tx_segment(&tx, tap->caps, i, out, &segment);
-        int err = write_frame(tap, &segment, tap->caps & TS_CAP_CSUM ? TS_VNET_NEEDS_CSUM : 0);
+        int err = write_frame(tap, &segment, tap->caps & TS_CAP_CSUM ? TS_VNET_NEEDS_CSUM : 0, 0);
         if (err < 0)
             return err;
     }

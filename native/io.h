@@ -3,7 +3,10 @@
  * Only what is called for every burst or frame is here; opening and configuring is done by ioctl from Python
  * (stack/device/tap.py).  A function that can fail returns a negative errno.  The GIL is released meanwhile. */
 
-/* An open TAP or TUN: what does not change from call to call. */
+#define TS_TX_QUEUE 32768 /* bytes of frames that wait for ts_tx_flush */
+#define TS_TX_SMALL 2048  /* a longer frame is written at once: to copy it would cost more than is saved */
+
+/* An open TAP or TUN: what does not change from call to call, and frames that are written together. */
 typedef struct {
     int32_t fd;
     uint32_t vnet;        /* each frame is preceded by a virtio-net header of 10 bytes */
@@ -17,17 +20,26 @@ typedef struct {
     uint32_t sock;        /* a socket to a daemon, which takes frames when it gets to them */
     uint32_t patience_ms; /* how long it is waited for */
     uint32_t stalled;     /* it did not read for so long */
+    uint32_t queued;      /* bytes used in `queue` */
+    uint32_t lost;        /* frames of it that were not taken */
+    int32_t error;        /* errno of the last one */
+    uint8_t queue[TS_TX_QUEUE]; /* length (4 bytes), virtio header if any, packet; and so on, rounded up to 4 */
 } ts_tap;
 
 /* Reads until nothing is left, `max` frames are there or the next one might not fit into the pool, then
  * parses and perhaps merges.  Returns the number of rows. */
 int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta *meta, ts_row *rows, uint32_t max);
 
-/* Completes and writes one frame; arguments as of ts_tx_complete, pay_room: bytes at `payload`.  Returns the
- * wire frames that it was. */
+/* Completes one frame and queues or writes it; arguments as of ts_tx_complete, pay_room: bytes at `payload`.
+ * Returns the wire frames that it was. */
 int32_t ts_tx_send(ts_tap *tap, uint32_t start, uint32_t end, const uint8_t *payload, uint32_t pay_room,
                    uint32_t pay_off, uint32_t pay_len, uint32_t flags, uint32_t gso_type, uint32_t gso_size,
                    uint32_t csum_start, uint32_t csum_offset);
+
+/* Writes what is queued; those that are not taken are counted in `lost`. */
+void ts_tx_push(ts_tap *tap);
+/* The same; returns `lost`, which begins anew. */
+uint32_t ts_tx_flush(ts_tap *tap);
 
 /* A timerfd on CLOCK_MONOTONIC, non-blocking; it fires at `at_us`, 0 disarms. */
 int32_t ts_timer_open(void);

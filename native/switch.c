@@ -432,6 +432,7 @@ int32_t ts_switch_send(ts_switch *sw, uint32_t start, uint32_t end, const uint8_
     if (sw->count == 0)
         return ts_tx_send(tap, start, end, payload, pay_room, pay_off, pay_len, flags, gso_type, gso_size, csum_start,
                           csum_offset);
+    ts_tx_push(tap); /* what was sent before the first port came */
     if (start > end || end > tap->header_room || pay_off > pay_room || pay_len > pay_room - pay_off)
         return -EINVAL;
     ts_tx segment, tx = {tap->header + start, payload + pay_off, end - start, pay_len, flags, gso_type, gso_size,

@@ -29,6 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ts_tx_send(&tap, in.mend & 4 ? in.a : 0, in.mend & 8 ? in.b : end, in.frame, in.frame_len, in.mend & 16 ? in.a : end,
                in.mend & 32 ? in.b : in.frame_len - end, in.vnet_flags, in.gso_type, in.gso_size, in.csum_start,
                in.csum_offset);
+    ts_tx_flush(&tap);
     tap.fd = pair[1];
     int32_t count;
     while ((count = ts_rx_burst(&tap, pool, POOL, meta, rows, 8)) > 0)

@@ -216,7 +216,7 @@ static void test_bare_io(void)
         uint8_t frame[80] = {0};
         memcpy(frame, header, len);
         frame[14] = 0x60;
-        CHECK(ts_tx_send(&tx, len, len, frame, len, 0, len, 0, 0, 0, 0, 0) == 1);
+        CHECK(ts_tx_send(&tx, len, len, frame, len, 0, len, 0, 0, 0, 0, 0) == 1 && ts_tx_flush(&tx) == 0);
         CHECK(ts_rx_burst(&rx, pool, pool_len, meta, rows, 2) == 1);
         CHECK(rows[0].kind == TS_KIND_DROP && rows[0].aux == TS_DROP_ETH_IPV6 && meta[0].len == len);
         CHECK(ts_tx_send(&tx, len, len, frame, len, 0, 13, 0, 0, 0, 0, 0) == -EINVAL);
@@ -267,7 +267,9 @@ static void test_io(void)
     close(pair[0]);
     close(pair[1]);
     CHECK(ts_rx_burst(&rx, pool, pool_len, meta, rows, 2) == -EBADF);
-    CHECK(ts_tx_send(&offload, 0, len, payload, 3000, 0, 1, 0, 0, 0, 0, 0) == -EBADF);
+    CHECK(ts_tx_send(&offload, 0, len, payload, 3000, 0, 3000, 0, 0, 0, 0, 0) == -EBADF);
+    CHECK(ts_tx_send(&offload, 0, len, payload, 3000, 0, 1, 0, 0, 0, 0, 0) == 1 && ts_tx_flush(&offload) == 1 &&
+          offload.error == EBADF && ts_tx_flush(&offload) == 0);
     free(payload);
     free(pool);
     free(meta);

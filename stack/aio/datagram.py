@@ -135,6 +135,8 @@ class StackDatagramTransport(asyncio.DatagramTransport, asyncio.Transport):
     def sendto(self, data: Any, addr: Any = None) -> None:
         """Send one datagram (any bytes-like object), to `addr` or to the fixed peer; after `close` nothing.
 
+        It leaves at the end of the pass, or in the loop's next round, with whatever else was sent.
+
         Raises TypeError, ValueError and OverflowError for what can be no address, as asyncio or the socket module do;
         all else that keeps it from being sent is told to `error_received`.
         """

@@ -29,6 +29,7 @@ from stack.device.base import Device
 from stack.device.timer import MonotonicTimer
 from stack.errors import DeviceGone
 from stack.host.host import Host
+from stack.stats import DropReason
 from stack.wire.burst import Burst
 
 DEFAULT_SPIN: Final = 20  # empty reads
@@ -264,7 +265,8 @@ class DeviceDriver(Driver):
             self._dispatch(endpoints)
         self._more = host.poll_transmit(now)
         for port in self._ports:
-            port.flush()
+            if lost := port.flush():
+                host.stats.drops[DropReason.TX_DEVICE_FULL] += lost
 
     def _arm(self) -> None:
         """Set the timer when something is due earlier than it would fire; schedule what is left over."""

@@ -140,8 +140,9 @@ class CallbackDevice(Device):
                 )
             return False
 
-    def flush(self) -> None:
+    def flush(self) -> int:
         """Nothing: `send` does not batch."""
+        return 0
 
     def close(self) -> None:
         """End: queued packets are forgotten, later ones dropped."""

@@ -82,10 +82,10 @@ class CaptureDevice(WrapperDevice):
             self._write_held()
         return sent
 
-    def flush(self) -> None:
+    def flush(self) -> int:
         """Write what is held, and flush the inner device."""
         self._write_held()
-        super().flush()
+        return super().flush()
 
     def close(self) -> None:
         """Write what is held, and close the inner device; the writer's file stays open."""

@@ -74,8 +74,9 @@ class VirtualDevice(Device):
         """Put the frame on the link at once.  False if this end is closed or the far queue was full."""
         return not self._closed and self._segment.carry(self, frame)
 
-    def flush(self) -> None:
+    def flush(self) -> int:
         """Nothing: `send` does not batch."""
+        return 0
 
     def deliver(self, frames: Iterable[Raw]) -> bool:
         """Frames from the segment, already fit for `caps`.  False if one of them was dropped."""

@@ -1,7 +1,8 @@
 """A descriptor that carries frames, perhaps behind virtio-net headers: what TAP, TUN and attached devices share.
 
-Theory of operation.  A burst is read and parsed by one call into C, and a frame completed and written by one call;
-where the C core is not built, `PlainTap` does both in Python.
+Theory of operation.  A burst is read and parsed by one call into C.  A frame is completed by one call; a large one is
+written at once, small ones are written together by `flush`, in order: whoever receives them is then woken once.  Where
+the C core is not built, `PlainTap` does all in Python, frame by frame.
 """
 
 import errno
@@ -21,7 +22,7 @@ except ImportError:  # not built here
     NATIVE = False
 else:
     NATIVE = accel.backend == "c"
-    _rx_burst, _tx_send = _io.lib.ts_rx_burst, _io.lib.ts_tx_send
+    _rx_burst, _tx_send, _tx_flush = _io.lib.ts_rx_burst, _io.lib.ts_tx_send, _io.lib.ts_tx_flush
 
 if TYPE_CHECKING:
     from stack.device._io import Tap
@@ -115,7 +116,7 @@ class VnetDevice(Device):
         return count
 
     def send(self, frame: TxFrame) -> bool:
-        """Write the frame now.  False: dropped, and counted in `tx_dropped` or `tx_errors`."""
+        """Write the frame, or keep a copy until `flush`.  False: dropped, and counted in `tx_dropped` or `tx_errors`."""
         if self._plain is not None:
             code = self._plain.send(frame)
         else:
@@ -138,16 +139,22 @@ class VnetDevice(Device):
             )
         return code > 0 or self.not_sent(code)
 
-    def not_sent(self, code: int) -> bool:
-        """Count a frame that was not taken, for the negative errno `code`; False."""
+    def not_sent(self, code: int, frames: int = 1) -> bool:
+        """Count frames that were not taken, for the negative errno `code`; False."""
         if code in {-errno.EAGAIN, -errno.ENOBUFS, -errno.ENOMEM}:
-            self.tx_dropped += 1
+            self.tx_dropped += frames
         else:
-            self.tx_errors += 1  # an interface that has gone is reported by rx_burst
+            self.tx_errors += frames  # an interface that has gone is reported by rx_burst
         return False
 
-    def flush(self) -> None:
-        """Nothing: each frame is a system call of its own, so that batching would only add a copy."""
+    def flush(self) -> int:
+        """Write the frames that were kept; how many of them were dropped, and counted as by `send`."""
+        if self._plain is not None:
+            return 0
+        lost = _tx_flush(self._tap)
+        if lost:
+            self.not_sent(-self._tap.error, lost)
+        return lost
 
     def close(self) -> None:
         """Give the descriptor back; safe to call twice."""

@@ -35,10 +35,11 @@ class WrapperDevice(Device):
         self._set_deadline()
         return sent
 
-    def flush(self) -> None:
+    def flush(self) -> int:
         """Flush the inner device."""
-        self.inner.flush()
+        lost = self.inner.flush()
         self._set_deadline()
+        return lost
 
     def on_timer(self, now: int) -> None:
         """Let the inner device do what fell due at `now` (microseconds)."""

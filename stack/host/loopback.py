@@ -37,5 +37,6 @@ class LoopSink(FrameSink):
             self._out.append((self._ifindex, burst))
         return True
 
-    def flush(self) -> None:
+    def flush(self) -> int:
         """Nothing is batched."""
+        return 0

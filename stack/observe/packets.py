@@ -220,11 +220,11 @@ class WatchedDevice(WrapperDevice):
             self._tell()
         return sent
 
-    def flush(self) -> None:
+    def flush(self) -> int:
         """End of a pass: tell what was held, and flush the inner device."""
         if self._held:
             self._tell()
-        super().flush()
+        return super().flush()
 
     def _tell(self) -> None:
         held, self._held, self._rows = self._held, [], 0

@@ -354,9 +354,9 @@ class _WatchedSink(FrameSink):
         self._host.watch.on_frame(self._host, frame)
         return self._sink.send(frame)
 
-    def flush(self) -> None:
+    def flush(self) -> int:
         """As the interface."""
-        self._sink.flush()
+        return self._sink.flush()
 
 
 class History:

@@ -72,8 +72,9 @@ class Port:
             note = ""
         return True
 
-    def flush(self) -> None:
+    def flush(self) -> int:
         """Nothing: `send` does not batch."""
+        return 0
 
     def put(self, data: bytes, now: int, note: str) -> None:
         """One wire frame enters the link."""

@@ -126,5 +126,5 @@ class FrameSink(Protocol):
         """Take one frame (copied or written before return).  False: dropped; the caller counts it."""
 
     @abstractmethod
-    def flush(self) -> None:
-        """Push out what `send` may have batched."""
+    def flush(self) -> int:
+        """Push out what `send` may have batched; how many wire frames of it were dropped, which the caller counts."""

@@ -171,6 +171,7 @@ class FakeDevice:
 
     def flush(self):
         self.flushes += 1
+        return 0
 
     def close(self):
         self.closed = True

@@ -39,7 +39,7 @@ class ListSink(FrameSink):
         return True
 
     def flush(self):
-        pass
+        return 0
 
 
 class Link:

@@ -42,8 +42,8 @@ class Port(FrameSink):
             self.frames += [item[0] for item in accel.finish(frame, NO_OFFLOAD)]
         return True
 
-    def flush(self) -> None:
-        pass
+    def flush(self) -> int:
+        return 0
 
 
 class Attack:

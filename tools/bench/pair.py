@@ -29,8 +29,9 @@ class ListSink(FrameSink):
         self.frames += accel.finish(frame, self.caps)
         return True
 
-    def flush(self) -> None:
+    def flush(self) -> int:
         """Nothing is batched."""
+        return 0
 
 
 class Pair:

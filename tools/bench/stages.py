@@ -75,8 +75,9 @@ class _Loaded(Device):
         """Nothing is sent by it."""
         return True
 
-    def flush(self) -> None:
+    def flush(self) -> int:
         """Nothing is batched."""
+        return 0
 
     def close(self) -> None:
         """Nothing is open."""

@@ -488,9 +488,13 @@ def pair(request):
         yield device, there
 
 
+def sent(device, data):
+    return device.send(finished(data)) and not device.flush()
+
+
 def test_frames_pass_both_ways(pair):
     device, there = pair
-    assert device.send(finished(udp_frame(B, A, b"out")))
+    assert sent(device, udp_frame(B, A, b"out"))
     assert there.recv(2000) == bytes(10) + udp_frame(B, A, b"out")
     for number in range(3):
         there.send(bytes(10) + udp_frame(A, B, b"%d" % number))
@@ -501,26 +505,44 @@ def test_frames_pass_both_ways(pair):
     there.close()
     with pytest.raises(DeviceGone):
         device.rx_burst(burst)
-    assert not device.send(finished(udp_frame(B, A, b"out")))
+    assert not sent(device, udp_frame(B, A, b"out"))
     assert device.tx_errors == 1
 
 
 def test_a_daemon_that_does_not_read_costs_a_frame(pair):
     device, there = pair
     frame = udp_frame(B, A, bytes(1000))
-    sent = 0
-    while device.send(finished(frame)):
-        sent += 1
-    assert sent > 50
+    taken = 0
+    while sent(device, frame):
+        taken += 1
+    assert taken > 50
     for _ in range(1000):  # it is waited for only once
-        assert not device.send(finished(frame))
+        assert not sent(device, frame)
     assert device.tx_dropped == 1001
     got = 0
     with contextlib.suppress(BlockingIOError):
         while there.recv(2000):
             got += 1
-    assert got == sent
-    assert device.send(finished(frame))
+    assert got == taken
+    assert sent(device, frame)
+
+
+def test_small_frames_leave_together_and_in_order(pair):
+    device, there = pair
+    frames = [udp_frame(B, A, bytes([number]) * size) for number, size in enumerate((1, 1000, 1, 3000, 1))]
+    for frame in frames:
+        assert device.send(finished(frame))
+    assert device.flush() == 0
+    assert [there.recv(4000)[10:] for _ in frames] == frames
+    for _ in range(1000):  # far more than are kept, and than there is room for: they leave on their own
+        device.send(finished(frames[1]))
+    device.flush()
+    got = 0
+    with contextlib.suppress(BlockingIOError):
+        while there.recv(2000):
+            got += 1
+    assert got + device.tx_dropped == 1000
+    assert device.tx_dropped > 0
 
 
 def test_what_is_no_frame_is_dropped(pair):

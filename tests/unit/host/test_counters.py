@@ -18,8 +18,8 @@ class FullSink(FrameSink):
     def send(self, frame: TxFrame) -> bool:
         return False
 
-    def flush(self) -> None:
-        pass
+    def flush(self) -> int:
+        return 0
 
 
 def test_a_frame_that_the_device_refuses_is_counted():
