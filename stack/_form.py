@@ -35,6 +35,10 @@ def sources() -> list[str]:
 # besides all of stack.tcp: what a frame passes on its way through a host and a simulated network, and what a question
 # of the DNS passes between resolver and wire, and a remote call between its messages and its procedure
 ALONGSIDE: Final = (
+    "stack.aio.device_driver",
+    "stack.aio.driver",
+    "stack.aio.server",
+    "stack.aio.transports",
     "stack.device.codel",
     "stack.device.fault",
     "stack.dns.core.actions",
@@ -60,9 +64,14 @@ ALONGSIDE: Final = (
     "stack.dns.ports",
     "stack.dns.rrset",
     "stack.host.host",
+    "stack.host.interface",
+    "stack.host.ip_layer",
+    "stack.host.ip_output",
     "stack.host.listeners",
     "stack.host.tcp_layer",
     "stack.host.timer_queue",
+    "stack.host.udp_layer",
+    "stack.ip.output",
     "stack.rpc.calls",
     "stack.rpc.dispatch",
     "stack.rpc.duplicates",
@@ -70,10 +79,14 @@ ALONGSIDE: Final = (
     "stack.rpc.record",
     "stack.rpc.retransmit",
     "stack.rpc.stats",
+    "stack.sim.driver",
     "stack.sim.events",
     "stack.sim.link",
     "stack.sim.node",
     "stack.sim.record",
+    "stack.udp.endpoint",
+    "stack.wire.burst",
+    "stack.wire.frame",
     "stack.wire.seq",
 )
 

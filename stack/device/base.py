@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from stack.config import NEVER
 from stack.wire.burst import Burst
-from stack.wire.frame import Caps, FrameSink
+from stack.wire.frame import Caps
+from stack.wire.sink import FrameSink
 
 
 class Device(FrameSink):

@@ -116,7 +116,7 @@ class VnetDevice(Device):
         return count
 
     def send(self, frame: TxFrame) -> bool:
-        """Write the frame, or keep a copy until `flush`.  False: dropped, and counted in `tx_dropped` or `tx_errors`."""
+        """Write the frame, or keep it until `flush`.  False: dropped, and counted in `tx_dropped` or `tx_errors`."""
         if self._plain is not None:
             code = self._plain.send(frame)
         else:

@@ -42,7 +42,7 @@ from stack.wire.burst import (
     ROW_TS,
     Burst,
 )
-from stack.wire.frame import FrameSink
+from stack.wire.sink import FrameSink
 
 _ODD_IP: Final = ROW_IPOPTS | ROW_LINK_GROUP  # rows that IP must agree to first
 _ODD_TCP: Final = ROW_OPTS | ROW_CE  # rows of which more than the row is needed

@@ -1,7 +1,7 @@
 """One network interface of a host: a sink for frames, a link address, IPv4 addresses and groups."""
 
 from stack.wire.addr import ALL_HOSTS, format_addr, format_cidr, format_mac, subnet_broadcast
-from stack.wire.frame import FrameSink
+from stack.wire.sink import FrameSink
 
 
 class Interface:

@@ -49,8 +49,9 @@ from stack.wire.addr import (
 )
 from stack.wire.burst import Burst
 from stack.wire.ethernet import HLEN as ETH_HLEN
-from stack.wire.frame import ECT, FILL_IP, L4_OFF, NEEDS_CSUM, Caps, FrameSink, TxFrame
+from stack.wire.frame import ECT, FILL_IP, L4_OFF, NEEDS_CSUM, Caps, TxFrame
 from stack.wire.icmp import ErrorKind, TransportError, parse_quoted
+from stack.wire.sink import FrameSink
 from stack.wire.udp import pseudo_sum
 
 ANY_FLOW: Final = -1  # in place of a flow's key

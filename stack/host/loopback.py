@@ -4,7 +4,8 @@ from typing import Final
 
 from stack.wire import accel
 from stack.wire.burst import Burst
-from stack.wire.frame import Caps, FrameSink, TxFrame
+from stack.wire.frame import Caps, TxFrame
+from stack.wire.sink import FrameSink
 
 MAX_PENDING: Final = 256
 LOOPBACK_MTU: Final = 65_535

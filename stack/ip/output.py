@@ -13,7 +13,8 @@ from typing import Final
 from stack.wire import ipv4
 from stack.wire.ethernet import HLEN as ETH_HLEN
 from stack.wire.ethernet import TYPE_IPV4, pack_header
-from stack.wire.frame import L4_OFF, Caps, FrameSink
+from stack.wire.frame import L4_OFF, Caps
+from stack.wire.sink import FrameSink
 
 # Where things are in a TxFrame's header whose IPv4 header has no options.
 START: Final = L4_OFF - ipv4.HLEN - ETH_HLEN

@@ -21,7 +21,7 @@ from stack.errors import DeviceGone
 from stack.host.host import Host
 from stack.sim.clock import VirtualClock
 from stack.wire.burst import Burst
-from stack.wire.frame import FrameSink
+from stack.wire.sink import FrameSink
 
 
 class SimDriver(Driver):

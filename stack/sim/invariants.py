@@ -27,8 +27,9 @@ from stack.tcp.segment import ACK, FIN, RST, SYN
 from stack.tcp.state import CLOSE_WAIT, ESTABLISHED, FIN_WAIT_1, LAST_ACK, NAMES, TIME_WAIT
 from stack.tcp.timers import DELAYED_ACK, PACING, PERSIST, RETRANSMIT
 from stack.trace import Trace
-from stack.wire.frame import ETH_HLEN, Caps, FrameSink, TxFrame
+from stack.wire.frame import ETH_HLEN, Caps, TxFrame
 from stack.wire.seq import HALF, MASK
+from stack.wire.sink import FrameSink
 from stack.wire.tcp import DEFAULT_MSS, HEADER, HEADER_LEN, MAX_WSCALE, MIN_MSS, TS_PREFIX
 
 EDGES_KEPT: Final = 4096  # of those that a side has offered

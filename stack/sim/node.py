@@ -16,7 +16,8 @@ from stack.sim.events import EventQueue
 from stack.sim.record import INBOUND, Recorder
 from stack.wire import accel
 from stack.wire.burst import Burst
-from stack.wire.frame import ETH_HLEN, FrameSink
+from stack.wire.frame import ETH_HLEN
+from stack.wire.sink import FrameSink
 
 if TYPE_CHECKING:
     from stack.sim.link import Port

@@ -20,8 +20,7 @@ What the C core completes (`finish`), told by `flags`:
 cut into pieces of `gso_size` bytes by the kernel or by `finish`.
 """
 
-from abc import abstractmethod
-from typing import Final, Protocol
+from typing import Final
 
 ETH_HLEN: Final = 14
 L4_OFF: Final = 80  # link header 14 + IP header with options 60, rounded up
@@ -114,17 +113,3 @@ class Caps:
         self.uso = uso
         self.max_gso = max_gso
         self.bits = CAP_CSUM * csum | CAP_TSO4 * tso4 | CAP_USO * uso
-
-
-class FrameSink(Protocol):
-    """Where a Host puts its frames; a device, or in tests a list."""
-
-    caps: Caps
-
-    @abstractmethod
-    def send(self, frame: TxFrame) -> bool:
-        """Take one frame (copied or written before return).  False: dropped; the caller counts it."""
-
-    @abstractmethod
-    def flush(self) -> int:
-        """Push out what `send` may have batched; how many wire frames of it were dropped, which the caller counts."""

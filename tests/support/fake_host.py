@@ -6,7 +6,7 @@ from stack.config import NEVER
 from stack.sim.network import Handler
 from stack.tcp.events import READABLE
 from stack.wire.burst import KIND_UDP, Burst
-from stack.wire.frame import FrameSink
+from stack.wire.sink import FrameSink
 from tests.support.frames import End, udp_frame
 from tests.support.tx import finished
 

@@ -13,7 +13,8 @@ from stack.stats import DropReason, Stats
 from stack.wire import accel
 from stack.wire.addr import parse_addr, parse_mac
 from stack.wire.burst import ROW, Burst
-from stack.wire.frame import GSO_TCPV4, L4_OFF, Caps, FrameSink, TxFrame
+from stack.wire.frame import GSO_TCPV4, L4_OFF, Caps, TxFrame
+from stack.wire.sink import FrameSink
 
 OUR_MAC = "02:00:00:00:00:02"
 PEER_MAC = "02:00:00:00:00:01"

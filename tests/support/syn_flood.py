@@ -16,7 +16,8 @@ from stack.host.host import Host
 from stack.tcp.connection import Connection
 from stack.wire import accel
 from stack.wire.burst import Burst
-from stack.wire.frame import VNET_DATA_VALID, FrameSink, TxFrame
+from stack.wire.frame import VNET_DATA_VALID, TxFrame
+from stack.wire.sink import FrameSink
 
 SERVER, CLIENT, GATEWAY = 0xC6120002, 0xC6120009, 0xC6120001  # 198.18.0.x
 SERVER_MAC, CLIENT_MAC, GATEWAY_MAC = b"\2\0\0\0\0\2", b"\2\0\0\0\0\11", b"\2\0\0\0\0\1"

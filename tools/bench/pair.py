@@ -8,7 +8,8 @@ from stack.host.host import Host
 from stack.tcp.connection import Connection
 from stack.wire import accel
 from stack.wire.burst import Burst
-from stack.wire.frame import Caps, FrameSink, TxFrame
+from stack.wire.frame import Caps, TxFrame
+from stack.wire.sink import FrameSink
 
 Frame = tuple[bytes, int, int, int, int, int]
 MAC_A, MAC_B = b"\2\0\0\0\0\1", b"\2\0\0\0\0\2"

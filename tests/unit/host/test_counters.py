@@ -6,7 +6,8 @@ from stack.config import SECOND, HostConfig, IpConfig
 from stack.host.forwarder import MAX_UNDELIVERABLE
 from stack.host.host import Host
 from stack.stats import Counter, DropReason
-from stack.wire.frame import Caps, FrameSink, TxFrame
+from stack.wire.frame import Caps, TxFrame
+from stack.wire.sink import FrameSink
 from tests.support.net import TestNet
 
 
