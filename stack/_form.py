@@ -71,6 +71,8 @@ ALONGSIDE: Final = (
     "stack.host.tcp_layer",
     "stack.host.timer_queue",
     "stack.host.udp_layer",
+    "stack.ip.icmp",
+    "stack.ip.neighbors",
     "stack.ip.output",
     "stack.rpc.calls",
     "stack.rpc.dispatch",
@@ -84,10 +86,13 @@ ALONGSIDE: Final = (
     "stack.sim.link",
     "stack.sim.node",
     "stack.sim.record",
+    "stack.stats",
     "stack.udp.endpoint",
+    "stack.wire.addr",
     "stack.wire.burst",
     "stack.wire.frame",
     "stack.wire.seq",
+    "stack.wire.tcp",
 )
 
 

@@ -22,7 +22,7 @@ that was held back) is posted to the driver.
 import asyncio
 import logging
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, Final, Protocol
 
 from stack.aio.driver import Driver, Ended
 from stack.aio.sockets import TcpSocket
@@ -57,7 +57,7 @@ class Owner(Protocol):
         """`transport` has called connection_lost."""
 
 
-class StackTransport:
+class StackTransport(asyncio.Transport):
     """A stream transport.  Made by AsyncHost; all methods as documented for asyncio.Transport."""
 
     __slots__ = (
@@ -88,7 +88,7 @@ class StackTransport:
     _protocol: Any  # None after connection_lost
 
     # asyncio.sslproto and loop.start_tls ask for this
-    _start_tls_compatible: ClassVar = True
+    _start_tls_compatible = True
 
     def __init__(
         self,

@@ -10,6 +10,8 @@ import mmap
 from struct import Struct
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 MAX_FRAMES: Final = 256
 POOL_BYTES: Final = 1 << 20
 # A frame may be a whole super-segment: 64 KiB of IP and the link header, rounded up.
@@ -50,6 +52,7 @@ META: Final = Struct("<IIHHBBHHHH2x")
 META_PLAIN: Final = Struct("<II12xH2x")  # off, len and segs of a finished wire frame; all else is 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Burst:
     """Received frames with their parsed rows: `count` are valid, at most `limit`.  `room` is the size of the pool."""
 
