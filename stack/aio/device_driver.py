@@ -41,6 +41,11 @@ _FORKED: Final = (
     "this host was made before os.fork() and belongs to the parent process: make a new AsyncHost in the child"
 )
 
+# glibc gives what is free at the top of the heap back to the kernel when it is more than 128 KiB, and has it anew, page
+# fault by page fault, for the next burst of super-segments.  A block that had a mapping of its own and is freed raises
+# that limit to twice its size (mallopt(3), M_MMAP_THRESHOLD).
+_HEAP_BYTES: Final = 4 << 20
+
 _open_drivers: "WeakSet[DeviceDriver]" = WeakSet()
 
 
@@ -101,6 +106,7 @@ class DeviceDriver(Driver):
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop, *, spin: int = DEFAULT_SPIN) -> None:
         super().__init__(host, loop, monotonic_us())
+        bytearray(_HEAP_BYTES)  # freed at once
         self.spin = spin
         self._burst = Burst()
         self._ports: list[_Port] = []

@@ -34,6 +34,9 @@ from stack.tcp.events import CLOSED, EOF, READABLE, WRITABLE
 logger = logging.getLogger(__name__)
 
 HIGH_WATER: Final = 64 << 10
+# As much as one super-segment: what is larger comes as it is, smaller segments are joined.  To join super-segments
+# would be a third copy of all data
+READ_BYTES: Final = 1 << 16
 COPIED_BELOW: Final = 4096  # bytes: smaller pieces that are queued together are joined
 IGNORED_WRITES: Final = 5  # writes to a lost connection before a warning
 _LOST: Final = 1 << 16  # our own event bit: call connection_lost
@@ -197,38 +200,34 @@ class StackTransport(asyncio.Transport):
     # -- reading
 
     def _read(self) -> None:
-        if self._paused or self._closing:
-            return
-        if not self._buffered or self._read_into():
-            conn = self._conn
-            chunks = conn.recv_chunks()
+        """Deliver what waits, until the protocol pauses or closes; each piece to the protocol that is there then."""
+        conn = self._conn
+        while not (self._paused or self._closing):
+            data = self._read_into() if self._buffered else conn.recv(READ_BYTES)
+            if not data:
+                break
             if conn.ack_pending:  # reading has opened the window
                 self._driver.wake(conn)
-            if chunks:
-                self._protocol.data_received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+            if self._buffered:
+                self._protocol.buffer_updated(len(data))
+            else:
+                self._protocol.data_received(data)
         if self._eof_seen and not self._eof_done and self.is_reading():
             self._eof_done = True
             if not self._protocol.eof_received():
                 self.close()
 
-    def _read_into(self) -> bool:
-        """Deliver to a BufferedProtocol; whether there is more to deliver, to one of the other kind that took over."""
+    def _read_into(self) -> bytes:
+        """What is now in the buffer of a BufferedProtocol; b"" when nothing waits."""
         conn = self._conn
-        while not (self._paused or self._closing):
-            protocol = self._protocol
-            if not self._buffered:
-                return True
-            buffer = memoryview(protocol.get_buffer(-1)).cast("B")
-            if not buffer.nbytes:
-                raise RuntimeError("get_buffer() returned an empty buffer")
-            data = conn.recv(buffer.nbytes)
-            if not data:
-                return False
-            buffer[: len(data)] = data
-            if conn.ack_pending:
-                self._driver.wake(conn)
-            protocol.buffer_updated(len(data))
-        return False
+        if not conn.recv_pending():
+            return b""
+        buffer = memoryview(self._protocol.get_buffer(-1)).cast("B")
+        if not buffer.nbytes:
+            raise RuntimeError("get_buffer() returned an empty buffer")
+        data = conn.recv(buffer.nbytes)
+        buffer[: len(data)] = data
+        return data
 
     def is_reading(self) -> bool:
         """Whether data is delivered as it comes."""

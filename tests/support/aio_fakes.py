@@ -74,18 +74,18 @@ class FakeConnection:
     def set_nodelay(self, on):
         self.nodelay = on
 
+    def recv_pending(self):
+        return sum(map(len, self.inbox))
+
     def recv(self, limit):
         if not self.inbox:
             return b""
         data = self.inbox.popleft()
+        while self.inbox and len(data) + len(self.inbox[0]) <= limit:
+            data += self.inbox.popleft()
         if len(data) > limit:
             self.inbox.appendleft(data[limit:])
         return data[:limit]
-
-    def recv_chunks(self):
-        chunks = list(self.inbox)
-        self.inbox.clear()
-        return chunks
 
     def close(self, now):
         self.closed += 1
