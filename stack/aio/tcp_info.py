@@ -125,7 +125,7 @@ def _totals(conn: Connection) -> list[int]:
     mss = snd.eff_snd_mss
     words = [min(word, TOO_MANY) for word in (snd.unsent() if snd.controller is not None else 0, snd.rtt.min_rtt_us)]
     return [
-        snd.pacer.rate or NO_RATE_LIMIT,
+        (snd.pacer.rate if snd.pacer is not None else 0) or NO_RATE_LIMIT,
         conn.config.max_pacing_rate or NO_RATE_LIMIT,
         snd.buffer.base,
         max(received - int(rcv.fin_received), 0),

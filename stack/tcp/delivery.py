@@ -34,11 +34,11 @@ class Delivery:
     )
     # fmt: on
 
-    def __init__(self) -> None:
+    def __init__(self, sample: AckSample) -> None:
         self.total = 0  # the Sender counts, ACK by ACK
         self.at = 0  # when it last did
         self.first_sent_at = 0  # when the newest range delivered was sent
-        self.sample: AckSample | None = None  # made with the first ACK
+        self.sample = sample  # all connections of a host share it: of the last ACK that one of them took
         # the last rate: bytes delivered between the transmission and the delivery of a range, and how long that took
         self.rate_bytes = 0
         self.rate_us = 0  # 0: not known
@@ -93,8 +93,6 @@ class Delivery:
         transmission of `newest` has arrived.
         """
         s = self.sample
-        if s is None:
-            s = self.sample = AckSample()
         s.now = now
         s.delivered = self.total
         s.lost_total = lost_total
@@ -105,11 +103,11 @@ class Delivery:
             self._round_seq = snd_nxt
             self._round_prev, self._round_max = self._round_max, in_flight
             self.rounds += 1
-            s.round_count = self.rounds
             s.round_start = True
-            s.rto_us = rtt.rto_us
         else:
             s.round_start = False
+        s.round_count = self.rounds
+        s.rto_us = rtt.rto_us
         if newest is not None and newest.delivered_at >= 0:
             self.first_sent_at = newest.sent_at
             interval = self.at - newest.delivered_at
@@ -124,6 +122,8 @@ class Delivery:
             self.rate_us = 0
         if self.rates:
             self._add_rate(s, newest)
+        elif s.prior_delivered >= 0:
+            s.forget_rate()
         # The window was not what limited the sender.  RFC 7661 §4.1: in slow start half of cwnd in use counts as using
         # it, since cwnd may double.
         used = self._round_max if self._round_max > self._round_prev else self._round_prev
@@ -143,7 +143,7 @@ class Delivery:
             s.lost_since = s.lost_total - newest.lost_before
             s.rate_app_limited = newest.app_limited
         else:
-            s.prior_delivered, s.tx_in_flight, s.lost_since, s.rate_app_limited = -1, 0, 0, False
+            s.forget_rate()
         if self.app_limited_until and self.total > self.app_limited_until:
             self.app_limited_until = 0
 

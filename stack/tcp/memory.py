@@ -15,9 +15,13 @@ really takes, overhead included, and never less.
 
 Data out of order is not acknowledged and may be thrown away (RFC 2018 §8).  That is the last resort: when data in
 order would not fit below `reserve_at`, the queues that have held it for longest give up their newest data first.
+
+What connections need for a moment only, while an ACK is taken, they share: it is here, too (`sample`).
 """
 
 from typing import Final, Protocol
+
+from stack.tcp.congestion.base import AckSample
 
 QUANTUM: Final = 4096  # data in order is booked in steps of this
 ESSENTIAL: Final = 4096  # what a connection without data may hold although memory is short
@@ -39,7 +43,7 @@ class Prunable(Protocol):
 class Budget:
     """Bytes booked (`used`) and allowed (`limit`); see the head of this file."""
 
-    __slots__ = ("limit", "peak", "pressure_at", "prunable", "pruned", "refused", "reserve_at", "used")
+    __slots__ = ("limit", "peak", "pressure_at", "prunable", "pruned", "refused", "reserve_at", "sample", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -47,6 +51,7 @@ class Budget:
         self.reserve_at = limit // 8 * 7
         self.used = 0
         self.peak = 0
+        self.sample = AckSample()  # filled anew for each ACK
         self.pruned = 0  # bytes, overhead included
         self.refused = 0  # times that data was refused
         self.prunable: dict[Prunable, None] = {}  # in the order in which they began to hold something

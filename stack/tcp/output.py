@@ -236,8 +236,8 @@ def _mark_capable(snd: "Sender", frame: TxFrame) -> None:
 def fill_probe(conn: "Connection", frame: TxFrame, now: int) -> bool:
     """A tail loss or zero-window probe, or a keep-alive when nothing waits; False when none is wanted any more."""
     snd = conn.snd
-    if snd.tlp.due:
-        if not tlp.take_probe(snd):
+    if snd.tlp is not None and snd.tlp.due:
+        if not tlp.take_probe(snd, snd.tlp):
             return False
         fill_data(conn, frame, now)
         frame.note = WHY_NAMES[WHY_PROBE]

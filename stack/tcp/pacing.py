@@ -38,8 +38,17 @@ NS_PER_US: Final = 1_000
 NS_PER_S: Final = 1_000_000_000
 
 
+def from_rtt_us(config: TcpConfig) -> int:
+    """A path whose smallest round trip is above this is paced whatever the controller does."""
+    if config.pacing == "off":
+        return NEVER
+    if config.max_pacing_rate:
+        return -1
+    return PACED_RTT_US if config.pacing == "auto" else 0
+
+
 class Pacer:
-    """When the next data may leave.  Times in microseconds, `rate` in bytes of payload per second, 0: not paced."""
+    """When the next data may leave; made when something is paced for the first time.  Times in microseconds, `rate` in bytes of payload per second, 0: not paced."""
 
     __slots__ = (
         "_behind",
@@ -54,26 +63,17 @@ class Pacer:
         "waiting",
     )
 
-    def __init__(self, config: TcpConfig) -> None:
+    def __init__(self, config: TcpConfig, initial_window: int = 0) -> None:
         self._off = config.pacing == "off"
         self._limit = config.max_pacing_rate
-        # a smallest round trip above this is paced whatever the controller does
-        self.from_rtt_us = PACED_RTT_US if config.pacing == "auto" else 0
-        if self._off:
-            self.from_rtt_us = NEVER
-        elif self._limit:
-            self.from_rtt_us = -1
+        self.from_rtt_us = from_rtt_us(config)
         self.rate = 0
         self.next_at = 0
         self.waiting = False
         self._next_ns = 0
         self._timer_at = 0
         self._behind = False  # next_ns is in the past because the clock was late
-        self._free = 0  # bytes that may still leave unpaced
-
-    def start(self, initial_window: int) -> None:
-        """The connection is established."""
-        self._free = 0 if self._limit else initial_window
+        self._free = 0 if self._limit else initial_window  # bytes that may still leave unpaced
 
     def held(self, timers: TimerTable, now: int) -> bool:
         """Whether what could be sent must wait; if so the timer runs.  Call only when there is something to send."""

@@ -66,7 +66,7 @@ class Receiver:
         self.limit = min(config.recv_buffer_initial, config.recv_buffer)
         if budget.used >= budget.pressure_at:
             self.limit = min(self.limit, ESSENTIAL)
-        self.chunks: list[bytes] = []
+        self.chunks: list[bytes] | None = None  # the read queue; None: nothing waits
         self.queued = 0
         self.paid = FREE_BYTES  # `queued` may reach this before more is booked
         self.ofo: Reassembly | None = None
@@ -264,7 +264,9 @@ class Receiver:
                 data, length, queued = data[:granted], granted, granted
         self.rcv_nxt = (self.rcv_nxt + length) & MASK
         chunks = self.chunks
-        if length <= JOIN_UP_TO and len(chunks) > JOIN_FROM and len(chunks[-1]) + length <= JOIN_BYTES:
+        if chunks is None:
+            self.chunks = [data]
+        elif length <= JOIN_UP_TO and len(chunks) > JOIN_FROM and len(chunks[-1]) + length <= JOIN_BYTES:
             chunks[-1] += data  # nobody reads: a flood of tiny segments must not cost an object each
         else:
             chunks.append(data)
@@ -338,6 +340,7 @@ class Receiver:
     def _drain(self, ofo: Reassembly) -> None:
         """A gap was filled: what follows it is in order now.  It is held already, so nothing refuses it."""
         chunks = self.chunks
+        assert chunks is not None  # what filled the gap
         for piece in ofo.pop_ready(self.rcv_nxt):
             length = len(piece)
             self.rcv_nxt = (self.rcv_nxt + length) & MASK
@@ -367,6 +370,8 @@ class Receiver:
             if count > 1:
                 data = b"".join(chunks[:count])
             del chunks[:count]
+            if not chunks:
+                self.chunks = None
         self.queued -= got
         if self.paid - self.queued >= (REPAY_FROM if self.queued else FREE_BYTES + 1):
             self._repay()
@@ -375,7 +380,9 @@ class Receiver:
     def take_all(self) -> list[bytes]:
         """Everything on the read queue."""
         chunks = self.chunks
-        self.chunks = []
+        if chunks is None:
+            return []
+        self.chunks = None
         self.queued = 0
         if self.paid != FREE_BYTES:
             self._repay()
@@ -399,7 +406,7 @@ class Receiver:
 
     def check_invariants(self) -> None:
         """Raise AssertionError when the books do not balance."""
-        assert self.queued == sum(map(len, self.chunks))
+        assert self.queued == sum(map(len, self.chunks or ()))
         assert (self.rcv_adv - self.rcv_nxt) & MASK < HALF or self.fin_received
         # what is held is booked, and not much more (OVERHEAD_SHIFT is for the objects)
         assert self.queued <= self.paid

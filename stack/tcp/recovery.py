@@ -403,7 +403,7 @@ class Recovery:
         self.dsacks += 1
         self.dsack_at = now
         tlp, undo = snd.tlp, self.undo
-        if tlp.end_seq >= 0 and tlp.is_retrans and right == tlp.end_seq:
+        if tlp is not None and tlp.end_seq >= 0 and tlp.is_retrans and right == tlp.end_seq:
             tlp.reported = True
             return  # DEVIATES RFC 8985 §6.2: a probe goes by the clock, it is no sign of reordering
         # what the network duplicated, or the peer made up, is no sign of haste

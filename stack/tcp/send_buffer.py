@@ -4,7 +4,7 @@ Theory of operation.  Chunks are kept as written (`bytes` by reference, never co
 gathered in a growing tail.  Positions are stream offsets: byte 0 is the first byte after the SYN, and
 `base` is the offset of the oldest byte held.  `view` finds the bytes of a range; one that lies in one
 chunk costs no copy.  What is held is booked with the host's Budget in steps (`paid`); a chunk is held until its last
-byte is acknowledged.
+byte is acknowledged.  The lists of chunks are there while something is held.
 """
 
 from bisect import bisect_right
@@ -25,8 +25,8 @@ class SendBuffer:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.paid = FREE_BYTES
-        self._chunks: list[bytes | bytearray] = []
-        self._starts: list[int] = []
+        self._chunks: list[bytes | bytearray] | None = None
+        self._starts: list[int] | None = None
         self._head = 0
         self.base = 0
         self.end = 0
@@ -39,20 +39,25 @@ class SendBuffer:
         n = len(data)
         if not n:
             return
-        if n >= SMALL_WRITE or self._head >= len(self._chunks) or not self._gather(data, n):
-            self._chunks.append(data if isinstance(data, bytes) else bytes(data))
-            self._starts.append(self.end)
+        chunks, starts = self._chunks, self._starts
+        if chunks is None or starts is None:
+            self._chunks = [data if isinstance(data, bytes) else bytes(data)]
+            self._starts = starts = [self.end]
+        elif n >= SMALL_WRITE or not self._gather(chunks, data, n):
+            chunks.append(data if isinstance(data, bytes) else bytes(data))
+            starts.append(self.end)
         self.end += n
-        held = self.end - self._starts[self._head]
+        held = self.end - starts[self._head]
         if held > self.paid:
             # an application may write more than there is room for: `send_room` tells it, nothing refuses it
             need = (held + (held >> 2) - self.paid + QUANTUM - 1) & -QUANTUM
             self.budget.make_room(need)
             self._book(self.paid + need)
 
-    def _gather(self, data: bytes | bytearray | memoryview, n: int) -> bool:
+    @staticmethod
+    def _gather(chunks: list[bytes | bytearray], data: bytes | bytearray | memoryview, n: int) -> bool:
         """Add a small write to the tail, unless that is large enough already."""
-        tail = self._chunks[-1]
+        tail = chunks[-1]
         if isinstance(tail, bytearray):
             if len(tail) + n > TAIL_LIMIT:
                 return False
@@ -60,7 +65,7 @@ class SendBuffer:
         elif len(tail) + n > SMALL_WRITE:
             return False
         else:
-            self._chunks[-1] = bytearray(tail) + data
+            chunks[-1] = bytearray(tail) + data
         return True
 
     def _book(self, paid: int) -> None:
@@ -71,31 +76,31 @@ class SendBuffer:
     def release(self, offset: int) -> None:
         """Forget everything before stream offset `offset`."""
         self.base = offset
-        if offset == self.end:
-            self._chunks.clear()
-            self._starts.clear()
+        chunks, starts = self._chunks, self._starts
+        if offset == self.end or chunks is None or starts is None:
+            self._chunks = self._starts = None
             self._head = 0
             if self.paid != FREE_BYTES:
                 self._book(FREE_BYTES)
             return
         head = self._head
-        count = len(self._chunks)
-        while head < count and self._starts[head] + len(self._chunks[head]) <= offset:
-            self._chunks[head] = b""
+        count = len(chunks)
+        while head < count and starts[head] + len(chunks[head]) <= offset:
+            chunks[head] = b""
             head += 1
         if head > COMPACT_AFTER:
-            del self._chunks[:head]
-            del self._starts[:head]
+            del chunks[:head]
+            del starts[:head]
             head = 0
         self._head = head
-        held = self.end - self._starts[head]
+        held = self.end - starts[head]
         if self.paid - held >= REPAY_FROM:
             self._book(FREE_BYTES + ((max(held - FREE_BYTES, 0) + QUANTUM - 1) & -QUANTUM))
 
     def cut(self, offset: int) -> None:
         """Forget everything from stream offset `offset` on."""
         starts, chunks = self._starts, self._chunks
-        while self.end > offset:
+        while self.end > offset and chunks is not None and starts is not None:
             start = starts[-1]
             if start < offset:
                 chunks[-1] = chunks[-1][: offset - start]
@@ -106,9 +111,12 @@ class SendBuffer:
 
     def view(self, offset: int, length: int) -> None:
         """Set `found`, `found_off` to `length` bytes at stream offset `offset` (all of them held)."""
-        i = bisect_right(self._starts, offset, self._head) - 1
-        chunk = self._chunks[i]
-        at = offset - self._starts[i]
+        chunks, starts = self._chunks, self._starts
+        assert chunks is not None
+        assert starts is not None
+        i = bisect_right(starts, offset, self._head) - 1
+        chunk = chunks[i]
+        at = offset - starts[i]
         if at + length <= len(chunk):
             self.found = chunk
             self.found_off = at
@@ -117,7 +125,7 @@ class SendBuffer:
         got = len(parts[0])
         while got < length:
             i += 1
-            chunk = self._chunks[i]
+            chunk = chunks[i]
             if got + len(chunk) > length:
                 parts.append(chunk[: length - got])
                 got = length
@@ -129,8 +137,7 @@ class SendBuffer:
 
     def clear(self) -> None:
         """Drop everything."""
-        self._chunks.clear()
-        self._starts.clear()
+        self._chunks = self._starts = None
         self._head = 0
         self.base = self.end
         self.found = b""
@@ -149,11 +156,12 @@ class SendBuffer:
     def check_invariants(self) -> None:
         """Raise AssertionError when the chunks are not the bytes from `base` to `end`, or are not booked."""
         at = held = 0
-        for i in range(self._head, len(self._chunks)):
-            assert not at or self._starts[i] == at
-            at = self._starts[i] + len(self._chunks[i])
-            held += len(self._chunks[i])
-        assert not held or (at == self.end and self._starts[self._head] <= self.base)
+        chunks, starts = self._chunks or [], self._starts or []
+        for i in range(self._head, len(chunks)):
+            assert not at or starts[i] == at
+            at = starts[i] + len(chunks[i])
+            held += len(chunks[i])
+        assert not held or (at == self.end and starts[self._head] <= self.base)
         assert held or self.base == self.end
         assert held <= self.paid
         assert self.paid >= UNBOOKED or self.paid <= held + (held >> 2) + REPAY_FROM + 2 * QUANTUM

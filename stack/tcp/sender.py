@@ -19,7 +19,7 @@ from stack.tcp.congestion.registry import algorithm
 from stack.tcp.delivery import Delivery
 from stack.tcp.estimators import estimator
 from stack.tcp.memory import ESSENTIAL, Budget
-from stack.tcp.pacing import Pacer
+from stack.tcp.pacing import Pacer, from_rtt_us
 from stack.tcp.recovery import Recovery
 from stack.tcp.rtt import TS_TICK_US
 from stack.tcp.scoreboard import WHY_MTU, Record, Scoreboard
@@ -37,11 +37,11 @@ class Sender:
     # fmt: off
     __slots__ = (
         "board", "buffer", "config", "controller", "cwr_due", "delivery", "ecn", "eff_snd_mss", "fin_queued",
-        "fin_seq", "high_rtt_seq", "iss", "last_sent_at", "max_gso", "max_snd_wnd", "mss_since", "mtu_probe",
+        "fin_seq", "first_window", "high_rtt_seq", "iss", "last_sent_at", "max_gso", "max_snd_wnd", "mss_since", "mtu_probe",
         "mtu_record", "nodelay", "orphan", "out_fin", "out_len", "out_mtu_probe", "out_probe", "out_record",
-        "out_seq", "pacer", "persist_backoff", "probing", "recovery", "rtt", "snd_max", "snd_nxt", "snd_una", "snd_up",
-        "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale", "timeouts", "timers", "tlp", "total_retrans",
-        "user_timeout_us",
+        "out_seq", "paced_from_us", "pacer", "persist_backoff", "probing", "recovery", "rtt", "snd_max", "snd_nxt", "snd_una", "snd_up",
+        "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale", "tail_probes", "timeouts", "timers", "tlp",
+        "total_retrans", "user_timeout_us",
     )
     # fmt: on
 
@@ -62,10 +62,13 @@ class Sender:
         self.buffer = SendBuffer(budget)
         self.board = Scoreboard()
         self.rtt = estimator(config)
-        self.delivery = Delivery()
-        self.pacer = Pacer(config)
+        self.delivery = Delivery(budget.sample)
+        self.paced_from_us = from_rtt_us(config)  # a path with a longer round trip is paced in any case
+        self.pacer: Pacer | None = None  # made when something is paced
+        self.first_window = 0  # bytes, the initial cwnd
         self.recovery = Recovery()
-        self.tlp = Tlp()
+        self.tail_probes = False  # RFC 8985 §7: they may be sent
+        self.tlp: Tlp | None = None  # made when the first one is due
         self.controller: Controller | None = None  # made when the MSS is known
         self.nodelay = config.nodelay
         self.fin_queued, self.fin_seq = False, -1
@@ -100,7 +103,7 @@ class Sender:
             # RFC 8985 §4: both parts need SACK
             self.recovery.by_rack = True
             self.board.tracks_resent = True
-            self.tlp.enabled = self.config.tlp
+            self.tail_probes = self.config.tlp
         # RFC 6928 §2 (6928-1): a lost SYN or SYN-ACK means an initial window of one segment
         window = mss if syn_lost else initial_window(mss, self.config.initial_window_segs)
         self.controller = algorithm(self.config.congestion)(mss, window)
@@ -109,7 +112,7 @@ class Sender:
             self.board.lost_log = []
         self.delivery.rates = self.controller.wants_rates or self.controller.wants_lost_ranges
         self.delivery.start(now, self.snd_una)
-        self.pacer.start(window)
+        self.first_window = window
         self.last_sent_at = now
         if syn_lost:
             self.rtt.after_syn_loss()
@@ -221,8 +224,8 @@ class Sender:
             sacked = self._on_sack_option(seg, now)
         bare = una == ack and same_window and not seg.length and not seg.flags & (SYN | FIN)
         duplicate = bare and self._is_duplicate()
-        if self.tlp.end_seq >= 0:
-            tlp.on_ack(self, bare and not seg.options, now)
+        if self.tlp is not None and self.tlp.end_seq >= 0:
+            tlp.on_ack(self, self.tlp, bare and not seg.options, now)
         if acked or sacked or duplicate:
             self._after_delivery(acked, fresh, sacked, prior, ts_rtt_us, now)
         elif self.probing and self.snd_wnd:
@@ -314,7 +317,7 @@ class Sender:
         s.prior_in_flight = prior
         # RFC 3168 §6.1.2: no growth in the window of data that was reduced for a mark either
         s.in_recovery = recovery.phase == rec.RECOVERY or (recovery.cwr_point >= 0 and recovery.in_cwr(self.snd_una))
-        s.paced = self.pacer.rate > 0
+        s.paced = self.pacer is not None and self.pacer.rate > 0
         if acked or sacked:
             controller.on_ack(s)
         if recovery.phase == rec.RECOVERY:
@@ -325,7 +328,7 @@ class Sender:
         rack, timers = self.recovery.rack, self.timers
         if rack is None:
             return
-        if self.recovery.phase != rec.OPEN:
+        if self.recovery.phase != rec.OPEN and self.tlp is not None:
             self.tlp.end_seq = -1  # RFC 8985 §7.3: irrelevant now
         if self.recovery.phase != rec.OPEN or self.board.sacked_bytes:
             timers.at[PROBE] = NEVER
@@ -366,7 +369,7 @@ class Sender:
     def _check_app_limited(self, controller: Controller) -> None:
         """Before something is written or sent again: whether the path had to wait for the application."""
         board = self.board
-        if self.pacer.waiting:
+        if self.pacer is not None and self.pacer.waiting:
             return  # what there is waits for its time
         if self.delivery.rates and self.unsent() < self.eff_snd_mss and board.lost_bytes <= board.retrans_bytes:
             in_flight = self.in_flight()
@@ -388,7 +391,8 @@ class Sender:
             return -1
         # RFC 7323 appendix G (7323-G): one sample per flight moves SRTT
         rtt = self.rtt
-        self.tlp.sampled = True
+        if self.tlp is not None:
+            self.tlp.sampled = True
         if self.recovery.spurious_rto:
             self.recovery.spurious_rto = False
             rtt.after_spurious_timeout(rtt_us)
@@ -413,7 +417,7 @@ class Sender:
         elif advanced:
             timers.arm(RETRANSMIT, now + self.rtt.timeout_us())  # RFC 6298 §5.3
             timers.arm(USER, now + self.user_timeout_us)
-            if self.tlp.enabled:
+            if self.tail_probes:
                 tlp.schedule(self, now)
         if self.snd_wnd:
             timers.at[PERSIST] = NEVER
@@ -433,7 +437,8 @@ class Sender:
         in_flight = self.flight_size()
         again = self.timeouts > 0
         recovery.on_timeout(self, again, now)
-        self.tlp.end_seq = -1
+        if self.tlp is not None:
+            self.tlp.end_seq = -1
         self.timers.at[PROBE] = self.timers.at[REORDER] = NEVER
         if self.snd_wnd or not self.probing:
             # RFC 3168 §6.1.2: a timeout in a window that was reduced for a mark reduces ssthresh no further
@@ -494,14 +499,16 @@ class Sender:
         if not again:
             controller.on_sent(now, length, in_flight, record.app_limited)
         pacer = self.pacer
-        if controller.pacing_rate or self.rtt.min_rtt_us > pacer.from_rtt_us:
+        if controller.pacing_rate or self.rtt.min_rtt_us > self.paced_from_us:
+            if pacer is None:
+                pacer = self.pacer = Pacer(self.config, self.first_window)
             pacer.on_sent(now, length, controller, self.rtt)
-        elif pacer.rate:
+        elif pacer is not None and pacer.rate:
             pacer.stop()
         at = timers.at
         if at[RETRANSMIT] == NEVER:
             timers.arm(RETRANSMIT, now + self.rtt.timeout_us())  # RFC 6298 §5.1
-        if (lone or at[PROBE] == NEVER) and self.tlp.enabled:
+        if (lone or at[PROBE] == NEVER) and self.tail_probes:
             tlp.schedule(self, now)
 
     def _on_resent(self, record: Record, now: int) -> None:
@@ -517,6 +524,10 @@ class Sender:
             # DEVIATES RFC 6298 §5: as in deployed stacks the timer starts anew with the first hole's repair, which
             # takes a round trip like any other; if it is lost, RACK finds out
             self.timers.arm(RETRANSMIT, now + self.rtt.timeout_us())
+
+    def held(self, now: int) -> bool:
+        """Whether what could be sent must wait for its time; if so the timer runs.  There is something to send."""
+        return self.pacer is not None and self.pacer.held(self.timers, now)
 
     def resend_all(self) -> None:
         """Everything outstanding was too large for the path: send it again, cwnd untouched (RFC 1191 §6.5)."""
@@ -583,5 +594,5 @@ class Sender:
         if self.snd_una != self.snd_nxt:
             at = self.timers.at
             assert min(at[RETRANSMIT], at[PERSIST]) != NEVER, "data is outstanding and no timer runs"
-        if self.pacer.waiting and (self.unsent() or self.board.lost_bytes or self.fin_waits()):
+        if self.pacer is not None and self.pacer.waiting and (self.unsent() or self.board.lost_bytes or self.fin_waits()):
             assert self.timers.running(PACING), "data waits for its time and no timer runs"

@@ -3,7 +3,9 @@
 Theory of operation.  Arming a slot for an earlier time lowers `deadline` at once; moving it later or
 cancelling leaves `deadline` where it is, and the next `settle` (when it fires for nothing) corrects it.
 So an ACK that pushes the retransmission timer out costs one list store and no queue operation.
-Invariant: `deadline` <= min(at).
+A table that `settle` finds empty gives its list back, and has the same one as all others at rest; `arm` makes it a new
+one.  So who stores into `at` stores NEVER, or moves a slot that is armed.
+Invariants: `deadline` <= min(at); nothing runs in _AT_REST.
 """
 
 from typing import Final
@@ -38,6 +40,8 @@ NAMES: Final = (
     "user",
 )
 
+_AT_REST: Final = [NEVER] * N_SLOTS
+
 
 class TimerTable:
     """`at[slot]` is when the slot fires, in microseconds, or NEVER."""
@@ -45,11 +49,13 @@ class TimerTable:
     __slots__ = ("at", "deadline")
 
     def __init__(self) -> None:
-        self.at = [NEVER] * N_SLOTS
+        self.at = _AT_REST
         self.deadline = NEVER
 
     def arm(self, slot: int, at: int) -> None:
         """Set `slot` to fire at `at`, replacing what it was set to."""
+        if self.at is _AT_REST:
+            self.at = [NEVER] * N_SLOTS
         self.at[slot] = at
         if at < self.deadline:
             self.deadline = at
@@ -60,13 +66,14 @@ class TimerTable:
 
     def cancel_all(self) -> None:
         """No slot fires."""
-        for slot in range(N_SLOTS):
-            self.at[slot] = NEVER
+        self.at = _AT_REST
         self.deadline = NEVER
 
     def settle(self) -> None:
         """Make `deadline` exact again."""
         self.deadline = min(self.at)
+        if self.deadline == NEVER:
+            self.at = _AT_REST
 
     def running(self, slot: int) -> bool:
         """Whether the slot is set."""

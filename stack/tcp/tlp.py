@@ -27,10 +27,9 @@ PTO_FLOOR_US: Final = 10 * MS
 class Tlp:
     """The variables of RFC 8985 §5.3."""
 
-    __slots__ = ("due", "enabled", "end_seq", "flight", "is_retrans", "probes", "reported", "sampled")
+    __slots__ = ("due", "end_seq", "flight", "is_retrans", "probes", "reported", "sampled")
 
     def __init__(self) -> None:
-        self.enabled = False
         self.due = False  # PROBE fired: send one
         self.end_seq = -1  # TLP.end_seq, -1: no probe is out
         self.is_retrans = False
@@ -56,7 +55,7 @@ def pto_us(snd: "Sender") -> int:
 def may_probe(snd: "Sender") -> bool:
     """RFC 8985 §7.2: not in recovery, nor while SACK shows that something is missing; nor into a closed window."""
     return (
-        snd.tlp.enabled
+        snd.tail_probes
         and snd.recovery.phase == rec.OPEN
         and not snd.board.sacked_bytes  # in the phase OPEN nothing is marked lost
         and snd.snd_una != snd.snd_nxt
@@ -69,7 +68,7 @@ def schedule(snd: "Sender", now: int) -> None:
     """Start the timer anew, or stop it."""
     timers = snd.timers
     at = timers.at
-    if snd.tlp.end_seq >= 0 or not may_probe(snd):
+    if (snd.tlp is not None and snd.tlp.end_seq >= 0) or not may_probe(snd):
         at[PROBE] = NEVER
         return
     due_at = now + pto_us(snd)
@@ -80,7 +79,7 @@ def schedule(snd: "Sender", now: int) -> None:
 
 def on_timer(snd: "Sender", now: int) -> bool:
     """PROBE fired: decide whether to send a probe (8985-3)."""
-    tlp, timers = snd.tlp, snd.timers
+    timers = snd.timers
     if not may_probe(snd):
         return False
     due_at = snd.last_sent_at + pto_us(snd)
@@ -88,14 +87,16 @@ def on_timer(snd: "Sender", now: int) -> bool:
         timers.arm(PROBE, min(due_at, timers.at[RETRANSMIT]))
         return False
     # RFC 8985 §7.3: one at a time, and the round-trip time is known to be what it was
+    tlp = snd.tlp
+    if tlp is None:
+        tlp = snd.tlp = Tlp()
     tlp.due = tlp.end_seq < 0 and tlp.sampled
     timers.arm(RETRANSMIT, now + snd.rtt.timeout_us())
     return tlp.due
 
 
-def take_probe(snd: "Sender") -> bool:
+def take_probe(snd: "Sender", tlp: Tlp) -> bool:
     """Choose the segment that probes as the next range: RFC 8985 §7.3 TLP_send_probe()."""
-    tlp = snd.tlp
     tlp.due = False
     if not may_probe(snd):
         return False
@@ -130,9 +131,8 @@ def take_probe(snd: "Sender") -> bool:
     return True
 
 
-def on_ack(snd: "Sender", bare: bool, now: int) -> None:
+def on_ack(snd: "Sender", tlp: Tlp, bare: bool, now: int) -> None:
     """RFC 8985 §7.4.2 TLP_process_ack() (8985-4); `bare`: a duplicate ACK that carries no SACK option."""
-    tlp = snd.tlp
     if (snd.snd_una - tlp.end_seq) & MASK >= HALF:
         return
     if not tlp.is_retrans or tlp.reported:

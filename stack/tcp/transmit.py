@@ -32,7 +32,7 @@ def max_segment(snd: "Sender") -> int:
     cwnd = controller.cwnd
     limit = min(snd.max_gso, max(4 * mss, cwnd // 2))
     srtt_us = snd.rtt.srtt_us
-    if snd.pacer.rate:
+    if snd.pacer is not None and snd.pacer.rate:
         limit = min(limit, snd.pacer.quantum(mss))
     elif srtt_us > SUPER_SEGMENT_US:
         limit = min(limit, max(2 * mss, cwnd * SUPER_SEGMENT_US // srtt_us))
@@ -47,7 +47,8 @@ def next_range(snd: "Sender", now: int) -> bool:
     snd.out_probe = False
     snd.out_record = None
     snd.out_fin = False
-    snd.pacer.waiting = False
+    if snd.pacer is not None:
+        snd.pacer.waiting = False
     in_flight = snd.in_flight()
     recovery = snd.recovery
     if recovery.phase == rec.OPEN and not recovery.dupacks:
@@ -57,7 +58,7 @@ def next_range(snd: "Sender", now: int) -> bool:
     if recovery.phase == rec.OPEN and recovery.dupacks and not snd.config.limited_transmit:
         budget -= board.sacked_bytes + recovery.dup_bytes
     if recovery.frto == rec.FRTO_NEW:
-        if recovery.frto_quota <= 0 or snd.pacer.held(snd.timers, now):
+        if recovery.frto_quota <= 0 or snd.held(now):
             return False
         if _next_new(snd, recovery.frto_quota, now):
             return True
@@ -79,7 +80,7 @@ def next_range(snd: "Sender", now: int) -> bool:
 def _next_rescue(snd: "Sender", now: int) -> bool:
     """RFC 6675 §4 NextSeg() rules 3 and 4 (6675-2): a hole not lost yet, once per episode the last segment."""
     board, recovery = snd.board, snd.recovery
-    if snd.pacer.held(snd.timers, now):
+    if snd.held(now):
         return False
     mss = snd.eff_snd_mss
     r = recovery.first_hole(board)
@@ -109,7 +110,7 @@ def _next_lost(snd: "Sender", budget: int, in_flight: int, now: int) -> bool:
     length = (r.end - r.seq) & MASK
     limit = max_segment(snd)
     room = max(budget, mss) if in_flight == 0 or snd.recovery.forced else budget
-    if room < min(length, mss) or snd.pacer.held(snd.timers, now):
+    if room < min(length, mss) or snd.held(now):
         return False
     limit = min(limit, max(mss, room - room % mss))
     fin = 1 if r.fin else 0
@@ -165,7 +166,7 @@ def _next_new(snd: "Sender", budget: int, now: int) -> bool:
             return False
     # the FIN needs a sequence number in the window, too
     fin = fin_waits and n == unsent and n < usable
-    if not (n or fin) or (snd.pacer.next_at > now and snd.pacer.held(snd.timers, now)):
+    if not (n or fin) or (snd.pacer is not None and snd.held(now)):
         return False
     snd.out_seq = snd.snd_nxt
     snd.out_len = n
@@ -178,7 +179,7 @@ def _take_mtu_probe(snd: "Sender", available: int, budget: int, now: int) -> boo
     size = snd.mtu_probe
     if snd.recovery.phase != rec.OPEN or snd.snd_up >= 0 or available < size + FOLLOWERS * snd.eff_snd_mss:
         return False
-    if budget < size or snd.pacer.held(snd.timers, now):
+    if budget < size or snd.held(now):
         return False
     snd.out_seq = snd.snd_nxt
     snd.out_len = size

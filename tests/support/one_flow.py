@@ -67,7 +67,7 @@ class Flow:
             info = self.client.tcp_info()
             self.infos.append(info)
             sample = self.client.snd.delivery.sample
-            if sample is not None and sample.rtt_us > 0:
+            if sample.rtt_us > 0:
                 self.rtts.append(sample.rtt_us)
             state = str(info.congestion_state.get("state", ""))
             if not self.states or self.states[-1] != state:

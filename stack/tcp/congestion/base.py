@@ -39,7 +39,7 @@ def initial_window(mss: int, segs: int) -> int:
 
 
 class AckSample:
-    """What one ACK told; reused, valid during `on_ack`.  Bytes, microseconds, bytes per second.
+    """What one ACK told; valid during `on_ack`, after which another connection uses it.  Bytes, microseconds, bytes per second.
 
     The second group is the delivery rate sample of draft-ietf-ccwg-bbr §4.1: it is of the range delivered by this ACK
     that was sent last, and `delivery_rate` is 0 when nothing reliable could be measured, or the
@@ -67,7 +67,7 @@ class AckSample:
         self.rtt_us = -1  # of the newest range delivered; -1: none to be had
         self.srtt_us = 0
         self.min_rtt_us = 0
-        self.rto_us = 0  # without backoff, when this round began
+        self.rto_us = 0  # without backoff
         self.round_start = False  # a round trip has passed since the last ACK with this set
         self.round_count = 0  # how many so far
         self.app_limited = False  # cwnd was not what held the sender back
@@ -82,6 +82,12 @@ class AckSample:
         self.tx_in_flight = 0  # in flight when the range was sent, it included
         self.lost_since = 0  # marked lost since the range was sent
         self.rate_app_limited = False  # the application had too little to send: the path may be faster
+
+    def forget_rate(self) -> None:
+        """There is no rate sample."""
+        self.delivery_rate = self.interval_us = self.tx_in_flight = self.lost_since = 0
+        self.prior_delivered = -1
+        self.rate_app_limited = False
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -96,10 +96,10 @@ def test_gaps_too_short_for_a_timer_leave_together_and_the_rate_holds():
 
 def test_the_initial_window_leaves_at_once_and_what_follows_does_not():
     bench = Bench()
-    bench.pacer.start(10 * MSS)
+    bench.pacer = Pacer(bench.config, 10 * MSS)
     assert bench.pump() == 11
     capped = Bench(TcpConfig(max_pacing_rate=RATE))
-    capped.pacer.start(10 * MSS)
+    capped.pacer = Pacer(capped.config, 10 * MSS)
     assert capped.pump() == 1
 
 
