@@ -495,7 +495,9 @@ class CheckedHost(Host):
         in_flight = snd.in_flight()
         if snd.snd_max != was.snd_max and phase == rec.OPEN == was.phase and not snd.probing:
             limit = max(cwnd, was.cwnd) + SLACK_SEGS * mss
-            probed = snd.tlp is not None and snd.tlp.end_seq >= 0  # RFC 8985 §7.3: a tail loss probe goes out whatever cwnd says
+            probed = (
+                snd.tlp is not None and snd.tlp.end_seq >= 0
+            )  # RFC 8985 §7.3: a tail loss probe goes out whatever cwnd says
             assert in_flight <= limit or probed, f"{in_flight} bytes in flight, the congestion window is {cwnd}"
         begins = phase == rec.RECOVERY and was.phase == rec.OPEN
         # RFC 3168 §6.1.2: not twice in a window, whether for a mark or a loss; RFC 4821 §7.5: nor for a lost probe

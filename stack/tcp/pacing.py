@@ -48,7 +48,10 @@ def from_rtt_us(config: TcpConfig) -> int:
 
 
 class Pacer:
-    """When the next data may leave; made when something is paced for the first time.  Times in microseconds, `rate` in bytes of payload per second, 0: not paced."""
+    """When the next data may leave; made when something is paced for the first time.
+
+    Times in microseconds, `rate` in bytes of payload per second, 0: not paced.
+    """
 
     __slots__ = (
         "_behind",

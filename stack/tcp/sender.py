@@ -37,11 +37,11 @@ class Sender:
     # fmt: off
     __slots__ = (
         "board", "buffer", "config", "controller", "cwr_due", "delivery", "ecn", "eff_snd_mss", "fin_queued",
-        "fin_seq", "first_window", "high_rtt_seq", "iss", "last_sent_at", "max_gso", "max_snd_wnd", "mss_since", "mtu_probe",
-        "mtu_record", "nodelay", "orphan", "out_fin", "out_len", "out_mtu_probe", "out_probe", "out_record",
-        "out_seq", "paced_from_us", "pacer", "persist_backoff", "probing", "recovery", "rtt", "snd_max", "snd_nxt", "snd_una", "snd_up",
-        "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale", "tail_probes", "timeouts", "timers", "tlp",
-        "total_retrans", "user_timeout_us",
+        "fin_seq", "first_window", "high_rtt_seq", "iss", "last_sent_at", "max_gso", "max_snd_wnd", "mss_since",
+        "mtu_probe", "mtu_record", "nodelay", "orphan", "out_fin", "out_len", "out_mtu_probe", "out_probe",
+        "out_record", "out_seq", "paced_from_us", "pacer", "persist_backoff", "probing", "recovery", "rtt", "snd_max",
+        "snd_nxt", "snd_una", "snd_up", "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale", "tail_probes", "timeouts",
+        "timers", "tlp", "total_retrans", "user_timeout_us",
     )
     # fmt: on
 
@@ -52,11 +52,9 @@ class Sender:
         self.user_timeout_us = config.user_timeout_us
         self.orphan = False  # the application has gone
         self.snd_una = self.snd_nxt = self.snd_max = iss
-        self.snd_wnd = 0
+        self.snd_wnd = self.max_snd_wnd = self.snd_wscale = 0
         self.snd_wl1 = self.snd_wl2 = 0
         self.snd_up = -1  # end of urgent data, -1: none
-        self.snd_wscale = 0
-        self.max_snd_wnd = 0
         self.eff_snd_mss = 536
         self.max_gso = 0  # most payload the device takes at once, 0: no super-segments
         self.buffer = SendBuffer(budget)
@@ -85,8 +83,7 @@ class Sender:
         self.cwr_due = False  # the next new data says that the window was reduced
         # the answer of next_range
         self.out_seq = self.out_len = 0
-        self.out_fin = False
-        self.out_probe = self.out_mtu_probe = False
+        self.out_fin = self.out_probe = self.out_mtu_probe = False
         self.out_record: Record | None = None  # a retransmission of this record
 
     # -- start
@@ -594,5 +591,9 @@ class Sender:
         if self.snd_una != self.snd_nxt:
             at = self.timers.at
             assert min(at[RETRANSMIT], at[PERSIST]) != NEVER, "data is outstanding and no timer runs"
-        if self.pacer is not None and self.pacer.waiting and (self.unsent() or self.board.lost_bytes or self.fin_waits()):
+        if (
+            self.pacer is not None
+            and self.pacer.waiting
+            and (self.unsent() or self.board.lost_bytes or self.fin_waits())
+        ):
             assert self.timers.running(PACING), "data waits for its time and no timer runs"

@@ -166,7 +166,7 @@ def _next_new(snd: "Sender", budget: int, now: int) -> bool:
             return False
     # the FIN needs a sequence number in the window, too
     fin = fin_waits and n == unsent and n < usable
-    if not (n or fin) or (snd.pacer is not None and snd.held(now)):
+    if not (n or fin) or snd.held(now):
         return False
     snd.out_seq = snd.snd_nxt
     snd.out_len = n

@@ -28,7 +28,8 @@ class Crowd:
         self.conns: list[Connection] = []
         self.now = 0
 
-    def _end(self, number: int) -> End:
+    def peer(self, number: int) -> End:
+        """Where peer `number` sends from."""
         return End(CROWD_MAC, CROWD_ADDR.to_bytes(4, "big"), 2000 + number)
 
     def rx(self, frames: list[bytes]) -> None:
@@ -42,7 +43,7 @@ class Crowd:
     def join(self, now: int) -> Connection | None:
         """Another peer connects; None when the host does not want it."""
         self.now = now
-        peer = self._end(len(self.conns))
+        peer = self.peer(len(self.conns))
         self.rx([tcp_frame(peer, self.us, "S", 0)])
         key = CROWD_ADDR << 32 | peer.port << 16 | self.us.port
         conn = self.host.tcp.flows.get(int.from_bytes(IP_B, "big"), {}).get(key)
@@ -59,7 +60,7 @@ class Crowd:
     def send(self, number: int, texts: list[tuple[int, bytes]], now: int) -> None:
         """Peer `number` sends text at distances from the start of its stream."""
         self.now = now
-        peer, ack = self._end(number), self.conns[number].iss + 1 & 0xFFFFFFFF
+        peer, ack = self.peer(number), self.conns[number].iss + 1 & 0xFFFFFFFF
         self.rx([tcp_frame(peer, self.us, "A", 1 + at, ack, data=text) for at, text in texts])
         self.host.poll_events()
         self.host.poll_transmit(now)

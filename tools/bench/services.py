@@ -18,6 +18,8 @@ class Sink(asyncio.Protocol):
 class Answering(asyncio.Protocol):
     """Keeps the transport for what answers."""
 
+    __slots__ = ("transport",)
+
     transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -27,6 +29,8 @@ class Answering(asyncio.Protocol):
 
 class Source(Answering):
     """Writes zeros until the peer has enough."""
+
+    __slots__ = ("_paused",)
 
     def __init__(self) -> None:
         self._paused = False
@@ -54,6 +58,8 @@ class Source(Answering):
 class Echo(Answering):
     """Sends back what comes."""
 
+    __slots__ = ()
+
     def data_received(self, data: bytes) -> None:
         """Send it back."""
         self.transport.write(data)
@@ -61,6 +67,8 @@ class Echo(Answering):
 
 class Http(Answering):
     """One answer per request; requests of the benchmark come whole."""
+
+    __slots__ = ()
 
     def data_received(self, data: bytes) -> None:
         """Answer each request in `data`."""

@@ -39,7 +39,8 @@ def initial_window(mss: int, segs: int) -> int:
 
 
 class AckSample:
-    """What one ACK told; valid during `on_ack`, after which another connection uses it.  Bytes, microseconds, bytes per second.
+    """What one ACK told, valid during `on_ack`: another connection is the next to use it.  Bytes, microseconds, bytes
+    per second.
 
     The second group is the delivery rate sample of draft-ietf-ccwg-bbr §4.1: it is of the range delivered by this ACK
     that was sent last, and `delivery_rate` is 0 when nothing reliable could be measured, or the
