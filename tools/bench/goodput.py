@@ -33,7 +33,8 @@ from rich.console import Console
 from stack import _form
 from stack.config import TcpConfig
 from tools.bench.goodput_results import SUBJECTS, Cell, Pair, Results, Sample, mbit_s, table
-from tools.bench.run import OUT, SINK, SOURCE, exclusive
+from tools.bench.rows import SINK, SOURCE
+from tools.bench.run import OUT, exclusive
 from tools.bench.sides import ADDRESS, CLIENT, CLIENT_CORE, ECHO, PREFIX, SERVER_CORE, awake
 from tools.netns import ROOT, CommandFailed, Namespace, stop, wait_until
 

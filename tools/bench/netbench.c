@@ -1,17 +1,21 @@
 /* netbench: the client of the benchmarks, on the kernel's sockets.
  *
- *     netbench [-C CONGESTION] send ADDRESS PORT SECONDS            stream to a sink
- *     netbench [-C CONGESTION] receive ADDRESS PORT SECONDS         stream from a source
+ *     netbench [-C CONGESTION] send ADDRESS PORT SECONDS [COUNT]    stream to a sink, or so many at once
+ *     netbench [-C CONGESTION] receive ADDRESS PORT SECONDS [COUNT] stream from a source
  *     netbench tcp-rr ADDRESS PORT ROUNDS SIZE                      ping-pong with an echo service
  *     netbench udp-rr ADDRESS PORT ROUNDS SIZE
+ *     netbench udp-echo ADDRESS PORT SECONDS OUTSTANDING            datagrams of 64 bytes echoed, so many on their way
+ *     netbench udp-source ADDRESS PORT SECONDS                      frames of 64 bytes to a sink, as fast as they go
+ *     netbench udp-sink ADDRESS PORT SECONDS                        counts datagrams, from the first one on
  *     netbench connect ADDRESS PORT SECONDS CONCURRENT              connect, 16 bytes echoed, close; over and over
  *
- * Prints one JSON object.  Every mode ends by itself: streams and connects after SECONDS, ping-pong after ROUNDS or
- * LIMIT_S.  What went wrong is counted, or said in "error".
+ * Prints one JSON object.  Every mode ends by itself: after SECONDS (a sink without datagrams, too), ping-pong after
+ * ROUNDS or LIMIT_NS.  What went wrong is counted, or said in "error".
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -26,6 +30,7 @@
 #include <unistd.h>
 
 enum { WARM_UP = 100, REQUEST = 16, CHUNK = 1 << 18, MAX_ROUNDS = 10000000, MAX_CONCURRENT = 1024 };
+enum { BATCH = 64, DATAGRAM = 64, SMALLEST = 18 /* and headers, and the checksum of Ethernet: 64 bytes */ };
 static const int64_t LIMIT_NS = 20000000000; /* for ping-pong */
 static const int64_t PATIENCE_NS = 3000000000; /* for one exchange */
 static const int64_t CONNECT_NS = 15000000000; /* for the handshake of a stream: three SYNs may get lost */
@@ -113,6 +118,62 @@ static void stream(int sending, double seconds)
     close(fd);
 }
 
+/* The same with `count` connections at once; how evenly they share is Jain's index: 1 when all are the same. */
+static void streams(int sending, double seconds, int count)
+{
+    static char chunk[CHUNK];
+    static int fds[MAX_CONCURRENT];
+    static int64_t bytes[MAX_CONCURRENT];
+    struct epoll_event events[BATCH];
+    const struct linger abort = {1, 0};
+    int epoll = epoll_create1(0);
+    unsigned retransmits = 0;
+    double sum = 0, squares = 0;
+
+    if (count < 1 || count > MAX_CONCURRENT) {
+        errno = EINVAL;
+        fail("count");
+    }
+    for (int i = 0; i < count; i++) {
+        struct epoll_event event = {sending ? EPOLLOUT : EPOLLIN, {.u32 = (uint32_t)i}};
+        fds[i] = make_socket(SOCK_STREAM);
+        set_patience(fds[i], CONNECT_NS);
+        if (connect(fds[i], (struct sockaddr *)&server, sizeof server))
+            fail("connect");
+        setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
+        fcntl(fds[i], F_SETFL, O_NONBLOCK);
+        epoll_ctl(epoll, EPOLL_CTL_ADD, fds[i], &event);
+    }
+    int64_t start = now_ns(), end = start + (int64_t)(seconds * 1e9), done;
+    while ((done = now_ns()) < end) {
+        int n = epoll_wait(epoll, events, BATCH, 100);
+        for (int k = 0; k < n; k++) {
+            int i = (int)events[k].data.u32;
+            ssize_t moved = sending ? send(fds[i], chunk, CHUNK, MSG_NOSIGNAL) : recv(fds[i], chunk, CHUNK, 0);
+            if (moved < 0 && errno == EAGAIN)
+                continue;
+            if (moved <= 0)
+                fail(moved ? (sending ? "send" : "recv") : "closed by the server");
+            bytes[i] += moved;
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        struct tcp_info info = {0};
+        socklen_t size = sizeof info;
+        int unsent = 0;
+        if (sending)
+            ioctl(fds[i], SIOCOUTQ, &unsent);
+        getsockopt(fds[i], IPPROTO_TCP, TCP_INFO, &info, &size);
+        retransmits += info.tcpi_total_retrans;
+        double each = (double)(bytes[i] - unsent);
+        sum += each;
+        squares += each * each;
+    }
+    printf("{\"bytes\": %.0f, \"seconds\": %.6f, \"gbps\": %.4f, \"retransmits\": %u, \"fairness\": %.4f}\n", sum,
+           (double)(done - start) / 1e9, sum * 8.0 / (double)(done - start), retransmits,
+           squares > 0 ? sum * sum / (count * squares) : 0);
+}
+
 static int by_value(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -171,6 +232,115 @@ static void ping_pong(int datagrams, int rounds, int size)
            percentile_us(times, done, .5), percentile_us(times, done, .99), percentile_us(times, done, 1));
     free(times);
     close(fd);
+}
+
+/* A batch of datagrams of `size` bytes, each with a buffer of its own. */
+struct batch {
+    struct mmsghdr messages[BATCH];
+    struct iovec parts[BATCH];
+    char buffers[BATCH][DATAGRAM];
+};
+
+static void prepare(struct batch *b, size_t size)
+{
+    for (int i = 0; i < BATCH; i++) {
+        b->parts[i] = (struct iovec){b->buffers[i], size};
+        b->messages[i].msg_hdr = (struct msghdr){.msg_iov = &b->parts[i], .msg_iovlen = 1};
+    }
+}
+
+/* Send `count` datagrams of this generation. */
+static void launch(int fd, struct batch *b, int count, uint32_t generation)
+{
+    for (int i = 0; i < count; i++)
+        memcpy(b->buffers[i], &generation, sizeof generation);
+    for (int done = 0; done < count;) {
+        int n = sendmmsg(fd, b->messages + done, (unsigned)(count - done), 0);
+        if (n < 0)
+            fail("sendmmsg");
+        done += n;
+    }
+}
+
+/* Every answer is followed by the next datagram.  When none has come for STALL_NS, all that are out are given up as
+ * lost, and a new generation begins; what comes late of an older one is not counted. */
+static void echoes(double seconds, int outstanding)
+{
+    static struct batch out, in;
+    int fd = connected_socket(SOCK_DGRAM);
+    uint32_t generation = 1, echoed;
+    long long answered = 0, lost = 0;
+
+    if (outstanding < 1 || outstanding > BATCH) {
+        errno = EINVAL;
+        fail("outstanding");
+    }
+    set_patience(fd, STALL_NS);
+    prepare(&out, DATAGRAM);
+    prepare(&in, DATAGRAM);
+    launch(fd, &out, outstanding, generation);
+    int64_t start = now_ns(), end = start + (int64_t)(seconds * 1e9), done;
+    while ((done = now_ns()) < end) {
+        int fresh = 0, n = recvmmsg(fd, in.messages, BATCH, MSG_WAITFORONE, NULL);
+        if (n < 0 && errno != EAGAIN)
+            fail("recvmmsg");
+        if (n < 0) {
+            lost += outstanding;
+            launch(fd, &out, outstanding, ++generation);
+            continue;
+        }
+        for (int i = 0; i < n; i++) {
+            memcpy(&echoed, in.buffers[i], sizeof echoed);
+            fresh += echoed == generation && in.messages[i].msg_len == DATAGRAM;
+        }
+        answered += fresh;
+        launch(fd, &out, fresh, generation);
+    }
+    printf("{\"echoes\": %lld, \"lost\": %lld, \"seconds\": %.6f, \"per_second\": %.1f}\n", answered, lost,
+           (double)(done - start) / 1e9, (double)answered * 1e9 / (double)(done - start));
+}
+
+/* What the device has no room for is lost there, as on any fast sender. */
+static void flood(double seconds)
+{
+    static struct batch out;
+    int fd = connected_socket(SOCK_DGRAM);
+    long long sent = 0;
+    int64_t start = now_ns(), end = start + (int64_t)(seconds * 1e9), done;
+
+    prepare(&out, SMALLEST);
+    while ((done = now_ns()) < end) {
+        int n = sendmmsg(fd, out.messages, BATCH, 0);
+        if (n < 0 && errno != ENOBUFS && errno != EAGAIN)
+            fail("sendmmsg");
+        sent += n > 0 ? n : 0;
+    }
+    printf("{\"sent\": %lld, \"per_second\": %.1f}\n", sent, (double)sent * 1e9 / (double)(done - start));
+}
+
+static void sink(double seconds)
+{
+    static struct batch in;
+    int fd = make_socket(SOCK_DGRAM), room = 1 << 25;
+    long long received = 0;
+    int64_t start = 0, end = now_ns() + CONNECT_NS, done;
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
+    if (bind(fd, (struct sockaddr *)&server, sizeof server))
+        fail("bind");
+    set_patience(fd, STALL_NS);
+    prepare(&in, DATAGRAM);
+    fprintf(stderr, "ready\n");
+    while ((done = now_ns()) < end) {
+        int n = recvmmsg(fd, in.messages, BATCH, MSG_WAITFORONE, NULL);
+        if (n <= 0)
+            continue;
+        received += n;
+        if (!start)
+            start = now_ns(), end = start + (int64_t)(seconds * 1e9);
+    }
+    printf("{\"received\": %lld, \"per_second\": %.1f}\n", received,
+           start ? (double)received * 1e9 / (double)(done - start) : 0);
 }
 
 struct attempt {
@@ -257,10 +427,18 @@ int main(int argc, char **argv)
     server.sin_port = htons((uint16_t)atoi(argv[2]));
     const char *mode = argv[0];
     int second = argc > 4 ? atoi(argv[4]) : 1;
-    if (!strcmp(mode, "send") || !strcmp(mode, "receive"))
+    if ((!strcmp(mode, "send") || !strcmp(mode, "receive")) && second > 1)
+        streams(!strcmp(mode, "send"), atof(argv[3]), second);
+    else if (!strcmp(mode, "send") || !strcmp(mode, "receive"))
         stream(!strcmp(mode, "send"), atof(argv[3]));
     else if (!strcmp(mode, "tcp-rr") || !strcmp(mode, "udp-rr"))
         ping_pong(!strcmp(mode, "udp-rr"), atoi(argv[3]), second);
+    else if (!strcmp(mode, "udp-echo"))
+        echoes(atof(argv[3]), second);
+    else if (!strcmp(mode, "udp-source"))
+        flood(atof(argv[3]));
+    else if (!strcmp(mode, "udp-sink"))
+        sink(atof(argv[3]));
     else if (!strcmp(mode, "connect"))
         connects(atof(argv[3]), second);
     else

@@ -22,7 +22,8 @@ from pathlib import Path
 from rich.console import Console
 
 from stack import _form
-from tools.bench.run import METRICS, OUT, Metric, allowed_congestion, exclusive
+from tools.bench.rows import METRICS, Metric
+from tools.bench.run import OUT, allowed_congestion, exclusive
 from tools.bench.sides import OURS, Setting, Side
 from tools.netns import ROOT, CommandFailed, stop
 

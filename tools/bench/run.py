@@ -18,9 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,166 +28,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stack import _form
-from tools.bench import blocking, dns, nfs, rpc, rpc_xdr, witnesses
+from tools.bench import dns
+from tools.bench.results import Results, figure
+from tools.bench.rows import METRICS, Metric
 from tools.bench.sides import (
-    ADDRESS,
-    ECHO,
-    KERNEL,
-    OURS,
     SERVER_CORE,
     Sample,
     Setting,
     Side,
-    connect_close,
-    loopback,
-    services,
-    uvicorns,
-    wrk,
 )
-from tools.netns import ROOT, CommandFailed, stop
+from tools.netns import ROOT, CommandFailed
 
-SINK, SOURCE = "5001", "5002"
 SIM = "sim"  # the one metric without a kernel's number beside it
 OUT = ROOT / "out"
-
-
-def netbench(side: Side, setting: Setting, *arguments: str) -> Sample:
-    """One run of the client."""
-    sample: Sample = json.loads(side.run(setting.netbench, "-C", setting.congestion, *arguments))
-    return sample
-
-
-def bulk_rx(side: Side, setting: Setting) -> Sample:
-    """The client sends, the stack receives."""
-    return netbench(side, setting, "send", ADDRESS, SINK, str(setting.seconds))
-
-
-def bulk_tx(side: Side, setting: Setting) -> Sample:
-    """The stack sends."""
-    return netbench(side, setting, "receive", ADDRESS, SOURCE, str(setting.seconds))
-
-
-def tcp_rr(side: Side, setting: Setting) -> Sample:
-    """One byte to and fro."""
-    return netbench(side, setting, "tcp-rr", ADDRESS, ECHO, str(setting.rounds), "1")
-
-
-def udp_rr(side: Side, setting: Setting) -> Sample:
-    """A datagram of 64 bytes to and fro."""
-    return netbench(side, setting, "udp-rr", ADDRESS, ECHO, str(setting.rounds), "64")
-
-
-def crr(side: Side, setting: Setting) -> Sample:
-    """Connect, 16 bytes echoed, close; one at a time."""
-    return netbench(side, setting, "connect", ADDRESS, ECHO, str(setting.seconds), "1")
-
-
-def crr32(side: Side, setting: Setting) -> Sample:
-    """The same, 32 at a time."""
-    return netbench(side, setting, "connect", ADDRESS, ECHO, str(setting.seconds), "32")
-
-
-def ping(side: Side, setting: Setting) -> Sample:
-    """Flood ping."""
-    out = side.run("ping", "-q", "-f", "-c", str(setting.rounds), "-w", "20", ADDRESS)
-    average = re.search(r"= [\d.]+/([\d.]+)/", out)
-    received = re.search(r"(\d+) received", out)
-    if not average or not received or int(received[1]) < setting.rounds:
-        return {"error": f"{received[1] if received else 0} of {setting.rounds} pings answered"}
-    return {"average_us": float(average[1]) * 1000}
-
-
-def idle(side: Side, setting: Setting) -> Sample:
-    """Server memory per held connection."""
-    before = side.memory()
-    script = str(ROOT / "tools/bench/idle_client.py")
-    client = side.client.start(sys.executable, script, ADDRESS, ECHO, str(setting.idle), stdin=subprocess.PIPE)
-    assert client.stdin is not None
-    assert client.stdout is not None
-    opened = client.stdout.readline()
-    each = (side.memory() - before) / setting.idle
-    client.stdin.write("\n")
-    client.stdin.flush()
-    echoed = client.stdout.readline()
-    stop(client)
-    if opened != f"opened {setting.idle}\n" or echoed != f"echoed {setting.idle}\n":
-        return {"error": f"{opened.strip()}, {echoed.strip()}"}
-    return {"bytes_each": each}
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How to measure, and which number of the sample counts."""
-
-    measure: Callable[[Side, Setting], Sample]
-    key: str
-    unit: str
-    runs: int | None = None  # however many are asked for
-    sides: Callable[[ExitStack, Path, Setting], list[Side]] = services
-    peer: str = KERNEL
-
-
-METRICS = {
-    "bulk_rx": Metric(bulk_rx, "gbps", "Gbit/s"),
-    "bulk_tx": Metric(bulk_tx, "gbps", "Gbit/s"),
-    "tcp_rr": Metric(tcp_rr, "p50_us", "µs p50"),
-    "udp_rr": Metric(udp_rr, "p50_us", "µs p50"),
-    "crr": Metric(crr, "per_second", "conn/s"),
-    "crr32": Metric(crr32, "per_second", "conn/s"),
-    "http": Metric(wrk, "per_second", "req/s"),
-    "ping": Metric(ping, "average_us", "µs avg"),
-    "idle": Metric(idle, "bytes_each", "bytes", runs=1),
-    "uvicorn": Metric(wrk, "per_second", "req/s", sides=uvicorns),
-    "connect_close": Metric(connect_close, "us_each", "µs", runs=10, sides=loopback),
-}
-METRICS["blocking_bulk_in"] = Metric(bulk_rx, "gbps", "Gbit/s", sides=blocking.sides)
-METRICS["blocking_bulk_out"] = Metric(bulk_tx, "gbps", "Gbit/s", sides=blocking.sides)
-METRICS["blocking_rtt"] = Metric(tcp_rr, "p50_us", "µs p50", sides=blocking.sides)
-for name, bulk in (("iperf3_in", witnesses.iperf3_in), ("iperf3_out", witnesses.iperf3_out), ("curl", witnesses.curl)):
-    METRICS[name] = Metric(bulk, "gbps", "Gbit/s", sides=witnesses.sides)
-for name, datagrams in (("iperf3_udp_in", witnesses.iperf3_udp_in), ("iperf3_udp_out", witnesses.iperf3_udp_out)):
-    METRICS[name] = Metric(datagrams, "per_second", "datagrams/s", sides=witnesses.sides)
-METRICS["dns_server"] = Metric(dns.dnsperf, "per_second", "q/s", sides=dns.serving, peer="echo")
-for peer in ("dnspython", "aiodns", "bare"):  # on kernel sockets all of them; 32 at a time, then one
-    sides = dns.beside(peer)
-    METRICS[f"dns_{peer}"] = Metric(dns.many, "per_second", "q/s", sides=sides, peer=peer)
-    METRICS[f"dns_{peer}_1"] = Metric(dns.one, "per_second", "q/s", sides=sides, peer=peer)
-for peer in ("echo", "bare"):  # all of them on our stack: to and fro on one port; a fresh port for each question
-    sides = dns.on_our_stack(peer)
-    METRICS[f"dns_stack_{peer}"] = Metric(dns.many_on_our_stack, "per_second", "q/s", sides=sides, peer=peer)
-    METRICS[f"dns_stack_{peer}_1"] = Metric(dns.one_on_our_stack, "per_second", "q/s", sides=sides, peer=peer)
-for case in ("cache", "answer", "referral"):
-    METRICS[f"dns_{case}"] = Metric(dns.micro(case), "us_each", "µs", sides=dns.beside("dnspython"), peer="dnspython")
-
-for proto in ("udp", "tcp"):
-    many, one = rpc.null(proto, rpc.AT_A_TIME), rpc.null(proto, 1)
-    METRICS[f"rpc_null_{proto}"] = Metric(many, "per_second", "calls/s", sides=rpc.clients, peer=rpc.BARE)
-    METRICS[f"rpc_null_{proto}_1"] = Metric(one, "per_second", "calls/s", sides=rpc.clients, peer=rpc.BARE)
-for proto in ("udp", "tcp"):
-    many, one = rpc.null(proto, rpc.AT_A_TIME, tap=True), rpc.null(proto, 1, tap=True)
-    METRICS[f"rpc_stack_{proto}"] = Metric(many, "per_second", "calls/s", sides=rpc.clients_on_our_stack, peer=rpc.BARE)
-    METRICS[f"rpc_stack_{proto}_1"] = Metric(
-        one, "per_second", "calls/s", sides=rpc.clients_on_our_stack, peer=rpc.BARE
-    )
-for name, at_a_time in (("rpc_grpcio", rpc.AT_A_TIME), ("rpc_grpcio_1", 1)):
-    calls = rpc.null("tcp", at_a_time, server="")
-    METRICS[name] = Metric(calls, "per_second", "calls/s", sides=rpc.systems, peer=rpc.GRPCIO)
-sides = rpc.servers(rpc.BARE)  # a C client's calls from here on
-for proto in ("udp", "tcp"):
-    METRICS[f"rpc_server_{proto}"] = Metric(rpc.load(proto), "per_second", "calls/s", sides=sides, peer=rpc.BARE)
-sides = rpc.servers(rpc.UNCACHED)
-METRICS["rpc_cache"] = Metric(rpc.load("udp", rpc.ECHOED), "per_second", "calls/s", sides=sides, peer=rpc.UNCACHED)
-for proto in ("udp", "tcp"):
-    calls = rpc.load(proto, address=ADDRESS)
-    sides = rpc.servers_on_our_stack
-    METRICS[f"rpc_stack_server_{proto}"] = Metric(calls, "per_second", "calls/s", sides=sides, peer=rpc.BARE)
-
-for case in rpc_xdr.CASES:
-    sides = rpc_xdr.sides
-    METRICS[f"rpc_xdr_{case}"] = Metric(rpc_xdr.micro(case), "us_each", "µs", sides=sides, peer=rpc_xdr.THEIRS)
-
-for what in (nfs.FILE, nfs.MEMORY):
-    METRICS[f"nfs_{what}"] = Metric(nfs.measure, "mb_per_second", "MB/s", sides=nfs.sides(what), peer=what)
 
 
 def measure(side: Side, metric: Metric, setting: Setting) -> Sample:
@@ -203,56 +55,6 @@ def measure(side: Side, metric: Metric, setting: Setting) -> Sample:
     if side.server.poll() is not None:
         return {"error": f"the server has died; see {side.log}"}
     return sample | {"server_cpu_s": side.cpu_seconds() - before, "wall_s": time.monotonic() - began}
-
-
-@dataclass
-class Results:
-    """Samples by metric and side."""
-
-    samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
-
-    def add(self, metric: str, side: str, sample: Sample) -> None:
-        """Note one."""
-        self.samples.setdefault(metric, {}).setdefault(side, []).append(sample)
-
-    def values(self, metric: str, side: str) -> list[float]:
-        """The numbers that count."""
-        key = METRICS[metric].key
-        return [sample[key] for sample in self.samples[metric].get(side, []) if key in sample and "error" not in sample]
-
-    def errors(self) -> list[str]:
-        """One line for each sample that failed."""
-        return [
-            f"{metric} {side}: {sample['error']}"
-            for metric, sides in self.samples.items()
-            for side, samples in sides.items()
-            for sample in samples
-            if "error" in sample
-        ]
-
-    def table(self) -> Table:
-        """Median and spread of both, and ours as a multiple of the peer's."""
-        table = Table()
-        for heading in ("metric", "unit", "tapstack", "spread", "peer", "", "spread", "ratio"):
-            table.add_column(heading, no_wrap=True)
-        for metric in self.samples:
-            row, medians = [metric, METRICS[metric].unit], []
-            for side in (OURS, METRICS[metric].peer):
-                values = self.values(metric, side)
-                if side != OURS:
-                    row.append(side)
-                if values:
-                    medians.append(statistics.median(values))
-                    row += [figure(medians[-1]), f"{figure(min(values))} to {figure(max(values))}"]
-                else:
-                    row += ["-", "-"]
-            table.add_row(*row, f"{medians[0] / medians[1]:.2f}" if len(medians) == 2 and medians[1] else "-")
-        return table
-
-
-def figure(value: float) -> str:
-    """Three digits are what such a measurement can mean."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def allowed_congestion() -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench.peers.build import PLAIN
-from tools.bench.run import figure
+from tools.bench.results import figure
 from tools.bench.sides import KERNEL, OURS, Sample
 
 LABELS = {

@@ -24,6 +24,8 @@ from tools.bench.peers import pages
 from tools.bench.peers.build import BUILDERS, Peer, build
 from tools.bench.peers.ground import Contestant
 from tools.bench.peers.report import Findings, Row, draw
+from tools.bench.results import figure
+from tools.bench.rows import METRICS
 from tools.bench.sides import Sample, Setting
 from tools.netns import ROOT, CommandFailed
 
@@ -48,7 +50,7 @@ LOSSY = {"loss_rx": "bulk_rx", "loss_tx": "bulk_tx"}  # measured as these
 
 def measure(contestant: Contestant, row: str, setting: Setting) -> Sample:
     """One sample of one row; the server of a contestant that has died is started anew."""
-    metric = bench.METRICS[LOSSY.get(row, row)]
+    metric = METRICS[LOSSY.get(row, row)]
     try:
         if not contestant.is_alive():
             contestant.begin()
@@ -86,7 +88,7 @@ def compare(
                         for contestant in contestants:
                             sample = measure(contestant, row, setting)
                             samples[row][contestant.peer.name].append(sample)
-                            text = sample.get("error") or bench.figure(sample[ROWS[row].key])
+                            text = sample.get("error") or figure(sample[ROWS[row].key])
                             console.print(f"{row} {number + 1}/{runs} {contestant.peer.name}: {text}", markup=False)
     return samples
 
