@@ -124,15 +124,9 @@ class Namespace:
         self._processes.append(process)
         return process
 
-    @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
+    def entered(self) -> contextlib.AbstractContextManager[None]:
         """The calling thread inside the namespace; sockets made meanwhile stay in it."""
-        with Path("/proc/thread-self/ns/net").open() as back, Path(f"/run/netns/{self.name}").open() as inside:
-            _setns(inside.fileno())
-            try:
-                yield
-            finally:
-                _setns(back.fileno())
+        return inside(self.name)
 
     def packet_socket(self, device: str) -> socket.socket:
         """A raw link-layer socket on one device of the namespace; its reads end after 1 s."""
@@ -165,6 +159,17 @@ class Namespace:
         rules = json.loads(self.run("nft", "-j", "list", "table", "netdev", "loss").stdout)["nftables"]
         steps = (step for item in rules if "rule" in item for step in item["rule"]["expr"])
         return sum(step["counter"]["packets"] for step in steps if "counter" in step)
+
+
+@contextlib.contextmanager
+def inside(name: str) -> Iterator[None]:
+    """The calling thread inside a namespace that somebody has made; sockets and devices opened meanwhile stay in it."""
+    with Path("/proc/thread-self/ns/net").open() as back, Path(f"/run/netns/{name}").open() as there:
+        _setns(there.fileno())
+        try:
+            yield
+        finally:
+            _setns(back.fileno())
 
 
 def _setns(descriptor: int) -> None:

@@ -46,3 +46,8 @@ def test_single_frames_get_lost_in_the_rows_with_loss_and_are_sent_again(setting
             assert sample["dropped"] > 0
             # a frame of 1448 bytes each
             assert sample["dropped"] / (sample["bytes"] / 1448) == pytest.approx(0.01, rel=0.9)
+
+
+def test_datagrams_pass_both_routers_from_one_namespace_to_another(setting, tmp_path):
+    for sample in samples(["forward"], setting, tmp_path)["forward"]:
+        assert 100 < sample["received"] <= sample["sent"]

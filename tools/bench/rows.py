@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.bench import blocking, dns, loss, nfs, rpc, rpc_xdr, witnesses
+from tools.bench import blocking, dns, forwarding, loss, nfs, rpc, rpc_xdr, witnesses
 from tools.bench.sides import (
     ADDRESS,
     ECHO,
@@ -138,6 +138,7 @@ METRICS = {
 }
 METRICS["loss_rx"] = Metric(loss.towards_server(bulk_rx), "gbps", "Gbit/s", sides=loss.sides)
 METRICS["loss_tx"] = Metric(loss.towards_client(bulk_tx), "gbps", "Gbit/s", sides=loss.sides)
+METRICS["forward"] = Metric(forwarding.forward, "per_second", "frames/s", sides=forwarding.sides)
 METRICS["blocking_bulk_in"] = Metric(bulk_rx, "gbps", "Gbit/s", sides=blocking.sides)
 METRICS["blocking_bulk_out"] = Metric(bulk_tx, "gbps", "Gbit/s", sides=blocking.sides)
 METRICS["blocking_rtt"] = Metric(tcp_rr, "p50_us", "µs p50", sides=blocking.sides)
