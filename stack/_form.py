@@ -37,6 +37,7 @@ def sources() -> list[str]:
 ALONGSIDE: Final = (
     "stack.aio.device_driver",
     "stack.aio.driver",
+    "stack.aio.polling",
     "stack.aio.server",
     "stack.aio.transports",
     "stack.device.codel",

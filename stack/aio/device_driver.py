@@ -11,7 +11,7 @@ inside a pass is sent at its end, so that a request is answered without going ba
 
 After a burst that brought something the driver reads a few more times before it returns to the loop
 (`spin`): the answer to what was just sent is often closer than a trip through epoll.  When that stops
-paying off it is left out for a while.
+paying off it is left out for a while.  Then it goes on reading once in each round of the loop, see `polling`.
 
 A forked child has the descriptors too, and the parent's loop: whatever it did with them would be done to the parent.
 So in the child a driver has stopped, and what is asked of it raises RuntimeError.
@@ -24,6 +24,7 @@ from typing import Final, NoReturn, cast
 from weakref import WeakSet
 
 from stack.aio.driver import Driver
+from stack.aio.polling import Polling
 from stack.config import NEVER
 from stack.device.base import Device
 from stack.device.timer import MonotonicTimer
@@ -57,7 +58,18 @@ def monotonic_us() -> int:
 class _Port:
     """A device as the driver sees it."""
 
-    __slots__ = ("device", "driver", "fd", "flush", "ifindex", "rest", "rx_burst", "scheduled", "spins_lost")
+    __slots__ = (
+        "device",
+        "driver",
+        "fd",
+        "flush",
+        "ifindex",
+        "polling",
+        "rest",
+        "rx_burst",
+        "scheduled",
+        "spins_lost",
+    )
 
     def __init__(self, driver: "DeviceDriver", device: Device, ifindex: int) -> None:
         self.driver = driver
@@ -69,6 +81,7 @@ class _Port:
         self.scheduled = False
         self.spins_lost = 0
         self.rest = 0
+        self.polling = Polling()
 
     def on_frames(self) -> None:
         """The device has frames: have them read in the loop's next round."""
@@ -191,11 +204,13 @@ class DeviceDriver(Driver):
         try:
             while True:
                 if not rx_burst(burst):
-                    if empty >= spin or self._more:
+                    if not bursts or empty >= spin or self._more:
                         break
                     empty += 1
                     continue
                 now = self.now = time.monotonic_ns() // 1000
+                if not bursts:
+                    port.polling.on_frames(now)
                 host.receive(ifindex, burst, now)
                 self._finish_pass(now)
                 bursts += 1
@@ -214,6 +229,8 @@ class DeviceDriver(Driver):
             self.in_pass = False
         if spin:  # what happens while it rests says nothing of spinning
             port.spins_lost += 1
+        if self.spin and port.fd >= 0 and port.polling.on_dry(time.monotonic_ns() // 1000, bursts > 0):
+            port.on_frames()
         self._arm()
 
     def _spin_for(self, port: _Port) -> int:

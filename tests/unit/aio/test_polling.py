@@ -1,0 +1,58 @@
+"""How long a device is polled, on a clock of the test's."""
+
+from stack.aio.polling import FIRST_US, POLL_US, Polling
+
+
+class Device:
+    """Frames come so many microseconds after the device has run dry; each round of the loop takes one microsecond."""
+
+    def __init__(self):
+        self.polling = Polling()
+        self.now = 1_000_000
+        self.rounds = 0  # of polling
+        self.slept = 0
+
+    def frames_after(self, wait_us):
+        due = self.now + wait_us
+        again = self.polling.on_dry(self.now, True)
+        while again and self.now < due:
+            self.rounds += 1
+            self.now += 1
+            again = self.polling.on_dry(self.now, False)
+        self.slept += self.now < due
+        self.now = due
+        self.polling.on_frames(due)
+
+
+def test_frames_that_are_close_are_not_slept_for():
+    device = Device()
+    for _ in range(100):
+        device.frames_after(50)
+    assert device.slept <= 4  # until the time has grown
+    assert device.polling.poll_us == POLL_US
+
+
+def test_a_device_on_which_little_happens_is_not_polled():
+    device = Device()
+    for _ in range(20):
+        device.frames_after(30)
+    before = device.rounds
+    for _ in range(1000):
+        device.frames_after(10_000)
+    assert device.polling.poll_us == 0
+    assert device.rounds - before <= 2 * POLL_US  # what it had grown to, halved each time
+    assert device.slept >= 1000
+
+
+def test_frames_that_come_in_pairs_cost_one_round_of_polling_a_pair():
+    device = Device()
+    for _ in range(100):
+        device.frames_after(20)
+        device.frames_after(5_000)
+    assert device.rounds <= 100 * (20 + 2 * FIRST_US)
+
+
+def test_nothing_is_polled_before_the_first_frame():
+    polling = Polling()
+    assert not polling.on_dry(5, False)
+    assert not polling.on_dry(1_000_000, True)
