@@ -1,12 +1,51 @@
-"""What `make bench` has measured, and how it is shown."""
+"""What `make bench` has measured: medians, spreads, costs, and the table."""
 
 import statistics
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.table import Table
 
-from tools.bench.rows import METRICS
-from tools.bench.sides import OURS, Sample
+from tools.bench.rows import METRICS, Metric
+from tools.bench.sides import KERNEL, OURS, Sample, loopback
+
+COUNTS = ("rounds", "echoes", "received", "finished", "requests")  # what a sample may have done
+UNDER_LOAD = "~ every sample of this row was taken while others used the machine"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The samples of one side that count."""
+
+    median: float
+    least: float
+    most: float
+    is_quiet: bool  # else all of them were spoilt, and are here for want of better ones
+    cost: str  # CPU of the server
+
+    def __str__(self) -> str:
+        return ("" if self.is_quiet else "~") + figure(self.median)
+
+    @property
+    def range(self) -> str:
+        """From the least to the most."""
+        return f"{figure(self.least)} to {figure(self.most)}"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A row as it is shown, drawn and compared."""
+
+    ours: Spread | None
+    theirs: Spread | None
+    peer: str
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours as a multiple of the peer's."""
+        if self.ours is None or self.theirs is None or not self.theirs.median:
+            return None
+        return self.ours.median / self.theirs.median
 
 
 @dataclass
@@ -19,10 +58,29 @@ class Results:
         """Note one."""
         self.samples.setdefault(metric, {}).setdefault(side, []).append(sample)
 
-    def values(self, metric: str, side: str) -> list[float]:
-        """The numbers that count."""
+    def counting(self, metric: str, side: str) -> list[Sample]:
+        """The samples that count: those that nobody else spoilt, or, when there is none, all that have a number."""
         key = METRICS[metric].key
-        return [sample[key] for sample in self.samples[metric].get(side, []) if key in sample and "error" not in sample]
+        good = [each for each in self.samples.get(metric, {}).get(side, []) if key in each and "error" not in each]
+        return [each for each in good if "spoilt" not in each] or good
+
+    def values(self, metric: str, side: str) -> list[float]:
+        """Their numbers."""
+        return [float(sample[METRICS[metric].key]) for sample in self.counting(metric, side)]
+
+    def spread(self, metric: str, side: str) -> Spread | None:
+        """Of one side; None when it has no number."""
+        samples, values = self.counting(metric, side), self.values(metric, side)
+        if not values:
+            return None
+        middle = statistics.median(values)
+        return Spread(middle, min(values), max(values), "spoilt" not in samples[0], cost(METRICS[metric], samples))
+
+    def summary(self, metric: str) -> Summary:
+        """Of one row; the peer is the other side, or another row of ours."""
+        row = METRICS[metric]
+        theirs = self.spread(row.beside, OURS) if row.beside else self.spread(metric, row.peer)
+        return Summary(self.spread(metric, OURS), theirs, row.beside or row.peer)
 
     def errors(self) -> list[str]:
         """One line for each sample that failed."""
@@ -34,26 +92,83 @@ class Results:
             if "error" in sample
         ]
 
-    def table(self) -> Table:
-        """Median and spread of both, and ours as a multiple of the peer's."""
-        table = Table()
-        for heading in ("metric", "unit", "tapstack", "spread", "peer", "", "spread", "ratio"):
+    def table(self, changes: dict[str, str]) -> Table:
+        """Median, spread and cost of both, ours as a multiple of the peer's, what has changed since the baseline."""
+        table = Table(caption=UNDER_LOAD if self.is_loaded() else None, caption_justify="left")
+        for heading in ("metric", "unit", "tapstack", "spread", "CPU", "peer", "", "spread", "CPU", "ratio", "change"):
             table.add_column(heading, no_wrap=True)
         for metric in self.samples:
-            row, medians = [metric, METRICS[metric].unit], []
-            for side in (OURS, METRICS[metric].peer):
-                values = self.values(metric, side)
-                if side != OURS:
-                    row.append(side)
-                if values:
-                    medians.append(statistics.median(values))
-                    row += [figure(medians[-1]), f"{figure(min(values))} to {figure(max(values))}"]
-                else:
-                    row += ["-", "-"]
-            table.add_row(*row, f"{medians[0] / medians[1]:.2f}" if len(medians) == 2 and medians[1] else "-")
+            row, summary = [metric, METRICS[metric].unit], self.summary(metric)
+            for side in (summary.ours, summary.theirs):
+                if side is summary.theirs:
+                    row.append(summary.peer)
+                row += [str(side), side.range, side.cost] if side else ["-", "-", "-"]
+            ratio = summary.ratio
+            table.add_row(*row, "-" if ratio is None else f"{ratio:.2f}", changes.get(metric, ""))
         return table
+
+    def is_loaded(self) -> bool:
+        """Whether a row has spoilt samples only."""
+        summaries = [self.summary(metric) for metric in self.samples]
+        return not all(side is None or side.is_quiet for each in summaries for side in (each.ours, each.theirs))
+
+
+def cost(metric: Metric, samples: list[Sample]) -> str:
+    """CPU of the server for a gigabyte, or for each exchange; empty where it is not what is measured."""
+    if metric.peer not in {KERNEL, ""} or metric.sides is loopback:
+        return ""
+    costs = [one_cost(sample) for sample in samples]
+    values = [value for value, _ in costs if value]
+    return f"{figure(statistics.median(values))} {costs[0][1]}" if values else ""
+
+
+def one_cost(sample: Sample) -> tuple[float, str]:
+    """Of one sample, with its unit; 0 when it cannot be told."""
+    seconds: float = sample.get("server_cpu_s", 0.0)
+    if sample.get("bytes"):
+        return seconds * 1e9 / sample["bytes"], "s/GB"
+    done = next((sample[name] for name in COUNTS if name in sample), sample.get("per_second", 0) * sample["wall_s"])
+    return (seconds * 1e6 / done if done else 0.0), "µs"
 
 
 def figure(value: float) -> str:
     """Three digits are what such a measurement can mean."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+# -- the last committed run
+
+
+def baseline(results: Results, about: dict[str, Any]) -> dict[str, Any]:
+    """What of a run is kept beside the source: medians and ratios, with the machine and the time."""
+    rows = {}
+    for metric in results.samples:
+        summary = results.summary(metric)
+        if summary.ours is None:
+            continue
+        rows[metric] = {"unit": METRICS[metric].unit, "tapstack": summary.ours.median}
+        if summary.theirs is not None:
+            rows[metric] |= {"peer": summary.peer, "theirs": summary.theirs.median}
+    kept = ("started", "revision", "machine", "kernel", "python", "congestion", "form")
+    return {name: about[name] for name in kept if name in about} | {"rows": rows}
+
+
+def changes(results: Results, before: dict[str, Any]) -> dict[str, str]:
+    """How much better or worse each row is than it was, by its ratio; where there is no peer, by the number itself.
+
+    A slower machine slows the peer, too, so that ratios can be compared where numbers cannot.
+    """
+    found = {}
+    for metric in results.samples:
+        then = before.get("rows", {}).get(metric)
+        summary = results.summary(metric)
+        if then is None or summary.ours is None:
+            continue
+        now, old = summary.ours.median, then["tapstack"]
+        if summary.ratio is not None and then.get("theirs") and then.get("peer") == summary.peer:
+            now, old = summary.ratio, old / then["theirs"]
+        if METRICS[metric].is_less_better:
+            now, old = old, now
+        if now > 0 and old > 0:
+            found[metric] = f"{now / old - 1:+.0%}"
+    return found

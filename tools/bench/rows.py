@@ -87,7 +87,7 @@ def ping(side: Side, setting: Setting) -> Sample:
     received = re.search(r"(\d+) received", out)
     if not average or not received or int(received[1]) < setting.rounds:
         return {"error": f"{received[1] if received else 0} of {setting.rounds} pings answered"}
-    return {"average_us": float(average[1]) * 1000}
+    return {"average_us": float(average[1]) * 1000, "rounds": setting.rounds}
 
 
 def idle(side: Side, setting: Setting) -> Sample:
@@ -118,6 +118,13 @@ class Metric:
     runs: int | None = None  # however many are asked for
     sides: Callable[[ExitStack, Path, Setting], list[Side]] = services
     peer: str = KERNEL
+    beside: str = ""  # another row of ours that this one is compared with, in place of a peer
+    is_timed: bool = True  # else what others do meanwhile changes nothing
+
+    @property
+    def is_less_better(self) -> bool:
+        """Whether it is a time, or room, or a share of a core."""
+        return self.unit.startswith(("µs", "ms", "bytes", "%"))
 
 
 METRICS = {
@@ -132,7 +139,7 @@ METRICS = {
     "crr32": Metric(crr32, "per_second", "conn/s"),
     "http": Metric(wrk, "per_second", "req/s"),
     "ping": Metric(ping, "average_us", "µs avg"),
-    "idle": Metric(idle, "bytes_each", "bytes", runs=1),
+    "idle": Metric(idle, "bytes_each", "bytes", runs=1, is_timed=False),
     "uvicorn": Metric(wrk, "per_second", "req/s", sides=uvicorns),
     "connect_close": Metric(connect_close, "us_each", "µs", runs=10, sides=loopback),
 }

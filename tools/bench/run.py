@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stack import _form
-from tools.bench import dns
-from tools.bench.results import Results, figure
+from tools.bench import dns, load
+from tools.bench.chart import draw
+from tools.bench.results import Results, baseline, changes, figure
 from tools.bench.rows import METRICS, Metric
 from tools.bench.sides import (
     SERVER_CORE,
@@ -41,6 +43,16 @@ from tools.netns import ROOT, CommandFailed
 
 SIM = "sim"  # the one metric without a kernel's number beside it
 OUT = ROOT / "out"
+BASELINE = ROOT / "docs" / "bench-baseline.json"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a sample is taken again: shares of the machine that others may have, and how often."""
+
+    foreign: float = load.MAX_FOREIGN
+    stolen: float = load.MAX_STOLEN
+    retries: int = 3
 
 
 def measure(side: Side, metric: Metric, setting: Setting) -> Sample:
@@ -55,6 +67,20 @@ def measure(side: Side, metric: Metric, setting: Setting) -> Sample:
     if side.server.poll() is not None:
         return {"error": f"the server has died; see {side.log}"}
     return sample | {"server_cpu_s": side.cpu_seconds() - before, "wall_s": time.monotonic() - began}
+
+
+def measure_quietly(side: Side, metric: Metric, setting: Setting, limits: Limits) -> Iterator[Sample]:
+    """A sample; when others used the machine meanwhile, it says so, and another one follows, up to `retries` times."""
+    for _ in range(1 + limits.retries):
+        before = load.read()
+        sample = measure(side, metric, setting)
+        taken = before.until(load.read())
+        sample |= {"foreign": round(taken.foreign, 4), "stolen": round(taken.stolen, 4)}
+        why = taken.judge(limits.foreign, limits.stolen) if metric.is_timed else ""
+        if not why or "error" in sample:
+            yield sample
+            return
+        yield sample | {"spoilt": why}
 
 
 def allowed_congestion() -> str:
@@ -82,6 +108,7 @@ def context(setting: Setting) -> dict[str, Any]:
         "machine": f"{os.cpu_count()} x {model[1] if model else platform.machine()}",
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "form": _form.running(),
         "congestion": setting.congestion,
         "seconds": setting.seconds,
         "rounds": setting.rounds,
@@ -89,7 +116,7 @@ def context(setting: Setting) -> dict[str, Any]:
     }
 
 
-def run(names: list[str], runs: int, setting: Setting, folder: Path, console: Console) -> Results:
+def run(names: list[str], runs: int, setting: Setting, limits: Limits, console: Console) -> Results:
     """All samples, ours and the kernel's in turn."""
     results = Results()
     columns = (TextColumn("{task.description:20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -97,12 +124,13 @@ def run(names: list[str], runs: int, setting: Setting, folder: Path, console: Co
         bar = progress.add_task("", total=2 * sum(METRICS[name].runs or runs for name in names))
         for begin, group in itertools.groupby(names, lambda name: METRICS[name].sides):
             with ExitStack() as stack:
-                sides = begin(stack, folder, setting)
+                sides = begin(stack, OUT, setting)
                 for name in group:
                     for _ in range(METRICS[name].runs or runs):
                         for side in sides:
                             progress.update(bar, description=f"{name} {side.name}")
-                            results.add(name, side.name, measure(side, METRICS[name], setting))
+                            for sample in measure_quietly(side, METRICS[name], setting, limits):
+                                results.add(name, side.name, sample)
                             progress.advance(bar)
     return results
 
@@ -126,20 +154,58 @@ def simulator_table(sample: Sample) -> Table:
     return table
 
 
-def main() -> int:
-    """Command line."""
+def arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=(*METRICS, SIM), help="this metric (may be repeated)")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a stream")
     parser.add_argument("--rounds", type=int, default=10_000, help="of ping-pong")
     parser.add_argument("--idle", type=int, default=10_000, help="connections to hold")
-    arguments = parser.parse_args()
-    console = Console()
-    console.width = max(console.width, 120)  # the table as it is, also into a file
-    if arguments.only == [SIM]:
+    parser.add_argument("--retries", type=int, default=3, help="of a sample that others spoilt")
+    parser.add_argument("--max-foreign", type=float, default=load.MAX_FOREIGN, help="share of it, in a good sample")
+    parser.add_argument("--max-stolen", type=float, default=load.MAX_STOLEN, help="the same of the hypervisor")
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="bars with spread: FILE as SVG and PNG")
+    parser.add_argument("--write-baseline", action="store_true", help=f"keep medians in {BASELINE.relative_to(ROOT)}")
+    parser.add_argument("--report", type=Path, metavar="JSON", help="table and chart of a run before")
+    return parser.parse_args()
+
+
+def report(content: dict[str, Any], options: argparse.Namespace, console: Console) -> int:
+    """Show a run; 1 when something of it failed."""
+    results = Results(content["samples"])
+    before = json.loads(BASELINE.read_text(encoding="utf-8")) if BASELINE.exists() else {}
+    console.print(results.table(changes(results, before)))
+    if content[SIM]["segments_per_second"]:
+        console.print(simulator_table(content[SIM]))
+    console.print(f"our TCP core: {content['form']}; congestion control of the kernel: {content['congestion']}")
+    if before:
+        console.print(
+            f"changes since {before['started'][:10]}, {before['revision']}, {before['machine']}", markup=False
+        )
+    if options.chart:
+        files = [options.chart.with_suffix(ending) for ending in (".svg", ".png")]
+        draw(results, content, *files)
+        console.print("chart:", ", ".join(map(str, files)))
+    if options.write_baseline:
+        rows = baseline(results, content)
+        # of the rows that were left out this time, the old ones stay
+        rows["rows"] = before.get("rows", {}) | rows["rows"]
+        BASELINE.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    for line in results.errors():
+        console.print(f"failed: {line}", markup=False)
+    return 1 if results.errors() else 0
+
+
+def main() -> int:
+    """Command line."""
+    options, console = arguments(), Console()
+    console.width = max(console.width, 160)  # the table as it is, also into a file
+    if options.report:
+        return report(json.loads(options.report.read_text(encoding="utf-8")), options, console)
+    if options.only == [SIM]:
         with exclusive():
-            console.print(simulator_table(simulator(arguments.runs)))
+            console.print(simulator_table(simulator(options.runs)))
         return 0
     if os.geteuid() != 0:
         console.print("the benchmarks make network namespaces: run them as root")
@@ -149,24 +215,21 @@ def main() -> int:
     program = OUT / "netbench"
     compile_it = ["cc", "-O2", "-Wall", "-o", str(program), str(ROOT / "tools/bench/netbench.c")]
     subprocess.run(compile_it, check=True)
-    setting = Setting(str(program), allowed_congestion(), arguments.seconds, arguments.rounds, arguments.idle)
-    names = arguments.only or [*METRICS, SIM]
+    setting = Setting(str(program), allowed_congestion(), options.seconds, options.rounds, options.idle)
+    limits = Limits(options.max_foreign, options.max_stolen, options.retries)
+    names = options.only or [*METRICS, SIM]
     with exclusive():
         about = context(setting)
-        results = run([name for name in names if name != SIM], arguments.runs, setting, OUT, console)
-        about[SIM] = simulator(arguments.runs) if SIM in names else {"segments_per_second": {}}
+        results = run([name for name in names if name != SIM], options.runs, setting, limits, console)
+        about[SIM] = simulator(options.runs) if SIM in names else {"segments_per_second": {}}
     path = OUT / f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    path.write_text(json.dumps(about | {"samples": results.samples}, indent=1) + "\n")
-    console.print(results.table())
-    if SIM in names:
-        console.print(simulator_table(about[SIM]))
-    console.print(f"our TCP core: {_form.running()}; congestion control of the kernel: {setting.congestion}")
+    content = about | {"samples": results.samples}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    failed = report(content, options, console)
     console.print("raw samples:", path.relative_to(ROOT))
     if "dns_aiodns" in names:
         console.print(dns.ports("aiodns"))
-    for line in results.errors():
-        console.print(f"failed: {line}", markup=False)
-    return 1 if results.errors() else 0
+    return failed
 
 
 if __name__ == "__main__":
