@@ -189,11 +189,14 @@ def _take_mtu_probe(snd: "Sender", available: int, budget: int, now: int) -> boo
 
 def _defer(snd: "Sender", n: int, limit: int) -> bool:
     """Whether to wait for more ACKs, so that super-segments stay large (they cost the same whatever
-    their size).  ACKs are on their way, and not all of a small window is waited for.
+    their size).  ACKs are on their way, and not all of a small window is waited for: of a congestion window of three
+    segments two would not leave before the first is acknowledged, which a receiver may put off (RFC 9293 §3.8.6.3).
     """
     if snd.recovery.phase != rec.OPEN:
         return False
-    return n < min(limit // 2, snd.max_snd_wnd // 4)
+    controller = snd.controller
+    assert controller is not None
+    return n < min(limit // 2, snd.max_snd_wnd // 4, controller.cwnd // 4)
 
 
 def _worth_sending(snd: "Sender", n: int, outstanding: int, now: int) -> bool:

@@ -318,6 +318,27 @@ def test_super_segment_not_across_the_window(tcp, wnd):
     assert sum(len(s.data) for s in t.peer.drain()) <= wnd
 
 
+def test_of_a_small_congestion_window_nothing_waits_for_the_last_ack(tcp):
+    """A receiver may put off the ACK of what is left in flight by 40 ms and more."""
+    t = _gso(tcp, congestion="fixed", fixed_window_segs=3).established(wnd=200_000, wscale=4, mss=1000)
+    t.send(60_000)
+    t.peer.drain()
+    for segments in range(1, 5):
+        t.peer.sends(ACK, ack=1 + 1000 * segments)
+        t.peer.drain()
+        assert t.rules.snd_max - t.rules.snd_una == 3000
+
+
+def test_of_a_large_congestion_window_super_segments_stay_large(tcp):
+    t = _gso(tcp, congestion="fixed", fixed_window_segs=60).established(wnd=200_000, wscale=4, mss=1000)
+    t.send(120_000)
+    t.peer.drain()
+    t.peer.sends(ACK, ack=1 + 1000)
+    t.peer.expects_nothing()
+    t.peer.sends(ACK, ack=1 + 20_000)
+    assert [len(s.data) for s in t.peer.drain()] == [20_000]
+
+
 @rfc("5681", "3.1")
 @pytest.mark.parametrize("congestion", ["newreno", "cubic"])
 def test_super_segment_not_across_cwnd(tcp, congestion):
