@@ -189,6 +189,8 @@ def stop(process: subprocess.Popen[str], how: signal.Signals = signal.SIGTERM, s
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):  # it did not read all
+                pipe.close()
     return process.returncode

@@ -1,11 +1,13 @@
 """Rows of `make bench`, tiny: what they count is what went to and fro, on both sides."""
 
+import os
 import subprocess
 from contextlib import ExitStack
 
 import pytest
 
 from tests.support.netns import need
+from tools.bench import crowd, daemons
 from tools.bench.rows import METRICS
 from tools.bench.run import allowed_congestion, measure
 from tools.bench.sides import Setting
@@ -51,3 +53,45 @@ def test_single_frames_get_lost_in_the_rows_with_loss_and_are_sent_again(setting
 def test_datagrams_pass_both_routers_from_one_namespace_to_another(setting, tmp_path):
     for sample in samples(["forward"], setting, tmp_path)["forward"]:
         assert 100 < sample["received"] <= sample["sent"]
+
+
+def test_several_processes_hold_connections_and_use_some_or_all_of_them(setting, tmp_path, monkeypatch):
+    monkeypatch.setattr(crowd, "EACH", 20)
+    monkeypatch.setattr(crowd, "SOME", 30)
+    monkeypatch.setattr(crowd, "REST_S", 0.0)
+    rows = ["busy_10", "busy_10_10k", "held", "busy_10_all", "busy_all"]
+    found = {row: each[0] for row, each in samples(rows, setting, tmp_path).items()}
+    assert {row: (each["open"], each.get("used")) for row, each in found.items()} == {
+        "busy_10": (10, 10),
+        "busy_10_10k": (50, 10),
+        "held": (50, None),
+        "busy_10_all": (50, 10),
+        "busy_all": (50, 50),
+    }
+    assert all(each.get("requests", 100) >= 100 for each in found.values())
+    assert found["held"]["bytes_each"] >= 0
+
+
+def test_connections_that_the_server_does_not_take_are_an_error(setting, tmp_path, monkeypatch):
+    monkeypatch.setattr(crowd, "FIRST_ECHO", 5)
+    for sample in samples(["busy_10"], setting, tmp_path)["busy_10"]:
+        assert "connect after 0 connections" in sample["error"]
+
+
+def test_a_process_is_timed_from_its_start_to_the_first_ping(setting, tmp_path):
+    for each in samples(["start_ping", "start_ping_daemon"], setting, tmp_path).values():
+        # loading a Python takes longer than that; without the shorter interval of ARP it would be seconds
+        assert 20 < each[0]["ms"] < 10_000
+
+
+def test_a_daemon_at_rest_is_watched(setting, tmp_path, monkeypatch):
+    monkeypatch.setattr(daemons, "WATCH_S", 0.3)
+    monkeypatch.setattr(daemons, "CONNECTIONS", "20")
+    for each in samples(["idle_cpu", "idle_cpu_1000"], setting, tmp_path).values():
+        assert 0 <= each[0]["percent"] < 100
+
+
+def test_the_time_on_a_processor_is_that_of_all_threads():
+    before = daemons.cpu_ns(os.getpid())
+    sum(range(1_000_000))
+    assert daemons.cpu_ns(os.getpid()) - before > 1_000_000

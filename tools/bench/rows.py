@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.bench import blocking, dns, forwarding, loss, nfs, rpc, rpc_xdr, witnesses
+from tools.bench import blocking, crowd, daemons, dns, forwarding, loss, nfs, rpc, rpc_xdr, witnesses
 from tools.bench.sides import (
     ADDRESS,
     ECHO,
@@ -27,6 +27,7 @@ from tools.netns import ROOT, stop
 
 SINK, SOURCE = "5001", "5002"
 MANY = "64"  # connections, or datagrams on their way
+MOST_OF_KERNEL = 10_000  # connections: the kernel's server has a descriptor for each
 
 
 def netbench(side: Side, setting: Setting, *arguments: str) -> Sample:
@@ -92,18 +93,18 @@ def ping(side: Side, setting: Setting) -> Sample:
 
 def idle(side: Side, setting: Setting) -> Sample:
     """Server memory per held connection."""
-    before = side.memory()
+    count, before = min(setting.idle, MOST_OF_KERNEL), side.memory()
     script = str(ROOT / "tools/bench/idle_client.py")
-    client = side.client.start(sys.executable, script, ADDRESS, ECHO, str(setting.idle), stdin=subprocess.PIPE)
+    client = side.client.start(sys.executable, script, ADDRESS, ECHO, str(count), stdin=subprocess.PIPE)
     assert client.stdin is not None
     assert client.stdout is not None
     opened = client.stdout.readline()
-    each = (side.memory() - before) / setting.idle
+    each = (side.memory() - before) / count
     client.stdin.write("\n")
     client.stdin.flush()
     echoed = client.stdout.readline()
     stop(client)
-    if opened != f"opened {setting.idle}\n" or echoed != f"echoed {setting.idle}\n":
+    if opened != f"opened {count}\n" or echoed != f"echoed {count}\n":
         return {"error": f"{opened.strip()}, {echoed.strip()}"}
     return {"bytes_each": each}
 
@@ -146,6 +147,17 @@ METRICS = {
 METRICS["loss_rx"] = Metric(loss.towards_server(bulk_rx), "gbps", "Gbit/s", sides=loss.sides)
 METRICS["loss_tx"] = Metric(loss.towards_client(bulk_tx), "gbps", "Gbit/s", sides=loss.sides)
 METRICS["forward"] = Metric(forwarding.forward, "per_second", "frames/s", sides=forwarding.sides)
+ALONE = "busy_10"
+METRICS[ALONE] = Metric(crowd.busy(crowd.BUSY), "per_second", "req/s", sides=crowd.sides, peer="")
+METRICS["busy_10_10k"] = Metric(crowd.busy(crowd.SOME), "per_second", "req/s", sides=crowd.sides, peer="", beside=ALONE)
+METRICS["held"] = Metric(crowd.held, "bytes_each", "bytes", runs=1, sides=crowd.sides, peer="", is_timed=False)
+METRICS["busy_10_all"] = Metric(crowd.busy(None), "per_second", "req/s", sides=crowd.sides, peer="", beside=ALONE)
+everybody = crowd.busy(None, all_of_them=True)
+METRICS["busy_all"] = Metric(everybody, "per_second", "req/s", sides=crowd.sides, peer="", beside=ALONE)
+METRICS["start_ping"] = Metric(daemons.start_smallest, "ms", "ms", sides=daemons.empty, peer="")
+METRICS["start_ping_daemon"] = Metric(daemons.start_daemon, "ms", "ms", sides=daemons.empty, peer="")
+for name, cpu in (("idle_cpu", daemons.idle_cpu), ("idle_cpu_1000", daemons.idle_cpu_connected)):
+    METRICS[name] = Metric(cpu, "percent", "% of a core", runs=3, sides=daemons.waiting, peer="", is_timed=False)
 METRICS["blocking_bulk_in"] = Metric(bulk_rx, "gbps", "Gbit/s", sides=blocking.sides)
 METRICS["blocking_bulk_out"] = Metric(bulk_tx, "gbps", "Gbit/s", sides=blocking.sides)
 METRICS["blocking_rtt"] = Metric(tcp_rr, "p50_us", "µs p50", sides=blocking.sides)

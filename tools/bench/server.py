@@ -1,6 +1,6 @@
 """Our half of each pair: the services of tools/bench/services.py on the stack, over an existing TAP device.
 
-server.py TAP ADDRESS/PREFIX [--spin N] [--no-offload] [--plain-asyncio] [--profile FILE]
+server.py TAP ADDRESS/PREFIX [--spin N] [--no-offload] [--plain-asyncio] [--echoes N] [--profile FILE]
 """
 
 import argparse
@@ -15,10 +15,11 @@ from stack.aio.device_driver import DEFAULT_SPIN
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig, IpConfig, TcpConfig
 from stack.device.tap import TapDevice
-from tools.bench.services import BACKLOG, DATAGRAMS, STREAMS
+from tools.bench.services import BACKLOG, DATAGRAMS, STREAMS, Echo
 
 # As the other servers: no Nagle, and an address that works at once.
 CONFIG = HostConfig(tcp=TcpConfig(nodelay=True), ip=IpConfig(arp_probe=False))
+FIRST_ECHO = 6000  # of those that --echoes asks for
 
 
 def arguments() -> argparse.Namespace:
@@ -30,6 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--congestion", default=CONFIG.tcp.congestion)
     parser.add_argument("--no-offload", action="store_true", help="plain frames, no virtio-net header")
     parser.add_argument("--plain-asyncio", action="store_true", help="asyncio's own loop in place of uvloop")
+    parser.add_argument("--echoes", type=int, default=0, help=f"so many more ports with echo, from {FIRST_ECHO} on")
     parser.add_argument("--profile", metavar="FILE", help="cProfile statistics, written at SIGINT or SIGTERM")
     return parser.parse_args()
 
@@ -43,7 +45,8 @@ async def serve(options: argparse.Namespace) -> None:
     device = TapDevice(options.tap, offload=not options.no_offload)
     async with AsyncHost(config, spin=options.spin) as host:
         host.add_device(device, options.address)
-        for port, stream in STREAMS.items():
+        more = dict.fromkeys(range(FIRST_ECHO, FIRST_ECHO + options.echoes), Echo)
+        for port, stream in (STREAMS | more).items():
             await host.create_server(stream, None, port, backlog=BACKLOG)
         for port, datagrams in DATAGRAMS.items():
             await host.create_datagram_endpoint(datagrams, ("0.0.0.0", port))  # noqa: S104  (of the stack)
