@@ -12,7 +12,7 @@ END = "<!-- end of the comparison -->\n"
 
 def heading(content: dict[str, Any]) -> str:
     """When, on what, and how often."""
-    runs = max(len(each) for peers in content["samples"].values() for each in peers.values())
+    runs = max(sum("spoilt" not in one for one in each) for by in content["samples"].values() for each in by.values())
     release = content["kernel"].partition("-")[0]
     text = f"{content['started'][:10]}, {content['machine']}, Linux {release}, medians of {runs}"
     return f"{text}; {content['note']}" if content["note"] else text

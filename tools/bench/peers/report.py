@@ -55,10 +55,14 @@ class Findings:
         self.samples = samples
         self.peers = [name for name in LABELS if any(name in each for each in samples.values())]
 
+    def counting(self, row: str, peer: str) -> list[Sample]:
+        """The samples that nobody spoilt; where there is none, all that did not fail."""
+        good = [each for each in self.samples[row].get(peer, []) if "error" not in each and self.rows[row].key in each]
+        return [each for each in good if "spoilt" not in each] or good
+
     def values(self, row: str, peer: str) -> list[float]:
         """The numbers that count."""
-        key = self.rows[row].key
-        return [float(each[key]) for each in self.samples[row].get(peer, []) if "error" not in each and key in each]
+        return [float(each[self.rows[row].key]) for each in self.counting(row, peer)]
 
     def ratio(self, row: str, peer: str, one: str = OURS) -> float | None:
         """How much better ours is than a peer, of the medians; None where one has no number."""
@@ -100,7 +104,7 @@ class Findings:
 
     def cost(self, row: str, peer: str) -> str:
         """CPU of the server: s of a GB, or µs of a connection or a request; of ping-pong the share of a core."""
-        costs = [_cost(each) for each in self.samples[row].get(peer, []) if "error" not in each]
+        costs = [_cost(each) for each in self.counting(row, peer)]
         return f"{figure(statistics.median(cost for cost, _ in costs))} {costs[0][1]}" if costs else "failed"
 
     def aims(self) -> Iterator["Aim"]:

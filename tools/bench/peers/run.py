@@ -26,6 +26,7 @@ from tools.bench.peers.ground import Contestant
 from tools.bench.peers.report import Findings, Row, draw
 from tools.bench.results import figure
 from tools.bench.rows import METRICS
+from tools.bench.run import Limits
 from tools.bench.sides import Sample, Setting
 from tools.netns import ROOT, CommandFailed
 
@@ -40,6 +41,7 @@ ROWS = {
         Row("loss_tx", "gbps", "Gbit/s", "sends, 1 % of frames lost"),
         Row("tcp_rr", "p50_us", "µs p50", "1 byte to and fro, TCP"),
         Row("udp_rr", "p50_us", "µs p50", "64 bytes to and fro, UDP"),
+        Row("udp64", "per_second", "echoes/s", "the same, 64 on their way"),
         Row("crr", "per_second", "conn/s", "connect, request, close, one at a time"),
         Row("crr32", "per_second", "conn/s", "the same, 32 at a time"),
         Row("http", "per_second", "req/s", "HTTP requests on 32 connections"),
@@ -48,26 +50,28 @@ ROWS = {
 LOSSY = {"loss_rx": "bulk_rx", "loss_tx": "bulk_tx"}  # measured as these
 
 
-def measure(contestant: Contestant, row: str, setting: Setting) -> Sample:
-    """One sample of one row; the server of a contestant that has died is started anew."""
+def measure(contestant: Contestant, row: str, setting: Setting, limits: Limits | None = None) -> list[Sample]:
+    """One sample of one row, behind those that others spoilt; a server that has died is started anew."""
     metric = METRICS[LOSSY.get(row, row)]
+    limits = limits or Limits()
     try:
         if not contestant.is_alive():
             contestant.begin()
         contestant.go_on()
         if row not in LOSSY:
-            return bench.measure(contestant.side, metric, setting)
+            return list(bench.measure_quietly(contestant.side, metric, setting, limits))
         with contestant.losing(PER_MILLE, towards_server=row == "loss_rx") as dropped:
-            return bench.measure(contestant.side, metric, setting) | {"dropped": dropped()}
+            samples = list(bench.measure_quietly(contestant.side, metric, setting, limits))
+            return [*samples[:-1], samples[-1] | {"dropped": dropped()}]
     except (CommandFailed, TimeoutError) as error:
-        return {"error": str(error)[-500:]}
+        return [{"error": str(error)[-500:]}]
     finally:
         if contestant.is_alive():
             contestant.pause()
 
 
 def compare(
-    peers: Iterable[Peer], rows: list[str], runs: int, setting: Setting, console: Console
+    peers: Iterable[Peer], rows: list[str], runs: int, setting: Setting, limits: Limits, console: Console
 ) -> dict[str, dict[str, list[Sample]]]:
     """All samples by row and peer."""
     samples: dict[str, dict[str, list[Sample]]] = {row: {peer.name: [] for peer in peers} for row in rows}
@@ -86,10 +90,12 @@ def compare(
                 for number in range(runs):
                     with bench.exclusive():  # not for longer, so that others get their turn
                         for contestant in contestants:
-                            sample = measure(contestant, row, setting)
-                            samples[row][contestant.peer.name].append(sample)
-                            text = sample.get("error") or figure(sample[ROWS[row].key])
-                            console.print(f"{row} {number + 1}/{runs} {contestant.peer.name}: {text}", markup=False)
+                            name = contestant.peer.name
+                            for sample in measure(contestant, row, setting, limits):
+                                samples[row][name].append(sample)
+                                text = sample.get("error") or figure(sample[ROWS[row].key])
+                                text += f" (spoilt: {sample['spoilt']})" if "spoilt" in sample else ""
+                                console.print(f"{row} {number + 1}/{runs} {name}: {text}", markup=False)
     return samples
 
 
@@ -101,6 +107,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a stream")
     parser.add_argument("--rounds", type=int, default=10_000, help="of ping-pong")
+    parser.add_argument("--retries", type=int, default=3, help="of a sample that others spoilt")
     parser.add_argument("--build", action="store_true", help="build the peers, and no more")
     parser.add_argument("--report", type=Path, metavar="JSON", help="table and chart of a run before")
     parser.add_argument("--write", action="store_true", help="put them into the README and docs/benchmarks-peers.md")
@@ -150,7 +157,9 @@ def main() -> int:
     setting = Setting(str(program), bench.allowed_congestion(), options.seconds, options.rounds, idle=0)
     content = bench.context(setting)
     content |= {"versions": {peer.name: peer.version for peer in peers}, "missing": missing, "note": options.note}
-    content["samples"] = compare(peers, options.only or list(ROWS), options.runs, setting, console)
+    content["samples"] = compare(
+        peers, options.only or list(ROWS), options.runs, setting, Limits(retries=options.retries), console
+    )
     stem = FOLDER / f"peers-{time.strftime('%Y%m%d-%H%M%S')}"
     stem.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     findings = write(content, stem, console)
