@@ -5,9 +5,11 @@ import subprocess
 from contextlib import ExitStack
 
 import pytest
+from rich.console import Console
 
 from tests.support.netns import need
-from tools.bench import crowd, daemons
+from tools.bench import crowd, daemons, run
+from tools.bench.peers.build import CannotBuild
 from tools.bench.rows import METRICS
 from tools.bench.run import allowed_congestion, measure
 from tools.bench.sides import Setting
@@ -95,3 +97,18 @@ def test_the_time_on_a_processor_is_that_of_all_threads():
     before = daemons.cpu_ns(os.getpid())
     sum(range(1_000_000))
     assert daemons.cpu_ns(os.getpid()) - before > 1_000_000
+
+
+def test_plain_frames_are_measured_beside_lwip(setting, tmp_path):
+    for sides in samples(["plain_rx", "plain_tx"], setting, tmp_path).values():
+        assert [sample["bytes"] > 1 << 20 for sample in sides] == [True, True]
+
+
+def test_rows_without_their_peer_say_what_is_missing(setting, tmp_path, monkeypatch):
+    def missing(_folder):
+        raise CannotBuild("the Debian package liblwip-dev is missing")
+
+    monkeypatch.setattr("tools.bench.peers.build.lwip", missing)
+    monkeypatch.setattr(run, "OUT", tmp_path)
+    results = run.run(["plain_rx"], 1, setting, run.Limits(), Console(quiet=True))
+    assert results.errors() == ["plain_rx lwip: the Debian package liblwip-dev is missing"]

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from tools.bench.plain import LWIP
 from tools.bench.rows import METRICS, Metric
 from tools.bench.sides import KERNEL, OURS, Sample, loopback
 
@@ -39,6 +40,11 @@ class Summary:
     ours: Spread | None
     theirs: Spread | None
     peer: str
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether none of it was taken under the load of others."""
+        return all(side is None or side.is_quiet for side in (self.ours, self.theirs))
 
     @property
     def ratio(self) -> float | None:
@@ -109,13 +115,12 @@ class Results:
 
     def is_loaded(self) -> bool:
         """Whether a row has spoilt samples only."""
-        summaries = [self.summary(metric) for metric in self.samples]
-        return not all(side is None or side.is_quiet for each in summaries for side in (each.ours, each.theirs))
+        return not all(self.summary(metric).is_quiet for metric in self.samples)
 
 
 def cost(metric: Metric, samples: list[Sample]) -> str:
     """CPU of the server for a gigabyte, or for each exchange; empty where it is not what is measured."""
-    if metric.peer not in {KERNEL, ""} or metric.sides is loopback:
+    if metric.peer not in {KERNEL, LWIP, ""} or metric.sides is loopback:
         return ""
     costs = [one_cost(sample) for sample in samples]
     values = [value for value, _ in costs if value]
@@ -149,6 +154,8 @@ def baseline(results: Results, about: dict[str, Any]) -> dict[str, Any]:
         rows[metric] = {"unit": METRICS[metric].unit, "tapstack": summary.ours.median}
         if summary.theirs is not None:
             rows[metric] |= {"peer": summary.peer, "theirs": summary.theirs.median}
+        if not summary.is_quiet:
+            rows[metric]["spoilt"] = True
     kept = ("started", "revision", "machine", "kernel", "python", "congestion", "form")
     return {name: about[name] for name in kept if name in about} | {"rows": rows}
 
@@ -170,5 +177,6 @@ def changes(results: Results, before: dict[str, Any]) -> dict[str, str]:
         if METRICS[metric].is_less_better:
             now, old = old, now
         if now > 0 and old > 0:
-            found[metric] = f"{now / old - 1:+.0%}"
+            doubt = "" if summary.is_quiet and not then.get("spoilt") else "~"
+            found[metric] = f"{doubt}{now / old - 1:+.0%}"
     return found

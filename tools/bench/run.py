@@ -31,6 +31,7 @@ from rich.table import Table
 from stack import _form
 from tools.bench import dns, load
 from tools.bench.chart import draw
+from tools.bench.peers.build import CannotBuild
 from tools.bench.results import Results, baseline, changes, figure
 from tools.bench.rows import METRICS, Metric
 from tools.bench.sides import (
@@ -125,7 +126,12 @@ def run(names: list[str], runs: int, setting: Setting, limits: Limits, console: 
         bar = progress.add_task("", total=2 * sum(METRICS[name].runs or runs for name in names))
         for begin, group in itertools.groupby(names, lambda name: METRICS[name].sides):
             with ExitStack() as stack:
-                sides = begin(stack, OUT, setting)
+                try:
+                    sides = begin(stack, OUT, setting)
+                except CannotBuild as error:
+                    for name in group:
+                        results.add(name, METRICS[name].peer, {"error": str(error)})
+                    continue
                 for name in group:
                     for _ in range(METRICS[name].runs or runs):
                         for side in sides:
