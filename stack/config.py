@@ -139,7 +139,7 @@ class HostConfig:
     tcp: TcpConfig = field(default_factory=TcpConfig)
     ip: IpConfig = field(default_factory=IpConfig)
     port_range: tuple[int, int] = (32_768, 60_999)  # ephemeral ports, inclusive
-    memory_bytes: int = 512 << 20  # of all connections together; one takes 4 KiB besides the data that it holds
+    memory_bytes: int = 512 << 20  # of all connections together; one takes 3.75 KiB besides the data that it holds
 
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot work."""

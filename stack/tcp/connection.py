@@ -382,6 +382,8 @@ class Connection:
                     timers.at[slot] = NEVER
                     actions |= self._expired(slot, now)
             timers.settle()
+            if timers.deadline == NEVER:
+                self.snd.rest()
         return actions
 
     def _expired(self, slot: int, now: int) -> int:
@@ -515,7 +517,7 @@ class Connection:
                     return True
             buffer = snd.buffer
             unsent = (snd.snd_nxt - snd.snd_una) & MASK != buffer.end - buffer.base
-            if (unsent or snd.board.lost_bytes or snd.fin_queued) and transmit.next_range(snd, now):
+            if (unsent or snd.fin_queued or snd.lost_bytes()) and transmit.next_range(snd, now):
                 output.fill_data(self, frame, now)
                 if self.want_writable and self.config.notsent_lowat:
                     self.check_writable()  # what counts falls as data is sent, not as it is acknowledged

@@ -49,18 +49,18 @@ class Recovery:
     )
     # fmt: on
 
-    def __init__(self) -> None:
+    def __init__(self, sack: bool = False, by_acks: bool = True, by_rack: bool = False, iss: int = 0) -> None:
         self.phase = OPEN
-        self.sack = False
-        self.by_acks = True  # False: only the retransmission timer finds losses
-        self.by_rack = False  # RFC 8985 finds losses, not RFC 6675
+        self.sack = sack
+        self.by_acks = by_acks  # False: only the retransmission timer finds losses
+        self.by_rack = by_rack  # RFC 8985 finds losses, not RFC 6675
         self.rack: Rack | None = None  # made when something looks like a loss
         self.undo: Undo | None = None  # of the last episode; None: there was none
         self.dupacks = 0
         self.dup_bytes = 0  # without SACK: bytes that duplicate ACKs say have left the network
         self._dup_edge = 0  # only what was sent before it can be so acknowledged
         self._dup_edge_at = -1
-        self.recovery_point = 0
+        self.recovery_point = iss
         self._edge = -1  # everything before it was considered for loss in this episode; -1: nothing yet
         self.cwr_point = -1  # SND.NXT when the window was reduced for an ECE; -1: that is over
         self._hole_edge = -1  # the same for the rescue of holes
@@ -77,6 +77,17 @@ class Recovery:
         self.dsack_at = -1  # when the last one came
         self.spurious = 0  # episodes undone
         self.spurious_rto = False  # the next RTT sample is the first after a spurious timeout
+
+    def is_blank(self, iss: int) -> bool:
+        """Whether this is as if made anew: nothing was ever lost, nor looked like it."""
+        return (
+            self.phase == OPEN
+            and self.recovery_point == iss
+            and self.rack is None
+            and self.undo is None
+            and not (self.dupacks or self.dup_bytes or self.dsacks or self.spurious or self.prr_target)
+            and self.cwr_point == self._dup_edge_at == self._edge == self._hole_edge == -1
+        )
 
     def on_ack(
         self, snd: "Sender", acked: int, sacked: int, delivered: int, prior: int, ts_rtt_us: int, now: int

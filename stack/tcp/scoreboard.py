@@ -125,6 +125,22 @@ class Scoreboard:
     def __len__(self) -> int:
         return len(self.records) - self.head
 
+    def is_blank(self) -> bool:
+        """Whether this is as if made anew: nothing is outstanding, and nothing was ever lost, nor looked like it."""
+        return not (
+            self.records
+            or self.high_sacked
+            or self.lost_total
+            or self.steps
+            or self.reordered
+            or self.original
+            or self.newest is not None
+            or self.newest_once is not None
+            or self.lost_log is not None
+            or self.resent is not None
+            or self.original_edge >= 0
+        )
+
     def append(self, seq: int, end: int, now: int) -> Record:
         """A new range was sent, right after the last one."""
         record = Record(seq, end, now)

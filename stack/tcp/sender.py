@@ -9,10 +9,13 @@ number of the stream (`fin_seq`) and lives in the scoreboard like data.
 Invariants: snd_una <= snd_nxt <= snd_max (modulo 2^32); the scoreboard covers snd_una .. snd_nxt;
 `snd_una` and `snd_wnd` are stored before anything else acts on an ACK; whenever something is
 outstanding, the retransmission or the persist timer runs.
+
+A sender at rest (`rest`) gives up its scoreboard and its Recovery when they have no history to keep; whoever looks at
+them next has new ones.
 """
 
 from stack.config import NEVER, TcpConfig
-from stack.tcp import persist, tlp
+from stack.tcp import persist, sack, tlp
 from stack.tcp import recovery as rec
 from stack.tcp.congestion.base import Controller, initial_window
 from stack.tcp.congestion.registry import algorithm
@@ -28,7 +31,6 @@ from stack.tcp.send_buffer import SendBuffer
 from stack.tcp.timers import PACING, PERSIST, PROBE, REORDER, RETRANSMIT, USER, TimerTable
 from stack.tcp.tlp import Tlp
 from stack.wire.seq import HALF, MASK
-from stack.wire.tcp import parse_sack
 
 
 class Sender:
@@ -36,12 +38,12 @@ class Sender:
 
     # fmt: off
     __slots__ = (
-        "board", "buffer", "config", "controller", "cwr_due", "delivery", "ecn", "eff_snd_mss", "fin_queued",
-        "fin_seq", "first_window", "high_rtt_seq", "iss", "last_sent_at", "max_gso", "max_snd_wnd", "mss_since",
-        "mtu_probe", "mtu_record", "nodelay", "orphan", "out_fin", "out_len", "out_mtu_probe", "out_probe",
-        "out_record", "out_seq", "paced_from_us", "pacer", "persist_backoff", "probing", "recovery", "rtt", "snd_max",
-        "snd_nxt", "snd_una", "snd_up", "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale", "tail_probes", "timeouts",
-        "timers", "tlp", "total_retrans", "user_timeout_us",
+        "_board", "_recovery", "buffer", "by_rack", "config", "controller", "cwr_due", "delivery", "ecn",
+        "eff_snd_mss", "fin_queued", "fin_seq", "first_window", "high_rtt_seq", "iss", "last_sent_at", "max_gso",
+        "max_snd_wnd", "mss_since", "mtu_probe", "mtu_record", "nodelay", "orphan", "out_fin", "out_len",
+        "out_mtu_probe", "out_probe", "out_record", "out_seq", "paced_from_us", "pacer", "persist_backoff", "probing",
+        "rtt", "sack_ok", "snd_max", "snd_nxt", "snd_una", "snd_up", "snd_wl1", "snd_wl2", "snd_wnd", "snd_wscale",
+        "tail_probes", "timeouts", "timers", "tlp", "total_retrans", "user_timeout_us",
     )
     # fmt: on
 
@@ -58,13 +60,14 @@ class Sender:
         self.eff_snd_mss = 536
         self.max_gso = 0  # most payload the device takes at once, 0: no super-segments
         self.buffer = SendBuffer(budget)
-        self.board = Scoreboard()
+        self._board: Scoreboard | None = None
+        self._recovery: Recovery | None = None
+        self.by_rack = self.sack_ok = False
         self.rtt = estimator(config)
         self.delivery = Delivery(budget.sample)
         self.paced_from_us = from_rtt_us(config)  # a path with a longer round trip is paced in any case
         self.pacer: Pacer | None = None  # made when something is paced
         self.first_window = 0  # bytes, the initial cwnd
-        self.recovery = Recovery()
         self.tail_probes = False  # RFC 8985 §7: they may be sent
         self.tlp: Tlp | None = None  # made when the first one is due
         self.controller: Controller | None = None  # made when the MSS is known
@@ -86,20 +89,35 @@ class Sender:
         self.out_fin = self.out_probe = self.out_mtu_probe = False
         self.out_record: Record | None = None  # a retransmission of this record
 
+    @property
+    def board(self) -> Scoreboard:
+        """What is outstanding."""
+        board = self._board
+        if board is None:
+            board = self._board = Scoreboard()
+            board.tracks_resent = self.by_rack
+        return board
+
+    @property
+    def recovery(self) -> Recovery:
+        """What is lost, and what to do about it."""
+        recovery = self._recovery
+        if recovery is None:
+            recovery = self._recovery = Recovery(self.sack_ok, self.config.fast_retransmit, self.by_rack, self.iss)
+        return recovery
+
     # -- start
 
-    def start(self, now: int, mss: int, sack: bool, syn_lost: bool) -> None:
+    def start(self, now: int, mss: int, sack_ok: bool, syn_lost: bool) -> None:
         """The SYN is acknowledged: snd_una = iss + 1."""
         self.snd_una = self.snd_nxt = self.snd_max = (self.iss + 1) & MASK
         self.high_rtt_seq = self.snd_una
         self.eff_snd_mss = mss
-        self.recovery.sack = sack
-        self.recovery.by_acks = self.config.fast_retransmit
-        self.recovery.recovery_point = self.iss
-        if sack and self.config.loss_detection == "rack" and self.config.fast_retransmit:
+        self.sack_ok = sack_ok
+        self._board = self._recovery = None  # made of what was known before, if somebody has looked
+        if sack_ok and self.config.loss_detection == "rack" and self.config.fast_retransmit:
             # RFC 8985 §4: both parts need SACK
-            self.recovery.by_rack = True
-            self.board.tracks_resent = True
+            self.by_rack = True
             self.tail_probes = self.config.tlp
         # RFC 6928 §2 (6928-1): a lost SYN or SYN-ACK means an initial window of one segment
         window = mss if syn_lost else initial_window(mss, self.config.initial_window_segs)
@@ -218,7 +236,7 @@ class Sender:
                 self.snd_up = -1
         sacked = 0
         if seg.options and self.recovery.sack:
-            sacked = self._on_sack_option(seg, now)
+            sacked = sack.on_option(self, seg, now)
         bare = una == ack and same_window and not seg.length and not seg.flags & (SYN | FIN)
         duplicate = bare and self._is_duplicate()
         if self.tlp is not None and self.tlp.end_seq >= 0:
@@ -240,40 +258,6 @@ class Sender:
     def _is_duplicate(self) -> bool:
         """RFC 5681 §2 (5681-3.2): whether a bare ACK that says nothing new is a duplicate."""
         return self.snd_nxt != self.snd_una and not self.probing and self.snd_wnd != 0
-
-    def _on_sack_option(self, seg: Segment, now: int) -> int:
-        """Mark what the SACK option reports; returns the bytes that are news."""
-        una, nxt = self.snd_una, self.snd_nxt
-        span = (nxt - una) & MASK
-        blocks = parse_sack(seg.options)
-        if self.config.dsack and blocks and self._is_dsack(blocks):
-            self.recovery.on_dsack(self, *blocks.pop(0), now)
-        good = []
-        for left, right in blocks:
-            # RFC 2018 §3, RFC 6675 §4 (6675-3): blocks must lie above snd_una and within what was sent
-            begin = (left - una) & MASK
-            end = (right - una) & MASK
-            if 0 < begin < end <= span:
-                good.append((begin, end))
-        fresh = 0
-        for begin, end in sorted(good):  # in their order, else a late report would look like reordering
-            fresh += self.board.on_sack((una + begin) & MASK, (una + end) & MASK)
-        return fresh
-
-    def _is_dsack(self, blocks: list[tuple[int, int]]) -> bool:
-        """RFC 2883 §4 (2883-1): the first block lies below the cumulative ACK or within the second block; and not
-        further back than anything the peer may have been sent in the window before.
-        """
-        left, right = blocks[0]
-        length = (right - left) & MASK
-        below = (self.snd_una - right) & MASK
-        if 0 < length < HALF and below < HALF:
-            return below + length <= max(self.max_snd_wnd, self.eff_snd_mss) + ((self.snd_nxt - self.snd_una) & MASK)
-        if len(blocks) < 2 or not 0 < length <= (self.snd_nxt - self.snd_una) & MASK:
-            return False
-        outer_left, outer_right = blocks[1]
-        outer = (outer_right - outer_left) & MASK
-        return (left - outer_left) & MASK < (right - outer_left) & MASK <= outer < HALF
 
     def _after_delivery(self, acked: int, fresh: int, sacked: int, prior: int, ts_rtt_us: int, now: int) -> None:
         """Round-trip time, loss detection and congestion control for one ACK."""
@@ -573,27 +557,37 @@ class Sender:
         """Drop everything that waits."""
         self.buffer.clear()
         self.snd_nxt = self.snd_una
-        self.board = Scoreboard()
+        self._board = None
+
+    def rest(self) -> None:
+        """No timer runs: keep of the past what matters for the next flight."""
+        if self.snd_una != self.snd_nxt or self.buffer.end != self.buffer.base:
+            return
+        if self._board is not None and self._board.is_blank():
+            self._board = None
+        if self._recovery is not None and self._recovery.is_blank(self.iss):
+            self._recovery = None
+
+    def lost_bytes(self) -> int:
+        """Bytes that are marked lost."""
+        return self._board.lost_bytes if self._board is not None else 0
 
     def check_invariants(self) -> None:
         """Raise AssertionError when SND.* or the scoreboard contradict each other."""
         assert (self.snd_nxt - self.snd_una) & MASK < HALF
         assert (self.snd_max - self.snd_nxt) & MASK < HALF
-        self.board.check_invariants(self.snd_una, self.snd_nxt)
+        if self._board is not None:
+            self._board.check_invariants(self.snd_una, self.snd_nxt)
         assert self.unsent() >= 0
         if self.controller is not None:
             self.controller.check_invariants()
-        recovery = self.recovery
-        if recovery.phase == rec.OPEN:
-            assert not self.board.lost_bytes, "something is lost, and no episode began"
-            assert recovery.dupacks or not recovery.dup_bytes
+        recovery = self._recovery
+        if recovery is None or recovery.phase == rec.OPEN:
+            assert not self.lost_bytes(), "something is lost, and no episode began"
+            assert recovery is None or recovery.dupacks or not recovery.dup_bytes
         self.buffer.check_invariants()
         if self.snd_una != self.snd_nxt:
             at = self.timers.at
             assert min(at[RETRANSMIT], at[PERSIST]) != NEVER, "data is outstanding and no timer runs"
-        if (
-            self.pacer is not None
-            and self.pacer.waiting
-            and (self.unsent() or self.board.lost_bytes or self.fin_waits())
-        ):
+        if self.pacer is not None and self.pacer.waiting and (self.unsent() or self.lost_bytes() or self.fin_waits()):
             assert self.timers.running(PACING), "data waits for its time and no timer runs"
