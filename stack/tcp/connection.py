@@ -135,8 +135,7 @@ class Connection:
         self.keepalive_sent = 0
         self.last_rx_at = now
         self.challenge_at, self.challenges = now, 0
-        self.released = False
-        self.want_writable = False
+        self.released = self.want_writable = False
         self.time_wait: TimeWait | None = None
         # slots of the Host and the driver
         self.path: object = None
@@ -381,8 +380,7 @@ class Connection:
                 if timers.at[slot] <= now:
                     timers.at[slot] = NEVER
                     actions |= self._expired(slot, now)
-            timers.settle()
-            if timers.deadline == NEVER:
+            if timers.settle() == NEVER:
                 self.snd.rest()
         return actions
 

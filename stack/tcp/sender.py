@@ -62,13 +62,12 @@ class Sender:
         self.buffer = SendBuffer(budget)
         self._board: Scoreboard | None = None
         self._recovery: Recovery | None = None
-        self.by_rack = self.sack_ok = False
         self.rtt = estimator(config)
         self.delivery = Delivery(budget.sample)
         self.paced_from_us = from_rtt_us(config)  # a path with a longer round trip is paced in any case
         self.pacer: Pacer | None = None  # made when something is paced
         self.first_window = 0  # bytes, the initial cwnd
-        self.tail_probes = False  # RFC 8985 §7: they may be sent
+        self.sack_ok = self.by_rack = self.tail_probes = False  # what of RFC 2018, RFC 8985 §6 and §7 is used
         self.tlp: Tlp | None = None  # made when the first one is due
         self.controller: Controller | None = None  # made when the MSS is known
         self.nodelay = config.nodelay

@@ -69,11 +69,12 @@ class TimerTable:
         self.at = _AT_REST
         self.deadline = NEVER
 
-    def settle(self) -> None:
-        """Make `deadline` exact again."""
+    def settle(self) -> int:
+        """Make `deadline` exact again; returns it."""
         self.deadline = min(self.at)
         if self.deadline == NEVER:
             self.at = _AT_REST
+        return self.deadline
 
     def running(self, slot: int) -> bool:
         """Whether the slot is set."""
