@@ -19,7 +19,7 @@ not that of their places in memory.
 """
 
 import asyncio
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, NoReturn, Protocol
 
 from stack.errors import DeviceGone, HostClosed
@@ -54,8 +54,10 @@ class Startable(Handler, Protocol):
         """Call connection_made, then deliver what waits."""
 
 
-class Driver(ABC):
+class Driver:
     """Drives `host` on `loop`.  All methods are called from the loop's thread."""
+
+    # No ABC: its compiled subclasses would share one cache of isinstance, which then says of each what it said of another
 
     __slots__ = ("_closed", "_idle", "_posted", "handlers", "host", "in_pass", "is_open", "loop", "now")
 
@@ -84,7 +86,7 @@ class Driver(ABC):
 
     # -- application side
 
-    def check_process(self) -> None:  # noqa: B027  (most work in every process)
+    def check_process(self) -> None:
         """Raises RuntimeError in a child of the process that the driver belongs to, when it cannot work there."""
 
     def check_open(self) -> None:
