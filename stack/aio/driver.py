@@ -57,7 +57,7 @@ class Startable(Handler, Protocol):
 class Driver:
     """Drives `host` on `loop`.  All methods are called from the loop's thread."""
 
-    # No ABC: its compiled subclasses would share one cache of isinstance, which then says of each what it said of another
+    # No ABC: compiled subclasses would share its cache of isinstance, which says of each what it said of another
 
     __slots__ = ("_closed", "_idle", "_posted", "handlers", "host", "in_pass", "is_open", "loop", "now")
 
