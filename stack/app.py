@@ -40,6 +40,7 @@ from stack.device.fault_device import FaultDevice
 from stack.device.fault_settings import Faults
 from stack.device.pcap import CaptureDevice, CaptureTrace
 from stack.device.pcapng import PcapngWriter
+from stack.device.queues import QueueGroup, Share, open_share
 from stack.device.tap import TapDevice
 from stack.device.tun import TunDevice
 from stack.dns.resolver import Resolver
@@ -369,6 +370,47 @@ class _TapLoop(UvLoop):
 def tap_settings() -> Settings:
     """Of a TAP of the process's own, from the environment, as `factory` has them.  Raises ConfigError."""
     return _from_environment(os.environ)[0]
+
+
+def open_queues(settings: Settings, count: int) -> QueueGroup:
+    """The TAP of the settings, with a queue for each of `count` processes, and its kernel's end configured.
+
+    Each process has one of its `shares` (`shared_host`).  Raises ConfigError, DeviceError, AddressInUse.
+    """
+    hostside.check_free(settings.dev, settings.interface.network)
+    group = QueueGroup(settings.dev, count, mtu=settings.mtu, offload=settings.offload)
+    try:
+        hostside.configure(settings.dev, settings.host_interface, settings.mtu)
+    except BaseException:
+        group.close()
+        raise
+    return group
+
+
+def shared_host(
+    share: Share, settings: Settings, loop: asyncio.AbstractEventLoop | None = None, capture: Capture = "own"
+) -> AsyncHost:
+    """The host of one of the processes that share the address of the settings.  Raises ConfigError, DeviceError.
+
+    Process 0 claims the address; to the others it says nothing of ARP that would have them claim it, too.
+    """
+    device, hand_on = open_share(share)
+    try:
+        config = settings.host_config()
+        if share.index:
+            config = dataclasses.replace(config, ip=dataclasses.replace(config.ip, arp_probe=False))
+        device = wrap_device(device, settings.faults(), seed=settings.fault.seed)
+        host = AsyncHost(config, loop=loop, capture=capture)
+        try:
+            host.host.share(share.steering(), hand_on)
+            host.add_device(device, settings.address, gateway=str(settings.host_interface.ip))
+        except BaseException:
+            host.driver.close()
+            raise
+    except BaseException:
+        device.close()
+        raise
+    return host
 
 
 def tap_host(loop: asyncio.AbstractEventLoop, settings: Settings, capture: Capture = "own") -> AsyncHost:

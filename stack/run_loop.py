@@ -25,6 +25,7 @@ from stack.aio.loop import Capture, SelectorLoop, StackLoop, UvLoop
 from stack.aio.network import AsyncHost
 from stack.daemon.lookups import make_resolver
 from stack.device.attached import AttachedDevice
+from stack.device.queues import Share
 from stack.dns.resolver import Resolver
 from stack.errors import ConfigError, StackError
 
@@ -43,6 +44,7 @@ class RunOptions:
     capture: Capture = "own"
     tap: bool = False
     quiet: bool = False
+    share: str = ""  # with `tap`: a queue of the TAP that this process shares with others, see stack.device.queues
 
     def to_json(self) -> str:
         """For the variable."""
@@ -105,7 +107,11 @@ class _RunLoop(StackLoop):
         options = self._options
         if options.tap:
             settings = app.tap_settings()
-            self._host = app.tap_host(self, settings, options.capture)
+            if options.share:
+                share = Share.from_json(options.share)
+                self._host = app.shared_host(share, settings, self, options.capture)
+            else:
+                self._host = app.tap_host(self, settings, options.capture)
             self._address, setting = str(settings.interface.ip), settings.resolver
         else:
             device = self._open(options)

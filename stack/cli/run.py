@@ -3,6 +3,7 @@
 The command becomes the program (execve), so that its exit code, its signals and its terminal are its own.
 """
 
+import dataclasses
 import ipaddress
 import os
 import re
@@ -15,6 +16,8 @@ from typing import Final
 import click
 
 from stack.cli.common import daemon_options, fail, sentences
+from stack.cli.workers import Worker, supervise
+from stack.wire.steering import MAX_QUEUES
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as env(1) and shells have it
 INJECT: Final = Path(__file__).resolve().parent.parent / "inject"
@@ -34,6 +37,9 @@ _SOCKS: Final = 1080  # RFC 1928 §3: the customary port
 )
 @click.option("--name", metavar="NAME", default="", help="For 'tapstack status'.  [default: the program's]")
 @click.option("--all", "everything", is_flag=True, help="All destinations but 127/8, not only the daemon's network.")
+@click.option(
+    "--queues", type=click.IntRange(1, MAX_QUEUES), default=1, metavar="N", help="With --tap: N processes, one address."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Do not say which address the program has.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(
@@ -44,6 +50,7 @@ def run(
     address: str,
     name: str,
     everything: bool,
+    queues: int,
     quiet: bool,
     command: tuple[str, ...],
 ) -> None:
@@ -69,6 +76,8 @@ def run(
             tap=tap,
             quiet=quiet,
         )
+    if queues > 1 and not tap:
+        fail("--queues is for a TAP of the program's own: give --tap, too", 2)
     _check_python(program, command, None if tap else socks)
     environment = {**os.environ, VARIABLE: options.to_json(), "PYTHONPATH": _python_path()}
     if tap:
@@ -78,6 +87,18 @@ def run(
             environment |= _kernels_end(address)
     sys.stdout.flush()
     sys.stderr.flush()
+    if queues > 1:
+        with sentences():
+            os.environ.update({name: value for name, value in environment.items() if name.startswith("TAPSTACK_")})
+            os.environ.pop(VARIABLE, None)
+            with app.open_queues(app.tap_settings(), queues) as group:
+                shares = [dataclasses.replace(options, share=share.to_json()).to_json() for share in group.shares]
+                workers = [
+                    Worker([program, *command[1:]], {**environment, VARIABLE: text}, share.descriptors())
+                    for text, share in zip(shares, group.shares, strict=True)
+                ]
+                status = supervise(workers, name or command[0])
+        sys.exit(status)
     for ignored in (
         signal.SIGPIPE,
         signal.SIGXFSZ,

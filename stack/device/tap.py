@@ -37,6 +37,7 @@ TUNSETOFFLOAD: Final = 0x400454D0
 TUNSETVNETHDRSZ: Final = 0x400454D8
 TUNSETPERSIST: Final = 0x400454CB
 IFF_TAP: Final = 0x0002
+IFF_MULTI_QUEUE: Final = 0x0100
 IFF_NO_PI: Final = 0x1000
 IFF_VNET_HDR: Final = 0x4000
 SIOCGIFFLAGS: Final = 0x8913
@@ -45,6 +46,7 @@ SIOCGIFMTU: Final = 0x8921
 SIOCSIFMTU: Final = 0x8922
 SIOCSIFTXQLEN: Final = 0x8943
 IFF_UP: Final = 1
+IFF_RUNNING: Final = 0x40  # it is up and has its carrier: somebody has it open
 TUN_F_CSUM: Final = 0x01
 TUN_F_TSO4: Final = 0x02
 TUN_F_TSO6: Final = 0x04
@@ -69,7 +71,9 @@ def derived_mac(name: str) -> bytes:
 class TapDevice(VnetDevice):
     """TAP interface `name`, made if it does not exist.  It goes away on `close` unless it was made persistent.
 
-    `mtu` 0 keeps the interface's.  Raises ConfigError, or DeviceError with a sentence for the user.
+    `mtu` 0 keeps the interface's.  `queue`: one queue of several (`ip tuntap add ... multi_queue`, or made so now).
+    `descriptor` is a queue that is open already, and the device's from now on; the rest describes it.  Raises
+    ConfigError, or DeviceError with a sentence for the user.
     """
 
     __slots__ = ()
@@ -78,15 +82,29 @@ class TapDevice(VnetDevice):
     IFF: ClassVar = IFF_TAP
     BARE_IP: ClassVar = False
 
-    def __init__(self, name: str, mac: bytes | None = None, *, mtu: int = 0, offload: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        mac: bytes | None = None,
+        *,
+        mtu: int = 0,
+        offload: bool = True,
+        queue: bool = False,
+        descriptor: int = -1,
+    ) -> None:
         mac = derived_mac(name) if mac is None else mac
         _validate(name, mac, mtu)
-        fd, closes = _open(name, self.KIND, self.IFF | IFF_NO_PI | (IFF_VNET_HDR if offload else 0))
+        flags = self.IFF | IFF_NO_PI | (IFF_VNET_HDR if offload else 0) | (IFF_MULTI_QUEUE if queue else 0)
+        closes: Closes
+        if descriptor >= 0:
+            fd, closes = descriptor, io.FileIO(descriptor, "r+")
+        else:
+            fd, closes = _open(name, self.KIND, flags)
         try:
             caps = _negotiate(fd, name, offload=offload, bare_ip=self.BARE_IP)
             if mtu:
-                _if_ioctl(name, SIOCSIFMTU, mtu, f"cannot set mtu {mtu} of {name}")
-            mtu = _if_ioctl(name, SIOCGIFMTU, 0, f"cannot read the mtu of {name}")
+                interface_ioctl(name, SIOCSIFMTU, mtu, f"cannot set mtu {mtu} of {name}")
+            mtu = interface_ioctl(name, SIOCGIFMTU, 0, f"cannot read the mtu of {name}")
         except BaseException:
             closes.close()
             raise
@@ -95,12 +113,12 @@ class TapDevice(VnetDevice):
     def set_up(self, up: bool = True) -> None:
         """Switch the kernel's end on or off.  Raises DeviceError."""
         what = f"cannot switch {self.name} {'on' if up else 'off'}"
-        flags = _if_ioctl(self.name, SIOCGIFFLAGS, 0, what) & 0xFFFF
-        _if_ioctl(self.name, SIOCSIFFLAGS, flags | IFF_UP if up else flags & ~IFF_UP, what)
+        flags = interface_ioctl(self.name, SIOCGIFFLAGS, 0, what) & 0xFFFF
+        interface_ioctl(self.name, SIOCSIFFLAGS, flags | IFF_UP if up else flags & ~IFF_UP, what)
 
     def set_txqueuelen(self, frames: int) -> None:
         """Length of the queue towards us: at least receive window / MSS, or it drops.  Raises DeviceError."""
-        _if_ioctl(self.name, SIOCSIFTXQLEN, frames, f"cannot set the queue length of {self.name}")
+        interface_ioctl(self.name, SIOCSIFTXQLEN, frames, f"cannot set the queue length of {self.name}")
 
     def set_persistent(self, on: bool) -> None:
         """Whether the interface outlives `close`.  Raises DeviceError."""
@@ -133,12 +151,12 @@ def _open(name: str, kind: str, flags: int) -> tuple[int, Closes]:
                 device.close()
                 raise
     except OSError as exc:
-        raise _open_error(name, kind, exc) from exc
+        raise _open_error(name, kind, flags, exc) from exc
     os.set_blocking(device.fileno(), False)
     return device.fileno(), device
 
 
-def _open_error(name: str, kind: str, exc: OSError) -> DeviceError:
+def _open_error(name: str, kind: str, flags: int, exc: OSError) -> DeviceError:
     match exc.errno:
         case errno.ENOENT | errno.ENODEV | errno.ENXIO:
             text = "there is no /dev/net/tun here: load the kernel module `tun`, or give the container that device"
@@ -146,8 +164,15 @@ def _open_error(name: str, kind: str, exc: OSError) -> DeviceError:
             text = f"no permission to open {kind} {name}: run as root or with CAP_NET_ADMIN"
         case errno.EBUSY:
             text = f"{kind} {name} is in use by another process: choose another name"
+        case errno.EINVAL if flags & IFF_MULTI_QUEUE:
+            text = (
+                f"{name} exists and is no {kind} device with several queues: choose another name, or make it anew with "
+                f"'ip tuntap add dev {name} mode {kind.lower()} multi_queue'"
+            )
         case errno.EINVAL:
-            text = f"{name} exists and is no {kind} device: choose another name"
+            text = f"{name} exists and is no {kind} device, or one with several queues: choose another name"
+        case errno.E2BIG:
+            text = f"{kind} {name} has no room for another queue: close some of them"
         case code:
             text = f"cannot open {kind} {name}: {os.strerror(code or 0)}"
     return DeviceError(text, exc.errno)
@@ -171,7 +196,7 @@ def _negotiate(fd: int, name: str, *, offload: bool, bare_ip: bool) -> Caps:
     return Caps(max_gso=_MAX_GSO, bare_ip=bare_ip)
 
 
-def _if_ioctl(name: str, request: int, value: int, what: str) -> int:
+def interface_ioctl(name: str, request: int, value: int, what: str) -> int:
     """One interface ioctl on an int; returns what the kernel left there."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

@@ -17,7 +17,7 @@ from typing import Final
 from mypy_extensions import mypyc_attr
 
 from stack.config import HostConfig, Rng, TcpConfig
-from stack.errors import ConnectionReset
+from stack.errors import AddressNotAvailable, ConnectionReset
 from stack.host.icmp_layer import IcmpEcho
 from stack.host.ip_layer import IpLayer, Row
 from stack.host.tcp_layer import TcpLayer
@@ -31,6 +31,7 @@ from stack.tcp.receiver import ACK_NOW, ADVICE
 from stack.tcp.segment import CE, URG, Segment
 from stack.trace import Trace
 from stack.udp.endpoint import UdpEndpoint
+from stack.wire.addr import format_addr
 from stack.wire.burst import (
     KIND_TCP,
     ROW,
@@ -42,7 +43,9 @@ from stack.wire.burst import (
     ROW_TS,
     Burst,
 )
+from stack.wire.ipv4 import PROTO_TCP
 from stack.wire.sink import FrameSink
+from stack.wire.steering import Steering
 
 _ODD_IP: Final = ROW_IPOPTS | ROW_LINK_GROUP  # rows that IP must agree to first
 _ODD_TCP: Final = ROW_OPTS | ROW_CE  # rows of which more than the row is needed
@@ -103,6 +106,16 @@ class Host:
     def add_route(self, prefix: int, prefix_len: int, gateway: int = 0, ifindex: int = 0, metric: int = 0) -> None:
         """Add a route.  Raises InvalidAddress, ConfigError."""
         self.ip.add_route(prefix, prefix_len, gateway=gateway, ifindex=ifindex, metric=metric)
+
+    def share(self, steering: Steering, hand_on: Callable[[int, bytes], None] | None = None) -> None:
+        """The addresses are shared with other processes, each of which is given the packets of its own flows.
+
+        Local ports are then chosen so that what comes back comes to this process.  In process 0
+        `hand_on(process, frame)` takes what came there and concerns another one: answers of ARP, ICMP about its flows,
+        its datagrams that came in fragments.
+        """
+        self.ip.share(steering, hand_on)
+        self.tcp.ports.steering = steering
 
     # -- the packet path
 
@@ -278,6 +291,15 @@ class Host:
         """Active OPEN; CONNECTED or CLOSED follows in the connection's events.  Raises NetworkUnreachable,
         AddressNotAvailable, AddressInUse, InvalidAddress, ConnectionRefused for port 0.  RFC 9293 §3.10.1.
         """
+        steering = self.tcp.ports.steering
+        if steering is not None and lport and not self.ip.is_local(raddr):
+            src = self.ip.path(raddr, laddr).src
+            if not steering.is_mine(PROTO_TCP, raddr, rport, src, lport):
+                owner = steering.owner(PROTO_TCP, raddr, rport, src, lport)
+                raise AddressNotAvailable(
+                    f"what {format_addr(raddr)}:{rport} sends to port {lport} is for process {owner}, and this is "
+                    f"process {steering.index} of {steering.count}: connect from port 0"
+                )
         return self.tcp.connect(raddr, rport, laddr, lport, config, now)
 
     def peer_gone(self, raddr: int) -> int:

@@ -8,6 +8,7 @@ accepted goes to ICMP, UDP or reassembly; a reassembled TCP segment comes back a
 Endpoints whose event mask became non-zero are in `ready`; errors for TCP in `errors`.  The Host drains both.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from stack.config import IpConfig, Rng
@@ -19,7 +20,7 @@ from stack.host.udp_layer import UdpLayer
 from stack.ip.reassembly import Datagram, Reassembly
 from stack.stats import Counter, DropReason, Stats
 from stack.trace import Trace
-from stack.wire import accel, icmp, ipv4
+from stack.wire import accel, arp, icmp, ipv4
 from stack.wire.addr import LIMITED_BROADCAST, MAC_ZERO, format_addr, is_multicast, is_unicast
 from stack.wire.burst import (
     KIND_ARP,
@@ -37,6 +38,7 @@ from stack.wire.ethernet import HLEN as ETH_HLEN
 from stack.wire.ethernet import TYPE_IPV4, pack_header
 from stack.wire.frame import VNET_NEEDS_CSUM
 from stack.wire.icmp import TransportError
+from stack.wire.steering import Steering
 
 MAX_REINJECTED: Final = 256
 UNUSUAL: Final = ROW_IPOPTS | ROW_LINK_GROUP  # rows with these flags need `accept`
@@ -49,7 +51,7 @@ Row = tuple[int, ...]
 class IpLayer(IpOutput):
     """All of IP of one host.  See the head of this file and of `ip_output.py`."""
 
-    __slots__ = ("_forwarder", "_impossible_sources", "icmp", "ready", "reassembly", "udp")
+    __slots__ = ("_forwarder", "_hand_on", "_impossible_sources", "_steering", "icmp", "ready", "reassembly", "udp")
 
     def __init__(
         self,
@@ -66,7 +68,21 @@ class IpLayer(IpOutput):
         self.icmp = IcmpLayer(self, self.ready, self._deliver_error)
         self.udp = UdpLayer(self, rng, self.ready, port_range)
         self._forwarder = Forwarder(self, self.icmp)
+        self._steering: Steering | None = None  # of a host that shares its addresses with other processes
+        self._hand_on: Callable[[int, bytes], None] | None = None  # in process 0 of these
         self._impossible_sources: frozenset[int] = frozenset()  # our own addresses and those of our subnets' broadcasts
+
+    def share(self, steering: Steering, hand_on: Callable[[int, bytes], None] | None) -> None:
+        """As `Host.share`."""
+        self._steering = self.udp.steering = steering
+        self._hand_on = hand_on if not steering.index else None
+
+    def _is_others(self, owner: int, frame: bytes) -> bool:
+        """Hand a frame on to process `owner`, -1 for all; whether it is not for us."""
+        if self._steering is not None and self._hand_on is not None:
+            for process in self._steering.others(owner):
+                self._hand_on(process, frame)
+        return owner > 0
 
     # --- input -----------------------------------------------------------------------------------------------------
 
@@ -82,7 +98,7 @@ class IpLayer(IpOutput):
             or src in self._impossible_sources
         ):
             if kind == KIND_ARP:
-                self._on_arp(ifindex, burst, row, now)
+                self._on_arp(ifindex, burst, index, row, now)
                 return
             if kind == KIND_DROP:
                 self._on_drop(ifindex, burst, index, row, now)
@@ -202,9 +218,12 @@ class IpLayer(IpOutput):
             return
         self._drop(reason, index)
 
-    def _on_arp(self, ifindex: int, burst: Burst, row: Row, now: int) -> None:
+    def _on_arp(self, ifindex: int, burst: Burst, index: int, row: Row, now: int) -> None:
         interface = self.interfaces.get(ifindex)
         if interface is not None:
+            if self._hand_on is not None and burst.pool[row[2] + 7] == arp.REPLY:
+                # all ask for neighbours themselves; requests are answered by one
+                self._is_others(-1, burst.frame(index))
             self.arp.on_arp(interface, burst.pool[row[2] : row[2] + row[3]], now)
             self._settle_arp(now)
 
@@ -213,6 +232,10 @@ class IpLayer(IpOutput):
             self._drop(DropReason.ICMP_CHECKSUM, index)
             return
         off = row[2]
+        if self._hand_on is not None and self._steering is not None:
+            owner = self._steering.owner_of_icmp(burst.pool[off : off + row[3]])
+            if self._is_others(owner, burst.frame(index)):
+                return
         if row[9] & ROW_IPOPTS:
             meta = burst.meta_at(index)
             ip_at = meta[0] + meta[2]
@@ -242,6 +265,10 @@ class IpLayer(IpOutput):
         src, dst, proto, _ = datagram.key
         header = datagram.header()
         payload = datagram.payload()
+        if self._hand_on is not None and self._steering is not None:
+            owner = self._steering.owner_of_datagram(header, payload)
+            if owner and self._is_others(owner, self._whole(ifindex, header, payload)):
+                return
         if proto == ipv4.PROTO_ICMP:
             if accel.checksum(payload) != 0:
                 self._drop(DropReason.ICMP_CHECKSUM, -1)
@@ -261,12 +288,15 @@ class IpLayer(IpOutput):
         if len(self.reinjected) >= MAX_REINJECTED:
             self._drop(DropReason.RX_NO_BUFFER, -1)
             return
-        mac = self.interfaces[ifindex].mac
-        csum = accel.checksum(header)
-        frame = pack_header(mac, MAC_ZERO, TYPE_IPV4) + header[:10] + csum.to_bytes(2, "big") + header[12:] + payload
         burst = Burst(0, 1)
-        accel.load_burst(burst, ((frame, 0, 0, 0, 0, 0),), mac)
+        frame = self._whole(ifindex, header, payload)
+        accel.load_burst(burst, ((frame, 0, 0, 0, 0, 0),), self.interfaces[ifindex].mac)
         self.reinjected.append((ifindex, burst))
+
+    def _whole(self, ifindex: int, header: bytes, payload: bytes) -> bytes:
+        """The frame that would have brought a reassembled datagram."""
+        link = pack_header(self.interfaces[ifindex].mac, MAC_ZERO, TYPE_IPV4)
+        return link + header[:10] + accel.checksum(header).to_bytes(2, "big") + header[12:] + payload
 
     # --- errors ----------------------------------------------------------------------------------------------------
 

@@ -70,7 +70,6 @@ class TcpLayer:
         "_config",
         "_frame",
         "_ip",
-        "_ports",
         "_replies",
         "_secret",
         "_stats",
@@ -80,6 +79,7 @@ class TcpLayer:
         "listeners",
         "n_conns",
         "orphans",
+        "ports",
         "ready",
         "time_waits",
         "timers",
@@ -91,7 +91,7 @@ class TcpLayer:
         self._stats = stats
         self._ip = ip
         self._secret = rng.randbytes(32)
-        self._ports = EphemeralPorts(config.port_range, self._secret)
+        self.ports = EphemeralPorts(config.port_range, self._secret)
         self._replies = IcmpLimiter(REPLIES_PER_S, REPLY_BURST, now, rng)
         self._frame = TxFrame()
         self.budget = Budget(config.memory_bytes)
@@ -129,7 +129,7 @@ class TcpLayer:
         table = self.flows.get(laddr, {})
         high = raddr << 32 | rport << 16
         if not lport:
-            lport = self._ports.pick(
+            lport = self.ports.pick(
                 laddr, raddr, rport, lambda p: high | p in table or self.listeners.has_port(laddr, p)
             )
         elif high | lport in table:
@@ -167,7 +167,7 @@ class TcpLayer:
         if not 0 <= port <= 0xFFFF:
             raise InvalidAddress(f"{port} is not a port number")
         if not port:
-            port = self._ports.pick(laddr, 0, 0, lambda p: self.listeners.has_port(laddr, p))
+            port = self.ports.pick(laddr, 0, 0, lambda p: self.listeners.has_port(laddr, p))
         listener = Listener(laddr, port, self._settings(config), backlog, self._secret, self.budget)
         listener.accepting = accepting
         self.listeners.add(listener, share=share)

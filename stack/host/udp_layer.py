@@ -28,6 +28,7 @@ from stack.wire.burst import ROW_BAD_CSUM, ROW_GSO, ROW_IPOPTS, Burst
 from stack.wire.frame import GSO_NONE, L4_OFF, NEEDS_CSUM, TxFrame
 from stack.wire.icmp import ErrorKind, TransportError
 from stack.wire.ipv4 import PROTO_UDP
+from stack.wire.steering import Steering
 
 _HEADER_END: Final = L4_OFF + udp.HLEN
 _UDP_IN: Final = int(Counter.UDP_IN)  # a plain int indexes a list faster than an IntEnum
@@ -38,7 +39,19 @@ _pack_header = udp.HEADER.pack_into
 class UdpLayer:
     """See the head of this file."""
 
-    __slots__ = ("_bound", "_config", "_connected", "_count", "_frame", "_ip", "_port_range", "_ports", "_rng", "ready")
+    __slots__ = (
+        "_bound",
+        "_config",
+        "_connected",
+        "_count",
+        "_frame",
+        "_ip",
+        "_port_range",
+        "_ports",
+        "_rng",
+        "ready",
+        "steering",
+    )
 
     def __init__(
         self, ip: IpOutput, rng: Rng, ready: list[object], port_range: tuple[int, int] = (32_768, 60_999)
@@ -54,6 +67,7 @@ class UdpLayer:
         self._frame = TxFrame()
         self._frame.csum_offset = udp.CSUM_OFFSET
         self.ready = ready
+        self.steering: Steering | None = None  # of a host that shares its addresses with other processes
 
     # --- application -----------------------------------------------------------------------------------------------
 
@@ -99,6 +113,8 @@ class UdpLayer:
         first = self._rng.randrange(count)
         for i in range(count):
             port = low + (first + i) % count
+            if self.steering is not None and not self.steering.owns_udp_port(port):
+                continue  # the answers would come to another process
             if self._may_bind(laddr, port, reuse=False):
                 return port
         raise AddressNotAvailable("no ephemeral UDP port is free")
