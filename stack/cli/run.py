@@ -11,13 +11,16 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from stack.cli.common import daemon_options, fail, sentences
 from stack.cli.workers import Worker, supervise
 from stack.wire.steering import MAX_QUEUES
+
+if TYPE_CHECKING:
+    from stack.run_loop import RunOptions
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as env(1) and shells have it
 INJECT: Final = Path(__file__).resolve().parent.parent / "inject"
@@ -88,17 +91,7 @@ def run(
     sys.stdout.flush()
     sys.stderr.flush()
     if queues > 1:
-        with sentences():
-            os.environ.update({name: value for name, value in environment.items() if name.startswith("TAPSTACK_")})
-            os.environ.pop(VARIABLE, None)
-            with app.open_queues(app.tap_settings(), queues) as group:
-                shares = [dataclasses.replace(options, share=share.to_json()).to_json() for share in group.shares]
-                workers = [
-                    Worker([program, *command[1:]], {**environment, VARIABLE: text}, share.descriptors())
-                    for text, share in zip(shares, group.shares, strict=True)
-                ]
-                status = supervise(workers, name or command[0])
-        sys.exit(status)
+        sys.exit(_run_queues(queues, options, [program, *command[1:]], environment))
     for ignored in (
         signal.SIGPIPE,
         signal.SIGXFSZ,
@@ -108,6 +101,22 @@ def run(
         os.execve(program, list(command), environment)  # no shell meant
     except OSError as error:
         fail(f"{command[0]}: {(error.strerror or str(error)).lower()}", NOT_EXECUTABLE)
+
+
+def _run_queues(count: int, options: "RunOptions", command: list[str], environment: dict[str, str]) -> int:
+    """The command in `count` processes that share one address; the status for us to end with."""
+    with sentences():
+        from stack import app  # noqa: PLC0415  # as in `run`
+        from stack.run_loop import VARIABLE  # noqa: PLC0415
+
+        # the device is opened here, as each process will see it
+        os.environ.update({name: value for name, value in environment.items() if name.startswith("TAPSTACK_")})
+        with app.open_queues(app.tap_settings(), count) as group:
+            workers = []
+            for share in group.shares:
+                text = dataclasses.replace(options, share=share.to_json()).to_json()
+                workers.append(Worker(command, {**environment, VARIABLE: text}, share.descriptors()))
+            return supervise(workers, options.name or Path(command[0]).name)
 
 
 def _check_python(program: str, command: tuple[str, ...], socks: int | None) -> None:
