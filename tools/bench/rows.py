@@ -134,6 +134,7 @@ METRICS = {
     "bulk_rx64": Metric(bulk_rx64, "gbps", "Gbit/s"),
     "bulk_tx64": Metric(bulk_tx64, "gbps", "Gbit/s"),
     "tcp_rr": Metric(tcp_rr, "p50_us", "µs p50"),
+    "tcp_rr_p99": Metric(tcp_rr, "p99_us", "µs p99"),
     "udp_rr": Metric(udp_rr, "p50_us", "µs p50"),
     "udp64": Metric(udp64, "per_second", "echoes/s"),
     "crr": Metric(crr, "per_second", "conn/s"),
