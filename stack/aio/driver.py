@@ -19,7 +19,7 @@ not that of their places in memory.
 """
 
 import asyncio
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any, NoReturn, Protocol
 
 from stack.errors import DeviceGone, HostClosed
@@ -54,10 +54,8 @@ class Startable(Handler, Protocol):
         """Call connection_made, then deliver what waits."""
 
 
-class Driver:
+class Driver(ABC):
     """Drives `host` on `loop`.  All methods are called from the loop's thread."""
-
-    # No ABC: compiled subclasses would share its cache of isinstance, which says of each what it said of another
 
     __slots__ = ("_closed", "_idle", "_posted", "handlers", "host", "in_pass", "is_open", "loop", "now")
 
@@ -86,7 +84,7 @@ class Driver:
 
     # -- application side
 
-    def check_process(self) -> None:
+    def check_process(self) -> None:  # noqa: B027  (most work in every process)
         """Raises RuntimeError in a child of the process that the driver belongs to, when it cannot work there."""
 
     def check_open(self) -> None:
