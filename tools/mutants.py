@@ -57,6 +57,7 @@ class Mutant:
 CONNECTION, SENDER, RECEIVER = "stack/tcp/connection.py", "stack/tcp/sender.py", "stack/tcp/receiver.py"
 ARRIVAL, TRANSMIT, REASSEMBLY = "stack/tcp/arrival.py", "stack/tcp/transmit.py", "stack/tcp/reassembly.py"
 SCOREBOARD, PERSIST, RTT = "stack/tcp/scoreboard.py", "stack/tcp/persist.py", "stack/tcp/rtt.py"
+SACK = "stack/tcp/sack.py"
 
 MUTANTS = (
     Mutant(
@@ -106,8 +107,8 @@ MUTANTS = (
     Mutant(
         "RCV.NXT off by one at 2^32",
         RECEIVER,
-        "        self.rcv_nxt = (self.rcv_nxt + length) & MASK\n        chunks = self.chunks\n        if len",
-        "        self.rcv_nxt = (self.rcv_nxt + length) % MASK\n        chunks = self.chunks\n        if len",
+        "        self.rcv_nxt = (self.rcv_nxt + length) & MASK\n        chunks = self.chunks\n        if chunks",
+        "        self.rcv_nxt = (self.rcv_nxt + length) % MASK\n        chunks = self.chunks\n        if chunks",
     ),
     Mutant(
         "SND.NXT off by one at 2^32",
@@ -150,9 +151,9 @@ MUTANTS = (
     ),
     Mutant(
         "SACK block taken for one more",
-        SENDER,
-        "(una + end) & MASK)\n        return fresh",
-        "(una + end + 1) & MASK)\n        return fresh",
+        SACK,
+        "(una + end) & MASK)\n    return fresh",
+        "(una + end + 1) & MASK)\n    return fresh",
     ),
     Mutant(
         "no probe of a zero window",
