@@ -29,8 +29,8 @@ class Delivery:
 
     # fmt: off
     __slots__ = (
-        "_round_max", "_round_prev", "_round_seq", "app_limited_until", "at", "first_sent_at", "rate_bytes", "rate_us",
-        "rates", "rounds", "sample", "total", "unclear_until",
+        "_round_max", "_round_prev", "_round_seq", "answered", "app_limited_until", "at", "first_sent_at", "rate_bytes",
+        "rate_us", "rates", "rounds", "sample", "total", "unclear_until",
     )
     # fmt: on
 
@@ -44,6 +44,7 @@ class Delivery:
         self.rate_us = 0  # 0: not known
         self.rates = False  # the controller wants rate samples
         self.app_limited_until = 0  # `total` past which the bubble is gone, 0: no bubble
+        self.answered = 0  # `total` when data was last sent, or could not be
         self.unclear_until = 0  # `total` when something was counted long after it arrived
         self.rounds = 0
         self._round_seq = 0

@@ -297,35 +297,39 @@ class Recovery:
 
     def begin(self, snd: "Sender", in_flight: int, now: int) -> None:
         """A loss was found by what the peer acknowledged."""
-        controller = snd.controller
+        controller, delivery = snd.controller, snd.delivery
         assert controller is not None
+        # DEVIATES RFC 9937 §6.1: what ACKs before this one delivered, and nothing was sent for since they came in one
+        # burst, is delivered in this episode.  Else the pipe would run dry, which had been full with one ACK at a time.
+        room = controller.cwnd - in_flight if snd.unsent() else 0
+        waiting = max(0, min(delivery.total - delivery.answered, room))
         if controller.fast_recovery:
             # RFC 3168 §6.1.2: not again in a window of data that was reduced for a mark
             # RFC 4821 §7.5: nor when all that is missing is a segment larger than the others
             reduce = not (self.in_cwr(snd.snd_una) or path_size.is_lost_alone(snd))
-            self._enter_recovery(snd.snd_nxt, in_flight)
+            self._enter_recovery(snd.snd_nxt, in_flight, waiting)
         else:
             reduce = True
             snd.board.mark_all_lost(WHY_FAST)
             self.enter_loss(snd.snd_nxt)
         if reduce:
             self._begin_undo(by_timeout=False)
-            controller.on_loss(now, snd.flight_size())
+            controller.on_loss(now, min(snd.flight_size() + waiting, controller.cwnd))
             snd.cwr_due = snd.ecn  # RFC 3168 §6.1.2: whatever the window was reduced for
         else:
             self.end_undo()
         # what was not reduced is kept: ssthresh is of an older reduction then, or of none
         self.prr_target = controller.ssthresh if reduce else controller.cwnd
 
-    def _enter_recovery(self, snd_nxt: int, in_flight: int) -> None:
-        """RFC 6675 §5 step 4, RFC 5681 §3.2 (5681-3.2)."""
+    def _enter_recovery(self, snd_nxt: int, in_flight: int, waiting: int) -> None:
+        """RFC 6675 §5 step 4, RFC 5681 §3.2 (5681-3.2); `waiting` as in `begin`."""
         self.phase = RECOVERY
         self.recovery_point = snd_nxt
         self.forced = False
         self.frto = FRTO_OFF
-        self.prr_delivered = self.prr_out = 0
+        self.prr_delivered, self.prr_out = waiting, 0
         # RFC 9937 §6.1: what was in flight, less what SACK has reported before, with what this ACK delivers
-        self.recover_fs = max(1, in_flight)
+        self.recover_fs = max(1, in_flight + waiting)
         self.rescued = False
         self._hole_edge = -1
 

@@ -44,6 +44,7 @@ def next_range(snd: "Sender", now: int) -> bool:
     board, controller = snd.board, snd.controller
     if controller is None:
         return False
+    snd.delivery.answered = snd.delivery.total
     snd.out_probe = False
     snd.out_record = None
     snd.out_fin = False

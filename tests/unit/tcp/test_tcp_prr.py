@@ -1,5 +1,7 @@
 """Proportional rate reduction (RFC 9937): the account itself, and the examples that it prints."""
 
+from contextlib import nullcontext
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +43,38 @@ def test_the_printed_example_of_one_loss_in_twenty(tcp, detection):
     t.peer.sends(ACK, ack=22_001)
     assert t.info.phase == "open"
     assert t.info.cwnd == 10 * MSS
+
+
+@rfc("9937", "6", "6937/9937-1")
+@pytest.mark.parametrize("detection", ["rfc6675", "rack"])
+@pytest.mark.parametrize("one_burst", [True, False])
+def test_acks_that_come_with_the_loss_in_one_burst_keep_the_pipe_full(tcp, detection, one_burst):
+    """Of ten segments six are acknowledged and the seventh is lost: an ACK at a time, six new segments go out before
+    the loss is found; in one burst, what they delivered counts for the episode.
+    """
+    t = flight(tcp, 10, more=60 * MSS, loss_detection=detection, congestion="cubic")
+    with t.burst() if one_burst else nullcontext():
+        t.peer.sends(ACK, ack=6 * MSS + 1)
+        for edge in (8, 9, 10):
+            t.peer.sends(ACK, ack=6 * MSS + 1, sack=[(7 * MSS + 1, edge * MSS + 1)])
+    assert t.info.phase == "recovery"
+    assert sent(t).count(6 * MSS + 1) == 1
+    assert t.info.in_flight >= 5 * MSS  # the control: the repair alone
+    assert not one_burst or t.info.in_flight <= t.info.ssthresh
+
+
+@rfc("9937", "6", "6937/9937-1")
+@pytest.mark.parametrize("detection", ["rfc6675", "rack"])
+def test_what_was_not_there_to_be_sent_is_not_made_up_for(tcp, detection):
+    """The same burst, and nothing was waiting: the repair goes out, and what is written later has PRR's measure."""
+    t = flight(tcp, 10, loss_detection=detection, congestion="cubic")
+    with t.burst():
+        t.peer.sends(ACK, ack=6 * MSS + 1)
+        for edge in (8, 9, 10):
+            t.peer.sends(ACK, ack=6 * MSS + 1, sack=[(7 * MSS + 1, edge * MSS + 1)])
+    assert sent(t) == [6 * MSS + 1]
+    t.send(60 * MSS)
+    assert t.info.in_flight <= 2 * MSS
 
 
 @rfc("9937", "8", "6937/9937-1")
