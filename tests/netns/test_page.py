@@ -5,6 +5,7 @@
 
 import itertools
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,22 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_by_day_and_night(browser, d
     finally:
         browser.dark(False)
         browser.size(1280, 800)
+
+
+def test_a_daemon_that_falls_silent_is_told_and_found_again(browser, stack):
+    """The connection does not end: as when a daemon is killed, and its TCP with it."""
+    badge = "document.getElementById('live').textContent"
+    show(browser, "packets")
+    browser.evaluate(
+        "document.getElementById('filter').value = ''; document.querySelector('#packetform button').click()"
+    )
+    browser.until("page.packets.source?.readyState === 1")
+    browser.evaluate("page.patience = 1500; page.silent = [page.source, page.packets.source]; 0")
+    stack.process.send_signal(signal.SIGSTOP)
+    try:
+        browser.until(f"{badge} === 'no answer, trying again'")
+        browser.until("page.source !== page.silent[0] && page.packets.source !== page.silent[1]")
+        picture(browser, "silent")
+    finally:
+        stack.process.send_signal(signal.SIGCONT)
+    browser.until(f"{badge} === 'live' && page.packets.source?.readyState === 1")

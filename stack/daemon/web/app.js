@@ -4,6 +4,7 @@
 const TABS = [["overview", "Overview"], ["connections", "Connections"], ["neighbours", "Neighbours"], ["routes", "Routes"],
   ["counters", "Counters"], ["packets", "Packets"], ["names", "Names"], ["services", "Services"]];
 const SECONDS = 300, CONNECTION_SECONDS = 120, MAX_KEPT = 300;
+const PATIENCE_MS = 6000; // without a snapshot, of which there is one a second
 
 class Page {
   constructor() {
@@ -21,7 +22,9 @@ class Page {
     addEventListener("visibilitychange", () => this.packets.show(this.tab === "packets" && !document.hidden));
     byId("find").addEventListener("input", () => this.draw());
     this.route();
+    this.patience = PATIENCE_MS;
     this.begin();
+    setInterval(() => this.check(), 1000);
   }
 
   // -- tabs
@@ -65,15 +68,26 @@ class Page {
   // -- the stream
 
   async begin() {
+    if (this.beginning) return;
+    this.beginning = true;
+    if (this.source) this.source.close();
     try {
-      this.totals = (await (await fetch("/view/history")).json()).rows;
+      const told = await fetch("/view/history", { signal: AbortSignal.timeout(this.patience) });
+      this.totals = (await told.json()).rows;
     } catch { /* the stream will tell */ }
-    const source = new EventSource("/view/events");
+    const source = this.source = new EventSource("/view/events");
     source.onmessage = (event) => this.onStatus(JSON.parse(event.data));
-    source.onerror = () => {
-      this.say("off", "no answer, trying again");
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.begin(), 3000);
-    };
+    source.onerror = () => this.say("off", "no answer, trying again");
+    this.heard = performance.now();
+    this.beginning = false;
+  }
+
+  /* A daemon that was killed, or whose machine is gone, ends no connection: all that tells it from a live one is silence. */
+  check() {
+    if (this.beginning || performance.now() - this.heard < this.patience) return;
+    this.say("off", "no answer, trying again");
+    this.packets.again();
+    this.begin();
   }
 
   say(kind, text) {
@@ -84,6 +98,7 @@ class Page {
 
   onStatus(status) {
     this.status = status;
+    this.heard = performance.now();
     if (status.totals) addRow(this.totals, status.totals, SECONDS);
     for (const one of status.connections) {
       let rows = this.points.get(one.key);

@@ -50,6 +50,8 @@ class Packets {
     this.source = null;
   }
 
+  again() { this.stop(); this.start(); }
+
   start() {
     if (this.source || this.paused || !this.visible) return;
     const address = `/view/packets?filter=${encodeURIComponent(this.filter)}`;
