@@ -52,7 +52,7 @@ async def _watch(observer: Observer, reader: asyncio.StreamReader, writer: async
             while True:
                 await ready.wait()
                 ready.clear()
-                while (line := subscription.take()) is not None:
+                while (line := subscription.take()) is not None and not writer.is_closing():
                     writer.write(line + b"\n")
                     await writer.drain()
 
@@ -102,7 +102,12 @@ async def _capture(
     try:
         await reply(writer, {"ok": True})
         buffer = io.BytesIO()
-        made = _Stream(PcapngWriter(buffer, snaplen=snaplen), buffer, writer.write, most)
+
+        def send(data: bytes) -> None:
+            if not writer.is_closing():  # of a client that has gone we hear in `_until_gone`; uvloop raises for a write
+                writer.write(data)
+
+        made = _Stream(PcapngWriter(buffer, snaplen=snaplen), buffer, send, most)
         made.flush()
         await _until_gone(reader, made.run(subscription, ready, writer.drain))
         made.finish(subscription)

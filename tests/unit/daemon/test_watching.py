@@ -5,6 +5,7 @@ import json
 import socket
 
 import pytest
+import uvloop
 
 from stack.daemon import report
 from stack.daemon.control import ControlServer
@@ -57,12 +58,13 @@ class Watched:
         return self.net.server.host.trace is None
 
 
-def run(scenario, tmp_path):
+def run(scenario, tmp_path, loop_factory=None):
     async def whole():
         async with StackNet() as net, Watched(net, tmp_path) as watched:
-            return await scenario(watched)
+            return await asyncio.wait_for(scenario(watched), 30)
 
-    return asyncio.run(asyncio.wait_for(whole(), 30))
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(whole())
 
 
 async def rest(reader, writer):
@@ -125,6 +127,20 @@ def test_a_client_that_vanishes_is_forgotten(tmp_path):
         return await watched.nobody_watches()
 
     assert run(scenario, tmp_path)
+
+
+def test_a_client_that_leaves_packets_unread_is_no_error(tmp_path, caplog):
+    """As one whose disk is full: it ends with a reset.  The daemon's loop, uvloop, raises for writes after that."""
+
+    async def scenario(watched):
+        _, writer, _ = await watched.ask(op="capture", filter="tcp")
+        writer.transport.pause_reading()
+        await watched.refuse_connections(3)
+        writer.transport.abort()
+        return await watched.nobody_watches()
+
+    assert run(scenario, tmp_path, uvloop.new_event_loop)
+    assert [record.message for record in caplog.records] == []
 
 
 def test_watch_sends_a_snapshot_at_once_and_each_that_follows(tmp_path):
