@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import os
+import re
 import select
 import socket
 from collections.abc import Iterator
@@ -114,8 +115,7 @@ def watch(dev: str, path: str | None, keys: int | None = None) -> Iterator[bytes
             readable, _, _ = select.select([sock.fileno(), *([] if keys is None else [keys])], [], [])
             if keys in readable:
                 assert keys is not None
-                typed = os.read(keys, 64).decode(errors="replace")
-                yield from typed or "\x03"
+                yield from _keys_in(os.read(keys, 64).decode(errors="replace"))
                 continue
             data = sock.recv(CHUNK)
             if not data:
@@ -125,6 +125,11 @@ def watch(dev: str, path: str | None, keys: int | None = None) -> Iterator[bytes
             waiting = bytearray(rest)
             if lines:
                 yield from (bytes(one) for one in lines) if keys is None else [bytes(lines[-1])]
+
+
+def _keys_in(typed: str) -> list[str]:
+    """Keys one by one.  What begins with ESC and goes on is one: an arrow, or the wheel of a mouse (ECMA-48 §5.4)."""
+    return re.findall(r"\x1b[\[O][0-?]*[ -/]*[@-~]|.", typed, re.DOTALL) or ["\x03"]
 
 
 def pings(

@@ -99,7 +99,7 @@ def test_the_live_table_shows_rates_and_sorts_and_gives_the_terminal_back(termin
     shown.until(r"ESTABLISHED\s+[1-9][\d.]* MiB/s")
     shown.until(r"198\.18\.0\.1:\d+")
     shown.text = ""
-    shown.type(b"t")
+    shown.type(b"\x1b[A\x1bOB\x1b[1;5C\x1b[6~t")  # arrows (the wheel of a mouse sends them, too) and such end nothing
     shown.until("sorted by RTT")
     shown.type(b"\x03")
     shown.until(r"\x1b\[\?1049l")
