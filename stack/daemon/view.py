@@ -39,6 +39,7 @@ from stack.tcp.state import NAMES
 MAX_WATCHERS: Final = 32
 MAX_NAMES: Final = 300
 PACKETS_EVERY_S: Final = 0.25
+QUIET_S: Final = 20.0  # after so long without a packet a comment is sent: an idle connection would be closed (IDLE_S)
 PACKETS_AT_ONCE: Final = 60
 _KINDS: Final = {
     "html": "text/html; charset=utf-8",
@@ -236,6 +237,7 @@ class Packets:
         self._subscription: Subscription[Seen] | None = None
         self._on_ready: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._is_soon = False  # the timer is for packets, not for silence
         self._is_due = True
         self._told_lost = -1
 
@@ -249,20 +251,29 @@ class Packets:
 
     def _arm(self) -> None:
         """Something has come: it is told with what else comes soon."""
-        if self._timer is None:
-            self._timer = self._observer.driver.loop.call_later(PACKETS_EVERY_S, self._tell)
+        if not self._is_soon:
+            self._is_soon = True
+            self._tell_in(PACKETS_EVERY_S)
+
+    def _tell_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._observer.driver.loop.call_later(seconds, self._tell)
 
     def _tell(self) -> None:
         self._timer = None
+        self._is_soon = False
         self._is_due = True
         if self._on_ready is not None:
             self._on_ready()
 
     def take(self) -> bytes | None:
-        """The next event; the first says only that we listen."""
+        """The next event; the first says only that we listen, and a comment that nothing has come."""
         subscription = self._subscription
         if subscription is None or not self._is_due:
             return None
+        if not self._is_soon:
+            self._tell_in(QUIET_S)
         if self._told_lost < 0:
             self._told_lost = 0
             return b'data: {"packets":[],"lost":0}\n\n'
@@ -272,7 +283,7 @@ class Packets:
             found.append(row(seen))
         lost, self._told_lost = subscription.lost - self._told_lost, subscription.lost
         if not found:
-            return None
+            return b":\n\n"
         return b"data: " + msgspec.json.encode({"packets": found, "lost": lost}) + b"\n\n"
 
     def close(self) -> None:

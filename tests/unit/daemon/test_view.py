@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stack.daemon import report, view
-from stack.daemon.services.http import HttpConnection, HttpService, Site
+from stack.daemon.services.http import IDLE_S, HttpConnection, HttpService, Site
 from stack.daemon.settings import Settings, load
 from stack.daemon.view import MAX_WATCHERS, View, load_files
 from stack.errors import ConfigError
@@ -287,6 +287,26 @@ def test_a_packet_has_its_remark_and_layers(monkeypatch):
     assert (reset["in"], reset["note"]) == (False, "reset: no such connection")
     assert "[RST ACK]" in reset["text"]
     assert dict(reset["layers"][1][1])["total length"] == "40"
+
+
+def test_a_stream_without_packets_is_kept_and_a_viewer_that_does_not_read_is_not(monkeypatch):
+    monkeypatch.setattr(view, "QUIET_S", 0.01)
+
+    async def scenario(_net, page):
+        quiet, stalled = page.open("/view/packets?filter=icmp"), page.open("/view/packets?filter=icmp", full_at=1)
+        quiet[1].take()
+        for connection, _ in (quiet, stalled):
+            connection.moved_at -= IDLE_S + 1
+        await asyncio.sleep(0.1)
+        page.service.sweep()
+        told = quiet[1].take()
+        for connection, _ in (quiet, stalled):
+            connection.connection_lost(None)
+        return told, quiet[1].aborted, stalled[1].aborted
+
+    told, *aborted = run(scenario)
+    assert set(told.split(b"\r\n")) == {b"3", b":\n\n", b""}
+    assert aborted == [False, True]
 
 
 def test_too_many_packets_are_counted_and_not_kept(monkeypatch):
