@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, Final
 
 import click
@@ -26,6 +26,7 @@ class Capture:
 
     def __init__(self, file: BinaryIO | None) -> None:
         self._file = file
+        self._size = self._whole = 0  # bytes written, and those of them that are whole blocks
         self._stream = PcapngStream()
         self._stopping = False
         self._sock: socket.socket | None = None
@@ -53,20 +54,37 @@ class Capture:
                 packets = self._stream.feed(data)
             except ValueError as error:
                 raise StackError(f"the daemon sent something that is no capture: {error}") from None
-            self.packets += len(packets)
             if self._file is not None:
-                self._file.write(data)
-                self._file.flush()
-            else:
+                _write(self._file, data)
+                self._size += len(data)
+                self._whole = self._size - self._stream.unfinished
+            self.packets += len(packets)
+            if self._file is None:
                 for packet in packets:
                     click.echo(_line(packet))
                 sys.stdout.flush()
+
+    def cut(self) -> None:
+        """Take half a block from the end of the file: Wireshark complains of one."""
+        if self._file is not None and self._file.seekable():
+            with suppress(OSError):  # a device
+                self._file.truncate(self._whole)
 
     def counts(self) -> str:
         """What came, and what did not."""
         dropped = self._stream.dropped
         text = f"{self.packets} packet{'' if self.packets == 1 else 's'} captured"
-        return text if dropped is None else f"{text}, {dropped} left out because this was too slow"
+        if dropped is None:
+            return text
+        return f"{text}, {f'{dropped} left out because this was too slow' if dropped else 'none left out'}"
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    """All of it, now."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+    file.flush()
 
 
 def _line(packet: Packet) -> str:
@@ -85,7 +103,8 @@ def _output(name: str | None) -> Iterator[BinaryIO | None]:
             raise ConfigError("-w - writes pcapng, which is not for a terminal: pipe it into tshark -r - or wireshark")
         yield sys.stdout.buffer
     else:
-        with open(name, "wb") as file:  # noqa: PTH123  (its OSError names the file as it was given)
+        # Without a buffer: what does not fit on the disk is not tried again when the file is closed.
+        with open(name, "wb", buffering=0) as file:  # noqa: PTH123  (its OSError names the file as it was given)
             yield file
 
 
@@ -108,7 +127,12 @@ def run(
         except BrokenPipeError:  # who reads has enough
             _drop_output()
             complete = True
+        except OSError as error:  # a full disk
+            click.echo(capture.counts(), err=True)
+            raise OSError(error.errno, error.strerror, None if file == "-" else file) from None
         finally:
+            if file != "-":
+                capture.cut()
             for number, handler in before.items():
                 signal.signal(number, handler)
     click.echo(capture.counts(), err=True)

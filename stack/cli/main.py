@@ -23,6 +23,7 @@ from stack.errors import ConfigError
 @click.version_option(package_name="tapstack", prog_name="tapstack")
 def main() -> None:
     """A TCP/IP host in user space, on a TAP device."""
+    open_standard_streams()
 
 
 @main.command()
@@ -54,7 +55,6 @@ def main() -> None:
 @click.option("--seed", type=int, default=None, help="Of the faults above.")
 def up(config: str | None, **options: Any) -> None:
     """Run the daemon in the foreground."""
-    open_standard_streams()
     with sentences():
         # Loaded here: the other commands start faster without the stack.
         from stack.daemon import private, settings  # noqa: PLC0415
@@ -84,7 +84,7 @@ def status(dev: str, control: str | None, as_json: bool, watch: bool) -> None:
         from stack.cli import render  # noqa: PLC0415  # rich takes a while to load
 
         snapshot = client.status(dev, control)
-    click.echo(render.as_json(snapshot) if as_json else render.as_text(snapshot))
+        click.echo(render.as_json(snapshot) if as_json else render.as_text(snapshot))
 
 
 @main.command()

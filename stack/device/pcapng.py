@@ -160,6 +160,11 @@ class PcapngStream:
         self.captured: int | None = None
         self.dropped: int | None = None
 
+    @property
+    def unfinished(self) -> int:
+        """Bytes of a block whose end has not come."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> list[Packet]:
         """The packets that are complete now.  Raises ValueError for what is no pcapng."""
         buffer = self._buffer
