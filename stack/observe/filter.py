@@ -7,6 +7,9 @@
     dropped retransmission comment                 what the stack says of the packet: dropped, sent again, anything
     and or not ( )                                 `not` binds closest, then `and`; `and` may be left out
 
+As in tcpdump, `&&`, `||` and `!` need no spaces, `src or dst` is either end, and a value after `and` or `or` is of the
+kind before it: `port 80 or 443`.  Other than there, where both bind alike, `and` binds closer than `or`.
+
 A filter is compiled once to a chain of closures; nothing in it depends on the length of what it is asked about.
 """
 
@@ -24,7 +27,7 @@ from stack.wire.ethernet import TYPE_ARP, TYPE_IPV4
 Test = Callable[[Seen], bool]
 
 MAX_LENGTH: Final = 1000  # characters
-_TOKEN: Final = re.compile(r"\s*([()]|[^\s()]+)")
+_TOKEN: Final = re.compile(r"\s*([()!]|&&|\|\||(?:(?!&&|\|\|)[^\s()!])+)")
 _FIN, _SYN, _RST = 1, 2, 4
 _SIMPLE: Final[dict[str, Test]] = {
     "ip": lambda seen: seen.head.ethertype == TYPE_IPV4,
@@ -62,11 +65,12 @@ def compile_filter(text: str) -> Test | None:
 class _Parser:
     """Recursive descent; the depth is bounded by `MAX_LENGTH`, and checked."""
 
-    __slots__ = ("_depth", "_words", "word")
+    __slots__ = ("_depth", "_last", "_words", "word")
 
     def __init__(self, words: list[str]) -> None:
         self._words: Iterator[str] = iter(words)
         self._depth = 0
+        self._last: tuple[str, str] | None = None  # kind and end of the last value, until another test comes
         self.word: str | None = None
         self._next()
 
@@ -87,6 +91,8 @@ class _Parser:
         while self.word is not None and self.word not in {"or", "||", ")"}:
             if self.word in {"and", "&&"}:
                 self._next()
+            else:
+                self._last = None  # "port 80 443" is no way to say two ports
             found.append(self._one())
         return found[0] if len(found) == 1 else lambda seen: all(test(seen) for test in found)
 
@@ -102,12 +108,13 @@ class _Parser:
         if word is None:
             raise ConfigError(f"the filter ends where something is missing; known are {_KNOWN}")
         if word in {"src", "dst"}:
-            kind = self._next()
-            if kind is not None and kind not in _WITH_VALUE:
-                return _with_value("host", kind, word)
-            return self._valued(kind, word)
+            return self._of_end(word)
         if word in _WITH_VALUE:
             return self._valued(word, "")
+        if self._last is not None and word[0].isdigit():
+            kind, end = self._last
+            return _with_value(kind, word, end)
+        self._last = None
         if word not in _SIMPLE:
             raise ConfigError(f"the filter has an unknown word {word!r}; known are {_KNOWN}")
         return _SIMPLE[word]
@@ -121,10 +128,22 @@ class _Parser:
             raise ConfigError("the filter has a '(' without its ')'")
         return test
 
+    def _of_end(self, end: str) -> Test:
+        if self.word in {"or", "||"}:
+            self._next()
+            if self._next() not in {"src", "dst"}:
+                raise ConfigError(f"the filter's '{end} or' is of either end, as in 'src or dst port 80'")
+            end = ""
+        kind = self.word
+        if kind is None or kind in _WITH_VALUE:
+            return self._valued(self._next(), end)
+        return self._valued("host", end)
+
     def _valued(self, kind: str | None, end: str) -> Test:
         value = self._next()
         if kind is None or value is None:
             raise ConfigError(f"the filter ends after {kind or end!r}, which needs a value")
+        self._last = kind, end
         return _with_value(kind, value, end)
 
 
