@@ -27,7 +27,7 @@ from stack.daemon.services import content
 
 logger = logging.getLogger(__name__)
 
-IDLE_S: Final = 60.0  # without a byte moving, in either direction
+IDLE_S: Final = 60.0  # without a byte moving, in either direction; and for the head of a request, however it dribbles
 SWEEP_S: Final = 5.0
 MAX_BYTES: Final = 10 << 40  # the largest N of /bytes/N
 _MAX_HEADER: Final = 16 << 10
@@ -167,7 +167,8 @@ class HttpConnection(asyncio.Protocol):
         if self._feed is not None:  # no browser sends a request before the answer has ended, and this one has no end
             self.transport.close()
             return
-        self.moved_at = time.monotonic()
+        if self._http.their_state is not h11.IDLE or not self._http.trailing_data[0]:
+            self.moved_at = time.monotonic()
         try:
             self._http.receive_data(data)
         except h11.RemoteProtocolError:  # after its Connection: close it has nothing more to say

@@ -230,6 +230,31 @@ def test_drain_closes_the_idle_and_lets_the_busy_finish():
     assert hashlib.sha256(answer.partition(b"\r\n\r\n")[2]).hexdigest() == content.sha256(1_000_000)
 
 
+@pytest.mark.parametrize("begun", [b"GET / HT", b"PUT /upload HTTP/1.1\r\nContent-Length: 50\r\n" + HOST + b"\r\n"])
+def test_the_head_of_a_request_that_dribbles_does_not_hold_a_connection_and_a_body_does(begun):
+    async def scenario():
+        connection, transport, service = connect()
+        connection.data_received(begun)
+        connection.moved_at -= http.IDLE_S + 1
+        connection.data_received(b"T")
+        service.sweep()
+        return transport.aborted
+
+    assert asyncio.run(scenario()) == begun.startswith(b"GET")
+
+
+def test_a_request_after_a_pause_has_its_own_time():
+    async def scenario():
+        connection, transport, service = connect()
+        connection.data_received(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        connection.moved_at -= http.IDLE_S + 1
+        connection.data_received(b"GET / HT")
+        service.sweep()
+        return transport.aborted
+
+    assert not asyncio.run(scenario())
+
+
 def test_sweep_resets_only_what_has_not_moved_for_long():
     async def scenario():
         old, old_transport, service = connect()
