@@ -39,12 +39,12 @@ _MIDDLE: Final = 112
 
 def run(dev: str, control: str | None, *, as_json: bool) -> int:
     """Until Ctrl-C, q, or the end of the daemon; the exit code.  Raises StackError when there is no daemon."""
-    if as_json or not sys.stdout.isatty():
+    console = Console()
+    if as_json or not sys.stdout.isatty() or console.is_dumb_terminal:  # one that cannot be drawn on
         for line in client.watch(dev, control):
             click.echo(line if as_json else _plain(json.loads(line)))
             sys.stdout.flush()
         return 1
-    console = Console()
     screen = Screen()
     with _keys() as wait_for, Live(console=console, screen=True, auto_refresh=False) as live:
         for line in client.watch(dev, control, wait_for):

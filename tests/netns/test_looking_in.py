@@ -24,11 +24,11 @@ pytestmark = pytest.mark.netns
 class Terminal:
     """A program on a terminal of its own, `columns` wide.  The control socket is reached from everywhere."""
 
-    def __init__(self, *command, columns=100, lines=30):
+    def __init__(self, *command, columns=100, lines=30, kind="xterm"):
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self.before = termios.tcgetattr(slave)
-        environment = ENVIRONMENT | {"TERM": "xterm"}
+        environment = ENVIRONMENT | {"TERM": kind}
         for name in ("COLUMNS", "LINES"):  # pytest-xdist's
             environment.pop(name, None)
         self.process = subprocess.Popen(
@@ -114,6 +114,12 @@ def test_a_narrow_terminal_gets_the_columns_that_fit(terminal, download):
     shown.until(r"198\.18\.0\.1:\d{4,5} ")
     shown.type(b"q")
     assert shown.process.wait(10) == 0
+
+
+def test_a_terminal_that_cannot_be_drawn_on_gets_lines(terminal):
+    shown = terminal("status", "--watch", kind="dumb")
+    shown.until(r"\d+ connections, in .*/s, out .*/s, .*\n.*\d+ connections")
+    assert "\x1b" not in shown.text
 
 
 def test_json_is_a_line_a_second(stack):
