@@ -24,16 +24,17 @@ import select
 import socket
 import struct
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from stack.device.base import Device
 from stack.device.steering import clear_steering, set_steering
 from stack.device.tap import IFF_RUNNING, SIOCGIFFLAGS, TapDevice, interface_ioctl
 from stack.device.vnet import NATIVE, VnetDevice
-from stack.device.wrapper import WrapperDevice
 from stack.errors import ConfigError, DeviceError
 from stack.wire.burst import Burst
 from stack.wire.steering import MAX_QUEUES, Steering
+
+T = TypeVar("T", bound=TapDevice)
 
 RELAY_BYTES: Final = 1 << 20  # of frames on their way to a process that does not read
 _PATIENCE_MS: Final = 1  # nothing is sent by these sockets but by Relays, which waits for nobody
@@ -170,16 +171,12 @@ class Relays:
             end.close()
 
 
-class FirstQueue(WrapperDevice):
-    """The queue of process 0, with the sockets to the others."""
+class FirstQueue(TapDevice):
+    """The queue of process 0; `relays` are the sockets to the others."""
 
     __slots__ = ("relays",)
 
-    def __init__(self, inner: Device, relays: Relays) -> None:
-        super().__init__(inner)
-        self.relays = relays
-        self.rx_burst = inner.rx_burst  # type: ignore[method-assign]
-        self.send = inner.send  # type: ignore[method-assign]
+    relays: Relays
 
     def close(self) -> None:
         """Close queue and sockets."""
@@ -187,17 +184,20 @@ class FirstQueue(WrapperDevice):
         self.relays.close()
 
 
-class OtherQueue(WrapperDevice):
+class OtherQueue(TapDevice):
     """The queue of another process, and behind it what process 0 hands on."""
 
     __slots__ = ("_both", "_handed")
 
-    def __init__(self, inner: Device, handed: Device) -> None:
-        super().__init__(inner)
+    _both: select.epoll
+    _handed: Device
+
+    def add(self, handed: Device) -> None:
+        """Read from `handed`, too."""
         self._handed = handed
         self._both = select.epoll()
-        for device in (inner, handed):
-            self._both.register(device.fileno(), select.EPOLLIN)
+        for descriptor in (super().fileno(), handed.fileno()):
+            self._both.register(descriptor, select.EPOLLIN)
 
     def fileno(self) -> int:
         """Readable when one of the two is; -1 after `close`."""
@@ -205,12 +205,12 @@ class OtherQueue(WrapperDevice):
 
     def rx_burst(self, burst: Burst) -> int:
         """Frames of the queue, or else those handed on.  Raises DeviceGone."""
-        return self.inner.rx_burst(burst) or self._handed.rx_burst(burst)
+        return super().rx_burst(burst) or self._handed.rx_burst(burst)
 
     def close(self) -> None:
         """Close queue and socket."""
-        self._both.close()
         super().close()
+        self._both.close()
         self._handed.close()
 
 
@@ -223,28 +223,35 @@ def open_share(share: Share) -> tuple[Device, Relays | None]:
     if len(share.relays) != (1 if place.index else place.count - 1):
         raise ConfigError(f"process {place.index} of {place.count} has {len(share.relays)} sockets to others")
     with contextlib.ExitStack() as undo:
-        tap = _adopt(share)
-        undo.callback(tap.close)
         ends = []
         for descriptor in share.relays:
             ends.append(socket.socket(fileno=_copy(descriptor, share)))
             undo.callback(ends[-1].close)
-        relays = Relays(ends) if not place.index else None
-        device: Device
-        if relays is not None:
-            device = FirstQueue(tap, relays)
-        else:
-            end = ends[0]
-            handed = VnetDevice(
-                share.name, tap.mac, tap.mtu, tap.caps, end.fileno(), end, vnet=True, patience_ms=_PATIENCE_MS,
+        if not place.index:
+            first = _adopt(FirstQueue, share)
+            first.relays = Relays(ends)
+            undo.pop_all()
+            return first, first.relays
+        other = _adopt(OtherQueue, share)
+        end = ends[0]
+        other.add(
+            VnetDevice(
+                share.name,
+                other.mac,
+                other.mtu,
+                other.caps,
+                end.fileno(),
+                end,
+                vnet=True,
+                patience_ms=_PATIENCE_MS,
                 native=NATIVE,
-            )  # fmt: skip
-            device = OtherQueue(tap, handed)
+            )
+        )
         undo.pop_all()
-    return device, relays
+    return other, None
 
 
-def _adopt(share: Share) -> TapDevice:
+def _adopt(kind: type[T], share: Share) -> T:
     """The queue as a device.  Raises DeviceError."""
     descriptor = _copy(share.queue, share)
     try:
@@ -255,7 +262,7 @@ def _adopt(share: Share) -> TapDevice:
         os.close(descriptor)
         raise DeviceError(f"descriptor {share.queue} is no queue of {share.name}", errno.EBADF)
     mac = bytes.fromhex(share.mac)
-    return TapDevice(share.name, mac, mtu=share.mtu, offload=share.offload, queue=True, descriptor=descriptor)
+    return kind(share.name, mac, mtu=share.mtu, offload=share.offload, queue=True, descriptor=descriptor)
 
 
 def _copy(descriptor: int, share: Share) -> int:
