@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.netns import DEVICE, STACK, tapstack, wait_until
+from tests.support.netns import DEVICE, ROOT, STACK, tapstack, wait_until
 from tools.netns import Namespace, stop
 
 pytestmark = pytest.mark.netns
@@ -259,3 +259,25 @@ def test_a_tap_that_was_made_with_several_queues(namespace):
 def test_a_tap_whose_queues_somebody_has(group):
     text = refused(group.namespace, "--address", "10.9.0.2/24")
     assert "in use by another process" in text
+
+
+PAGE = (ROOT / "docs/queues.md").read_text()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_programs_of_the_page(namespace, tmp_path, number):
+    (tmp_path / "app.py").write_text(PAGE.split("```python\n")[1 + number].split("```")[0])
+    program = [sys.executable, str(tmp_path / "app.py")]
+    process = namespace.start(*(program if number else tapstack("run", "--tap", "--queues", "2", "--", *program)))
+
+    seen = set()
+
+    def both_answered():
+        answer = namespace.run("nc", "-w", "2", STACK, "8000", check=False, text="GET / HTTP/1.1\r\n\r\n").stdout
+        seen.update(re.findall(r"process (\d+)", answer))
+        return len(seen) == 2
+
+    try:
+        wait_until(both_answered, "each of the processes answers")
+    finally:
+        stop(process)
