@@ -31,7 +31,12 @@ class Worker:
         if now < self._started_at + _RESTART_S:
             return False
         self._started_at = now
-        self._process = subprocess.Popen(self._command, env=self._environment, pass_fds=self._descriptors)
+        self._process = subprocess.Popen(
+            self._command,
+            env=self._environment,
+            pass_fds=self._descriptors,
+            process_group=0,  # Ctrl-C is for us: they are told once, by us
+        )
         return True
 
     @property
@@ -63,7 +68,7 @@ def supervise(workers: Sequence[Worker], name: str) -> int:
     """Run them; returns the status for us to end with.
 
     One that is killed by a signal is started again in its place; one that ends by itself ends all, with its status.
-    SIGINT and SIGTERM end all.
+    SIGINT, SIGTERM and SIGHUP end all.
     """
     told = threading.Event()
     received: list[int] = []
@@ -72,7 +77,7 @@ def supervise(workers: Sequence[Worker], name: str) -> int:
         received.append(number)
         told.set()
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     waiting = set(range(len(workers)))
     try:
         while not told.is_set():
