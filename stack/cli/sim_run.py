@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import signal
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -126,8 +127,8 @@ def _one(name: str, scenario: Scenario, options: RunOptions, folder: Path, scree
     one = Run(scenario, invariants=options.invariants, record_frames=frames or 100)
     scope = Scope(one)
     try:
-        with _bar(name, screen) as progress:
-            result = one.run(progress)
+        with _bar(name, screen) as progress, _interrupts(progress) as each:
+            result = one.run(each)
     except (KeyboardInterrupt, Exception) as error:
         if frames:
             _write_captures(one, folder, options.capture)
@@ -165,6 +166,33 @@ def _bar(name: str, screen: Console) -> Iterator[Callable[[int, int], None]]:
             bar.update(task, completed=now, total=end, clock=f"{now / 1e6:.1f} s simulated")
 
         yield told
+
+
+@contextmanager
+def _interrupts(progress: Callable[[int, int], None]) -> Iterator[Callable[[int, int], None]]:
+    """Ctrl-C ends the run between two events, where every host is whole; a second one at once.
+
+    Raised amidst them, it would end the process: compiled arithmetic takes an exception from an operation on large
+    numbers for a lack of memory, and aborts.
+    """
+    asked = False
+
+    def on_interrupt(_number: int, _frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    def told(now: int, end: int) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        progress(now, end)
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _write_captures(one: Run, folder: Path, what: str) -> None:

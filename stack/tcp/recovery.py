@@ -463,7 +463,7 @@ class Recovery:
             return
         self.prr_delivered += delivered
         if pipe > target:
-            quota = -(-self.prr_delivered * target // self.recover_fs) - self.prr_out
+            quota = (self.prr_delivered * target + self.recover_fs - 1) // self.recover_fs - self.prr_out
             quota += -quota % mss  # figure 1 counts segments: part of one is one
         else:
             quota = max(self.prr_delivered - self.prr_out, delivered)

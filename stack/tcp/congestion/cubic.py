@@ -3,10 +3,13 @@
 Theory of operation.  After a reduction the window follows W(t) = C (t - K)^3 + W_max, a curve that is
 flat around the window where loss struck last, and never less than what Reno would reach.  Everything is
 integer: windows in bytes, times in microseconds, K from an integer cube root, so that a run repeats
-exactly on every machine.
+exactly on every machine.  What is computed for each ACK fits a machine word (`i64`), which the compiled
+form needs to be fast.
 """
 
 from typing import ClassVar, Final
+
+from mypy_extensions import i64
 
 from stack.tcp.congestion.base import AckSample
 from stack.tcp.congestion.lossbased import LossBased
@@ -16,8 +19,8 @@ C_NUM: Final = 4
 C_DEN: Final = 10
 BETA_NUM: Final = 7
 BETA_DEN: Final = 10
-US3: Final = 10**18  # microseconds cubed in a second cubed
 MS3: Final = 10**9  # milliseconds cubed in a second cubed
+FURTHEST_MS: Final = 10**6  # the curve is 4 * 10^8 segments above its plateau then
 # RFC 9438 §4.3: alpha = 3 (1 - beta) / (1 + beta) = 9 / 17
 ALPHA_NUM: Final = 9
 ALPHA_DEN: Final = 17
@@ -74,7 +77,7 @@ class Curve:
         self.w_est = cwnd
         if cwnd < self.w_max:
             # RFC 9438 §4.2 figure 2: K = cbrt((W_max - cwnd_epoch) / C)
-            self.k_us = cube_root((self.w_max - cwnd) * C_DEN * US3 // (mss * C_NUM))
+            self.k_us = 1000 * cube_root((self.w_max - cwnd) * C_DEN * MS3 // (mss * C_NUM))
             self.origin = self.w_max
         else:
             # RFC 9438 §4.8, §4.10: no W_max, or slow start went past it
@@ -84,8 +87,9 @@ class Curve:
     def target(self, now: int, srtt_us: int, cwnd: int, mss: int) -> int:
         """W_cubic one round trip ahead, held between cwnd and 1.5 cwnd (RFC 9438 §4.2)."""
         # in whole milliseconds: their cube fits a machine word, that of microseconds would not
-        t = (now - self.epoch_at + srtt_us - self.k_us) // 1000
-        w = self.origin + mss * C_NUM * t * t * t // (C_DEN * MS3)
+        t: i64 = min((now - self.epoch_at + srtt_us - self.k_us) // 1000, FURTHEST_MS)
+        segments: i64 = t * t * t // 10**6 * C_NUM  # in thousandths, times C_DEN
+        w = self.origin + segments * mss // (C_DEN * MS3 // 10**6)
         if w <= cwnd:
             return cwnd
         most = cwnd + cwnd // 2
