@@ -399,6 +399,14 @@ def late(signum: int, frame: Any) -> None:
     raise Late(f"not done after {SECONDS} s")
 
 
+def unused_port(*_: object) -> int:
+    """Where sockets of the tests bind; a port may be free for 127.0.0.1 and not there, where connections have been."""
+    with socket.socket() as one:
+        one.bind((KERNEL, 0))
+        port: int = one.getsockname()[1]
+    return port
+
+
 def main(arguments: list[str]) -> int:
     """Run them."""
     global LOOP
@@ -410,6 +418,7 @@ def main(arguments: list[str]) -> int:
 
         if LOOP != PLAIN:
             socket_helper.HOST = socket_helper.HOSTv4 = STACK
+            socket_helper.find_unused_port = unused_port
         load = unittest.defaultTestLoader.loadTestsFromName
         found = tests_of(unittest.TestSuite(load(f"{PACKAGE}.{name}") for name in MODULES))
         wanted = [test for test in found if is_wanted(test)]
