@@ -178,6 +178,38 @@ int32_t ts_tx_send(ts_tap *tap, uint32_t start, uint32_t end, const uint8_t *pay
     return (int32_t)count;
 }
 
+/* One frame of a burst, to be written from where it is; -errno. */
+static int pass_frame(ts_tap *tap, uint8_t *pool, uint32_t pool_len, const ts_meta *meta, const uint8_t *link)
+{
+    uint8_t *frame = pool + meta->off, *ip = frame + ETH_HLEN;
+    if (meta->off > pool_len || meta->len > pool_len - meta->off || meta->len < ETH_HLEN + IP_HLEN || ip[8] == 0 ||
+        meta->gso_type != TS_GSO_NONE)
+        return -EINVAL;
+    uint32_t len = ETH_HLEN + get16(ip + 2); /* what is behind it is padding */
+    memcpy(frame, link, 12);
+    put16(ip + 10, ts_update_checksum(get16(ip + 10), get16(ip + 8), get16(ip + 8) - 0x0100u));
+    ip[8]--;
+    ts_tx tx = {.header = frame, .payload = frame, .header_len = len < meta->len ? len : meta->len,
+                .csum_start = meta->csum_start, .csum_offset = meta->csum_offset,
+                .flags = meta->vnet_flags & TS_VNET_NEEDS_CSUM ? TS_TX_PARTIAL : 0};
+    uint32_t how = tx_complete(&tx, tap->caps, tap->max_gso);
+    return how ? write_frame(tap, &tx, how, 0) : -EINVAL;
+}
+
+uint32_t ts_tx_pass(ts_tap *tap, uint8_t *pool, uint32_t pool_len, const ts_meta *meta, uint32_t count,
+                    const uint8_t *link)
+{
+    uint32_t lost = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        int err = pass_frame(tap, pool, pool_len, &meta[i], link);
+        if (err < 0) {
+            lost++;
+            tap->error = -err;
+        }
+    }
+    return lost;
+}
+
 int32_t ts_timer_open(void)
 {
     int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);

@@ -36,6 +36,12 @@ int32_t ts_tx_send(ts_tap *tap, uint32_t start, uint32_t end, const uint8_t *pay
                    uint32_t pay_off, uint32_t pay_len, uint32_t flags, uint32_t gso_type, uint32_t gso_size,
                    uint32_t csum_start, uint32_t csum_offset);
 
+/* Passes on frames meta[0..count) of a burst, none of them a super-segment: `link` (12 bytes) takes the place of
+ * both addresses, in the pool, and the TTL falls by one (RFC 1624 equation 3).  Returns how many were lost, the
+ * errno of the last of them is in `error`. */
+uint32_t ts_tx_pass(ts_tap *tap, uint8_t *pool, uint32_t pool_len, const ts_meta *meta, uint32_t count,
+                    const uint8_t *link);
+
 /* Writes what is queued; those that are not taken are counted in `lost`. */
 void ts_tx_push(ts_tap *tap);
 /* The same; returns `lost`, which begins anew. */

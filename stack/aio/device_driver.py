@@ -254,16 +254,16 @@ class DeviceDriver(Driver):
             if port.device.deadline <= now and self.is_open:
                 port.device.on_timer(now)
                 self.read(port)
-        self._run_pass()
+        self.run_pass()
         if self._timer_at == NEVER:
             self._timer.disarm()
 
     def _flush(self) -> None:
         """Application code asked for a pass."""
         self._flush_scheduled = False
-        self._run_pass()
+        self.run_pass()
 
-    def _run_pass(self) -> None:
+    def run_pass(self) -> None:
         """A pass without a burst."""
         if not self.is_open:
             self.check_process()

@@ -51,13 +51,16 @@ class Startable(Handler, Protocol):
     """A transport that tells its protocol of itself."""
 
     def start(self) -> None:
-        """Call connection_made, then deliver what waits."""
+        """Call connection_made; what happens from then on is kept until `begin`."""
+
+    def begin(self) -> int:
+        """The round of the loop after `start`: the events that were kept."""
 
 
 class Driver(ABC):
     """Drives `host` on `loop`.  All methods are called from the loop's thread."""
 
-    __slots__ = ("_closed", "_idle", "_posted", "handlers", "host", "in_pass", "is_open", "loop", "now")
+    __slots__ = ("_beginning", "_closed", "_idle", "_posted", "handlers", "host", "in_pass", "is_open", "loop", "now")
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop, now: int) -> None:
         self.host = host
@@ -68,6 +71,7 @@ class Driver(ABC):
         self.is_open = True
         self._closed: asyncio.Future[DeviceGone | None] = loop.create_future()
         self._posted: list[tuple[Handler, int]] = []
+        self._beginning: list[Startable] = []  # started in this pass
         self._idle: asyncio.Future[None] | None = None
 
     @abstractmethod
@@ -77,6 +81,10 @@ class Driver(ABC):
     @abstractmethod
     def schedule(self) -> None:
         """Have a pass run soon, unless one is running."""
+
+    def run_pass(self) -> None:
+        """Have a pass run now if that can be, else soon; never inside a pass."""
+        self.schedule()
 
     @abstractmethod
     def close(self) -> None:
@@ -109,6 +117,7 @@ class Driver(ABC):
             handler.start()
         except BaseException as exc:  # noqa: BLE001  (application code may raise anything)
             self._callback_failed(handler, exc)
+        self._beginning.append(handler)
 
     def admit(self, handler: Handler) -> None:
         """`handler` begins: it is told of the end of everything, and `drained` waits for it."""
@@ -150,6 +159,23 @@ class Driver(ABC):
     # -- for subclasses
 
     def _dispatch(self, endpoints: list[Any]) -> None:
+        """Events to their handlers, then what was posted; who started meanwhile begins with the loop's next round."""
+        self._dispatch_events(endpoints)
+        if self._posted:
+            self._dispatch_posted()
+        if self._beginning:
+            # now, behind all that the application has asked the loop for when it was told of the connections
+            self.loop.call_soon(self._begin, self._beginning)
+            self._beginning = []
+
+    def _begin(self, started: list[Startable]) -> None:
+        for handler in started:
+            if events := handler.begin():
+                self._posted.append((handler, events))
+        if self._posted and self.is_open:
+            self.run_pass()
+
+    def _dispatch_events(self, endpoints: list[Any]) -> None:
         for endpoint in endpoints:
             handler: Handler | None = endpoint.user
             if handler is None:
@@ -159,8 +185,8 @@ class Driver(ABC):
                 handler.on_events(events)
             except BaseException as exc:  # noqa: BLE001  (application code may raise anything)
                 self._callback_failed(handler, exc, events)
-        if not self._posted:
-            return
+
+    def _dispatch_posted(self) -> None:
         posted, self._posted = self._posted, []
         for handler, events in posted:
             try:

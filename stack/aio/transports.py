@@ -135,9 +135,8 @@ class StackTransport(asyncio.Transport):
     # -- events
 
     def start(self) -> None:
-        """Make the connection known to the protocol, and in the next round deliver what came already."""
+        """Make the connection known to the protocol; what came already is kept until `begin`."""
         self._make()
-        self._driver.loop.call_soon(self._begin)
         self.on_events(self._conn.take_events())
 
     def on_events(self, events: int) -> None:
@@ -165,10 +164,10 @@ class StackTransport(asyncio.Transport):
         if events & _LOST:
             self._connection_lost()
 
-    def _begin(self) -> None:
+    def begin(self) -> int:
+        """The loop's next round: from now on events are acted on; those that were kept."""
         self._begun = True
-        if self._missed and not self._lost:
-            self._driver.post(self, self._missed)
+        return 0 if self._lost else self._missed
 
     def _make(self) -> None:
         """An error in `connection_made` is told of, and the connection goes on, as in asyncio."""

@@ -7,8 +7,9 @@ frames back) sets `deadline`; the driver calls `on_timer` when that time has com
 that fell due wait in `rx_burst`.
 """
 
-from abc import abstractmethod
 from collections.abc import Callable
+
+from mypy_extensions import mypyc_attr
 
 from stack.config import NEVER
 from stack.wire.burst import Burst
@@ -16,13 +17,14 @@ from stack.wire.frame import Caps
 from stack.wire.sink import FrameSink
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Device(FrameSink):
     """A network interface.  `mtu` is the most bytes of an IP packet that it carries.
 
     `deadline` (microseconds; NEVER if there is none) may change with every call of the device.
     """
 
-    __slots__ = ("caps", "deadline", "mac", "mtu", "name", "on_readable")
+    __slots__ = ("deadline", "mac", "mtu", "name", "on_readable")
 
     def __init__(self, name: str, mac: bytes, mtu: int, caps: Caps) -> None:
         self.name = name
@@ -36,13 +38,13 @@ class Device(FrameSink):
         """The descriptor to watch for reading, or -1: then `on_readable` is called."""
         return -1
 
-    @abstractmethod
     def rx_burst(self, burst: Burst) -> int:
         """Fill `burst`; rows filled, 0 when nothing waits.  Raises DeviceGone."""
+        raise NotImplementedError
 
     def on_timer(self, now: int) -> None:
         """Do what fell due at `now` (microseconds); call `rx_burst` afterwards."""
 
-    @abstractmethod
     def close(self) -> None:
         """Give the device back; safe to call twice."""
+        raise NotImplementedError

@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from stack.device.base import Device
 from stack.device.switch_plain import PlainPort, PlainSwitch
 from stack.device.tap import TapDevice
 from stack.device.vnet import NATIVE
@@ -188,6 +189,10 @@ class SwitchTap(TapDevice):
             ports[index].gone = 2  # told
             if self.on_gone is not None:
                 self.on_gone(index)
+
+    def pass_on(self, burst: Burst, first: int, count: int, link: bytes) -> int:
+        """Send received frames, each to whom it is for; how many were dropped, and counted as by `send`."""
+        return Device.pass_on(self, burst, first, count, link)
 
     def send(self, frame: TxFrame) -> bool:
         """Send the frame now, to whom it is for.  False: dropped, and counted in `tx_dropped` or `tx_errors`."""

@@ -9,6 +9,8 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from stack.device.base import Device
 from stack.device.tap_plain import PlainTap
 from stack.errors import DeviceGone
@@ -23,6 +25,7 @@ except ImportError:  # not built here
 else:
     NATIVE = accel.backend == "c"
     _rx_burst, _tx_send, _tx_flush = _io.lib.ts_rx_burst, _io.lib.ts_tx_send, _io.lib.ts_tx_flush
+    _tx_pass = _io.lib.ts_tx_pass
 
 if TYPE_CHECKING:
     from stack.device._io import Tap
@@ -35,6 +38,7 @@ class Closes(Protocol):
         """Give it back."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class VnetDevice(Device):
     """The descriptor `fd`, which `closes` ends; non-blocking.
 
@@ -138,6 +142,18 @@ class VnetDevice(Device):
                 frame.csum_offset,
             )
         return code > 0 or self.not_sent(code)
+
+    def pass_on(self, burst: Burst, first: int, count: int, link: bytes) -> int:
+        """Write received frames from where they are in the burst; how many were dropped, and counted as by `send`."""
+        if self._plain is not None:
+            return super().pass_on(burst, first, count, link)
+        if burst is not self._burst:
+            self._bind_burst(burst)
+        _, pool, room, meta, _, _ = self._rx_args
+        lost = _tx_pass(self._tap, pool, room, meta + first, count, link)
+        if lost:
+            self.not_sent(-self._tap.error, lost)
+        return lost
 
     def not_sent(self, code: int, frames: int = 1) -> bool:
         """Count frames that were not taken, for the negative errno `code`; False."""

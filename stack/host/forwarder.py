@@ -5,9 +5,14 @@ is looked up (one dict probe for a destination seen lately), the TTL is lowered 
 metadata: a super-segment stays one if the outgoing device can carry it, else the device cuts it.  The MTU is compared
 with what will be on the wire.
 
+Most frames are like the one before: same next hop, no super-segment, short enough.  A run of these is given to the
+device in one call (`FrameSink.pass_on`), at the latest when the burst ends.  Any other frame is sent by itself, after
+the run before it, so that nothing is overtaken.
+
 OMITS RFC 1812 §4.2.2.2, §5.2.4.1: record route and timestamp options pass unchanged, as RFC 7126 lets operators do.
 """
 
+from struct import Struct
 from typing import Final
 
 from stack.host.icmp_layer import IcmpLayer
@@ -17,22 +22,30 @@ from stack.ip import forward as rules
 from stack.ip.forward import Hop
 from stack.ip.output import fragment
 from stack.stats import Counter, DropReason
-from stack.wire import accel, icmp, ipv4
+from stack.wire import accel, icmp
 from stack.wire.addr import prefix_mask
-from stack.wire.burst import Burst
+from stack.wire.burst import META, ROW_GSO, ROW_IPOPTS, Burst
 from stack.wire.ethernet import HLEN as ETH_HLEN
-from stack.wire.frame import FILL_IP, HEADER_ROOM, L4_OFF, PARTIAL_CSUM, VNET_NEEDS_CSUM, Caps, TxFrame
+from stack.wire.frame import FILL_IP, L4_OFF, Caps, TxFrame
+from stack.wire.passing import load
 
 MAX_HOPS: Final = 4096
 MAX_UNDELIVERABLE: Final = 256
 _NO_OFFLOAD: Final = Caps()
-_ERROR_OF: Final = {DropReason.IP_TTL_EXPIRED: (icmp.TIME_EXCEEDED, icmp.TTL_EXCEEDED)}
+_ODD: Final = ROW_GSO | ROW_IPOPTS  # rows with these flags are looked at more closely
+_PLACE: Final = Struct("<II")  # the beginning of META: off, len
+_TTL_OFF: Final = ETH_HLEN + 8
 
 
 class Forwarder:
     """See the head of this file."""
 
-    __slots__ = ("_broadcasts", "_broadcasts_at", "_frame", "_hops", "_icmp", "_ip", "undeliverable")
+    # fmt: off
+    __slots__ = (
+        "_broadcasts", "_broadcasts_at", "_burst", "_count", "_first", "_frame", "_hop", "_hops", "_icmp", "_ip",
+        "undeliverable",
+    )
+    # fmt: on
 
     def __init__(self, ip: IpOutput, icmp_layer: IcmpLayer) -> None:
         self._ip = ip
@@ -42,12 +55,47 @@ class Forwarder:
         self._broadcasts: frozenset[int] = frozenset()
         self._broadcasts_at = 0  # the generation they were collected at
         self.undeliverable: list[bytes] = []  # packets whose next hop does not answer
+        # the run: `_count` rows of `_burst` from `_first` on, for `_hop`
+        self._burst: Burst | None = None
+        self._hop: Hop | None = None
+        self._first = self._count = 0
 
     def forward(self, came_by: Interface, burst: Burst, index: int, row: tuple[int, ...], now: int) -> None:
         """Pass one datagram on, or drop it, count it and tell its sender."""
         ip = self._ip
-        meta = burst.meta_at(index)
-        off, length, l3_off = meta[:3]
+        dst = row[1]
+        hop = self._hops.get(dst)
+        if hop is not None and hop.generation == ip.generation and not row[9] & _ODD and hop.ifindex != came_by.index:
+            off, length = _PLACE.unpack_from(burst.meta, index * META.size)
+            if length <= hop.longest and burst.pool[off + _TTL_OFF] >= rules.MIN_TTL:
+                self._join(burst, index, hop)
+                return
+        self.send_run()
+        self._forward(came_by, burst, index, row, now)
+
+    def _join(self, burst: Burst, index: int, hop: Hop) -> None:
+        """The frame continues the run, or begins one."""
+        if hop is self._hop and index == self._first + self._count and burst is self._burst:
+            self._count += 1
+            return
+        self.send_run()
+        self._burst, self._hop, self._first, self._count = burst, hop, index, 1
+
+    def send_run(self) -> None:
+        """Send what waits; at the end of each burst."""
+        burst, hop = self._burst, self._hop
+        if burst is None or hop is None:
+            return
+        self._burst = self._hop = None
+        ip = self._ip
+        ip.stats.counts[Counter.IP_FORWARDED] += self._count
+        lost = ip.interfaces[hop.ifindex].sink.pass_on(burst, self._first, self._count, hop.link)
+        ip.stats.drops[DropReason.TX_DEVICE_FULL] += lost
+
+    def _forward(self, came_by: Interface, burst: Burst, index: int, row: tuple[int, ...], now: int) -> None:
+        """One datagram, whatever it is."""
+        ip = self._ip
+        off, length, l3_off = burst.meta_at(index)[:3]
         dst = row[1]
         packet_at = off + l3_off
         reason = rules.refusal(dst, burst.pool[packet_at + 8], self._directed_broadcasts())
@@ -65,8 +113,8 @@ class Forwarder:
         data = burst.pool[off : packet_at + total]
         if hop.ifindex == came_by.index and ip.config.send_redirects and not came_by.bare_ip:
             self._redirect(came_by, hop, row[0] >> 32, data[l3_off:], now)
-        headers = self._load(data, meta, hop)
         frame = self._frame
+        headers = load(frame, burst, index, hop.link)
         if not rules.needs_fragmenting(total, headers - l3_off, frame.gso_size, hop.mtu):
             ip.stats.counts[Counter.IP_FORWARDED] += 1
             self._send(hop, now)
@@ -126,34 +174,6 @@ class Forwarder:
             self._icmp.send_error(
                 icmp.REDIRECT, icmp.REDIRECT_HOST, packet, now, ident=hop.next_hop >> 16, second=hop.next_hop & 0xFFFF
             )
-
-    def _load(self, data: bytes, meta: tuple[int, ...], hop: Hop) -> int:
-        """Fill the frame with the datagram, TTL lowered.  Returns the length of link, IP and transport header."""
-        _, _, l3_off, l4_off, vnet_flags, gso_type, gso_size, csum_start, csum_offset, _ = meta
-        end = len(data)
-        proto = data[l3_off + 9]
-        if gso_size and proto == ipv4.PROTO_TCP and l4_off + 13 <= end:
-            end = min(end, l4_off + (data[l4_off + 12] >> 4) * 4)
-        else:
-            end = min(end, max(l4_off + 8, csum_start + csum_offset + 2 if vnet_flags & VNET_NEEDS_CSUM else 0))
-        frame = self._frame
-        start = L4_OFF - l4_off
-        # a checksum deep in a tunnelled packet lies beyond our header; `finish` refuses such a frame
-        end = min(end, HEADER_ROOM - start)
-        frame.header[start : start + end] = data[:end]
-        frame.header[start : start + 12] = hop.link
-        rules.decrement_ttl(frame.header, start + l3_off)
-        frame.start = start
-        frame.header_end = start + end
-        frame.payload = data
-        frame.payload_off = end
-        frame.payload_len = len(data) - end
-        frame.gso_type = gso_type
-        frame.gso_size = gso_size
-        frame.csum_start = csum_start
-        frame.csum_offset = csum_offset
-        frame.flags = PARTIAL_CSUM if vnet_flags & VNET_NEEDS_CSUM else 0
-        return end
 
     def _send(self, hop: Hop, now: int) -> None:
         ip = self._ip

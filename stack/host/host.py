@@ -174,6 +174,7 @@ class Host:
             entry = conn.host_timer
             if entry is None or conn.timers.deadline < entry.at:
                 tcp.timers.update(conn)
+        ip.end_burst()
         counts = self.stats.counts
         counts[_RX_FRAMES] += burst.count
         counts[_IN_SEGS] += segments

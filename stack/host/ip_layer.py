@@ -156,6 +156,10 @@ class IpLayer(IpOutput):
         self._forwarder.forward(interface, burst, index, row, now)
         return False
 
+    def end_burst(self) -> None:
+        """All rows of a burst have been taken."""
+        self._forwarder.send_run()
+
     def _is_taken(self, burst: Burst, index: int, row: Row) -> bool:
         """Whether a row to an address of others is for a transparent listener, or about one of its connections."""
         kind = row[10]

@@ -20,7 +20,7 @@ class LoopBurst(Burst):
 class LoopSink(FrameSink):
     """Turns each frame into a LoopBurst in `out`, which the Host feeds to its own `receive`."""
 
-    __slots__ = ("_ifindex", "_mac", "_out", "caps")
+    __slots__ = ("_ifindex", "_mac", "_out")
 
     def __init__(self, ifindex: int, mac: bytes, out: list[tuple[int, Burst]]) -> None:
         self.caps = Caps(csum=True)

@@ -5,20 +5,23 @@ from typing import Final
 from stack.stats import DropReason
 from stack.wire import ipv4
 from stack.wire.addr import is_unicast
+from stack.wire.ethernet import HLEN as ETH_HLEN
 
 
 class Hop:
     """Where to send datagrams for one destination; valid while `generation` is that of the IP layer.
 
-    `link` is the beginning of the Ethernet header, both addresses, when `ready`.
+    `link` is the beginning of the Ethernet header, both addresses.  `longest` is the length of a frame, with its link
+    header, that fits `mtu`.
     """
 
-    __slots__ = ("generation", "ifindex", "link", "mtu", "next_hop")
+    __slots__ = ("generation", "ifindex", "link", "longest", "mtu", "next_hop")
 
     def __init__(self, ifindex: int, next_hop: int, mtu: int, link: bytes, generation: int) -> None:
         self.ifindex = ifindex
         self.next_hop = next_hop
         self.mtu = mtu
+        self.longest = ETH_HLEN + mtu
         self.link = link
         self.generation = generation
 
@@ -39,18 +42,6 @@ def refusal(dst: int, ttl: int, directed_broadcasts: frozenset[int]) -> int:
     if ttl < MIN_TTL:
         return DropReason.IP_TTL_EXPIRED
     return 0
-
-
-def decrement_ttl(header: bytearray, at: int) -> None:
-    """One less in the TTL of the IPv4 header that begins at `at`, and its checksum adjusted.  RFC 1624 eqn 3.
-
-    The TTL is the high byte of its 16-bit word: the word falls by 0x0100, whatever the protocol in its low byte.
-    """
-    header[at + 8] -= 1
-    total = 0xFFFF - (header[at + 10] << 8 | header[at + 11]) + (0xFFFF - 0x0100)
-    csum = 0xFFFF - ((total & 0xFFFF) + (total >> 16))
-    header[at + 10] = csum >> 8
-    header[at + 11] = csum & 0xFF
 
 
 def needs_fragmenting(total: int, headers: int, gso_size: int, mtu: int) -> bool:

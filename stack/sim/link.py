@@ -14,6 +14,7 @@ from stack.sim.node import Node, World
 from stack.sim.record import INBOUND, OUTBOUND
 from stack.wire import accel, ipv4
 from stack.wire.frame import ETH_HLEN, Caps, TxFrame
+from stack.wire.sink import FrameSink
 
 
 class Channel:
@@ -41,13 +42,13 @@ class Channel:
             far.node.deliver(far, frames, now)
 
 
-class Port:
+class Port(FrameSink):
     """The interface of a node on a link; `channel` leads away from it.
 
     `tap` sees every frame that passes: the time, the direction, the frame, and whether it is not lost.
     """
 
-    __slots__ = ("_world", "caps", "channel", "ifindex", "index", "link", "mac", "name", "node", "tap")
+    __slots__ = ("_world", "channel", "ifindex", "index", "link", "mac", "name", "node", "tap")
 
     def __init__(self, world: World, node: Node, index: int, caps: Caps, channel: Channel) -> None:
         self._world = world

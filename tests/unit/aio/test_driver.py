@@ -433,7 +433,7 @@ def twice(act):
         lambda driver: twice(lambda: driver.wake(object())),
         lambda driver: twice(driver.schedule),
         lambda driver: driver.post(Handler(), READABLE),
-        lambda driver: driver._run_pass(),
+        lambda driver: driver.run_pass(),
         lambda driver: driver.loop.create_future(),
     ],
     ids=["check_open", "wake", "wake-again", "schedule-again", "post", "pass", "loop"],

@@ -62,8 +62,8 @@ class Held:
             conn = crowd.join(net.now)
             assert conn is not None
             transport = StackTransport(self.driver, conn, Echo())
-            transport.start()
-            transport.on_events(0)
+            self.driver.start(transport)
+            self.dispatch()
             self.loop.run_until_complete(asyncio.sleep(0))  # the round from which on it hears of data
             self.loop.run_until_complete(asyncio.sleep(0))
             crowd.rx([tcp_frame(crowd.peer(number), crowd.us, "A", 1, conn.iss + 1 & 0xFFFFFFFF, data=b"x")])

@@ -38,6 +38,12 @@ class Recorder(asyncio.Protocol):
         self.events.append(("lost", exc))
 
 
+def begin(driver, transport):
+    """What the pass does in which a connection was accepted."""
+    driver.start(transport)
+    driver._dispatch([])
+
+
 class Bench:
     """A driver with one fake connection under a transport, past `connection_made`."""
 
@@ -49,7 +55,7 @@ class Bench:
         self.conn = FakeConnection(self.host, send_buffer)
         self.protocol = protocol or Recorder()
         self.transport = StackTransport(self.driver, self.conn, self.protocol)
-        self.transport.start()
+        begin(self.driver, self.transport)
 
     async def step(self):
         """One pass, and what it posts."""
@@ -302,7 +308,7 @@ def test_an_error_in_connection_lost_still_detaches(run):
         with Bench() as b:
             conn = FakeConnection(b.host)
             transport = StackTransport(b.driver, conn, Bad(), server=Server())
-            transport.start()
+            begin(b.driver, transport)
             transport.abort()
             await b.step()
             assert detached == [transport]
@@ -334,7 +340,7 @@ def test_the_protocol_is_not_kept_until_tcp_has_ended_the_connection(run):
         with Bench() as b:
             conn, protocol = FakeConnection(b.host), Recorder()
             transport = StackTransport(b.driver, conn, protocol)
-            transport.start()
+            begin(b.driver, transport)
             transport.abort()
             kept = weakref.ref(protocol)
             del protocol

@@ -55,6 +55,60 @@ def test_control_without_forwarding_nothing_goes_on():
     assert s.drops(DropReason.IP_NOT_OURS) == 1
 
 
+class Calls:
+    """What the device was given at once."""
+
+    def __init__(self, sink):
+        self.runs = []
+        self._pass_on = sink.pass_on
+        sink.pass_on = self.pass_on
+
+    def pass_on(self, burst, first, count, link):
+        self.runs.append((first, count))
+        return self._pass_on(burst, first, count, link)
+
+
+def test_a_run_of_frames_for_one_next_hop_is_one_call(s):
+    s.rx(onward())  # the next hop is looked up
+    s.far.take()
+    calls = Calls(s.far.sink)
+    s.rx(*(onward(bytes([n])) for n in range(5)))
+    assert calls.runs == [(0, 5)]
+    assert [p.load for p in s.far.take_ip()] == [bytes([n]) for n in range(5)]
+    assert s.count(Counter.IP_FORWARDED) == 6
+
+
+@rfc("1812", "5.3.1", "RTR-1")
+def test_odd_frames_end_a_run_and_nothing_is_overtaken(s):
+    other = "10.0.0.8"
+    s.far.learn(other, "02:00:00:00:01:08", to="10.0.0.2")
+    s.rx(onward(), onward(dst=other))
+    s.far.take()
+    calls = Calls(s.far.sink)
+    s.rx(
+        onward(b"0"),
+        onward(b"1"),
+        onward(b"2", options=[IPOption(b"\x94\x04\x00\x00")]),  # options
+        onward(b"3"),
+        onward(b"4" * 1473, flags=0),  # fragmented
+        onward(b"5"),
+        onward(b"6", dst=other),
+        onward(b"7", ttl=1),  # not passed on
+        onward(b"8" * 1472, flags="DF"),  # as long as the link takes
+    )
+    assert calls.runs == [(0, 2), (3, 1), (5, 1), (6, 1), (8, 1)]
+    assert [int(bytes(p.payload)[8:9]) for p in s.far.take_ip() if not p.frag] == [0, 1, 2, 3, 4, 5, 6, 8]
+    [report] = s.take_ip()
+    assert (report[ICMP].type, report[ICMP].code) == (11, 0)
+
+
+def test_what_a_full_device_drops_of_a_run_is_counted(s):
+    s.rx(onward())
+    s.far.sink.send = lambda _frame: False
+    s.rx(onward(), onward(), onward())
+    assert s.drops(DropReason.TX_DEVICE_FULL) == 3
+
+
 @rfc("1812", "5.3.1", "RTR-1")
 @pytest.mark.parametrize("ttl", [0, 1])
 def test_a_ttl_that_expires(s, ttl):

@@ -2,9 +2,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import IP
 
-from stack.ip.forward import decrement_ttl, needs_fragmenting, refusal
+from stack.ip.forward import needs_fragmenting, refusal
 from stack.stats import DropReason
 from stack.wire.addr import parse_addr
+from stack.wire.passing import decrement_ttl
 from tests.support.rfc import rfc
 
 
