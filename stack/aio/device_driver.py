@@ -9,9 +9,8 @@ A pass begins because a device is readable, because the timer fired, or because 
 outside a pass did something (`wake`, `post`: one `call_soon` however many calls).  What protocols do
 inside a pass is sent at its end, so that a request is answered without going back to the loop.
 
-After a burst that brought something the driver reads a few more times before it returns to the loop
-(`spin`): the answer to what was just sent is often closer than a trip through epoll.  When that stops
-paying off it is left out for a while.  Then it goes on reading once in each round of the loop, see `polling`.
+The answer to what was just sent is often closer than a trip through sleep and back: after a burst the loop is kept
+awake for a while (`spin_us`, see `polling`).
 
 A forked child has the descriptors too, and the parent's loop: whatever it did with them would be done to the parent.
 So in the child a driver has stopped, and what is asked of it raises RuntimeError.
@@ -24,7 +23,7 @@ from typing import Final, NoReturn, cast
 from weakref import WeakSet
 
 from stack.aio.driver import Driver
-from stack.aio.polling import Polling
+from stack.aio.polling import POLL_US, Polling
 from stack.config import NEVER
 from stack.device.base import Device
 from stack.device.timer import MonotonicTimer
@@ -33,10 +32,7 @@ from stack.host.host import Host
 from stack.stats import DropReason
 from stack.wire.burst import Burst
 
-DEFAULT_SPIN: Final = 20  # empty reads
 MAX_BURSTS: Final = 16  # bursts handled before the loop gets its turn
-_SPIN_PATIENCE: Final = 16  # fruitless spins in a row before a rest
-_SPIN_REST: Final = 64  # readable callbacks without a spin
 
 _FORKED: Final = (
     "this host was made before os.fork() and belongs to the parent process: make a new AsyncHost in the child"
@@ -59,16 +55,15 @@ class _Port:
     """A device as the driver sees it."""
 
     __slots__ = (
+        "awake",
         "device",
         "driver",
         "fd",
         "flush",
         "ifindex",
         "polling",
-        "rest",
         "rx_burst",
         "scheduled",
-        "spins_lost",
     )
 
     def __init__(self, driver: "DeviceDriver", device: Device, ifindex: int) -> None:
@@ -79,9 +74,8 @@ class _Port:
         self.rx_burst = device.rx_burst
         self.flush = device.flush
         self.scheduled = False
-        self.spins_lost = 0
-        self.rest = 0
-        self.polling = Polling()
+        self.awake = False
+        self.polling = Polling(driver.spin_us)
 
     def on_frames(self) -> None:
         """The device has frames: have them read in the loop's next round."""
@@ -92,6 +86,17 @@ class _Port:
     def read(self) -> None:
         self.scheduled = False
         self.driver.read(self)
+
+    def stay_awake(self) -> None:
+        """Have the loop go round instead of sleeping: it asks the device with each round."""
+        if not self.awake:
+            self.awake = True
+            self.driver.loop.call_soon(self._on_round)
+
+    def _on_round(self) -> None:
+        self.awake = False
+        if self.driver.is_open and self.polling.on_dry(time.monotonic_ns() // 1000, had_frames=False):
+            self.stay_awake()
 
 
 class _ForkedLoop:
@@ -104,7 +109,10 @@ class _ForkedLoop:
 
 
 class DeviceDriver(Driver):
-    """Drives `host` on `loop`, which need not run yet.  All methods are called from the loop's thread."""
+    """Drives `host` on `loop`, which need not run yet.  All methods are called from the loop's thread.
+
+    `spin_us`: for so long at most the loop is kept awake for the next burst; 0: never.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -114,13 +122,13 @@ class DeviceDriver(Driver):
         "_ports",
         "_timer",
         "_timer_at",
-        "spin",
+        "spin_us",
     )
 
-    def __init__(self, host: Host, loop: asyncio.AbstractEventLoop, *, spin: int = DEFAULT_SPIN) -> None:
+    def __init__(self, host: Host, loop: asyncio.AbstractEventLoop, *, spin_us: int = POLL_US) -> None:
         super().__init__(host, loop, monotonic_us())
         bytearray(_HEAP_BYTES)  # freed at once
-        self.spin = spin
+        self.spin_us = spin_us
         self._burst = Burst()
         self._ports: list[_Port] = []
         self._flush_scheduled = False
@@ -193,30 +201,21 @@ class DeviceDriver(Driver):
     # -- passes
 
     def read(self, port: _Port) -> None:
-        """Handle what `port` has received, until it has no more; spin a little for what comes next."""
+        """Handle what `port` has received, until it has no more."""
         if not self.is_open:
             self.check_process()
             return
         host, burst, rx_burst, ifindex = self.host, self._burst, port.rx_burst, port.ifindex
-        spin = self._spin_for(port)
-        empty = bursts = 0
+        bursts = 0
         self.in_pass = True
         try:
-            while True:
-                if not rx_burst(burst):
-                    if not bursts or empty >= spin or self._more:
-                        break
-                    empty += 1
-                    continue
+            while rx_burst(burst):
                 now = self.now = time.monotonic_ns() // 1000
                 if not bursts:
                     port.polling.on_frames(now)
                 host.receive(ifindex, burst, now)
                 self._finish_pass(now)
                 bursts += 1
-                if empty:
-                    empty = 0
-                    port.spins_lost = -1
                 if not self._ports:  # closed by a callback
                     return
                 if bursts >= MAX_BURSTS:
@@ -227,24 +226,9 @@ class DeviceDriver(Driver):
             return
         finally:
             self.in_pass = False
-        if spin:  # what happens while it rests says nothing of spinning
-            port.spins_lost += 1
-        if self.spin and port.fd >= 0 and port.polling.on_dry(time.monotonic_ns() // 1000, bursts > 0):
-            port.on_frames()
+        if bursts and port.fd >= 0 and port.polling.on_dry(time.monotonic_ns() // 1000, had_frames=True):
+            port.stay_awake()
         self._arm()
-
-    def _spin_for(self, port: _Port) -> int:
-        """How many empty reads this callback may make."""
-        if port.fd < 0:
-            return 0
-        if port.rest:
-            port.rest -= 1
-            return 0
-        if port.spins_lost >= _SPIN_PATIENCE:
-            port.spins_lost = _SPIN_PATIENCE - 1
-            port.rest = _SPIN_REST
-            return 0
-        return self.spin
 
     def _on_timer(self) -> None:
         """The timer fired; it is set anew or disarmed, which also makes it unreadable."""

@@ -22,11 +22,12 @@ from stack.aio import tls
 from stack.aio.active import activate
 from stack.aio.attempt import Attempt, connect_failed
 from stack.aio.datagram import StackDatagramTransport, attach, open_udp
-from stack.aio.device_driver import DEFAULT_SPIN, DeviceDriver, monotonic_us
+from stack.aio.device_driver import DeviceDriver, monotonic_us
 from stack.aio.driver import Driver
 from stack.aio.loop import Capture, StackLoop
 from stack.aio.names import Resolver, address_of, check_port, check_resolver, first_of
 from stack.aio.ping import Ping
+from stack.aio.polling import POLL_US
 from stack.aio.server import Listening, StackServer, acceptor
 from stack.aio.sockets import Address
 from stack.config import HostConfig, Rng, TcpConfig
@@ -50,9 +51,9 @@ DRAIN_S: Final = 5.0
 class AsyncHost:
     """A TCP/IP host on the running event loop, or on `loop`, which need not run yet.
 
-    `config` is checked here (ConfigError).  `spin` is the number of empty device reads after a burst
-    before control returns to the loop, 0 for none.  `resolver` is asked about names, by default that of the
-    StackLoop; without either, only dotted quads are taken.
+    `config` is checked here (ConfigError).  `spin_us` microseconds at most the loop stays awake after a burst instead
+    of sleeping, where lately frames have come so soon (see `aio/polling`); 0: it never does.  `resolver` is asked about
+    names, by default that of the StackLoop; without either, only dotted quads are taken.
 
     On a StackLoop any asyncio program uses the host: for its own addresses and for `prefixes` (None: its subnets), with
     `capture="all"` also for what is in no other prefix; see `StackLoop.add_host`.
@@ -67,7 +68,7 @@ class AsyncHost:
         rng: Rng | None = None,
         trace: Trace | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
-        spin: int = DEFAULT_SPIN,
+        spin_us: int = POLL_US,
         resolver: Resolver | None = None,
         prefixes: Sequence[str] | None = None,
         capture: Capture = "own",
@@ -77,7 +78,7 @@ class AsyncHost:
         if loop is None:
             loop = asyncio.get_running_loop()
         host = Host(config, rng or random.SystemRandom(), monotonic_us(), trace)
-        driver = DeviceDriver(host, loop, spin=spin)
+        driver = DeviceDriver(host, loop, spin_us=spin_us)
         try:
             self._begin(driver, resolver, prefixes, capture)
         except BaseException:

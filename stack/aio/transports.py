@@ -148,6 +148,8 @@ class StackTransport(asyncio.Transport):
             self._conn.user = None  # first of all: what follows may raise
         if not self._begun:
             self._missed |= events
+            if events & READABLE:
+                self._conn.delay_ack(self._driver.now)  # in the next round it leaves with the answer
             return
         if self._lost:
             if events & CLOSED:
@@ -167,6 +169,9 @@ class StackTransport(asyncio.Transport):
     def begin(self) -> int:
         """The loop's next round: from now on events are acted on; those that were kept."""
         self._begun = True
+        if self._missed & READABLE and self._conn.user is self:
+            self._conn.ack_soon()
+            self._driver.wake(self._conn)
         return 0 if self._lost else self._missed
 
     def _make(self) -> None:

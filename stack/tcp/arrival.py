@@ -23,7 +23,7 @@ from stack.tcp.state import (
     SYN_RECEIVED,
     TIME_WAIT,
 )
-from stack.tcp.time_wait import ANSWER, REOPEN
+from stack.tcp.time_wait import ANSWER, REOPEN, TimeWait
 from stack.tcp.timers import DELAYED_ACK, KEEPALIVE, USER
 from stack.tcp.timers import FIN_WAIT_2 as T_FIN_WAIT_2
 from stack.tcp.timers import TIME_WAIT as T_TIME_WAIT
@@ -333,7 +333,7 @@ def _fin_acked(conn: "Connection", now: int) -> int:
         if conn.released:
             conn.timers.arm(T_FIN_WAIT_2, now + conn.config.fin_wait_2_us)  # (T-FIN-4)
     elif state == CLOSING:
-        conn.enter_time_wait(now)
+        _enter_time_wait(conn, now)
     elif state == LAST_ACK:
         conn.fail(None)
         return STOP
@@ -422,7 +422,24 @@ def take_fin(conn: "Connection", now: int) -> int:
         # our FIN is not acknowledged yet, else the fifth check had moved on (T-FIN-2)
         conn.enter(CLOSING)
     elif state == FIN_WAIT_2:
-        conn.enter_time_wait(now)
+        _enter_time_wait(conn, now)
         conn.ack_now = True
         return ACK_NOW
     return ACK_LATER
+
+
+def _enter_time_wait(conn: "Connection", now: int) -> None:
+    """RFC 9293 §3.6.1 (MUST-13): linger 2 MSL; only that timer runs."""
+    conn.enter(TIME_WAIT)
+    conn.timers.cancel_all()
+    two_msl_us = 2 * conn.config.msl_us
+    rcv = conn.rcv
+    conn.time_wait = TimeWait(
+        conn.snd.snd_nxt,
+        rcv.rcv_nxt,
+        rcv.rcv_wnd() >> rcv.rcv_wscale,
+        (conn.ts_ok, rcv.ts_recent, conn.ts_offset),
+        two_msl_us,
+        now,
+    )
+    conn.timers.arm(T_TIME_WAIT, now + two_msl_us)

@@ -532,6 +532,19 @@ class Connection:
             return True
         return False
 
+    def delay_ack(self, now: int) -> None:
+        """The application hears of the data only later: the ACK that is due waits for what it answers (`ack_soon`), no
+        longer than `delayed_ack_us`.  RFC 9293 §3.8.6.3 (MUST-40).
+        """
+        if self.ack_pending and not self.rcv.fin_received:
+            self.ack_pending = False
+            self.timers.arm(DELAYED_ACK, now + self.config.delayed_ack_us)
+
+    def ack_soon(self) -> None:
+        """An ACK that `delay_ack` has put off is sent with what comes next, or alone by the next `poll_transmit`."""
+        if self.timers.at[DELAYED_ACK] != NEVER:
+            self.ack_pending = True
+
     # -- shared with arrival.py and output.py
 
     def _enter(self, state: int) -> None:
@@ -563,22 +576,6 @@ class Connection:
         """The connection leaves the tables of its host, whose budget has no more to do with it."""
         self.rcv.unbook()
         self.snd.buffer.unbook()
-
-    def enter_time_wait(self, now: int) -> None:
-        """RFC 9293 §3.6.1 (MUST-13): linger 2 MSL; only that timer runs."""
-        self._enter(TIME_WAIT)
-        self.timers.cancel_all()
-        two_msl_us = 2 * self.config.msl_us
-        rcv = self.rcv
-        self.time_wait = TimeWait(
-            self.snd.snd_nxt,
-            rcv.rcv_nxt,
-            rcv.rcv_wnd() >> rcv.rcv_wscale,
-            (self.ts_ok, rcv.ts_recent, self.ts_offset),
-            two_msl_us,
-            now,
-        )
-        self.timers.arm(T_TIME_WAIT, now + two_msl_us)
 
     def check_invariants(self) -> None:
         """Raise AssertionError when something that must hold does not (for tests and simulation)."""

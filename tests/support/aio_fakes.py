@@ -71,6 +71,12 @@ class FakeConnection:
         del self.sent[len(self.sent) - excess :]
         self.buffered -= excess
 
+    def delay_ack(self, now):
+        self.ack_pending = False
+
+    def ack_soon(self):
+        self.ack_pending = True
+
     def set_nodelay(self, on):
         self.nodelay = on
 

@@ -1,6 +1,6 @@
 """Our half of each pair: the services of tools/bench/services.py on the stack, over an existing TAP device.
 
-server.py TAP ADDRESS/PREFIX [--spin N] [--no-offload] [--plain-asyncio] [--echoes N] [--profile FILE]
+server.py TAP ADDRESS/PREFIX [--spin-us N] [--no-offload] [--plain-asyncio] [--echoes N] [--profile FILE]
 """
 
 import argparse
@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import uvloop
 
-from stack.aio.device_driver import DEFAULT_SPIN
 from stack.aio.network import AsyncHost
+from stack.aio.polling import POLL_US
 from stack.config import HostConfig, IpConfig, TcpConfig
 from stack.device.tap import TapDevice
 from tools.bench.services import BACKLOG, DATAGRAMS, STREAMS, Echo
@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("tap")
     parser.add_argument("address", help="of the stack, like 10.77.0.2/24")
-    parser.add_argument("--spin", type=int, default=DEFAULT_SPIN, help="empty reads after a burst")
+    parser.add_argument("--spin-us", type=int, default=POLL_US, help="how long the loop stays awake after a burst")
     parser.add_argument("--congestion", default=CONFIG.tcp.congestion)
     parser.add_argument("--no-offload", action="store_true", help="plain frames, no virtio-net header")
     parser.add_argument("--plain-asyncio", action="store_true", help="asyncio's own loop in place of uvloop")
@@ -43,7 +43,7 @@ async def serve(options: argparse.Namespace) -> None:
         loop.add_signal_handler(number, stop.set)
     config = replace(CONFIG, tcp=replace(CONFIG.tcp, congestion=options.congestion))
     device = TapDevice(options.tap, offload=not options.no_offload)
-    async with AsyncHost(config, spin=options.spin) as host:
+    async with AsyncHost(config, spin_us=options.spin_us) as host:
         host.add_device(device, options.address)
         more = dict.fromkeys(range(FIRST_ECHO, FIRST_ECHO + options.echoes), Echo)
         for port, stream in (STREAMS | more).items():

@@ -7,7 +7,6 @@ import os
 import pytest
 import uvloop
 
-from stack.aio import polling
 from stack.aio.device_driver import MAX_BURSTS, DeviceDriver, monotonic_us
 from stack.errors import DeviceGone
 from stack.tcp.events import READABLE
@@ -118,58 +117,22 @@ def test_a_flood_lets_the_loop_have_its_turn(run):
     run(main())
 
 
-@pytest.mark.parametrize(("spin", "reads"), [(0, 2), (20, 22)])
-def test_spinning_reads_a_few_times_more(run, spin, reads):
+@pytest.mark.parametrize("spin_us", [0, 60_000_000])
+def test_the_loop_stays_awake_where_frames_come_soon(run, spin_us):
     async def main():
         device = FdDevice()
-        _, driver, _ = await started(device, spin=spin)
+        _, driver, _ = await started(device, spin_us=spin_us)
+        for _ in range(3):
+            device.arrive()
+            await settle()
+        [port] = driver._ports
+        assert port.awake == bool(spin_us)
         device.reads = 0
-        device.arrive()
-        await asyncio.sleep(0.02)
-        assert device.reads == reads
+        await settle(10)
+        assert device.reads == 0  # awake: the loop goes round, the device is not asked
         driver.close()
-
-    run(main())
-
-
-@pytest.fixture
-def no_polling(monkeypatch):
-    """Reads are counted: none in later rounds of the loop, which depend on the machine."""
-    monkeypatch.setattr(polling, "POLL_US", -1)
-
-
-@pytest.mark.usefixtures("no_polling")
-def test_spinning_rests_when_it_brings_nothing(run):
-    async def main():
-        device = FdDevice()
-        _, driver, _ = await started(device, spin=20)
-        costs = []
-        for _ in range(40):
-            device.reads = 0
-            device.arrive()
-            await settle()
-            costs.append(device.reads)
-        assert costs[0] == 22
-        assert costs[-1] == 2
-        driver.close()
-
-    run(main())
-
-
-@pytest.mark.usefixtures("no_polling")
-def test_after_a_rest_it_is_tried_again(run):
-    async def main():
-        device = FdDevice()
-        _, driver, _ = await started(device, spin=20)
-        costs = []
-        for _ in range(200):
-            device.reads = 0
-            device.arrive()
-            await settle()
-            costs.append(device.reads)
-        assert costs[:16] == [22] * 16
-        assert costs[16:].count(22) == 2  # one after each rest of 64, and then another rest
-        driver.close()
+        await settle()
+        assert not port.awake
 
     run(main())
 

@@ -14,11 +14,11 @@ class Device:
 
     def frames_after(self, wait_us):
         due = self.now + wait_us
-        again = self.polling.on_dry(self.now, True)
+        again = self.polling.on_dry(self.now, had_frames=True)
         while again and self.now < due:
             self.rounds += 1
             self.now += 1
-            again = self.polling.on_dry(self.now, False)
+            again = self.polling.on_dry(self.now, had_frames=False)
         self.slept += self.now < due
         self.now = due
         self.polling.on_frames(due)
@@ -54,5 +54,12 @@ def test_frames_that_come_in_pairs_cost_one_round_of_polling_a_pair():
 
 def test_nothing_is_polled_before_the_first_frame():
     polling = Polling()
-    assert not polling.on_dry(5, False)
-    assert not polling.on_dry(1_000_000, True)
+    assert not polling.on_dry(5, had_frames=False)
+    assert not polling.on_dry(1_000_000, had_frames=True)
+
+
+def test_a_limit_of_0_keeps_nobody_awake():
+    polling = Polling(0)
+    for now in range(100):
+        polling.on_frames(now)
+        assert not polling.on_dry(now, had_frames=True)
