@@ -34,11 +34,12 @@ static void note_frame(const ts_tap *tap, ts_meta *meta, const uint8_t *at, uint
                       .csum_offset = header.csum_offset};
 }
 
-int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta *meta, ts_row *rows, uint32_t max)
+int32_t ts_rx_burst(ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta *meta, ts_row *rows, uint32_t max)
 {
     uint32_t head = tap->vnet ? VNET_HLEN : 0, link = tap->bare ? ETH_HLEN : 0, at = 0, n = 0;
-    int err = 0;
-    while (n < max && pool_len - at >= READ_ROOM) {
+    int err = tap->failed;
+    tap->failed = 0;
+    while (err == 0 && n < max && pool_len - at >= READ_ROOM) {
         ssize_t got = read(tap->fd, pool + at + link, READ_ROOM - link);
         if (got < 0 && errno == EINTR)
             continue;
@@ -54,9 +55,12 @@ int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta
         at += (link + (uint32_t)got + ALIGN - 1) / ALIGN * ALIGN;
         n++;
     }
-    /* Frames first: an error that lasts is met again by the next call. */
-    if (n == 0 && err != 0 && err != EAGAIN)
+    /* Frames first: the error is for the next call, as a packet socket tells it once. */
+    if (err == EAGAIN)
+        err = 0;
+    if (n == 0 && err != 0)
         return -err;
+    tap->failed = err;
     ts_parse(pool, tap->mac, meta, rows, n);
     return (int32_t)(tap->gro ? ts_gro(pool, meta, rows, n) : n);
 }

@@ -1,12 +1,13 @@
-/* System calls of the TAP and TUN devices, of attached devices and their switch (module _io); part of the cffi cdef, after wire.h.
+/* System calls of the TAP and TUN devices, of packet sockets, of attached devices and their switch (module _io); part of
+ * the cffi cdef, after wire.h.
  *
- * Only what is called for every burst or frame is here; opening and configuring is done by ioctl from Python
- * (stack/device/tap.py).  A function that can fail returns a negative errno.  The GIL is released meanwhile. */
+ * Only what is called for every burst or frame is here; opening and configuring is done from Python
+ * (stack/device/tap.py, packet.py).  A function that can fail returns a negative errno.  The GIL is released meanwhile. */
 
 #define TS_TX_QUEUE 32768 /* bytes of frames that wait for ts_tx_flush */
 #define TS_TX_SMALL 2048  /* a longer frame is written at once: to copy it would cost more than is saved */
 
-/* An open TAP or TUN: what does not change from call to call, and frames that are written together. */
+/* An open TAP, TUN or packet socket: what does not change from call to call, and frames that are written together. */
 typedef struct {
     int32_t fd;
     uint32_t vnet;        /* each frame is preceded by a virtio-net header of 10 bytes */
@@ -23,12 +24,13 @@ typedef struct {
     uint32_t queued;      /* bytes used in `queue` */
     uint32_t lost;        /* frames of it that were not taken */
     int32_t error;        /* errno of the last one */
+    int32_t failed;       /* errno that the next ts_rx_burst returns */
     uint8_t queue[TS_TX_QUEUE]; /* length (4 bytes), virtio header if any, packet; and so on, rounded up to 4 */
 } ts_tap;
 
 /* Reads until nothing is left, `max` frames are there or the next one might not fit into the pool, then
  * parses and perhaps merges.  Returns the number of rows. */
-int32_t ts_rx_burst(const ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta *meta, ts_row *rows, uint32_t max);
+int32_t ts_rx_burst(ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta *meta, ts_row *rows, uint32_t max);
 
 /* Completes one frame and queues or writes it; arguments as of ts_tx_complete, pay_room: bytes at `payload`.
  * Returns the wire frames that it was. */

@@ -14,7 +14,7 @@ from stack import _form
 if TYPE_CHECKING:
     from stack import socket as socket
     from stack.aio.network import AsyncHost
-    from stack.app import attach, open_device, open_tap, open_tun, run
+    from stack.app import attach, open_device, open_packet, open_tap, open_tun, run
     from stack.config import HostConfig, IpConfig, TcpConfig
     from stack.errors import StackError
 
@@ -26,6 +26,7 @@ __all__ = [
     "TcpConfig",
     "attach",
     "open_device",
+    "open_packet",
     "open_tap",
     "open_tun",
     "run",
@@ -41,6 +42,7 @@ _HOME = {
     "TcpConfig": "stack.config",
     "attach": "stack.app",
     "open_device": "stack.app",
+    "open_packet": "stack.app",
     "open_tap": "stack.app",
     "open_tun": "stack.app",
     "run": "stack.app",

@@ -38,6 +38,7 @@ from stack.device.attaching import Lease
 from stack.device.base import Device
 from stack.device.fault_device import FaultDevice
 from stack.device.fault_settings import Faults
+from stack.device.packet import PacketDevice
 from stack.device.pcap import CaptureDevice, CaptureTrace
 from stack.device.pcapng import PcapngWriter
 from stack.device.queues import QueueGroup, Share, open_share
@@ -161,6 +162,33 @@ async def open_tun(
     async with _host_on(device, interface, gateway, config, options) as host:
         host.add_device(device, address, routes=["0.0.0.0/0"])
         yield host
+
+
+@contextlib.asynccontextmanager
+async def open_packet(
+    name: str,
+    address: str,
+    *,
+    gateway: str | None = None,
+    mac: bytes | None = None,
+    mtu: int = 0,
+    offload: bool = True,
+    config: HostConfig | None = None,
+    **options: Any,
+) -> AsyncIterator[AsyncHost]:
+    """A host of its own address at the Ethernet interface `name`, which is there and stays as it is.
+
+    `mac` is its own, too; None derives one from the interface's.  `options` are those of AsyncHost.  The machine's own
+    kernel is reached over the other end of a veth pair only.  Needs CAP_NET_RAW.  Raises ConfigError, DeviceError,
+    InvalidAddress, AddressInUse.
+    """
+    device = PacketDevice(name, mac, mtu=mtu, offload=offload)
+    try:
+        async with AsyncHost(config, **options) as host:
+            host.add_device(device, address, gateway=gateway)
+            yield host
+    finally:
+        device.close()
 
 
 @contextlib.asynccontextmanager

@@ -264,6 +264,20 @@ static void test_io(void)
     CHECK(meta[0].segs == 3 && meta[0].gso_size == 1448 && meta[0].gso_type == (TS_GSO_TCPV4 | TS_GSO_ECN));
     CHECK(send(pair[0], "short", 5, 0) == 5); /* no whole virtio header */
     CHECK(ts_rx_burst(&rx, pool, pool_len, meta, rows, 2) == 0);
+    /* an error behind frames is for the next call; a packet socket tells it once */
+    CHECK(ts_tx_send(&offload, 0, len, payload, 3000, 0, 1, 0, 0, 0, 0, 0) == 1 && ts_tx_flush(&offload) == 0);
+    int end[2];
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, end) == 0);
+    CHECK(recv(pair[1], pool, pool_len, 0) == 10 + len + 1 && send(end[0], pool, 10 + len + 1, 0) == 10 + len + 1);
+    close(end[0]);
+    rx.fd = end[1];
+    rx.sock = 1;
+    CHECK(ts_rx_burst(&rx, pool, pool_len, meta, rows, 2) == 1 && rx.failed == ENODEV);
+    rx.fd = pair[1];
+    rx.sock = 0;
+    CHECK(ts_rx_burst(&rx, pool, pool_len, meta, rows, 2) == -ENODEV);
+    CHECK(ts_rx_burst(&rx, pool, pool_len, meta, rows, 2) == 0);
+    close(end[1]);
     close(pair[0]);
     close(pair[1]);
     CHECK(ts_rx_burst(&rx, pool, pool_len, meta, rows, 2) == -EBADF);

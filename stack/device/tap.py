@@ -56,7 +56,7 @@ TUN_F_USO6: Final = 0x40
 IFNAMSIZ: Final = 16
 _IFREQ: Final = struct.Struct("16sI20x")  # name, flags or a number
 _VNET_HLEN: Final = 10
-_MAX_GSO: Final = 65_535 - 120  # the IPv4 length limit less the longest IP and TCP headers
+MAX_GSO: Final = 65_535 - 120  # the IPv4 length limit less the longest IP and TCP headers
 _MTU_RANGE: Final = range(68, 65_522)  # RFC 791: every internet module forwards 68 octets; the rest is Linux's limit
 
 
@@ -93,7 +93,7 @@ class TapDevice(VnetDevice):
         descriptor: int = -1,
     ) -> None:
         mac = derived_mac(name) if mac is None else mac
-        _validate(name, mac, mtu)
+        check_interface(name, mac, mtu)
         flags = self.IFF | IFF_NO_PI | (IFF_VNET_HDR if offload else 0) | (IFF_MULTI_QUEUE if queue else 0)
         closes: Closes
         if descriptor >= 0:
@@ -128,10 +128,11 @@ class TapDevice(VnetDevice):
             raise DeviceError(f"cannot make {self.name} persistent: {exc.strerror}", exc.errno) from exc
 
 
-def _validate(name: str, mac: bytes, mtu: int) -> None:
+def check_interface(name: str, mac: bytes | None, mtu: int) -> None:
+    """Raises ConfigError for what cannot be the name, an address or the MTU of an interface."""
     if not 0 < len(name.encode()) < IFNAMSIZ or "/" in name or any(char.isspace() for char in name):
         raise ConfigError(f"{name!r} is no interface name: use 1 to 15 characters without '/' and spaces")
-    if len(mac) != 6 or mac[0] & 1:
+    if mac is not None and (len(mac) != 6 or mac[0] & 1):
         raise ConfigError(f"{mac.hex(':')} is no unicast MAC address")
     if mtu and mtu not in _MTU_RANGE:
         raise ConfigError(f"mtu {mtu}: use {_MTU_RANGE[0]} to {_MTU_RANGE[-1]}")
@@ -188,12 +189,12 @@ def _negotiate(fd: int, name: str, *, offload: bool, bare_ip: bool) -> Caps:
                 with contextlib.suppress(OSError):
                     fcntl.ioctl(fd, TUNSETOFFLOAD, bits)
                     uso = bool(bits & TUN_F_USO4)
-                    return Caps(csum=True, tso4=True, uso=uso, max_gso=_MAX_GSO, bare_ip=bare_ip)
+                    return Caps(csum=True, tso4=True, uso=uso, max_gso=MAX_GSO, bare_ip=bare_ip)
         fcntl.ioctl(fd, TUNSETOFFLOAD, 0)
     except OSError as exc:
         raise DeviceError(f"cannot set the offloads of {name}: {exc.strerror}", exc.errno) from exc
     # super-segments are welcome all the same: they are cut here, in C
-    return Caps(max_gso=_MAX_GSO, bare_ip=bare_ip)
+    return Caps(max_gso=MAX_GSO, bare_ip=bare_ip)
 
 
 def interface_ioctl(name: str, request: int, value: int, what: str) -> int:

@@ -1,4 +1,4 @@
-"""Reading and writing a TAP, a TUN or the socket of an attached device in Python: where the C core is not built.
+"""Reading and writing a TAP, a TUN, a packet socket or an attached device in Python: where the C core is not built.
 
 Same frames, same bursts; each frame costs a system call and some tens of microseconds of Python.
 """
@@ -20,7 +20,7 @@ _VNET: Final = Struct("=BBHHHH")
 class PlainTap:
     """The descriptor `fd`, which belongs to the caller."""
 
-    __slots__ = ("_caps", "_link", "_mac", "_sock", "_vnet", "fd")
+    __slots__ = ("_caps", "_failed", "_link", "_mac", "_sock", "_vnet", "fd")
 
     def __init__(self, fd: int, mac: bytes, caps: Caps, *, vnet: bool, sock: bool = False) -> None:
         self.fd = fd
@@ -29,9 +29,13 @@ class PlainTap:
         self._link = ETH_HLEN if caps.bare_ip else 0  # bytes of a frame that stay here
         self._vnet = vnet
         self._sock = sock  # a socket: reading nothing is its end
+        self._failed: OSError | None = None  # for the next call
 
     def rx_burst(self, burst: Burst) -> int:
-        """Read what waits, at most one burst.  Raises OSError if the first read fails."""
+        """Read what waits, at most one burst.  Raises OSError; frames that were read before come first."""
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise failed
         frames: list[accel.Raw] = []
         at = 0
         # load_burst takes all of these: the last one may be as long as it likes
@@ -41,8 +45,9 @@ class PlainTap:
                 data = os.read(self.fd, MAX_FRAME)
             except BlockingIOError:
                 break
-            except OSError:
+            except OSError as exc:
                 if frames:
+                    self._failed = exc  # a packet socket tells it once
                     break
                 raise
             if self._sock and len(data) < _VNET.size:

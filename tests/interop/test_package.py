@@ -80,6 +80,7 @@ def test_it_installs_and_runs_in_an_empty_environment(built, tmp_path, kind):
         "TcpConfig",
         "attach",
         "open_device",
+        "open_packet",
         "open_tap",
         "open_tun",
         "run",

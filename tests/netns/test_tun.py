@@ -66,7 +66,7 @@ def test_the_program_of_the_page(namespace: Namespace):
     need("curl")
     page = (ROOT / "docs" / "links.md").read_text()
     whole = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "stack.run(main())" in block]
-    [program] = [block for block in whole if "start_server" in block]
+    [program] = [block for block in whole if "open_tun" in block and "start_server" in block]
     namespace.start(sys.executable, "-c", program)
     curl = ("curl", "-sS", "--retry", "50", "--retry-delay", "1", "--retry-all-errors", "-m", "20", f"http://{STACK}/")
     assert namespace.run(*curl).stdout == "hello\n"

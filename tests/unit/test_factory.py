@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -86,7 +87,15 @@ def test_a_device_that_cannot_be_opened_leaves_no_loop_open(monkeypatch):
         app.factory()  # a loop left open would be a ResourceWarning, which is an error here
 
 
-@pytest.mark.parametrize(("opened", "kind"), [("open_tap", "open_device"), ("open_tun", "TunDevice")])
+@pytest.mark.parametrize(
+    ("opened", "kind"),
+    [
+        (partial(app.open_tap, host_address=None), "open_device"),
+        (partial(app.open_tun, host_address=None), "TunDevice"),
+        (partial(app.open_packet, "veth1", "198.18.0.2/24"), "PacketDevice"),
+    ],
+    ids=["tap", "tun", "packet"],
+)
 def test_a_host_on_a_device_takes_the_options_of_a_host(monkeypatch, opened, kind):
     class Book:
         async def resolve(self, name):
@@ -94,11 +103,10 @@ def test_a_host_on_a_device_takes_the_options_of_a_host(monkeypatch, opened, kin
 
     async def main():
         loop = asyncio.get_running_loop()
-        open_one = getattr(app, opened)
-        async with open_one(host_address=None, capture="all", resolver=book) as host:
+        async with opened(capture="all", resolver=book) as host:
             assert host.resolver is book
             assert loop.source_for(parse_addr("8.8.8.8")) is host
-        async with open_one(host_address=None, prefixes=["10.0.0.0/8"]) as host:
+        async with opened(prefixes=["10.0.0.0/8"]) as host:
             assert loop.source_for(parse_addr("10.8.8.8")) is host
             assert loop.source_for(parse_addr("8.8.8.8")) is None
 

@@ -1,4 +1,4 @@
-"""TapDevice against the kernel, in a network namespace of the test's own."""
+"""TapDevice against the kernel, and what PacketDevice has in common with it; in a network namespace of its own."""
 
 import contextlib
 import ctypes
@@ -14,7 +14,9 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 
+from stack.device import packet as packet_module
 from stack.device import tap as tap_module
+from stack.device.packet import PacketDevice
 from stack.device.tap import TapDevice
 from stack.errors import ConfigError, DeviceError, DeviceGone
 from stack.tcp.segment import ACK, SYN
@@ -43,6 +45,7 @@ def namespace():
 def engine(request, monkeypatch):
     if request.param == "plain":
         monkeypatch.setattr(tap_module, "NATIVE", False)
+        monkeypatch.setattr(packet_module, "NATIVE", False)
     assert (request.param == "c") == tap_module.NATIVE
 
 
@@ -58,12 +61,20 @@ def sent(device, frame):
     return device.send(frame) and not device.flush()
 
 
-@pytest.fixture(params=[True, False], ids=["offload", "plain-frames"])
+@pytest.fixture(params=["offload", "plain-frames", "packet", "packet-plain-frames"])
 def tap(request, engine):
-    with contextlib.closing(TapDevice("tap0", offload=request.param)) as device:
+    """A TAP, or a packet socket at the other end of a veth pair; the kernel's end is tap0 in both cases."""
+    offload = "plain" not in request.param
+    with contextlib.ExitStack() as closing:
+        if "packet" in request.param:
+            run("ip", "link", "add", "tap0", "up", "type", "veth", "peer", "name", "veth1")
+            run("ip", "link", "set", "veth1", "up")
+            device = closing.enter_context(contextlib.closing(PacketDevice("veth1", offload=offload)))
+        else:
+            device = closing.enter_context(contextlib.closing(TapDevice("tap0", offload=offload)))
+            device.set_up()
+            device.set_txqueuelen(10_000)
         run("ip", "address", "add", f"{KERNEL}/24", "dev", "tap0")
-        device.set_up()
-        device.set_txqueuelen(10_000)
         run("ip", "neighbour", "add", OURS, "lladdr", device.mac.hex(":"), "dev", "tap0")
         yield device
 
