@@ -83,6 +83,19 @@ def test_ping_curl_and_our_client(pair, tmp_path):
     assert super_segments["rx_packets"] < 1_200_000 / 1448  # they came whole
 
 
+def test_down_up_and_gone(pair):
+    kernel, near = pair
+    process = begin(near, "veth1")
+    near.ip("link set veth1 down")
+    near.ip("link set veth1 up")
+    wait_until(lambda: kernel.run("ping", "-c", "1", "-W", "1", STACK, check=False).returncode == 0, "it answers again")
+    assert fetch(kernel) == "200 1200000"
+    near.ip("link set veth1 down")
+    near.ip("link delete veth1")
+    line = process.stdout.readline()
+    assert line.startswith("veth1 disappeared (No such device): the host on it has ended")
+
+
 @pytest.fixture
 def bridged(namespace):
     """A bridge that is there, in a namespace with an address and forwarding, and a client at it; our host joins."""
