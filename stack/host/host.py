@@ -124,8 +124,7 @@ class Host:
         tcp, ip, seg = self.tcp, self.ip, self._seg
         flows, local, drops = tcp.flows, ip.local_addrs, self.stats.drops
         seg.pool = burst.pool
-        index = -1
-        segments = 0
+        index, segments = -1, 0
         for row in ROW.iter_unpack(memoryview(burst.rows)[: burst.count * _ROW_SIZE]):
             index += 1
             (key, dst, seg.off, seg.length, seg.seq, seg.ack, seg.tsval, seg.tsecr, seg.wnd, flags, kind, seg.flags,
