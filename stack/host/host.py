@@ -52,7 +52,6 @@ _ODD_TCP: Final = ROW_OPTS | ROW_CE  # rows of which more than the row is needed
 _SPECIAL: Final = ACK_NOW | ADVICE
 _OPEN: Final = (state.SYN_SENT, state.ESTABLISHED, state.FIN_WAIT_1, state.FIN_WAIT_2)  # no FIN has come
 # counted per burst: an IntEnum is slow to look up and to index with
-_RX_FRAMES: Final = int(Counter.RX_FRAMES)
 _IN_SEGS: Final = int(Counter.TCP_IN_SEGS)
 _ROW_SIZE: Final = ROW.size
 # reasons that the layers only count: those of ARP, of fragments and of what is above IP
@@ -173,10 +172,8 @@ class Host:
             entry = conn.host_timer
             if entry is None or conn.timers.deadline < entry.at:
                 tcp.timers.update(conn)
-        ip.end_burst()
-        counts = self.stats.counts
-        counts[_RX_FRAMES] += burst.count
-        counts[_IN_SEGS] += segments
+        ip.end_burst(burst.count)
+        self.stats.counts[_IN_SEGS] += segments
         if ip.errors or ip.reinjected:
             self._settle(now)
 

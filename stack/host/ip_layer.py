@@ -43,6 +43,7 @@ from stack.wire.steering import Steering
 MAX_REINJECTED: Final = 256
 UNUSUAL: Final = ROW_IPOPTS | ROW_LINK_GROUP  # rows with these flags need `accept`
 
+_RX_FRAMES: Final = int(Counter.RX_FRAMES)
 _IN_DELIVERS: Final = int(Counter.IP_IN_DELIVERS)  # a plain int indexes a list faster than an IntEnum
 
 Row = tuple[int, ...]
@@ -156,8 +157,9 @@ class IpLayer(IpOutput):
         self._forwarder.forward(interface, burst, index, row, now)
         return False
 
-    def end_burst(self) -> None:
-        """All rows of a burst have been taken."""
+    def end_burst(self, count: int) -> None:
+        """All rows of a burst have been taken, `count` of them."""
+        self.stats.counts[_RX_FRAMES] += count
         self._forwarder.send_run()
 
     def _is_taken(self, burst: Burst, index: int, row: Row) -> bool:

@@ -538,7 +538,7 @@ class Connection:
         """
         if self.ack_pending and not self.rcv.fin_received:
             self.ack_pending = False
-            self.timers.arm(DELAYED_ACK, now + self.config.delayed_ack_us)
+            self.timers.arm(DELAYED_ACK, min(self.timers.at[DELAYED_ACK], now + self.config.delayed_ack_us))
 
     def ack_soon(self) -> None:
         """An ACK that `delay_ack` has put off is sent with what comes next, or alone by the next `poll_transmit`."""

@@ -119,7 +119,7 @@ class Subject:
                     self.delivered.append((ifindex, burst.pool[row[2] : row[2] + row[3]], row[0] >> 32))
             else:
                 self.ip.on_row(ifindex, burst, index, row, self.now)
-        self.ip.end_burst()
+        self.ip.end_burst(burst.count)
         while self.ip.reinjected:
             self.feed(*self.ip.reinjected.pop(0))
 
