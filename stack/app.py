@@ -22,30 +22,27 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 from stack.aio.device_driver import monotonic_us
 from stack.aio.loop import Capture, UvLoop, Wildcard, new_event_loop
 from stack.aio.network import AsyncHost
 from stack.config import HostConfig
 from stack.daemon import hostside
-from stack.daemon.attach.server import candidates
-from stack.daemon.lookups import make_resolver
-from stack.daemon.settings import Settings, load
-from stack.device.attached import AttachedDevice, probe
-from stack.device.attached import attach as attach_to
-from stack.device.attaching import Lease
 from stack.device.base import Device
-from stack.device.fault_device import FaultDevice
-from stack.device.fault_settings import Faults
-from stack.device.packet import PacketDevice
-from stack.device.pcap import CaptureDevice, CaptureTrace
-from stack.device.pcapng import PcapngWriter
-from stack.device.queues import QueueGroup, Share, open_share
 from stack.device.tap import TapDevice
 from stack.device.tun import TunDevice
-from stack.dns.resolver import Resolver
 from stack.errors import ConfigError, DeviceError, StackError
+
+# What a host on a TAP does without is imported where it is asked for: settings, resolver, capture and the like are half
+# of all modules, and a host that is to answer soon waits for each (decision 28).
+if TYPE_CHECKING:
+    from stack.daemon.settings import Settings
+    from stack.device.attached import AttachedDevice
+    from stack.device.attaching import Lease
+    from stack.device.fault_settings import Faults
+    from stack.device.pcap import CaptureTrace
+    from stack.device.queues import QueueGroup, Share
 
 logger = logging.getLogger(__name__)
 
@@ -74,18 +71,23 @@ def open_device(name: str, *, mtu: int = 1500, offload: bool = True) -> TapDevic
 
 def wrap_device(
     device: Device,
-    faults: Faults | None = None,
+    faults: "Faults | None" = None,
     capture: BinaryIO | None = None,
     seed: int = 1,
-    trace: CaptureTrace | None = None,
+    trace: "CaptureTrace | None" = None,
 ) -> Device:
     """`device` as seen through faults in both directions and a capture of what the stack sees and sends.
 
     `trace`, if the host has it too, puts the host's remarks on received frames into the capture.
     """
     if faults is not None:
+        from stack.device.fault_device import FaultDevice  # noqa: PLC0415  # see above
+
         device = FaultDevice(device, random.Random(seed), monotonic_us, inbound=faults, outbound=faults)
     if capture is not None:
+        from stack.device.pcap import CaptureDevice  # noqa: PLC0415
+        from stack.device.pcapng import PcapngWriter  # noqa: PLC0415
+
         writer = PcapngWriter(capture, on_error=_capture_stopped)
         device = CaptureDevice(device, writer, _time_of_day, trace=trace)
     return device
@@ -182,6 +184,8 @@ async def open_packet(
     kernel is reached over the other end of a veth pair only.  Needs CAP_NET_RAW.  Raises ConfigError, DeviceError,
     InvalidAddress, AddressInUse.
     """
+    from stack.device.packet import PacketDevice  # noqa: PLC0415
+
     device = PacketDevice(name, mac, mtu=mtu, offload=offload)
     try:
         async with AsyncHost(config, **options) as host:
@@ -232,6 +236,8 @@ async def attach(
         async with contextlib.AsyncExitStack() as closing:
             host = await closing.enter_async_context(attached_host(device, config, **options))
             if "resolver" not in options:
+                from stack.daemon.lookups import make_resolver  # noqa: PLC0415
+
                 resolver = host.resolver = make_resolver(device.lease.resolver, host)
                 if resolver is not None:
                     closing.push_async_callback(resolver.aclose)
@@ -240,7 +246,7 @@ async def attach(
         device.close()
 
 
-async def _in_thread(opening: Callable[[], AttachedDevice]) -> AttachedDevice:
+async def _in_thread(opening: Callable[[], "AttachedDevice"]) -> "AttachedDevice":
     """What `opening` returns, in a thread: it waits for the daemon.  Closed if we are cancelled meanwhile."""
     lock = threading.Lock()
     waited_for = True
@@ -267,19 +273,26 @@ async def _in_thread(opening: Callable[[], AttachedDevice]) -> AttachedDevice:
 
 def open_attached(
     path: str | os.PathLike[str] | None = None, *, dev: str = "tapstack0", address: str = "", name: str = ""
-) -> AttachedDevice:
+) -> "AttachedDevice":
     """The device of `attach`; waits for the daemon.  Raises DeviceError."""
+    from stack.device.attached import AttachedDevice  # noqa: PLC0415
+    from stack.device.attached import attach as attach_to  # noqa: PLC0415
+
     name = name or Path(sys.argv[0]).name
     return _first_of(path, dev, lambda one: AttachedDevice(*attach_to(one, address=address, name=name)))
 
 
-def probe_daemon(path: str | os.PathLike[str] | None = None, *, dev: str = "tapstack0") -> Lease:
+def probe_daemon(path: str | os.PathLike[str] | None = None, *, dev: str = "tapstack0") -> "Lease":
     """What a process would get from the daemon, but for the address.  Raises DeviceError, as `attach` would."""
+    from stack.device.attached import probe  # noqa: PLC0415
+
     return _first_of(path, dev, probe)
 
 
 def _first_of(path: str | os.PathLike[str] | None, dev: str, ask: Callable[[Path], T]) -> T:
     """What the first daemon says that there is.  Raises DeviceError: that of the first that cannot be had."""
+    from stack.daemon.attach.server import candidates  # noqa: PLC0415
+
     if path is not None:
         return ask(Path(path))
     paths = candidates(dev)
@@ -294,7 +307,7 @@ def _first_of(path: str | os.PathLike[str] | None, dev: str, ask: Callable[[Path
     raise next((error for error in errors if error.errno != errno.ENOENT), nobody)
 
 
-def attached_host(device: AttachedDevice, config: HostConfig | None = None, **options: Any) -> AsyncHost:
+def attached_host(device: "AttachedDevice", config: HostConfig | None = None, **options: Any) -> AsyncHost:
     """A host on `device`, with the address that it was attached with; `options` are those of AsyncHost.
 
     The daemon vouches for the address: it is announced at once, without probing (RFC 5227 §2.3).
@@ -355,7 +368,9 @@ def factory() -> UvLoop:
         raise SystemExit(f"tapstack: {exc.strerror or exc}") from None
 
 
-def _from_environment(environment: Mapping[str, str]) -> tuple[Settings, Wildcard]:
+def _from_environment(environment: Mapping[str, str]) -> "tuple[Settings, Wildcard]":
+    from stack.daemon.settings import load  # noqa: PLC0415
+
     for name in environment:
         if name.startswith("TAPSTACK_") and name not in (*_KNOWN, *_ELSEWHERE):
             raise ConfigError(f"{name} is no setting: there are {', '.join(_KNOWN)}")
@@ -375,7 +390,9 @@ def _from_environment(environment: Mapping[str, str]) -> tuple[Settings, Wildcar
 class _TapLoop(UvLoop):
     """The loop of `factory`: its host begins and ends with it."""
 
-    def __init__(self, settings: Settings, wildcard: Wildcard) -> None:
+    def __init__(self, settings: "Settings", wildcard: Wildcard) -> None:
+        from stack.daemon.lookups import make_resolver  # noqa: PLC0415
+
         self._host: AsyncHost | None = None
         self._drain_s = settings.drain_s
         super().__init__(wildcard=wildcard, resolver=make_resolver(settings.resolver))
@@ -389,22 +406,26 @@ class _TapLoop(UvLoop):
         """Let what was written arrive, take the device away, close the loop."""
         if self._host is not None and not self.is_running():
             host, self._host = self._host, None
+            from stack.dns.resolver import Resolver  # noqa: PLC0415
+
             self.run_until_complete(host.aclose(self._drain_s))
             if isinstance(self.resolver, Resolver):
                 self.run_until_complete(self.resolver.aclose())
         super().close()
 
 
-def tap_settings() -> Settings:
+def tap_settings() -> "Settings":
     """Of a TAP of the process's own, from the environment, as `factory` has them.  Raises ConfigError."""
     return _from_environment(os.environ)[0]
 
 
-def open_queues(settings: Settings, count: int) -> QueueGroup:
+def open_queues(settings: "Settings", count: int) -> "QueueGroup":
     """The TAP of the settings, with a queue for each of `count` processes, and its kernel's end configured.
 
     Each process has one of its `shares` (`shared_host`).  Raises ConfigError, DeviceError, AddressInUse.
     """
+    from stack.device.queues import QueueGroup  # noqa: PLC0415
+
     hostside.check_free(settings.dev, settings.interface.network)
     group = QueueGroup(settings.dev, count, mtu=settings.mtu, offload=settings.offload)
     try:
@@ -416,12 +437,14 @@ def open_queues(settings: Settings, count: int) -> QueueGroup:
 
 
 def shared_host(
-    share: Share, settings: Settings, loop: asyncio.AbstractEventLoop | None = None, capture: Capture = "own"
+    share: "Share", settings: "Settings", loop: asyncio.AbstractEventLoop | None = None, capture: Capture = "own"
 ) -> AsyncHost:
     """The host of one of the processes that share the address of the settings.  Raises ConfigError, DeviceError.
 
     Process 0 claims the address; to the others it says nothing of ARP that would have them claim it, too.
     """
+    from stack.device.queues import open_share  # noqa: PLC0415
+
     device, hand_on = open_share(share)
     try:
         config = settings.host_config()
@@ -441,7 +464,7 @@ def shared_host(
     return host
 
 
-def tap_host(loop: asyncio.AbstractEventLoop, settings: Settings, capture: Capture = "own") -> AsyncHost:
+def tap_host(loop: asyncio.AbstractEventLoop, settings: "Settings", capture: Capture = "own") -> AsyncHost:
     """A host on a new TAP, on a loop that does not run yet.  Raises DeviceError, AddressInUse."""
     hostside.check_free(settings.dev, settings.interface.network)
     device: Device = open_device(settings.dev, mtu=settings.mtu, offload=settings.offload)

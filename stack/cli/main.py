@@ -15,6 +15,7 @@ from stack.cli.common import daemon_options, open_standard_streams, sentences, v
 from stack.cli.nfs import nfs
 from stack.cli.run import run
 from stack.cli.sim import sim
+from stack.cli.start import nothing_to_collect
 from stack.cli.via import Way
 from stack.errors import ConfigError
 
@@ -57,14 +58,16 @@ def up(config: str | None, **options: Any) -> None:
     """Run the daemon in the foreground."""
     with sentences():
         # Loaded here: the other commands start faster without the stack.
-        from stack.daemon import private, settings  # noqa: PLC0415
+        with nothing_to_collect():
+            from stack.daemon import private, settings  # noqa: PLC0415
 
         fault = {name: options.pop(name) for name in settings.FaultSettings.__struct_fields__}
         loaded = settings.load(config, {**options, "fault": fault})
         if loaded.uplink and os.geteuid() != 0:  # a namespace of our own leads nowhere
             raise ConfigError("uplink changes this machine's forwarding, which needs root: run it with sudo")
         private.become_root(sys.argv[1:])
-        from stack.daemon import run  # noqa: PLC0415
+        with nothing_to_collect():
+            from stack.daemon import run  # noqa: PLC0415
 
         code = run.up(loaded)
     sys.exit(code)

@@ -137,6 +137,6 @@ def up(settings: Settings) -> int:
         runner.get_loop()  # made now: what it imports is imported before the drop
         if settings.page.enabled:
             load_files()  # for the same reason
+        device = app.wrap_device(prepared.device, settings.faults(), prepared.capture, trace=trace)  # likewise
         privileges.drop(user)
-        device = app.wrap_device(prepared.device, settings.faults(), prepared.capture, trace=trace)
         return runner.run(daemon.run(device, prepared.listener, lambda: say(announce(settings))))

@@ -4,14 +4,15 @@ import os
 import shutil
 import sys
 from pathlib import Path
-
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from stack import _form
 from stack.daemon.privileges import in_own_namespace
 from stack.daemon.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
 
 
 def command() -> str:
@@ -56,10 +57,9 @@ class StatusLine:
 
     __slots__ = ("_last", "_live")
 
-    def __init__(self, console: Console | None = None) -> None:
-        console = console or Console()
+    def __init__(self, console: "Console | None" = None) -> None:
         self._last: tuple[float, int, int] | None = None
-        self._live = Live(Text(), console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._live = _live_on(console) if console is not None or _may_be_terminal() else None
 
     def start(self) -> None:
         """Begin; what is written to standard output and error goes above the line from now on."""
@@ -75,6 +75,8 @@ class StatusLine:
         """Show the rates since the last call, at `now` (seconds, any origin)."""
         if self._live is None:
             return
+        from rich.text import Text  # noqa: PLC0415  # there by now: `_live` is
+
         text = Text(no_wrap=True, overflow="ellipsis")
         if self._last is not None and now > self._last[0]:
             then, rx_before, tx_before = self._last
@@ -87,6 +89,26 @@ class StatusLine:
             self._live.update(text, refresh=True)
         except OSError:  # the terminal has gone away
             self._live = None
+
+
+def _may_be_terminal() -> bool:
+    """Whether standard output is a terminal, or the environment says that it is as good as one (rich knows how)."""
+    if "FORCE_COLOR" in os.environ or "TTY_COMPATIBLE" in os.environ:
+        return True
+    try:
+        return sys.stdout is not None and sys.stdout.isatty()
+    except ValueError:  # closed
+        return False
+
+
+def _live_on(console: "Console | None") -> "Live | None":
+    """A line at the bottom of `console`, or of standard output; None where rich finds no terminal."""
+    from rich.console import Console  # noqa: PLC0415  # 15 ms that only a terminal is worth
+    from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = console or Console()
+    return Live(Text(), console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
 
 def rate(bytes_per_s: float) -> str:

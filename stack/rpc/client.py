@@ -22,14 +22,14 @@ from stack.rpc.channel import Channel, Sink
 from stack.rpc.duplicates import Source
 from stack.rpc.program import Version
 from stack.rpc.record import MAX_RECORD
-from stack.rpc.server import RpcServer
 from stack.rpc.settings import MAX_IN_FLIGHT, RECONNECT_S, TIMEOUT_S, ClientSettings, check_max_record
 from stack.rpc.transports import Maker, StreamChannel, dial_tcp, dial_udp, dial_unix, maker_of
-from stack.rpc.within import HasClient, Within
 from stack.rpc.xdr import LIMITS, Limits
 
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
+    from stack.rpc.server import RpcServer
+    from stack.rpc.within import HasClient
     from stack.sim.world import VirtualHost
 
 C_co = TypeVar("C_co", covariant=True)
@@ -142,8 +142,8 @@ def is_port(port: Any, *, free: bool) -> bool:
 
 
 def connect(
-    version: HasClient[C_co],
-    address: str | RpcServer,
+    version: "HasClient[C_co]",
+    address: "str | RpcServer",
     *,
     proto: str = "tcp",
     port: int | None = None,
@@ -182,8 +182,12 @@ def connect(
     )
     chosen: Any = version
     running_loop()
-    if isinstance(address, RpcServer):
-        return Connecting(chosen, settings, "this process", Within(address).open, udp=False)
+    if not isinstance(address, str):
+        from stack.rpc.server import RpcServer  # noqa: PLC0415  # few clients have a server with them
+        from stack.rpc.within import Within  # noqa: PLC0415
+
+        if isinstance(address, RpcServer):
+            return Connecting(chosen, settings, "this process", Within(address).open, udp=False)
     if proto not in {"tcp", "udp", "unix"}:
         raise ConfigError(f"proto {proto!r}: use 'tcp', 'udp' or 'unix', or an RpcServer for one of this process")
     if port is not None and not is_port(port, free=False):

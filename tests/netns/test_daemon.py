@@ -99,6 +99,7 @@ main()
 def test_nothing_is_imported_after_the_drop(namespace, tmp_path, terminal):
     control, log = str(tmp_path / "control"), tmp_path / "log"
     command = [sys.executable, "-c", PROBE, "up", "--control", control, "--log-level", "debug", "--socks", "1080"]
+    command += ["--duplicate", "0.01", "--capture", str(tmp_path / "capture")]  # wrapped devices are modules, too
     if terminal:
         need("script")
         command = ["script", "-qec", " ".join(f"'{word}'" for word in command), "/dev/null"]

@@ -428,7 +428,7 @@ def test_nobody_there(tmp_path, make, why):
 
 def test_where_a_daemon_is_looked_for(tmp_path, monkeypatch):
     paths = [tmp_path / "none", tmp_path / "file", tmp_path / "attach"]
-    monkeypatch.setattr(app, "candidates", lambda _dev: paths)
+    monkeypatch.setattr(server_module, "candidates", lambda _dev: paths)
     with pytest.raises(DeviceError, match=r"no daemon is running on tap7 \(looked for .*none, .*file, .*attach\)"):
         app.probe_daemon(dev="tap7")
     with Running(paths[2]):
