@@ -103,7 +103,7 @@ class AttachedDevice(VnetDevice):
     A forked child has no part in it: its copy of the descriptor is closed, so that the end of the parent is seen.
     """
 
-    __slots__ = ("lease",)
+    __slots__ = ("__weakref__", "lease")
 
     def __init__(self, sock: socket.socket, lease: Lease, *, name: str = "attached0", native: bool = NATIVE) -> None:
         mac = bytes.fromhex(lease.mac.replace(":", ""))

@@ -90,9 +90,9 @@ def test_a_device_that_cannot_be_opened_leaves_no_loop_open(monkeypatch):
 @pytest.mark.parametrize(
     ("opened", "kind"),
     [
-        (partial(app.open_tap, host_address=None), "open_device"),
-        (partial(app.open_tun, host_address=None), "TunDevice"),
-        (partial(app.open_packet, "veth1", "198.18.0.2/24"), "PacketDevice"),
+        (partial(app.open_tap, host_address=None), "stack.app.open_device"),
+        (partial(app.open_tun, host_address=None), "stack.app.TunDevice"),
+        (partial(app.open_packet, "veth1", "198.18.0.2/24"), "stack.device.packet.PacketDevice"),
     ],
     ids=["tap", "tun", "packet"],
 )
@@ -111,7 +111,7 @@ def test_a_host_on_a_device_takes_the_options_of_a_host(monkeypatch, opened, kin
             assert loop.source_for(parse_addr("8.8.8.8")) is None
 
     book = Book()
-    monkeypatch.setattr(app, kind, lambda *_, **__: link(b"\x02\0\0\0\0\1", b"\x02\0\0\0\0\2")[0])
+    monkeypatch.setattr(kind, lambda *_, **__: link(b"\x02\0\0\0\0\1", b"\x02\0\0\0\0\2")[0])
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main())
 
