@@ -23,6 +23,7 @@ from stack.rpc.calls import Semantics
 from stack.rpc.client import connect
 from stack.rpc.errors import ProgMismatch, RpcError, RpcMismatch
 from stack.rpc.raw import raw_call, raw_procedure, raw_version
+from stack.rpc.rpcbind import binding as _binding  # noqa: F401  # `connect` would import it: after root is given up
 
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost

@@ -126,6 +126,11 @@ def test_nothing_is_imported_after_the_drop(namespace, tmp_path, terminal):
         ["ping", "-c", "1", "-W", "0.1", "198.18.0.99"],
         ["nc", HOST, "1"],
         ["get", f"http://{HOST}:1/"],
+        ["dig", "no.such.test", f"@{HOST}", "-W", "0.3"],
+        ["dig", "no.such.test", "+trace", f"@{HOST}", "-W", "0.3"],
+        ["resolve", "no.such.test", "-W", "0.3"],
+        ["rpcinfo", HOST, "-W", "0.3"],
+        ["rpcinfo", HOST, "nfs", "-W", "0.3"],
     ):
         namespace.run(*tapstack(*arguments, "--control", control), check=False)
     time.sleep(1.2)  # the status line is drawn a few times

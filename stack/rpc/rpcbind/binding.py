@@ -31,10 +31,10 @@ from stack.rpc.rpcbind.address import MAX_PORT, NETIDS, OF_PROTOCOL, TCP, UDP, p
 from stack.rpc.rpcbind.protocol import PMAP_V2, RPCB_PORT, RPCB_V3, RPCB_V4, pmap_mapping, rpcb, rpcb_stat
 from stack.rpc.rpcbind.registry import UNKNOWN, Mapping
 from stack.rpc.rpcbind.statistics import VERSIONS
-from stack.rpc.within import HasClient
 
 if TYPE_CHECKING:
     from stack.aio.network import AsyncHost
+    from stack.rpc.within import HasClient
     from stack.sim.world import VirtualHost
 
 C = TypeVar("C")
@@ -196,7 +196,7 @@ async def services(
 
 @asynccontextmanager
 async def connect_service(
-    version: HasClient[C],
+    version: "HasClient[C]",
     name: str,
     *,
     resolver: ServiceResolver | None = None,
