@@ -207,13 +207,15 @@ class StackTransport(asyncio.Transport):
         """Deliver what waits, until the protocol pauses or closes; each piece to the protocol that is there then."""
         conn = self._conn
         while not (self._paused or self._closing):
-            data = self._read_into() if self._buffered else conn.recv(READ_BYTES)
-            if not data:
+            is_buffered = self._buffered
+            data = b"" if is_buffered else conn.recv(READ_BYTES)
+            count = self._read_into() if is_buffered else len(data)
+            if not count:
                 break
             if conn.ack_pending:  # reading has opened the window
                 self._driver.wake(conn)
-            if self._buffered:
-                self._protocol.buffer_updated(len(data))
+            if is_buffered:
+                self._protocol.buffer_updated(count)
             else:
                 self._protocol.data_received(data)
         if self._eof_seen and not self._eof_done and self.is_reading():
@@ -221,17 +223,15 @@ class StackTransport(asyncio.Transport):
             if not self._protocol.eof_received():
                 self.close()
 
-    def _read_into(self) -> bytes:
-        """What is now in the buffer of a BufferedProtocol; b"" when nothing waits."""
+    def _read_into(self) -> int:
+        """How much is now in the buffer of a BufferedProtocol; 0 when nothing waits."""
         conn = self._conn
         if not conn.recv_pending():
-            return b""
+            return 0
         buffer = memoryview(self._protocol.get_buffer(-1)).cast("B")
         if not buffer.nbytes:
             raise RuntimeError("get_buffer() returned an empty buffer")
-        data = conn.recv(buffer.nbytes)
-        buffer[: len(data)] = data
-        return data
+        return conn.recv_into(buffer)
 
     def is_reading(self) -> bool:
         """Whether data is delivered as it comes."""

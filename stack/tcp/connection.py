@@ -159,8 +159,7 @@ class Connection:
 
     def take_events(self) -> int:
         """The pending event bits, which are cleared."""
-        events = self.events
-        self.events = 0
+        events, self.events = self.events, 0
         return events
 
     def send_room(self) -> int:
@@ -236,15 +235,19 @@ class Connection:
     def recv(self, limit: int) -> bytes:
         """Up to `limit` bytes; b"" when nothing waits (see `eof_received`).  RFC 9293 §3.10.3."""
         data = self.rcv.take(limit)
-        if data and self.state >= ESTABLISHED and self.rcv.update_due():
-            self.ack_pending = True
+        self.ack_pending |= data != b"" and self.state >= ESTABLISHED and self.rcv.update_due()
         return data
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """As `recv`, into `buffer`, a view of bytes; how many there are."""
+        got = self.rcv.take_into(buffer)
+        self.ack_pending |= got > 0 and self.state >= ESTABLISHED and self.rcv.update_due()
+        return got
 
     def recv_chunks(self) -> list[bytes]:
         """Everything that waits, in the pieces it came in."""
         chunks = self.rcv.take_all()
-        if chunks and self.state >= ESTABLISHED and self.rcv.update_due():
-            self.ack_pending = True
+        self.ack_pending |= bool(chunks) and self.state >= ESTABLISHED and self.rcv.update_due()
         return chunks
 
     def urgent_remaining(self) -> int:

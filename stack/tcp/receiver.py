@@ -377,6 +377,33 @@ class Receiver:
             self._repay()
         return data
 
+    def take_into(self, buffer: memoryview) -> int:
+        """Off the read queue into `buffer`, a view of bytes, piece by piece; how many bytes."""
+        chunks = self.chunks
+        room = len(buffer)
+        if not chunks or room <= 0:
+            return 0
+        got = len(chunks[0])
+        if got > room:
+            buffer[:] = memoryview(chunks[0])[:room]
+            chunks[0] = chunks[0][room:]
+            got = room
+        else:
+            buffer[:got] = chunks[0]
+            count = 1
+            while count < len(chunks) and got + len(chunks[count]) <= room:
+                end = got + len(chunks[count])
+                buffer[got:end] = chunks[count]
+                got = end
+                count += 1
+            del chunks[:count]
+            if not chunks:
+                self.chunks = None
+        self.queued -= got
+        if self.paid - self.queued >= (REPAY_FROM if self.queued else FREE_BYTES + 1):
+            self._repay()
+        return got
+
     def take_all(self) -> list[bytes]:
         """Everything on the read queue."""
         chunks = self.chunks

@@ -93,6 +93,11 @@ class FakeConnection:
             self.inbox.appendleft(data[limit:])
         return data[:limit]
 
+    def recv_into(self, buffer):
+        data = self.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
     def close(self, now):
         self.closed += 1
 
