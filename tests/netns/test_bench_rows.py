@@ -104,6 +104,13 @@ def test_plain_frames_are_measured_beside_lwip(setting, tmp_path):
         assert [sample["bytes"] > 1 << 20 for sample in sides] == [True, True]
 
 
+def test_a_packet_socket_is_measured_beside_a_tap(setting, tmp_path):
+    found = samples(["packet_rx", "packet_tx", "packet_rr"], setting, tmp_path)
+    for row in ("packet_rx", "packet_tx"):
+        assert [sample["bytes"] > 1 << 20 for sample in found[row]] == [True, True]
+    assert [sample["lost"] for sample in found["packet_rr"]] == [0, 0]
+
+
 def test_rows_without_their_peer_say_what_is_missing(setting, tmp_path, monkeypatch):
     def missing(_folder):
         raise CannotBuild("the Debian package liblwip-dev is missing")

@@ -10,26 +10,13 @@ import sys
 
 import uvloop
 
-from tools.bench.services import BACKLOG, DATAGRAMS, STREAMS
-
-
-class BufferedSink(asyncio.BufferedProtocol):
-    """The fastest way that uvloop offers to read and forget."""
-
-    _buffer = bytearray(1 << 18)
-
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002  (the interface of asyncio)
-        """Always the same one."""
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Forget."""
+from tools.bench.services import BACKLOG, DATAGRAMS, SINK, STREAMS, BufferedSink
 
 
 async def main(address: str, congestion: str) -> None:
     """Serve until killed."""
     loop = asyncio.get_running_loop()
-    for port, stream in (STREAMS | {5001: BufferedSink}).items():
+    for port, stream in (STREAMS | {SINK: BufferedSink}).items():
         listener = socket.create_server((address, port), backlog=BACKLOG)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.bench import blocking, crowd, daemons, dns, forwarding, loss, nfs, plain, rpc, rpc_xdr, witnesses
+from tools.bench import blocking, crowd, daemons, dns, forwarding, loss, nfs, packet, plain, rpc, rpc_xdr, witnesses
 from tools.bench.sides import (
     ADDRESS,
     ECHO,
@@ -149,6 +149,9 @@ METRICS["loss_rx"] = Metric(loss.towards_server(bulk_rx), "gbps", "Gbit/s", side
 METRICS["loss_tx"] = Metric(loss.towards_client(bulk_tx), "gbps", "Gbit/s", sides=loss.sides)
 for name, bulk in (("plain_rx", bulk_rx), ("plain_tx", bulk_tx)):
     METRICS[name] = Metric(bulk, "gbps", "Gbit/s", sides=plain.sides, peer=plain.LWIP)
+for name, bulk in (("packet_rx", bulk_rx), ("packet_tx", bulk_tx)):
+    METRICS[name] = Metric(bulk, "gbps", "Gbit/s", sides=packet.sides, peer=packet.TAP)
+METRICS["packet_rr"] = Metric(tcp_rr, "p50_us", "µs p50", sides=packet.sides, peer=packet.TAP)
 METRICS["forward"] = Metric(forwarding.forward, "per_second", "frames/s", sides=forwarding.sides)
 ALONE = "busy_10"
 METRICS[ALONE] = Metric(crowd.busy(crowd.BUSY), "per_second", "req/s", sides=crowd.sides, peer="")
