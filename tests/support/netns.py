@@ -3,7 +3,9 @@
 import json
 import shutil
 import signal
+import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,6 +27,19 @@ def need(*programs: str) -> None:
     for program in programs:
         if shutil.which(program) is None:
             pytest.skip(f"needs the program {program}")
+
+
+def wait_for_link(*devices: str) -> None:
+    """Until the kernel has noticed that these devices of our namespace are connected: it sends nothing before."""
+
+    def is_up(device: str) -> bool:
+        out = subprocess.run(
+            ["ip", "-j", "link", "show", device], capture_output=True, text=True, check=True, timeout=10
+        )
+        return bool(json.loads(out.stdout)[0]["operstate"] == "UP")
+
+    for device in devices:
+        wait_until(partial(is_up, device), f"{device} has its link")
 
 
 def join_by_bridge(daemon: Namespace, client: Namespace) -> None:

@@ -22,6 +22,7 @@ from stack.errors import ConfigError, DeviceError, DeviceGone
 from stack.tcp.segment import ACK, SYN
 from stack.wire.burst import KIND_ARP, KIND_TCP, ROW_BAD_CSUM, ROW_GSO, ROW_PARTIAL, ROW_TS, Burst
 from stack.wire.frame import FILL_IP, GSO_TCPV4, GSO_UDP_L4, L4_OFF, NEEDS_CSUM, TxFrame
+from tests.support.netns import wait_for_link
 
 pytestmark = pytest.mark.netns
 
@@ -69,6 +70,7 @@ def tap(request, engine):
         if "packet" in request.param:
             run("ip", "link", "add", "tap0", "up", "type", "veth", "peer", "name", "veth1")
             run("ip", "link", "set", "veth1", "up")
+            wait_for_link("tap0", "veth1")
             device = closing.enter_context(contextlib.closing(PacketDevice("veth1", offload=offload)))
         else:
             device = closing.enter_context(contextlib.closing(TapDevice("tap0", offload=offload)))
