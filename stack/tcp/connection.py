@@ -491,7 +491,9 @@ class Connection:
     def full_mss(self) -> int:
         """The largest segment that the peer takes and IP's path MTU allows, TCP options included."""
         # the floor is against what a peer says, never above what the path carries
-        return min(max(self.peer_mss, MIN_MSS), self.path_mss, self.config.mss_limit)
+        mss = max(self.peer_mss, MIN_MSS)
+        mss = min(mss, self.path_mss)
+        return min(mss, self.config.mss_limit)
 
     def effective_mss(self) -> int:
         """Eff.snd.MSS of RFC 9293 §3.7.1 (MUST-16): what fits, less the options on every segment."""

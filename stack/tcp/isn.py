@@ -5,19 +5,26 @@ the same hash, so that neither tells anything about another connection or about 
 """
 
 from hashlib import blake2s
+from struct import Struct
+from typing import Final
 
 from stack.wire.seq import MASK
 
+_FLOW: Final = Struct("!IHIH")
+_TWO: Final = Struct("!II")
+
 
 def _digest(secret: bytes, tag: bytes, laddr: int, lport: int, raddr: int, rport: int) -> bytes:
-    width = 16 if laddr >> 32 or raddr >> 32 else 4
-    text = b"%b%b%b%b%b" % (
-        tag,
-        laddr.to_bytes(width, "big"),
-        lport.to_bytes(2, "big"),
-        raddr.to_bytes(width, "big"),
-        rport.to_bytes(2, "big"),
-    )
+    if laddr >> 32 or raddr >> 32:
+        text = b"%b%b%b%b%b" % (
+            tag,
+            laddr.to_bytes(16, "big"),
+            lport.to_bytes(2, "big"),
+            raddr.to_bytes(16, "big"),
+            rport.to_bytes(2, "big"),
+        )
+    else:
+        text = tag + _FLOW.pack(laddr, lport, raddr, rport)
     return blake2s(text, digest_size=16, key=secret).digest()
 
 
@@ -25,8 +32,8 @@ def initial_sequence(secret: bytes, laddr: int, lport: int, raddr: int, rport: i
     """(ISS, timestamp offset) for this 4-tuple at `now`; `secret` is at most 32 random bytes."""
     # RFC 9293 §3.4.1 (MUST-8, MUST-9), RFC 6528 §3 (6528-1): clock-driven, and keyed by a secret
     d = _digest(secret, b"isn", laddr, lport, raddr, rport)
-    iss = ((now >> 2) + int.from_bytes(d[:4], "big")) & MASK
-    return iss, int.from_bytes(d[4:8], "big")
+    offset, ts_offset = _TWO.unpack_from(d)
+    return ((now >> 2) + offset) & MASK, ts_offset
 
 
 def port_offset(secret: bytes, laddr: int, raddr: int, rport: int) -> int:

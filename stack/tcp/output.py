@@ -53,10 +53,7 @@ def wscale_for(config: TcpConfig) -> int:
     """The shift that lets the window field express the receive buffer (RFC 7323 §2.3)."""
     if not config.window_scaling:
         return 0
-    shift = 0
-    while shift < MAX_WSCALE and config.recv_buffer >> shift > _MAX_UP:
-        shift += 1
-    return shift
+    return min(max(config.recv_buffer.bit_length() - 16, 0), MAX_WSCALE)
 
 
 def sequence_for_control(conn: "Connection") -> int:

@@ -35,6 +35,11 @@ OFFSET_TS: Final = 8 << 12
 _U16: Final = Struct("!H")
 _TS: Final = Struct("!II")
 _BLOCK: Final = Struct("!II")
+_MSS: Final = Struct("!BBH")
+_TS_OPTION: Final = Struct("!BBII")
+_WSCALE: Final = Struct("!BBBB")
+_SACK_OK: Final = bytes((OPT_SACK_OK, 2))
+_TWO_NOPS: Final = bytes((OPT_NOP, OPT_NOP))
 
 
 class SynOptions:
@@ -99,18 +104,15 @@ def parse_sack(data: bytes) -> list[tuple[int, int]]:
 
 def pack_syn_options(mss: int, wscale: int, sack_ok: bool, ts: tuple[int, int] | None) -> bytes:
     """Options of a SYN or SYN-ACK, padded with NOP; `wscale` -1 leaves the option out."""
-    out = bytearray((OPT_MSS, 4, mss >> 8, mss & 0xFF))
+    out: bytes = _MSS.pack(OPT_MSS, 4, mss)
     if ts is not None:
-        if sack_ok:
-            out += bytes((OPT_SACK_OK, 2))
-        else:
-            out += bytes((OPT_NOP, OPT_NOP))
-        out += bytes((OPT_TS, 10)) + _TS.pack(*ts)
+        out += _SACK_OK if sack_ok else _TWO_NOPS
+        out += _TS_OPTION.pack(OPT_TS, 10, ts[0], ts[1])
     elif sack_ok:
-        out += bytes((OPT_NOP, OPT_NOP, OPT_SACK_OK, 2))
+        out += _TWO_NOPS + _SACK_OK
     if wscale >= 0:
-        out += bytes((OPT_NOP, OPT_WSCALE, 3, wscale))
-    return bytes(out)
+        out += _WSCALE.pack(OPT_NOP, OPT_WSCALE, 3, wscale)
+    return out
 
 
 def pack_sack(blocks: list[tuple[int, int]]) -> bytes:
