@@ -491,8 +491,7 @@ class Connection:
     def full_mss(self) -> int:
         """The largest segment that the peer takes and IP's path MTU allows, TCP options included."""
         # the floor is against what a peer says, never above what the path carries
-        mss = max(self.peer_mss, MIN_MSS)
-        mss = min(mss, self.path_mss)
+        mss = min(max(self.peer_mss, MIN_MSS), self.path_mss)
         return min(mss, self.config.mss_limit)
 
     def effective_mss(self) -> int:
@@ -538,9 +537,7 @@ class Connection:
         return False
 
     def delay_ack(self, now: int) -> None:
-        """The application hears of the data only later: the ACK that is due waits for what it answers (`ack_soon`), no
-        longer than `delayed_ack_us`.  RFC 9293 §3.8.6.3 (MUST-40).
-        """
+        """The application hears of the data later: the ACK waits for its answer.  RFC 9293 §3.8.6.3 (MUST-40)."""
         if self.ack_pending and not self.rcv.fin_received:
             self.ack_pending = False
             self.timers.arm(DELAYED_ACK, min(self.timers.at[DELAYED_ACK], now + self.config.delayed_ack_us))
