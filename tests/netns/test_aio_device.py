@@ -13,11 +13,9 @@ pytestmark = pytest.mark.netns
 
 
 @pytest.mark.parametrize("offload", [True, False])
-@pytest.mark.parametrize("spin", [0, 20])
-def test_connections_and_the_waiting_program_are_told(run, namespace, offload, spin):  # noqa: F811
+def test_connections_and_the_waiting_program_are_told(run, namespace, offload):  # noqa: F811
     async def main():
         async with TapNet(namespace, client_is_ours=False, offload=offload) as net:
-            net.host.driver.spin = spin
             theirs, ours = await pair(net)
             waiting = asyncio.ensure_future(net.host.driver.closed)
             await asyncio.to_thread(namespace.ip, "link delete tap0")
