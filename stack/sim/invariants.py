@@ -27,7 +27,7 @@ from stack.tcp.segment import ACK, FIN, RST, SYN
 from stack.tcp.state import CLOSE_WAIT, ESTABLISHED, FIN_WAIT_1, LAST_ACK, NAMES, TIME_WAIT
 from stack.tcp.timers import DELAYED_ACK, PACING, PERSIST, RETRANSMIT
 from stack.trace import Trace
-from stack.wire.frame import ETH_HLEN, Caps, TxFrame
+from stack.wire.frame import ETH_HLEN, TxFrame
 from stack.wire.seq import HALF, MASK
 from stack.wire.sink import FrameSink
 from stack.wire.tcp import DEFAULT_MSS, HEADER, HEADER_LEN, MAX_WSCALE, MIN_MSS, TS_PREFIX
@@ -344,11 +344,7 @@ class _WatchedSink(FrameSink):
     def __init__(self, host: "CheckedHost", sink: FrameSink) -> None:
         self._host = host
         self._sink = sink
-
-    @property
-    def caps(self) -> Caps:  # type: ignore[override]
-        """Those of the interface."""
-        return self._sink.caps
+        self.caps = sink.caps
 
     def send(self, frame: TxFrame) -> bool:
         """Look, and pass it on."""
