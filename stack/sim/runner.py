@@ -153,7 +153,8 @@ class Run:
             made = network.link(a, b, forward, backward, mtu=link.mtu)
             for port, name in zip((made.a, made.b), link.between, strict=True):
                 if name in offload:
-                    port.caps = FULL_OFFLOAD
+                    sink = self._hosts[name].ip.interfaces[port.ifindex].sink  # the port, or what watches it
+                    sink.caps = port.caps = FULL_OFFLOAD
             self._links.append(made)
             self._ways.append([link.way("forward"), link.way("backward")])
         network.autoroute()
