@@ -9,7 +9,7 @@ from stack.wire.passing import load
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class FrameSink:
-    """Where a Host puts its frames; a device, or in tests a list."""
+    """Where a Host puts its frames; a device, or in tests a list.  `caps` belongs to the object, not to its class."""
 
     __slots__ = ("caps",)
 

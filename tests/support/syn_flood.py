@@ -30,9 +30,8 @@ _TCP = struct.Struct("!HHIIBBHHHBBH")
 class Port(FrameSink):
     """Where a host's frames go; those for nobody here are counted."""
 
-    caps = NO_OFFLOAD
-
     def __init__(self) -> None:
+        self.caps = NO_OFFLOAD
         self.frames: list[bytes] = []
         self.lost = 0
 

@@ -14,7 +14,8 @@ from tests.support.net import TestNet
 class FullSink(FrameSink):
     """A device whose queue is always full."""
 
-    caps = Caps()
+    def __init__(self) -> None:
+        self.caps = Caps()
 
     def send(self, frame: TxFrame) -> bool:
         return False
