@@ -12,7 +12,7 @@ from pathlib import Path
 from stack import commit
 from tests.support.commit_money import STATEMENTS, amounts, give, make
 
-MEMBERS = {"teller": ("127.0.0.1", 47320), "north": ("127.0.0.1", 47321), "south": ("127.0.0.1", 47322)}
+MEMBERS = {"teller": ("127.0.0.1", 17320), "north": ("127.0.0.1", 17321), "south": ("127.0.0.1", 17322)}
 
 
 def fill(path):
