@@ -54,12 +54,16 @@ static void put_checksum(uint8_t *field, uint32_t sum, uint32_t protocol)
     put16(field, checksum == 0 && protocol == IPPROTO_UDP_ ? 0xffff : checksum);
 }
 
-/* RFC 1071 (4), Linux virtio_net_hdr: a device that adds the rest wants the pseudo-header sum, not inverted. */
+/* RFC 1071 (4), Linux virtio_net_hdr: a device that adds the rest wants the pseudo-header sum, not inverted.
+ * RFC 768: a datagram has its length in its header. */
 static void fill_l4(ts_tx *tx, uint32_t start, uint32_t offset, uint32_t partial)
 {
     const uint8_t *ip = tx->header + ETH_HLEN;
     uint8_t *field = tx->header + start + offset;
-    uint32_t sum = pseudo_sum(ip, tx->header_len - start + tx->payload_len);
+    uint32_t length = tx->header_len - start + tx->payload_len;
+    uint32_t sum = pseudo_sum(ip, length);
+    if (offset == 6 && ip[9] == IPPROTO_UDP_)
+        put16(field - 2, length);
     put16(field, partial ? sum : 0);
     if (!partial)
         put_checksum(field, sum_frame(tx, start, sum), ip[9]);
@@ -147,7 +151,6 @@ uint32_t tx_segment(const ts_tx *tx, uint32_t caps, uint32_t index, uint8_t *out
             out[l4 + 13] &= (uint8_t)~TCP_CWR; /* RFC 3168 section 6.1.2: one CWR per reduction */
         fill_l4(segment, l4, 16, caps & TS_CAP_CSUM);
     } else {
-        put16(out + l4 + 4, UDP_HLEN + segment->payload_len);
         fill_l4(segment, l4, 6, caps & TS_CAP_CSUM);
     }
     return tx->header_len + segment->payload_len;

@@ -10,6 +10,9 @@
 
 #include "io.h"
 
+#define DATAGRAM_HLEN (ETH_HLEN + IP_HLEN + UDP_HLEN)
+#define MAX_JOINED 16 /* so many are under way while the next ones are made */
+
 /* A bare IP packet gets the link header that a frame for us would have. */
 static void put_link_header(const ts_tap *tap, uint8_t *frame, uint32_t len)
 {
@@ -93,6 +96,17 @@ static int write_parts(ts_tap *tap, struct iovec *parts, int count)
     return 0;
 }
 
+/* How many frames went into one that is queued. */
+static uint32_t frames_in(const ts_tap *tap, const uint8_t *at, uint32_t len)
+{
+    vnet_hdr header = {0};
+    if (tap->vnet)
+        memcpy(&header, at, VNET_HLEN);
+    if (header.gso_type != TS_GSO_UDP_L4)
+        return 1;
+    return (len - VNET_HLEN - header.hdr_len + header.gso_size - 1) / header.gso_size;
+}
+
 void ts_tx_push(ts_tap *tap)
 {
     uint32_t at = 0, len;
@@ -101,16 +115,70 @@ void ts_tx_push(ts_tap *tap)
         struct iovec whole = {tap->queue + at + sizeof len, len};
         int err = write_parts(tap, &whole, 1);
         if (err < 0) {
-            tap->lost++;
+            tap->lost += frames_in(tap, tap->queue + at + sizeof len, len);
             tap->error = -err;
         }
         at += (uint32_t)sizeof len + (len + 3) / 4 * 4;
     }
     tap->queued = 0;
+    tap->joinable = 0;
+}
+
+/* A datagram alone in a frame, which says that it is never fragmented, so that its identification has no meaning
+ * (RFC 6864 section 4.1), and whose checksum the device completes. */
+static int is_joinable(const ts_tap *tap, const ts_tx *tx, uint32_t how)
+{
+    const uint32_t can = TS_CAP_CSUM | TS_CAP_USO;
+    const uint8_t *ip = tx->header + ETH_HLEN;
+    return tx->header_len == DATAGRAM_HLEN && how == (1u << 16 | TS_VNET_NEEDS_CSUM) && (tap->caps & can) == can &&
+           ip[9] == IPPROTO_UDP_ && ip[0] == 0x45 && get16(ip + 6) == 0x4000 && get16(ip - 2) == ETHERTYPE_IPV4 &&
+           tx->csum_start == ETH_HLEN + IP_HLEN && tx->csum_offset == 6 && tx->payload_len > 0 && tap->vnet;
+}
+
+/* The two headers differ in lengths and checksums only. */
+static int is_same_flow(const uint8_t *one, const uint8_t *other, uint32_t link)
+{
+    return memcmp(one + link, other + link, ETH_HLEN + 2 - link) == 0 && /* addresses, type, version, TOS */
+           memcmp(one + 18, other + 18, 6) == 0 &&                      /* identification to protocol */
+           memcmp(one + 26, other + 26, 12) == 0;                       /* addresses and ports */
+}
+
+/* A datagram becomes part of the one before it in the queue: one super-datagram (virtio_net_hdr, GSO_UDP_L4), which
+ * the kernel takes apart behind what it does for each frame.  0: it has to be queued by itself. */
+static int join(ts_tap *tap, const ts_tx *tx)
+{
+    uint32_t link = tap->bare ? ETH_HLEN : 0, len, more = tx->payload_len;
+    uint8_t *at = tap->queue + tap->joinable - 1, *start = at + sizeof len, *frame = start + VNET_HLEN - link;
+    vnet_hdr header;
+    memcpy(&len, at, sizeof len);
+    memcpy(&header, start, VNET_HLEN);
+    uint32_t had = len - VNET_HLEN - (DATAGRAM_HLEN - link), size = header.gso_type ? header.gso_size : had;
+    if (more > size || had + more > tap->max_gso || !is_same_flow(frame, tx->header, link) ||
+        TS_TX_QUEUE - tap->queued < (more + 3) / 4 * 4)
+        return 0;
+    memcpy(start + len, tx->payload, more);
+    header.gso_type = TS_GSO_UDP_L4;
+    header.gso_size = (uint16_t)size;
+    header.hdr_len = (uint16_t)(DATAGRAM_HLEN - link);
+    memcpy(start, &header, VNET_HLEN);
+    uint8_t *ip = frame + ETH_HLEN, *udp = ip + IP_HLEN;
+    uint32_t was = get16(ip + 2);
+    put16(ip + 2, was + more);
+    put16(ip + 10, ts_update_checksum(get16(ip + 10), was, was + more));
+    put16(udp + 4, get16(udp + 4) + more);
+    put16(udp + 6, fold((uint64_t)get16(udp + 6) + more)); /* the sum of the pseudo-header, with the length in it */
+    len += more;
+    memcpy(at, &len, sizeof len);
+    tap->queued = tap->joinable - 1 + (uint32_t)sizeof len + (len + 3) / 4 * 4;
+    if (more < size)
+        tap->joinable = 0; /* a shorter one is the last */
+    if ((had + more) / size >= MAX_JOINED)
+        ts_tx_push(tap);
+    return 1;
 }
 
 /* A small frame is copied to where it waits for those that follow; whoever receives them is then woken once. */
-static void enqueue(ts_tap *tap, const struct iovec *parts, int count)
+static void enqueue(ts_tap *tap, const struct iovec *parts, int count, int joinable)
 {
     uint32_t len = 0;
     for (int i = 0; i < count; i++)
@@ -119,6 +187,7 @@ static void enqueue(ts_tap *tap, const struct iovec *parts, int count)
     if (TS_TX_QUEUE - tap->queued < room)
         ts_tx_push(tap);
     uint8_t *at = tap->queue + tap->queued;
+    tap->joinable = joinable ? tap->queued + 1 : 0;
     memcpy(at, &len, sizeof len);
     at += sizeof len;
     for (int i = 0; i < count; i++) {
@@ -141,7 +210,10 @@ static int write_frame(ts_tap *tap, const ts_tx *tx, uint32_t how, uint32_t smal
                              {(void *)(tx->payload + from_payload), tx->payload_len - from_payload}};
     int skip = tap->vnet || tap->sock ? 0 : 1;
     if (tx->header_len + tx->payload_len <= small) {
-        enqueue(tap, parts + skip, 3 - skip);
+        int joinable = is_joinable(tap, tx, how);
+        if (joinable && tap->joinable && join(tap, tx))
+            return 0;
+        enqueue(tap, parts + skip, 3 - skip, joinable);
         return 0;
     }
     ts_tx_push(tap);

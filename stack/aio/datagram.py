@@ -16,6 +16,7 @@ from stack.aio.sockets import UdpSocket
 from stack.aio.sockopt import datagram_target, sockaddr
 from stack.aio.transports import HIGH_WATER, water_marks
 from stack.udp.endpoint import UdpEndpoint
+from stack.wire.addr import ANY
 
 D = TypeVar("D", bound=asyncio.DatagramProtocol)
 
@@ -47,6 +48,17 @@ def open_udp(
     return endpoint
 
 
+class Sender:
+    """Where a datagram came from; `name` is what the protocol is told: most answers go where it says."""
+
+    __slots__ = ("addr", "name", "port")
+
+    def __init__(self, addr: int, port: int) -> None:
+        self.addr = addr
+        self.port = port
+        self.name: Any = sockaddr(addr, port)  # of this type it stays one and the same object when it is compiled
+
+
 class StackDatagramTransport(asyncio.DatagramTransport, asyncio.Transport):
     """A datagram transport; `peer` is where datagrams without an address go, and the only one that may be named.
 
@@ -63,6 +75,7 @@ class StackDatagramTransport(asyncio.DatagramTransport, asyncio.Transport):
         "_low",
         "_peer",
         "_protocol",
+        "_sender",
         "_socket",
     )
 
@@ -78,6 +91,7 @@ class StackDatagramTransport(asyncio.DatagramTransport, asyncio.Transport):
         self._lost = False
         self._error: Exception | None = None
         self._low, self._high = HIGH_WATER // 4, HIGH_WATER
+        self._sender = Sender(ANY, 0)  # of the last datagram
         driver.admit(self)
         endpoint.user = self
 
@@ -98,10 +112,12 @@ class StackDatagramTransport(asyncio.DatagramTransport, asyncio.Transport):
 
     def on_events(self, events: int) -> None:
         """Inside a pass."""
-        endpoint = self._endpoint
+        endpoint, sender = self._endpoint, self._sender
         while not self._closing and (datagram := endpoint.recv()) is not None:
+            if datagram[1] != sender.addr or datagram[2] != sender.port:
+                sender = self._sender = Sender(datagram[1], datagram[2])
             try:
-                self._protocol.datagram_received(datagram[0], sockaddr(datagram[1], datagram[2]))
+                self._protocol.datagram_received(datagram[0], sender.name)
             except Exception as exc:  # noqa: BLE001  (application code may raise anything)
                 self._driver.report(self, self._protocol, "datagram_received", exc)
         while not self._closing and (error := endpoint.take_error()) is not None:
@@ -140,17 +156,24 @@ class StackDatagramTransport(asyncio.DatagramTransport, asyncio.Transport):
         Raises TypeError, ValueError and OverflowError for what can be no address, as asyncio or the socket module do;
         all else that keeps it from being sent is told to `error_received`.
         """
-        if not isinstance(data, (bytes, bytearray, memoryview)):
+        if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-        if self._peer is not None and addr is not None and addr != sockaddr(*self._peer):
-            raise ValueError(f"Invalid address: must be None or {sockaddr(*self._peer)}")
+        peer = self._peer
+        if peer is not None and addr is not None and addr != sockaddr(*peer):
+            raise ValueError(f"Invalid address: must be None or {sockaddr(*peer)}")
         if self._closing:
             return
         driver = self._driver
         try:
-            target, port = self._peer if self._peer is not None else datagram_target(addr)
+            if peer is not None:
+                target, port = peer
+            elif addr is (sender := self._sender).name:  # an answer
+                target, port = sender.addr, sender.port
+            else:
+                target, port = datagram_target(addr)
             driver.schedule()  # first, since it raises in another thread and in a forked child
-            driver.host.udp_send(self._endpoint, bytes(data), target, port, driver.time())
+            datagram = data if type(data) is bytes else bytes(data)
+            driver.host.udp_send(self._endpoint, datagram, target, port, driver.time())
         except OSError as exc:
             self._protocol.error_received(exc)
 

@@ -60,6 +60,7 @@ MAX_ERRORS: Final = 256
 MAX_GROUPS: Final = 256  # per interface
 ECT_0: Final = 2  # RFC 3168 §5: ECN-capable transport
 _SEND_FLAGS: Final = FILL_IP | NEEDS_CSUM
+_PREFIX: Final = slice(START, L4_OFF)  # of a header: made once, not for every frame
 _NO_OFFLOAD: Final = Caps()
 
 
@@ -418,7 +419,7 @@ class IpOutput:
                 self._unroutable(path, ipv4.PROTO_TCP, frame)
                 return
         header = frame.header
-        header[START:L4_OFF] = path.prefix
+        header[_PREFIX] = path.prefix
         if frame.flags & ECT:
             tos |= ECT_0
         if tos:
@@ -448,7 +449,7 @@ class IpOutput:
                 self._unroutable(path, proto, frame)
                 return False
         header = frame.header
-        header[START:L4_OFF] = path.prefix
+        header[_PREFIX] = path.prefix
         header[PROTO_AT] = proto
         if tos:
             header[TOS_AT] = tos
@@ -461,11 +462,13 @@ class IpOutput:
         frame.csum_start = PREFIX_LEN
         frame.flags |= FILL_IP
         if held is None:
-            if path.sink.send(frame):
-                return True
-            self.stats.drops[DropReason.TX_DEVICE_FULL] += 1
-            return False
+            return path.sink.send(frame) or self.device_full()
         return self._hold(held, frame)
+
+    def device_full(self) -> bool:
+        """Count a frame that its device did not take; False."""
+        self.stats.drops[DropReason.TX_DEVICE_FULL] += 1
+        return False
 
     def _fragment(self, path: Path, frame: TxFrame, length: int, held: Neighbor | None) -> bool:
         """RFC 791 §3.2, RFC 1122 §3.3.5 (IP-9).  The frame's IP header and payload are as for a whole datagram."""

@@ -20,17 +20,20 @@ from stack.errors import (
 )
 from stack.host.ip_output import IpOutput
 from stack.ip import output as out
+from stack.ip.output import PREFIX_LEN, START, Path
 from stack.stats import Counter, DropReason
 from stack.udp.endpoint import CLOSED, Datagram, UdpEndpoint
-from stack.wire import accel, udp
+from stack.wire import accel, ipv4, udp
 from stack.wire.addr import format_addr, is_multicast
 from stack.wire.burst import ROW_BAD_CSUM, ROW_GSO, ROW_IPOPTS, Burst
-from stack.wire.frame import GSO_NONE, L4_OFF, NEEDS_CSUM, TxFrame
+from stack.wire.frame import FILL_IP, GSO_NONE, L4_OFF, NEEDS_CSUM, TxFrame
 from stack.wire.icmp import ErrorKind, TransportError
 from stack.wire.ipv4 import PROTO_UDP
 from stack.wire.steering import Steering
 
 _HEADER_END: Final = L4_OFF + udp.HLEN
+_TEMPLATE: Final = slice(START, L4_OFF + 4)  # of a header: up to both ports; all behind them differs
+_SEND_FLAGS: Final = FILL_IP | NEEDS_CSUM
 _UDP_IN: Final = int(Counter.UDP_IN)  # a plain int indexes a list faster than an IntEnum
 _UDP_OUT: Final = int(Counter.UDP_OUT)
 _pack_header = udp.HEADER.pack_into
@@ -49,6 +52,12 @@ class UdpLayer:
         "_port_range",
         "_ports",
         "_rng",
+        "_sent_from",
+        "_sent_generation",
+        "_sent_how",
+        "_sent_path",
+        "_sent_to",
+        "_template",
         "ready",
         "steering",
     )
@@ -66,6 +75,13 @@ class UdpLayer:
         self._connected: dict[tuple[int, int], UdpEndpoint] = {}  # (row key, local address)
         self._frame = TxFrame()
         self._frame.csum_offset = udp.CSUM_OFFSET
+        # the last datagram's header, for the next one of the same flow while the Path is as it was
+        self._template = b""
+        self._sent_from: UdpEndpoint | None = None
+        self._sent_to = 0  # address << 16 | port
+        self._sent_how = 0  # TOS << 8 | TTL
+        self._sent_path: Path | None = None
+        self._sent_generation = 0  # of it, when the template was made
         self.ready = ready
         self.steering: Steering | None = None  # of a host that shares its addresses with other processes
 
@@ -131,6 +147,7 @@ class UdpLayer:
         if self._connected.get(key, endpoint) is not endpoint:
             raise AddressInUse("another endpoint is connected to the same peer")
         self._withdraw(endpoint)
+        self._sent_from = None
         endpoint.local_addr = path.src
         endpoint.remote_addr = raddr
         endpoint.remote_port = rport
@@ -179,21 +196,41 @@ class UdpLayer:
                 raise NotConnected("no destination given")
         if not 0 < rport <= 0xFFFF or endpoint.closed:
             raise InvalidAddress("the endpoint is closed" if endpoint.closed else f"{rport} is not a port to send to")
-        ip = self._ip
-        path = ip.path(raddr, endpoint.local_addr)
-        if path.kind == out.BROADCAST and not endpoint.broadcast:
-            raise InvalidAddress("broadcast was not asked for on this endpoint", errno.EACCES)
-        frame = self._frame
-        _pack_header(frame.header, L4_OFF, endpoint.local_port, rport, length + 8, 0)
+        ip, frame = self._ip, self._frame
         frame.header_end = _HEADER_END
         frame.payload = data
         frame.payload_off = 0
         frame.payload_len = length
+        to, how = raddr << 16 | rport, endpoint.tos << 8 | endpoint.ttl
+        last = self._sent_path
+        if (
+            last is not None
+            and self._sent_generation == ip.generation
+            and endpoint is self._sent_from
+            and to == self._sent_to
+            and how == self._sent_how
+            and length + ipv4.HLEN + udp.HLEN <= last.mtu
+        ):
+            ip.stats.counts[_UDP_OUT] += 1
+            frame.header[_TEMPLATE] = self._template
+            frame.start = START
+            frame.csum_start = PREFIX_LEN
+            frame.flags = _SEND_FLAGS
+            return last.sink.send(frame) or ip.device_full()
+        path = ip.path(raddr, endpoint.local_addr)
+        if path.kind == out.BROADCAST and not endpoint.broadcast:
+            raise InvalidAddress("broadcast was not asked for on this endpoint", errno.EACCES)
+        _pack_header(frame.header, L4_OFF, endpoint.local_port, rport, length + 8, 0)
         frame.gso_type = GSO_NONE
         frame.gso_size = 0
         frame.flags = NEEDS_CSUM
         ip.stats.counts[_UDP_OUT] += 1
-        return ip.output_datagram(path, PROTO_UDP, frame, now, endpoint.tos, endpoint.ttl)
+        sent = ip.output_datagram(path, PROTO_UDP, frame, now, endpoint.tos, endpoint.ttl)
+        if path.kind == out.UNICAST and path.generation == ip.generation and length + ipv4.HLEN + udp.HLEN <= path.mtu:
+            self._template = bytes(frame.header[_TEMPLATE])
+            self._sent_from, self._sent_to, self._sent_how = endpoint, to, how
+            self._sent_path, self._sent_generation = path, path.generation
+        return sent
 
     # --- input -----------------------------------------------------------------------------------------------------
 

@@ -396,7 +396,10 @@ def _put_checksum(head: memoryview, field: int, total: int, protocol: int) -> No
 
 def _fill_l4(head: memoryview, payload: memoryview, start: int, offset: int, partial: int) -> None:
     # Linux virtio_net_hdr: a device that adds the rest wants the pseudo-header sum, not inverted.
-    total = _pseudo_sum(head[ETH_HLEN:], len(head) - start + len(payload))
+    length = len(head) - start + len(payload)
+    total = _pseudo_sum(head[ETH_HLEN:], length)
+    if offset == 6 and head[ETH_HLEN + 9] == PROTO_UDP:
+        _TWO.pack_into(head, start + 4, length & 0xFFFF)  # RFC 768
     _TWO.pack_into(head, start + offset, total if partial else 0)
     if not partial:
         total = partial_sum(bytes(head[start:]) + bytes(payload), total)
