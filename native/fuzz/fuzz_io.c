@@ -1,10 +1,12 @@
-/* ts_tx_send and ts_rx_burst, over a pair of datagram sockets instead of a TAP. */
+/* ts_tx_send, ts_rx_burst and ts_tx_pass, over a pair of datagram sockets instead of a TAP. */
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "fuzz.h"
 
 #define POOL (4 * 65600)
+
+static const uint8_t LINK[12] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -26,18 +28,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     REQUIRE(send(pair[0], data, size, 0) == (ssize_t)size);
     if (in.frame_len)
         send(pair[0], in.frame, in.frame_len, 0);
-    ts_tx_send(&tap, in.mend & 4 ? in.a : 0, in.mend & 8 ? in.b : end, in.frame, in.frame_len, in.mend & 16 ? in.a : end,
-               in.mend & 32 ? in.b : in.frame_len - end, in.vnet_flags, in.gso_type, in.gso_size, in.csum_start,
-               in.csum_offset);
+    /* twice: the second may be joined to the first */
+    for (uint32_t i = 0; i < 2; i++)
+        ts_tx_send(&tap, in.mend & 4 ? in.a : 0, in.mend & 8 ? in.b : end, in.frame, in.frame_len,
+                   in.mend & 16 ? in.a : end, (in.mend & 32 ? in.b : in.frame_len - end) / (i + 1), in.vnet_flags,
+                   in.gso_type, in.gso_size, in.csum_start, in.csum_offset);
     ts_tx_flush(&tap);
     tap.fd = pair[1];
     int32_t count;
-    while ((count = ts_rx_burst(&tap, pool, POOL, meta, rows, 8)) > 0)
+    while ((count = ts_rx_burst(&tap, pool, POOL, meta, rows, 8)) > 0) {
         for (int32_t i = 0; i < count; i++)
             check_row(&meta[i], &rows[i]);
+        ts_tx_pass(&tap, pool, POOL, meta, (uint32_t)count, LINK);
+        ts_tx_flush(&tap);
+    }
     /* frames too short for a virtio header end a burst early */
-    while (recv(pair[1], pool, POOL, 0) >= 0)
-        ;
+    for (uint32_t end_of = 0; end_of < 2; end_of++)
+        while (recv(pair[end_of], pool, POOL, 0) >= 0)
+            ;
     free(header);
     free(pool);
     free(in.frame);

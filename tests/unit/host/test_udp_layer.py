@@ -290,3 +290,73 @@ def test_status(s):
     s.ip.udp.open(0, 7)
     [line] = s.ip.snapshot()["udp"]
     assert (line["local_addr"], line["local_port"], line["queued"]) == (0, 7, 0)
+
+
+OTHER_IP, OTHER_MAC = "198.18.0.9", "02:00:00:00:00:09"
+CHANGES = st.one_of(
+    st.tuples(st.just("send"), st.integers(0, 1), st.integers(0, 3), st.sampled_from([0, 5, 900, 1400, 3000])),
+    st.tuples(st.just("send"), st.just(0), st.just(0), st.sampled_from([0, 5, 900, 1400])),
+    st.tuples(st.sampled_from(["tos", "ttl"]), st.integers(0, 1), st.integers(0, 2), st.just(0)),
+    st.tuples(st.just("mac"), st.integers(0, 1), st.integers(1, 3), st.just(0)),
+    st.tuples(st.just("mtu"), st.sampled_from([800, 1000, 1500]), st.just(0), st.just(0)),
+    st.tuples(st.just("pmtu"), st.integers(0, 1), st.sampled_from([700, 950]), st.just(0)),
+    st.tuples(st.just("connect"), st.just(0), st.integers(0, 3), st.just(0)),
+    st.tuples(st.just("move"), st.just(0), st.just(0), st.just(0)),
+    st.tuples(st.just("time"), st.integers(1, 700), st.just(0), st.just(0)),
+)
+
+
+def sent_by(changes, *, forget):
+    """Frames of all sends; `forget`: no header of a datagram is kept for the next one."""
+    s = Subject()
+    peers = [(PEER_IP, PEER_MAC), (OTHER_IP, OTHER_MAC)]
+    for addr, mac in peers:
+        s.link.learn(addr, mac)
+    endpoints = [s.ip.udp.open(0, 7), s.ip.udp.open(0, 8)]
+    s.ip.udp.connect(endpoints[1], PEER, 70)
+    targets = [(parse_addr(addr), port) for addr, _ in peers for port in (70, 71)]
+    frames = []
+    for kind, which, what, size in changes:
+        match kind:
+            case "send":
+                if forget:
+                    s.ip.udp._sent_from = None
+                try:
+                    s.ip.udp.send(endpoints[which], bytes(size), *targets[what], s.now)
+                except AddressNotAvailable:
+                    frames.append("refused")
+            case "tos":
+                endpoints[which].tos = what * 4
+            case "ttl":
+                endpoints[which].ttl = what * 9
+            case "mac":
+                s.link.learn(peers[which][0], f"02:00:00:00:01:0{what}")
+            case "mtu":
+                s.ip.set_mtu(1, which)
+            case "pmtu":
+                s.ip.set_path_mtu(parse_addr(peers[which][0]), what, s.now)
+            case "connect":
+                s.ip.udp.connect(endpoints[1], *targets[what])
+            case "move":
+                s.ip.remove_address(1, OURS, s.now)
+                s.ip.add_address(1, OURS, 24, s.now)
+            case "time":
+                s.advance(which * 1_000_000)
+        frames += s.link.sink.frames
+        s.take()
+    return frames
+
+
+@given(st.lists(CHANGES, max_size=25))
+@settings(deadline=None)
+def test_the_header_kept_for_the_next_datagram_is_what_would_be_made_anew(changes):
+    assert sent_by(changes, forget=False) == sent_by(changes, forget=True)
+
+
+def test_a_header_is_kept(s):
+    e = s.ip.udp.open(0, 7)
+    for _ in range(2):
+        s.ip.udp.send(e, b"x", PEER, 9, s.now)
+    s.ip.udp._template = s.ip.udp._template[:-2] + b"\0\x0a"
+    s.ip.udp.send(e, b"y", PEER, 9, s.now)
+    assert [packet[UDP].dport for packet in s.take_ip()] == [9, 9, 10]
