@@ -19,6 +19,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
+from mypy_extensions import mypyc_attr
+
 from stack.device.bare_ip import BARE_MAC, to_frame
 from stack.device.base import Device
 from stack.errors import ConfigError, DeviceGone
@@ -37,6 +39,7 @@ GROUP_BIT: Final = 1  # of the first octet: broadcast or multicast (IEEE 802-201
 _MAX_GSO: Final = 65_535 - 120  # super-segments are cut here, in C: the IPv4 limit less the longest headers
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class CallbackDevice(Device):
     """See the head of this file.
 

@@ -20,6 +20,8 @@ import struct
 from pathlib import Path
 from typing import ClassVar, Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.device import vnet
 from stack.device.vnet import Closes, VnetDevice
 from stack.errors import ConfigError, DeviceError
@@ -68,6 +70,7 @@ def derived_mac(name: str) -> bytes:
     return b"\x02" + hashlib.sha256(seed).digest()[:5]
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class TapDevice(VnetDevice):
     """TAP interface `name`, made if it does not exist.  It goes away on `close` unless it was made persistent.
 

@@ -8,12 +8,15 @@ the host so.
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.device.bare_ip import BARE_MAC
 from stack.device.tap import TapDevice
 
 IFF_TUN: Final = 0x0001  # Linux UAPI linux/if_tun.h
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class TunDevice(TapDevice):
     """TUN interface `name`, made if it does not exist.  It goes away on `close` unless it was made persistent.
 

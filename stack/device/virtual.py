@@ -14,6 +14,8 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable
 
+from mypy_extensions import mypyc_attr
+
 from stack.device.base import Device
 from stack.errors import ConfigError, DeviceGone
 from stack.wire import accel
@@ -30,6 +32,7 @@ GROUP_BIT = 1  # of the first octet: broadcast or multicast (IEEE 802-2014 §8.2
 FULL_OFFLOAD = Caps(csum=True, tso4=True, uso=True, max_gso=65_535 - 120)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Segment(ABC):
     """What VirtualDevices are plugged into."""
 
@@ -40,6 +43,7 @@ class Segment(ABC):
         """Bring `frame` to the other ends; False if it was lost on the way to one."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class VirtualDevice(Device):
     """One end.  `caps` is both what it takes from its Host and what it can receive.
 

@@ -1,5 +1,7 @@
 """What devices that wrap another device, and links between devices, have in common."""
 
+from mypy_extensions import mypyc_attr
+
 from stack.device.base import Device
 from stack.wire.accel import Raw
 from stack.wire.burst import Burst
@@ -8,6 +10,7 @@ from stack.wire.frame import Caps, TxFrame
 NO_OFFLOAD = Caps()
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class WrapperDevice(Device):
     """Passes everything on to `inner` except what a subclass does itself."""
 
