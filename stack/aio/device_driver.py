@@ -22,6 +22,8 @@ import time
 from typing import Final, NoReturn, cast
 from weakref import WeakSet
 
+from mypy_extensions import mypyc_attr
+
 from stack.aio.driver import Driver
 from stack.aio.polling import POLL_US, Polling
 from stack.config import NEVER
@@ -43,7 +45,7 @@ _FORKED: Final = (
 # that limit to twice its size (mallopt(3), M_MMAP_THRESHOLD).
 _HEAP_BYTES: Final = 4 << 20
 
-_open_drivers: "WeakSet[DeviceDriver]" = WeakSet()
+_open: "WeakSet[_Open]" = WeakSet()
 
 
 def monotonic_us() -> int:
@@ -108,6 +110,19 @@ class _ForkedLoop:
         raise RuntimeError(_FORKED)
 
 
+@mypyc_attr(native_class=False)
+class _Open:
+    """A driver that is open, in a set that does not keep it.
+
+    From Python 3.12 on nothing refers weakly to an object of a compiled class; this one is interpreted.
+    """
+
+    __slots__ = ("__weakref__", "driver")
+
+    def __init__(self, driver: "DeviceDriver") -> None:
+        self.driver = driver
+
+
 class DeviceDriver(Driver):
     """Drives `host` on `loop`, which need not run yet.  All methods are called from the loop's thread.
 
@@ -115,9 +130,9 @@ class DeviceDriver(Driver):
     """
 
     __slots__ = (
-        "__weakref__",
         "_burst",
         "_flush_scheduled",
+        "_mark",
         "_more",
         "_ports",
         "_timer",
@@ -136,7 +151,8 @@ class DeviceDriver(Driver):
         self._timer = MonotonicTimer()
         self._timer_at = NEVER
         loop.add_reader(self._timer.fd, self._on_timer)
-        _open_drivers.add(self)
+        self._mark = _Open(self)
+        _open.add(self._mark)
 
     # -- devices
 
@@ -292,7 +308,7 @@ class DeviceDriver(Driver):
         if not self.is_open:
             return
         self.is_open = False
-        _open_drivers.discard(self)
+        _open.discard(self._mark)
         self.loop.remove_reader(self._timer.fd)
         self._timer.close()
         self._timer_at = 0  # never armed again
@@ -326,9 +342,9 @@ class DeviceDriver(Driver):
 
 
 def _after_fork() -> None:
-    for driver in list(_open_drivers):
-        driver.on_forked()
-    _open_drivers.clear()
+    for mark in list(_open):
+        mark.driver.on_forked()
+    _open.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)

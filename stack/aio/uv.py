@@ -9,15 +9,18 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, TypeVarTuple
 
-import uvloop
-
 from stack.aio.names import in_figures, is_name
+
+try:
+    from uvloop import Loop
+except ImportError:  # as on PyPy; then this is over asyncio's own loop
+    from asyncio import SelectorEventLoop as Loop  # type: ignore[assignment]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-class WholeUvLoop(uvloop.Loop):
+class WholeUvLoop(Loop):
     """uvloop's loop with `sock_recvfrom`, `sock_recvfrom_into`, `sock_sendto`, and what `remove_reader` returns."""
 
     # No __slots__: uvloop's loop has a layout of its own.
@@ -138,6 +141,11 @@ class WholeUvLoop(uvloop.Loop):
                 await ready
             finally:
                 remove(fd)
+
+
+def counts_milliseconds(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the time of `loop` has whole milliseconds, as uvloop's."""
+    return Loop.__module__ == "uvloop" and isinstance(loop, Loop)
 
 
 def _has_name(address: Any) -> bool:

@@ -13,8 +13,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
-import uvloop
-
+from stack.aio import uv
 from stack.config import SECOND, Rng
 from stack.dns.core.actions import Close, Finished, KeepOpen, Release, SendTcp, SendUdp
 from stack.dns.core.answer import Answer, Failure, Step
@@ -183,6 +182,6 @@ class Engine:
 
 def _clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], int]:
     """The loop's time in microseconds, which is virtual in a simulation; uvloop's has whole milliseconds."""
-    if isinstance(loop, uvloop.Loop):
+    if uv.counts_milliseconds(loop):
         return lambda: time.monotonic_ns() // 1000
     return lambda: round(loop.time() * SECOND)

@@ -61,7 +61,10 @@ class SendBuffer:
         if isinstance(tail, bytearray):
             if len(tail) + n > TAIL_LIMIT:
                 return False
-            tail += data
+            try:
+                tail += data
+            except BufferError:  # a view of it is still there, which on PyPy lasts until it is collected
+                chunks[-1] = tail + data
         elif len(tail) + n > SMALL_WRITE:
             return False
         else:

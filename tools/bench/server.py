@@ -10,8 +10,7 @@ import cProfile
 import signal
 from dataclasses import replace
 
-import uvloop
-
+from stack import app
 from stack.aio.network import AsyncHost
 from stack.aio.polling import POLL_US
 from stack.config import HostConfig, IpConfig, TcpConfig
@@ -64,7 +63,7 @@ async def serve(options: argparse.Namespace) -> None:
 def main() -> None:
     """Serve, under the profiler if asked for."""
     options = arguments()
-    factory = asyncio.new_event_loop if options.plain_asyncio else uvloop.new_event_loop
+    factory = asyncio.new_event_loop if options.plain_asyncio else app.loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:
         if options.profile:
             profiler = cProfile.Profile()
