@@ -233,7 +233,7 @@ def _check_wildcard(wildcard: str) -> None:
 
 
 class UvLoop(StackLoop, WholeUvLoop):  # type: ignore[misc]  # uvloop describes some methods more narrowly
-    """Over uvloop."""
+    """Over uvloop; where that cannot be imported, over asyncio's own loop all the same."""
 
     async def sendfile(
         self, transport: Any, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool = True
