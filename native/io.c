@@ -42,12 +42,14 @@ int32_t ts_rx_burst(ts_tap *tap, uint8_t *pool, uint32_t pool_len, ts_meta *meta
     uint32_t head = tap->vnet ? VNET_HLEN : 0, link = tap->bare ? ETH_HLEN : 0, at = 0, n = 0;
     int err = tap->failed;
     tap->failed = 0;
+    tap->more = 1;
     while (err == 0 && n < max && pool_len - at >= READ_ROOM) {
         ssize_t got = read(tap->fd, pool + at + link, READ_ROOM - link);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
             err = errno;
+            tap->more = 0;
             break;
         }
         if (got == 0 && tap->sock)

@@ -24,6 +24,7 @@ typedef struct {
     uint32_t queued;      /* bytes used in `queue` */
     uint32_t lost;        /* frames of it that were not taken */
     int32_t error;        /* errno of the last one */
+    uint32_t more;        /* the last burst was full */
     int32_t failed;       /* errno that the next ts_rx_burst returns */
     uint32_t joinable;    /* one past where in `queue` the last frame begins, if it is a datagram that more can join */
     uint8_t queue[TS_TX_QUEUE]; /* length (4 bytes), virtio header if any, packet; and so on, rounded up to 4 */

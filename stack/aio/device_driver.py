@@ -5,6 +5,10 @@ clock and one timer.  Everything happens in *passes*:
 
     burst in -> host.receive -> events to their handlers -> host.poll_transmit -> device.flush -> timer
 
+Bursts that fill the pool are answered together, ANSWER_AFTER of them at most: handlers hear of each, while its data is in
+the cache, and are asked for what to send when no more waits.  An ACK makes the peer's kernel send, on our core where it
+is this machine's, and wakes who waits there.
+
 A pass begins because a device is readable, because the timer fired, or because application code
 outside a pass did something (`wake`, `post`: one `call_soon` however many calls).  What protocols do
 inside a pass is sent at its end, so that a request is answered without going back to the loop.
@@ -35,6 +39,7 @@ from stack.stats import DropReason
 from stack.wire.burst import Burst
 
 MAX_BURSTS: Final = 16  # bursts handled before the loop gets its turn
+ANSWER_AFTER: Final = 8  # full bursts: 4 MiB, about half a millisecond
 
 _FORKED: Final = (
     "this host was made before os.fork() and belongs to the parent process: make a new AsyncHost in the child"
@@ -223,20 +228,27 @@ class DeviceDriver(Driver):
             return
         host, burst, rx_burst, ifindex = self.host, self._burst, port.rx_burst, port.ifindex
         bursts = 0
+        is_answered = True
         self.in_pass = True
+        burst.more = False  # not every device says so
         try:
             while rx_burst(burst):
                 now = self.now = time.monotonic_ns() // 1000
                 if not bursts:
                     port.polling.on_frames(now)
                 host.receive(ifindex, burst, now)
-                self._finish_pass(now)
+                self._tell(now)
                 bursts += 1
+                is_answered = not burst.more or bursts % ANSWER_AFTER == 0
+                if is_answered:
+                    self._answer(now)
                 if not self._ports:  # closed by a callback
                     return
                 if bursts >= MAX_BURSTS:
                     port.on_frames()
                     break
+            if not is_answered:
+                self._answer(self.now)
         except DeviceGone as exc:
             self._shut_down(exc)
             return
@@ -271,7 +283,8 @@ class DeviceDriver(Driver):
         now = self.now = time.monotonic_ns() // 1000
         self.in_pass = True
         try:
-            self._finish_pass(now)
+            self._tell(now)
+            self._answer(now)
         except DeviceGone as exc:
             self._shut_down(exc)
             return
@@ -279,13 +292,18 @@ class DeviceDriver(Driver):
             self.in_pass = False
         self._arm()
 
-    def _finish_pass(self, now: int) -> None:
+    def _tell(self, now: int) -> None:
+        """Handlers of what has happened."""
         host = self.host
         if host.deadline <= now:
             host.on_timer(now)
         endpoints = host.poll_events()
         if endpoints or self._posted:
             self._dispatch(endpoints)
+
+    def _answer(self, now: int) -> None:
+        """Send what there is to be sent."""
+        host = self.host
         self._more = host.poll_transmit(now)
         for port in self._ports:
             if lost := port.flush():

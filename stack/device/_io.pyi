@@ -15,6 +15,7 @@ class Tap(CData):
     header: CData
     header_room: int
     error: int
+    more: int
     mac: bytes
 
 class Port(CData):

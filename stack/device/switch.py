@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from stack.device.base import Device
 from stack.device.switch_plain import PlainPort, PlainSwitch
 from stack.device.tap import TapDevice
-from stack.device.vnet import NATIVE
+from stack.device.vnet import FULL, NATIVE
 from stack.errors import DeviceError, NoBufferSpace
 from stack.wire.burst import MAX_FRAME, META, Burst
 from stack.wire.frame import TxFrame
@@ -168,6 +168,7 @@ class SwitchTap(TapDevice):
             burst.count = 0
             raise self._gone(-count)
         burst.count = count
+        burst.more = count >= FULL and self._tap.more != 0
         if self._switch.gone:
             self._tell_of_gone()
         return count

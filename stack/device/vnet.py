@@ -7,7 +7,7 @@ the C core is not built, `PlainTap` does all in Python, frame by frame.
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
@@ -15,7 +15,7 @@ from stack.device.base import Device
 from stack.device.tap_plain import PlainTap
 from stack.errors import DeviceGone
 from stack.wire import accel
-from stack.wire.burst import META, Burst
+from stack.wire.burst import META, POOL_BYTES, Burst
 from stack.wire.frame import Caps, TxFrame
 
 try:
@@ -36,6 +36,9 @@ class Closes(Protocol):
 
     def close(self) -> None:
         """Give it back."""
+
+
+FULL: Final = POOL_BYTES >> 16  # rows that are in any full burst: none has more than 64 KiB
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -117,6 +120,7 @@ class VnetDevice(Device):
             burst.count = 0
             raise self._gone(-count)
         burst.count = count
+        burst.more = count >= FULL and self._tap.more != 0
         return count
 
     def send(self, frame: TxFrame) -> bool:

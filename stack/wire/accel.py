@@ -62,6 +62,7 @@ def load_burst(burst: Burst, frames: Iterable[Raw], mac: bytes) -> int:
     """
     at = count = 0
     room, limit = burst.room, burst.limit
+    burst.more = False
     for data, vnet_flags, gso_type, gso_size, csum_start, csum_offset in frames:
         length = min(len(data), MAX_FRAME)
         if count == limit or at + length > room:

@@ -54,15 +54,19 @@ META_PLAIN: Final = Struct("<II12xH2x")  # off, len and segs of a finished wire 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Burst:
-    """Received frames with their parsed rows: `count` are valid, at most `limit`.  `room` is the size of the pool."""
+    """Received frames with their parsed rows: `count` are valid, at most `limit`.  `room` is the size of the pool.
 
-    __slots__ = ("core", "count", "limit", "meta", "pool", "room", "rows")
+    `more`: it is full, and the device has more; a device that cannot tell leaves it False.
+    """
+
+    __slots__ = ("core", "count", "limit", "meta", "more", "pool", "room", "rows")
 
     def __init__(self, pool_bytes: int = POOL_BYTES, max_frames: int = MAX_FRAMES) -> None:
         self.pool = mmap.mmap(-1, pool_bytes + MAX_FRAME)
         self.rows = bytearray(ROW.size * max_frames)
         self.meta = bytearray(META.size * max_frames)
         self.count = 0
+        self.more = False
         self.limit = max_frames
         self.room = pool_bytes + MAX_FRAME
         self.core: object = None  # where the C core finds the three; it makes this once
