@@ -41,6 +41,7 @@ ALONGSIDE: Final = (
     "stack.aio.polling",
     "stack.aio.server",
     "stack.aio.transports",
+    "stack.config",
     "stack.device.base",
     "stack.device.callback",
     "stack.device.codel",

@@ -1,7 +1,7 @@
 """Settings of a host.  Durations are integer microseconds, sizes bytes.  Values are checked by `validate`."""
 
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Protocol
 
 from stack.errors import ConfigError
 
@@ -17,6 +17,15 @@ ECN_REQUEST: Final = "request"
 _ECN: Final = (ECN_OFF, ECN_ACCEPT, ECN_REQUEST)
 
 
+def _restored(kind: type, values: dict[str, Any]) -> Any:
+    return kind(**values)
+
+
+def _reduced(settings: Any) -> tuple[Any, ...]:
+    """For `__reduce__`: a class that cannot be changed is copied and unpickled by its constructor."""
+    return _restored, (type(settings), {one.name: getattr(settings, one.name) for one in fields(settings)})
+
+
 class Rng(Protocol):
     """The randomness a Host is given: `random.Random(seed)` in tests, `random.SystemRandom()` outside."""
 
@@ -30,12 +39,12 @@ class Rng(Protocol):
         """`n` random bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TcpConfig:
     """Per-host defaults of TCP; `Host.connect` and `Host.listen` take a changed copy per connection."""
 
     # a name of tcp/congestion/registry.py, or a subclass of tcp.congestion.base.Controller
-    congestion: object = "cubic"
+    congestion: Any = "cubic"
     hystart: bool = True  # RFC 9406: leave the first slow start before the queue overflows
     window_validation: str = (
         "rfc7661"  # of a window not used: "rfc7661", "rfc2861" or "rfc5681"; congestion/validation.py
@@ -90,6 +99,9 @@ class TcpConfig:
     dscp: int = 0
     ttl: int = 64  # RFC 9293 §3.9.1 (MUST-49), RFC 1700
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reduced(self)
+
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot work."""
         _check_ranges(self, _TCP_RANGES)
@@ -104,7 +116,7 @@ class TcpConfig:
             raise ConfigError(f"ecn {self.ecn!r}: use one of {', '.join(_ECN)}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IpConfig:
     """IPv4, ARP, ICMP and UDP of one host."""
 
@@ -131,8 +143,11 @@ class IpConfig:
     udp_recv_datagrams: int = 1024
     max_udp_endpoints: int = 65_536
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reduced(self)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class HostConfig:
     """All settings of one host."""
 
@@ -140,6 +155,9 @@ class HostConfig:
     ip: IpConfig = field(default_factory=IpConfig)
     port_range: tuple[int, int] = (32_768, 60_999)  # ephemeral ports, inclusive
     memory_bytes: int = 512 << 20  # of all connections together; one takes 3.75 KiB besides the data that it holds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reduced(self)
 
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot work."""

@@ -5,9 +5,8 @@ Every mistake becomes a ConfigError whose message is one sentence that names the
 
 import ipaddress
 import re
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -175,12 +174,15 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
 
 
 def _section(values: dict[str, Any], kind: type[_T], where: str) -> _T:
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    hints = get_type_hints(kind)
     for name in values:
-        if name not in known:
-            raise ConfigError(f"{where}.{name} is not a setting; known are {', '.join(sorted(known))}")
+        if name not in hints:
+            raise ConfigError(f"{where}.{name} is not a setting; known are {', '.join(sorted(hints))}")
+    # msgspec fills a dataclass past its constructor, where a compiled one does not look
+    given = msgspec.defstruct(kind.__name__, [(name, hints[name]) for name in values])
     try:
-        return msgspec.convert(values, kind)
+        checked = msgspec.convert(values, given)
+        return kind(**{name: getattr(checked, name) for name in values})
     except msgspec.ValidationError as error:
         raise ConfigError(_sentence(error, where)) from None
 

@@ -67,7 +67,7 @@ def raw_at(burst: Burst, index: int) -> Raw:
     return burst.pool[off : off + length], vnet_flags, gso_type, gso_size, csum_start, csum_offset
 
 
-def refill(frame: TxFrame, data: bytes | bytearray) -> TxFrame:
+def refill(frame: TxFrame, data: bytes | bytearray | memoryview) -> TxFrame:
     """Make `frame` send the finished wire frame `data` as it is."""
     frame.start = frame.header_end  # no header of its own
     frame.payload, frame.payload_off, frame.payload_len = data, 0, len(data)
