@@ -5,9 +5,9 @@ clock and one timer.  Everything happens in *passes*:
 
     burst in -> host.receive -> events to their handlers -> host.poll_transmit -> device.flush -> timer
 
-Bursts that fill the pool are answered together, ANSWER_AFTER of them at most: handlers hear of each, while its data is in
-the cache, and are asked for what to send when no more waits.  An ACK makes the peer's kernel send, on our core where it
-is this machine's, and wakes who waits there.
+Bursts that fill the pool are answered together, ANSWER_AFTER of them at most: handlers hear of each, while its data is
+in the cache, and what there is to be sent leaves when no more waits.  An ACK makes the peer's kernel send, on our core
+where it is this machine's, and wakes who waits there.
 
 A pass begins because a device is readable, because the timer fired, or because application code
 outside a pass did something (`wake`, `post`: one `call_soon` however many calls).  What protocols do

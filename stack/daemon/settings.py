@@ -175,6 +175,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
 
 def _section(values: dict[str, Any], kind: type[_T], where: str) -> _T:
     hints = get_type_hints(kind)
+    if "congestion" in hints:
+        hints["congestion"] = str  # in a file by its name; the host takes a class, too
     for name in values:
         if name not in hints:
             raise ConfigError(f"{where}.{name} is not a setting; known are {', '.join(sorted(hints))}")
