@@ -66,10 +66,8 @@ class _Port:
         "device",
         "driver",
         "fd",
-        "flush",
         "ifindex",
         "polling",
-        "rx_burst",
         "scheduled",
     )
 
@@ -78,8 +76,6 @@ class _Port:
         self.device = device
         self.ifindex = ifindex
         self.fd = device.fileno()
-        self.rx_burst = device.rx_burst
-        self.flush = device.flush
         self.scheduled = False
         self.awake = False
         self.polling = Polling(driver.spin_us)
@@ -188,7 +184,7 @@ class DeviceDriver(Driver):
         if device.fileno() != port.fd:
             raise ValueError(f"{device.name} is another device than that of interface {ifindex}")
         device.on_readable = port.on_frames if port.fd < 0 else None
-        port.device, port.rx_burst, port.flush = device, device.rx_burst, device.flush
+        port.device = device
         self.host.set_sink(ifindex, device)
 
     # -- application side
@@ -226,13 +222,13 @@ class DeviceDriver(Driver):
         if not self.is_open:
             self.check_process()
             return
-        host, burst, rx_burst, ifindex = self.host, self._burst, port.rx_burst, port.ifindex
+        host, burst, ifindex = self.host, self._burst, port.ifindex
         bursts = 0
         is_answered = True
         self.in_pass = True
         burst.more = False  # not every device says so
         try:
-            while rx_burst(burst):
+            while port.device.rx_burst(burst):
                 now = self.now = time.monotonic_ns() // 1000
                 if not bursts:
                     port.polling.on_frames(now)
@@ -306,7 +302,7 @@ class DeviceDriver(Driver):
         host = self.host
         self._more = host.poll_transmit(now)
         for port in self._ports:
-            if lost := port.flush():
+            if lost := port.device.flush():
                 host.stats.drops[DropReason.TX_DEVICE_FULL] += lost
 
     def _arm(self) -> None:

@@ -24,8 +24,10 @@ except ImportError:  # not built here
     NATIVE = False
 else:
     NATIVE = accel.backend == "c"
-    _rx_burst, _tx_send, _tx_flush = _io.lib.ts_rx_burst, _io.lib.ts_tx_send, _io.lib.ts_tx_flush
-    _tx_pass = _io.lib.ts_tx_pass
+    _rx_burst: Final = _io.lib.ts_rx_burst
+    _tx_send: Final = _io.lib.ts_tx_send
+    _tx_flush: Final = _io.lib.ts_tx_flush
+    _tx_pass: Final = _io.lib.ts_tx_pass
 
 if TYPE_CHECKING:
     from stack.device._io import Tap

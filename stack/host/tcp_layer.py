@@ -524,7 +524,7 @@ class TcpLayer:
 
     def poll_transmit(self, now: int) -> bool:
         """Send what connections have to send; True when the pass's share was used up and more may wait."""
-        ready, frame, send = self.ready, self._frame, self._ip.output
+        ready, frame, ip = self.ready, self._frame, self._ip
         left = PASS_FRAMES
         if self.orphans:
             while len(self.orphans) > self._config.tcp.max_orphans:
@@ -538,13 +538,13 @@ class TcpLayer:
             if conn.last_rx_at - path.confirmed_at > CONFIRM_US:
                 # RFC 1122 §2.3.2.1: the peer answers, so the first hop lives and need not be asked by ARP
                 path.confirmed_at = conn.last_rx_at
-                self._ip.confirm(path, now)
+                ip.confirm(path, now)
             config = conn.config
             tos, ttl = config.dscp << 2, config.ttl
             retrans = conn.snd.total_retrans
             count = 0
             while conn.poll_transmit(frame, now):
-                send(path, frame, now, tos, ttl)
+                ip.output(path, frame, now, tos, ttl)
                 count += 1
                 if count >= CONN_FRAMES:
                     conn.host_queued = True

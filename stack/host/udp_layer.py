@@ -36,7 +36,7 @@ _TEMPLATE: Final = slice(START, L4_OFF + 4)  # of a header: up to both ports; al
 _SEND_FLAGS: Final = FILL_IP | NEEDS_CSUM
 _UDP_IN: Final = int(Counter.UDP_IN)  # a plain int indexes a list faster than an IntEnum
 _UDP_OUT: Final = int(Counter.UDP_OUT)
-_pack_header = udp.HEADER.pack_into
+_pack_header: Final = udp.HEADER.pack_into
 
 
 class UdpLayer:

@@ -5,14 +5,14 @@ not taken from every ACK at full weight) from ranges that were sent once (Karn),
 `rto_us` is the timeout without backoff; `timeout_us()` applies it.  Older estimators: estimators.py.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from stack.config import SECOND, TcpConfig
 
 # RFC 6298 §2: the clock granularity G; our clock ticks in microseconds, deadlines are kept to a millisecond
-GRANULARITY_US = 1_000
-TS_TICK_US = 1_000  # RFC 7323 §5.4 (7323-5.4): one tick of the timestamp clock is a millisecond
-RTO_AFTER_SYN_LOSS_US = 3 * SECOND  # RFC 6298 §5.7
+GRANULARITY_US: Final = 1_000
+TS_TICK_US: Final = 1_000  # RFC 7323 §5.4 (7323-5.4): one tick of the timestamp clock is a millisecond
+RTO_AFTER_SYN_LOSS_US: Final = 3 * SECOND  # RFC 6298 §5.7
 
 
 def is_older_echo(ts_rtt_us: int, sent_at: int, now: int) -> bool:
