@@ -1,6 +1,7 @@
 """Calls of a StackLoop that are cancelled at each of their await points leave nothing behind."""
 
 import asyncio
+import gc
 import socket
 from pathlib import Path
 
@@ -128,6 +129,7 @@ async def cut_everywhere(net, call, certificate, *, woken):
     """The steps after whose cancellation something was left, and the number of steps."""
     loop = asyncio.get_running_loop()
     loose = []
+    gc.collect()  # descriptors that others have left are not closed meanwhile
     for step in range(1, MAX_STEPS):
         before = there_is(net)
         cut = Cut(call(loop, certificate), step, woken=woken)
