@@ -141,7 +141,9 @@ class WireRules:
             assert s.ack == 0, "ACK field without ACK"
             return
         assert ack <= self.peer_max, f"ACK {ack} of what the peer never sent (it sent up to {self.peer_max})"
-        assert ack >= self.last_ack, f"ACK goes back from {self.last_ack} to {ack}"
+        # RFC 9293 §3.10.7.4, fourth check: another SYN sends a listener back to LISTEN, and the next begins anew
+        begins_anew = s.flags & SYN and not self.trusting
+        assert ack >= self.last_ack or begins_anew, f"ACK goes back from {self.last_ack} to {ack}"
         self.last_ack = ack
         scale = self.our_syn.wscale or 0 if self.scaled and self.our_syn is not None and not s.flags & SYN else 0
         edge = ack + (s.wnd << scale)

@@ -44,6 +44,8 @@ STEP = st.one_of(
 )
 STARTS = st.sampled_from(["listen", "open", "simple", "modern", "gso"])
 
+_SYN = ("segment", SYN, "nxt", 0, "all", 0, 0, 0, [], None)
+
 
 def _start(t: Scenario, how: str) -> None:
     if how == "listen":
@@ -107,6 +109,8 @@ def _apply(t: Scenario, step: tuple) -> None:  # type: ignore[type-arg]
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(start=STARTS, steps=st.lists(STEP, min_size=1, max_size=40), wrap=st.booleans())
 @example(start="open", steps=[("segment", SYN | ACK, "any", -1, "any", 1, 0, 0, [], None)], wrap=True)
+# a SYN, one that ends the handshake (RFC 9293 §3.10.7.4), and one that begins another
+@example(start="listen", steps=[_SYN, _SYN, (*_SYN[:2], "any", -3, *_SYN[4:])], wrap=False)
 def test_any_script(start, steps, wrap):
     t = Scenario(
         iss=(1 << 32) - 500 if wrap else 1000,
