@@ -88,17 +88,17 @@ def test_the_table_goes_between_its_markers_and_nowhere_else(findings):
     assert text.startswith("2026-01-02, 2 x CPU, Linux 6, medians of 3; a hint")
     assert text.endswith("- lwIP: 2.1\n- PyTCP 3, left out: no Python\n")
     page = f"before\n{pages.BEGIN}old\n{pages.END}after\n"
-    once = pages.between(page, pages.short(findings, content))
+    once = pages.between(page, pages.short(findings, content), pages.BEGIN, pages.END)
     assert once.startswith(f"before\n{pages.BEGIN}2026-01-02")
     assert once.endswith(f"|\n{pages.END}after\n")
-    assert pages.between(once, "old\n") == page
+    assert pages.between(once, "old\n", pages.BEGIN, pages.END) == page
     with pytest.raises(ValueError, match="markers"):
-        pages.between("no markers", "text")
+        pages.between("no markers", "text", pages.BEGIN, pages.END)
 
 
 def test_both_pages_have_the_markers():
     for path in (pages.README, pages.PAGE):
-        assert pages.between(path.read_text(encoding="utf-8"), "") != ""
+        assert pages.between(path.read_text(encoding="utf-8"), "", pages.BEGIN, pages.END) != ""
 
 
 def test_the_chart_is_the_same_for_the_same_numbers(findings, tmp_path):

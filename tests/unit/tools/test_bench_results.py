@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from tools.bench import load
+from tools.bench import load, page
 from tools.bench.chart import draw, pairs
 from tools.bench.load import Load, Process, Reading
 from tools.bench.results import Results, baseline, changes
@@ -149,3 +149,17 @@ def test_this_machine_has_such_counters():
     sum(range(3_000_000))
     assert load.read().ours >= reading.ours
     assert dict(load._processes())[os.getpid()].ticks > 0
+
+
+def test_the_page_has_a_run_whole_and_the_ratios_of_others(results):
+    again = Results({"bulk_rx": {OURS: [sample(gbps=30.0)], KERNEL: [sample(gbps=40.0)]}})
+    about = ABOUT | {"python": "3.11.2", "congestion": "cubic"}
+    text = page.table([about | {"samples": results.samples}, about | {"samples": again.samples}])
+    lines = text.splitlines()
+    assert lines[0].startswith(
+        "2026-01-02 03:04 and 2026-01-02 03:04 UTC, 2 x CPU, Linux 6.1, Python 3.11.2, core compiled"
+    )
+    assert lines[4] == "| `bulk_rx` | Gbit/s | 20 (10 to 30) | kernel | 40 (40 to 40) | 0.50 | 0.75 |"
+    assert lines[5] == "| `tcp_rr` | µs p50 | ~30 (30 to 30) | kernel | 20 (20 to 20) | 1.50 | - |"
+    assert lines[6] == "| `forward` | frames/s | 5 (5 to 5) |  | - | - | - |"
+    assert page.between(page.PAGE.read_text(encoding="utf-8"), text, page.BEGIN, page.END).count(text) == 1

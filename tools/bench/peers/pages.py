@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tools.bench.page import between
 from tools.bench.peers.report import LABELS, Findings, draw
 from tools.netns import ROOT
 
@@ -34,18 +35,9 @@ def full(findings: Findings, content: dict[str, Any]) -> str:
     )
 
 
-def between(page: str, text: str) -> str:
-    """The page with `text` between its markers.  Raises ValueError when they are not there."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError("the markers of the comparison are missing")
-    return before + begin + text + end + after
-
-
 def publish(findings: Findings, content: dict[str, Any]) -> None:
     """Write both pages and the chart."""
     draw(findings, heading(content), PICTURE)
     whole = f"{full(findings, content)}\n![the same as bars, with the spread](img/{PICTURE.name})\n"
     for path, text in ((README, short(findings, content)), (PAGE, whole)):
-        path.write_text(between(path.read_text(encoding="utf-8"), text), encoding="utf-8")
+        path.write_text(between(path.read_text(encoding="utf-8"), text, BEGIN, END), encoding="utf-8")
