@@ -1,6 +1,7 @@
 """Any segments in any order at any time: no exception, invariants hold, only what was sent is delivered (X-5)."""
 
 import os
+from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -44,7 +45,7 @@ STEP = st.one_of(
 )
 STARTS = st.sampled_from(["listen", "open", "simple", "modern", "gso"])
 
-_SYN = ("segment", SYN, "nxt", 0, "all", 0, 0, 0, [], None)
+_SYN: tuple[Any, ...] = ("segment", SYN, "nxt", 0, "all", 0, 0, 0, [], None)
 
 
 def _start(t: Scenario, how: str) -> None:
