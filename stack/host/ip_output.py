@@ -60,7 +60,6 @@ MAX_ERRORS: Final = 256
 MAX_GROUPS: Final = 256  # per interface
 ECT_0: Final = 2  # RFC 3168 §5: ECN-capable transport
 _SEND_FLAGS: Final = FILL_IP | NEEDS_CSUM
-_PREFIX: Final = slice(START, L4_OFF)  # of a header: made once, not for every frame
 _NO_OFFLOAD: Final = Caps()
 
 
@@ -419,7 +418,7 @@ class IpOutput:
                 self._unroutable(path, ipv4.PROTO_TCP, frame)
                 return
         header = frame.header
-        header[_PREFIX] = path.prefix
+        header[START:L4_OFF] = path.prefix
         if frame.flags & ECT:
             tos |= ECT_0
         if tos:
@@ -449,7 +448,7 @@ class IpOutput:
                 self._unroutable(path, proto, frame)
                 return False
         header = frame.header
-        header[_PREFIX] = path.prefix
+        header[START:L4_OFF] = path.prefix
         header[PROTO_AT] = proto
         if tos:
             header[TOS_AT] = tos

@@ -32,7 +32,7 @@ from stack.wire.ipv4 import PROTO_UDP
 from stack.wire.steering import Steering
 
 _HEADER_END: Final = L4_OFF + udp.HLEN
-_TEMPLATE: Final = slice(START, L4_OFF + 4)  # of a header: up to both ports; all behind them differs
+_TEMPLATE_END: Final = L4_OFF + 4  # of a header: it goes up to both ports; all behind them differs
 _SEND_FLAGS: Final = FILL_IP | NEEDS_CSUM
 _UDP_IN: Final = int(Counter.UDP_IN)  # a plain int indexes a list faster than an IntEnum
 _UDP_OUT: Final = int(Counter.UDP_OUT)
@@ -212,7 +212,7 @@ class UdpLayer:
             and length + ipv4.HLEN + udp.HLEN <= last.mtu
         ):
             ip.stats.counts[_UDP_OUT] += 1
-            frame.header[_TEMPLATE] = self._template
+            frame.header[START:_TEMPLATE_END] = self._template
             frame.start = START
             frame.csum_start = PREFIX_LEN
             frame.flags = _SEND_FLAGS
@@ -227,7 +227,7 @@ class UdpLayer:
         ip.stats.counts[_UDP_OUT] += 1
         sent = ip.output_datagram(path, PROTO_UDP, frame, now, endpoint.tos, endpoint.ttl)
         if path.kind == out.UNICAST and path.generation == ip.generation and length + ipv4.HLEN + udp.HLEN <= path.mtu:
-            self._template = bytes(frame.header[_TEMPLATE])
+            self._template = bytes(frame.header[START:_TEMPLATE_END])
             self._sent_from, self._sent_to, self._sent_how = endpoint, to, how
             self._sent_path, self._sent_generation = path, path.generation
         return sent

@@ -10,6 +10,7 @@ import pytest
 from stack.proxy import owner
 
 OTHER = 1234
+BELOW_EPHEMERAL, SPREAD = 12_000, 10_000  # ports that no kernel chooses by itself, one for each process of the tests
 
 
 SEND = """
@@ -78,8 +79,8 @@ def test_a_connection_of_another_user_is_theirs_or_nobodys(listener, how):
 
 
 def test_after_a_reset_it_is_nobodys_though_the_port_is_used_again(listener):
-    near = socket.create_connection(listener.getsockname())
-    port = near.getsockname()[1]
+    port = BELOW_EPHEMERAL + os.getpid() % SPREAD  # one that the kernel chose might be another process's meanwhile
+    near = socket.create_connection(listener.getsockname(), source_address=("127.0.0.1", port))
     near.sendall(b"request")
     far, peer = listener.accept()
     near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
