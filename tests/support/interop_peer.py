@@ -62,8 +62,9 @@ class Peer:
         out, into = self._process.stdout, self._process.stdin
         assert out is not None
         assert into is not None
-        into.write(json.dumps({"do": do, **details}) + "\n")
-        into.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended: what it said before is all there is
+            into.write(json.dumps({"do": do, **details}) + "\n")
+            into.flush()
         for line in out:
             if line.startswith(MARK):
                 answer = json.loads(line.removeprefix(MARK))
