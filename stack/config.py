@@ -8,7 +8,7 @@ from stack.errors import ConfigError
 MS: Final = 1_000
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
-NEVER: Final = 1 << 62  # a deadline that is not set
+NEVER: Final = (1 << 62) - 1  # a deadline that is not set; the largest int that the compiled form does not box
 
 # TcpConfig.ecn
 ECN_OFF: Final = "off"

@@ -20,10 +20,10 @@ not that of their places in memory.
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn, Protocol, cast
 
 from stack.errors import DeviceGone, HostClosed
-from stack.host.host import Host
+from stack.host.host import Endpoint, Host
 
 Ended = DeviceGone | HostClosed  # why a host has
 
@@ -158,7 +158,7 @@ class Driver(ABC):
 
     # -- for subclasses
 
-    def _dispatch(self, endpoints: list[Any]) -> None:
+    def _dispatch(self, endpoints: list[Endpoint]) -> None:
         """Events to their handlers, then what was posted; who started meanwhile begins with the loop's next round."""
         self._dispatch_events(endpoints)
         if self._posted:
@@ -175,9 +175,9 @@ class Driver(ABC):
         if self._posted and self.is_open:
             self.run_pass()
 
-    def _dispatch_events(self, endpoints: list[Any]) -> None:
+    def _dispatch_events(self, endpoints: list[Endpoint]) -> None:
         for endpoint in endpoints:
-            handler: Handler | None = endpoint.user
+            handler = cast("Handler | None", endpoint.user)
             if handler is None:
                 continue
             events = endpoint.take_events()

@@ -169,10 +169,12 @@ class StackTransport(asyncio.Transport):
     def begin(self) -> int:
         """The loop's next round: from now on events are acted on; those that were kept."""
         self._begun = True
+        if self._lost:
+            return 0
         if self._missed & READABLE and self._conn.user is self:
             self._conn.ack_soon()
-            self._driver.wake(self._conn)
-        return 0 if self._lost else self._missed
+            self._driver.host.wake(self._conn)  # a pass follows, as there are events
+        return self._missed
 
     def _make(self) -> None:
         """An error in `connection_made` is told of, and the connection goes on, as in asyncio."""

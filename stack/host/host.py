@@ -12,7 +12,7 @@ received segment is processed before the application is told, and it is told bef
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from mypy_extensions import mypyc_attr
 
@@ -46,6 +46,8 @@ from stack.wire.burst import (
 from stack.wire.ipv4 import PROTO_TCP
 from stack.wire.sink import FrameSink
 from stack.wire.steering import Steering
+
+Endpoint = Connection | Listener | UdpEndpoint | IcmpEcho  # what has events, and a `user` who is told of them
 
 _ODD_IP: Final = ROW_IPOPTS | ROW_LINK_GROUP  # rows that IP must agree to first
 _ODD_TCP: Final = ROW_OPTS | ROW_CE  # rows of which more than the row is needed
@@ -124,6 +126,8 @@ class Host:
         flows, local, drops = tcp.flows, ip.local_addrs, self.stats.drops
         seg.pool = burst.pool
         index, segments = -1, 0
+        flags: int  # these two are looked at more than once: the compiled form then does it without objects
+        kind: int
         for row in ROW.iter_unpack(memoryview(burst.rows)[: burst.count * _ROW_SIZE]):
             index += 1
             (key, dst, seg.off, seg.length, seg.seq, seg.ack, seg.tsval, seg.tsecr, seg.wnd, flags, kind, seg.flags,
@@ -248,18 +252,18 @@ class Host:
         self.tcp.on_timer(now)
         self._settle(now)
 
-    def poll_events(self) -> list[object]:
+    def poll_events(self) -> list[Endpoint]:
         """Endpoints with events since the last call."""
         tcp, ready = self.tcp, self.ip.ready
         if not tcp.evented and not ready:
             return []
-        found = tcp.evented
+        found = cast("list[Endpoint]", tcp.evented)
         tcp.evented = []
         for endpoint in found:
             if isinstance(endpoint, Connection):
                 endpoint.host_evented = False
         if ready:
-            found += ready
+            found += cast("list[Endpoint]", ready)
             ready.clear()
         return found
 

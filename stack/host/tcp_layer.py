@@ -53,6 +53,7 @@ from stack.wire.seq import HALF, MASK
 PASS_FRAMES: Final = 128  # frames sent in one pass before received ones get their turn
 CONN_FRAMES: Final = 16  # of them by one connection, before the next has its turn
 _OUT_SEGS: Final = int(Counter.TCP_OUT_SEGS)  # an IntEnum is slow to look up and to index with
+_PASSIVE_OPENS: Final = int(Counter.TCP_PASSIVE_OPENS)
 CONFIRM_US: Final = 5_000_000  # between two confirmations of a first hop
 HEADERS: Final = 40  # IPv4 and TCP header without options (RFC 9293 §3.7.1)
 REPLIES_PER_S: Final = 50_000  # resets and other segments of no connection
@@ -324,7 +325,7 @@ class TcpLayer:
 
     def _accepted(self, conn: Connection, parent: object) -> None:
         assert isinstance(parent, Listener)
-        self._stats.counts[Counter.TCP_PASSIVE_OPENS] += 1
+        self._stats.counts[_PASSIVE_OPENS] += 1
         parent.on_established(conn)
         if parent not in self.evented:
             self.evented.append(parent)
@@ -354,7 +355,8 @@ class TcpLayer:
     def on_stray(self, seg: Segment, laddr: int, key: int, now: int) -> None:
         """A segment for one of our addresses without a connection (RFC 9293 §3.10.7.1-2)."""
         raddr, rport, lport = key >> 32, key >> 16 & 0xFFFF, key & 0xFFFF
-        if self._ip.reply_path(raddr, laddr) is None:
+        path = self._ip.reply_path(raddr, laddr)
+        if path is None:
             return  # whatever the answer, there is no way to send it
         drops = self._stats.drops
         flags = seg.flags
@@ -367,7 +369,7 @@ class TcpLayer:
                 if record.expires_at != expires_at:
                     self.time_waits.refreshed((laddr, key))
                 if verdict == time_wait.ANSWER:
-                    self._answer_time_wait(record, laddr, key, now)
+                    self._answer_time_wait(record, path, key, now)
                 return
         own = self._ip.is_local(laddr)
         listener = self.listeners.find(laddr, lport) if own else self.listeners.find_transparent(laddr, lport)
@@ -375,25 +377,24 @@ class TcpLayer:
             listener = listener.member(raddr, rport)
         if listener is not None and not flags & RST:
             if flags & (SYN | ACK | FIN) == SYN:
-                self._on_syn(listener, seg, laddr, key, record, now)
+                self._on_syn(listener, seg, path, key, record, now)
                 return
-            if flags & (SYN | ACK) == ACK and self._on_cookie(listener, seg, laddr, key, now):
+            if flags & (SYN | ACK) == ACK and self._on_cookie(listener, seg, path, key, now):
                 return
         drops[DropReason.TCP_NO_PORT if listener is None else DropReason.TCP_BAD_FLAGS] += 1
         if not flags & RST:
-            self._reset(seg, laddr, key, now)
+            self._reset(seg, path, key, now)
 
     def _on_syn(
-        self, listener: Listener, seg: Segment, laddr: int, key: int, record: TimeWait | None, now: int
+        self, listener: Listener, seg: Segment, path: Path, key: int, record: TimeWait | None, now: int
     ) -> None:
-        raddr, rport, lport = key >> 32, key >> 16 & 0xFFFF, key & 0xFFFF
+        laddr, raddr, rport, lport = path.src, path.dst, key >> 16 & 0xFFFF, key & 0xFFFF
         if self.n_conns >= self._config.tcp.max_connections:
             self._stats.drops[DropReason.TCP_TABLE_FULL] += 1
             return
         if not self.budget.make_room(CONNECTION_BYTES):
             self._stats.drops[DropReason.TCP_MEMORY] += 1
             return
-        path = self._ip.path(raddr, laddr)
         made = listener.on_syn(seg, laddr, lport, raddr, rport, path.mtu - HEADERS, _gso_of(path), now)
         if listener.recycled is not None:
             self._stats.counts[Counter.TCP_SYN_RECYCLED] += 1
@@ -423,9 +424,10 @@ class TcpLayer:
             if record is not None:
                 made.rebase(self._iss_after(record, made.iss))
             self._register(made, path)
-            self.after(made, 1 << 2, now)
+            made.host_queued = True  # its timers are filed when the SYN-ACK goes out
+            self.ready.append(made)
 
-    def _on_cookie(self, listener: Listener, seg: Segment, laddr: int, key: int, now: int) -> bool:
+    def _on_cookie(self, listener: Listener, seg: Segment, path: Path, key: int, now: int) -> bool:
         """An ACK that may bring a SYN cookie back; whether it does."""
         no_room = self.n_conns >= self._config.tcp.max_connections or not self.budget.make_room(CONNECTION_BYTES)
         if no_room or listener.is_full:
@@ -435,9 +437,9 @@ class TcpLayer:
             # first segments of a connection have the number of its cookie, so the cookie is not asked for.
             self._stats.drops[DropReason.TCP_LISTEN_OVERFLOW] += 1
             return True
-        raddr, rport, lport = key >> 32, key >> 16 & 0xFFFF, key & 0xFFFF
-        path = self._ip.path(raddr, laddr)
-        conn = listener.on_ack(seg, laddr, lport, raddr, rport, path.mtu - HEADERS, _gso_of(path), now)
+        conn = listener.on_ack(
+            seg, path.src, key & 0xFFFF, path.dst, key >> 16 & 0xFFFF, path.mtu - HEADERS, _gso_of(path), now
+        )
         if conn is None:
             return False
         self._stats.counts[Counter.TCP_SYN_COOKIES_RECV] += 1
@@ -453,7 +455,7 @@ class TcpLayer:
 
     # -- segments of no connection
 
-    def _reset(self, seg: Segment, laddr: int, key: int, now: int) -> None:
+    def _reset(self, seg: Segment, path: Path, key: int, now: int) -> None:
         """RFC 9293 §3.5.2 (T-RST-1)."""
         if seg.flags & ACK:
             seq, ack, flags = seg.ack, 0, RST
@@ -462,10 +464,10 @@ class TcpLayer:
             seq, ack, flags = 0, (seg.seq + length) & MASK, RST | ACK
         output.fill_reply(self._frame, (key & 0xFFFF, key >> 16 & 0xFFFF), seq, ack, flags, 0, b"")
         self._frame.note = "reset: no such connection"
-        if self._reply(self._ip.path(key >> 32, laddr), now):
+        if self._reply(path, now):
             self._stats.counts[Counter.TCP_OUT_RSTS] += 1
 
-    def _answer_time_wait(self, record: TimeWait, laddr: int, key: int, now: int) -> None:
+    def _answer_time_wait(self, record: TimeWait, path: Path, key: int, now: int) -> None:
         options = b""
         if record.ts_ok:
             options = output.pack_ts((now // output.TS_TICK_US + record.ts_offset) & MASK, record.ts_recent)
@@ -473,7 +475,7 @@ class TcpLayer:
             self._frame, (key & 0xFFFF, key >> 16 & 0xFFFF), record.snd_nxt, record.rcv_nxt, ACK, record.window, options
         )
         self._frame.note = "answer in TIME-WAIT"
-        self._reply(self._ip.path(key >> 32, laddr), now)
+        self._reply(path, now)
 
     def _reply(self, path: Path, now: int) -> bool:
         """Send the frame that was filled, unless too many go out."""

@@ -1,7 +1,10 @@
 """Initial sequence numbers and timestamp offsets (RFC 6528, RFC 7323 §5.4).
 
-ISN = M + F(4-tuple, secret): M counts 4 us ticks, F is keyed BLAKE2s.  The timestamp offset comes from
-the same hash, so that neither tells anything about another connection or about the uptime.
+ISN = M + F(4-tuple, secret): M counts 4 us ticks, F is BLAKE2s of secret and 4-tuple.  As in RFC 6528 §3 they are
+simply concatenated, since nobody can extend a BLAKE2s whose state he does not see; the keyed mode takes twice the time,
+as a key fills a block of its own.  What it is for (`tag`) and the family of the addresses give texts of different
+lengths.  The timestamp offset comes from the same hash, so that neither tells anything about another connection or
+about the uptime.
 """
 
 from hashlib import blake2s
@@ -25,11 +28,11 @@ def _digest(secret: bytes, tag: bytes, laddr: int, lport: int, raddr: int, rport
         )
     else:
         text = tag + _FLOW.pack(laddr, lport, raddr, rport)
-    return blake2s(text, digest_size=16, key=secret).digest()
+    return blake2s(secret + text).digest()
 
 
 def initial_sequence(secret: bytes, laddr: int, lport: int, raddr: int, rport: int, now: int) -> tuple[int, int]:
-    """(ISS, timestamp offset) for this 4-tuple at `now`; `secret` is at most 32 random bytes."""
+    """(ISS, timestamp offset) for this 4-tuple at `now`; `secret` is 32 random bytes."""
     # RFC 9293 §3.4.1 (MUST-8, MUST-9), RFC 6528 §3 (6528-1): clock-driven, and keyed by a secret
     d = _digest(secret, b"isn", laddr, lport, raddr, rport)
     offset, ts_offset = _TWO.unpack_from(d)

@@ -32,12 +32,12 @@ TS_PREFIX: Final = 0x0101080A
 OFFSET_PLAIN: Final = 5 << 12
 OFFSET_TS: Final = 8 << 12
 
-_U16: Final = Struct("!H")
 _TS: Final = Struct("!II")
 _BLOCK: Final = Struct("!II")
 _MSS: Final = Struct("!BBH")
 _TS_OPTION: Final = Struct("!BBII")
 _WSCALE: Final = Struct("!BBBB")
+_SYN_OPTIONS: Final = Struct("!BBH2sBBIIBBBB")  # these, with _SACK_OK or _TWO_NOPS after the first
 _SACK_OK: Final = bytes((OPT_SACK_OK, 2))
 _TWO_NOPS: Final = bytes((OPT_NOP, OPT_NOP))
 
@@ -56,41 +56,50 @@ class SynOptions:
         self.tsecr = 0
 
 
-def options_of(data: bytes) -> list[tuple[int, int, int]]:
-    """(kind, offset of the value, value length) of each option; stops at EOL or an illegal length."""
-    found: list[tuple[int, int, int]] = []
-    at, end = 0, len(data)
+def _next_option(data: bytes, at: int) -> tuple[int, int]:
+    """(where the first option from `at` on begins that is no NOP, its length); length 0 at the end."""
+    end = len(data)
     while at < end:
         kind = data[at]
-        if kind == OPT_EOL:
-            break
         if kind == OPT_NOP:
             at += 1
             continue
         # RFC 9293 §3.1 (MUST-7, MUST-64): lengths 0 and 1 and those past the header end the scan
-        if at + 1 >= end:
+        if kind == OPT_EOL or at + 1 >= end:
             break
         length = data[at + 1]
         if length < 2 or at + length > end:
             break
-        found.append((kind, at + 2, length - 2))
-        at += length
+        return at, length
+    return end, 0
+
+
+def options_of(data: bytes) -> list[tuple[int, int, int]]:
+    """(kind, offset of the value, value length) of each option; stops at EOL or an illegal length."""
+    found: list[tuple[int, int, int]] = []
+    at, length = _next_option(data, 0)
+    while length:
+        found.append((data[at], at + 2, length - 2))
+        at, length = _next_option(data, at + length)
     return found
 
 
 def parse_syn(data: bytes) -> SynOptions:
     """The options that matter on a SYN; options of a wrong length are ignored."""
     out = SynOptions()
-    for kind, at, length in options_of(data):
-        if kind == OPT_MSS and length == 2:
-            out.mss = _U16.unpack_from(data, at)[0]
-        elif kind == OPT_WSCALE and length == 1:
-            out.wscale = min(data[at], MAX_WSCALE)  # RFC 7323 §2.3 (7323-2.3): above 14 is 14
-        elif kind == OPT_SACK_OK and length == 0:
+    at, length = _next_option(data, 0)
+    while length:
+        kind = data[at]
+        if kind == OPT_MSS and length == 4:
+            out.mss = data[at + 2] << 8 | data[at + 3]
+        elif kind == OPT_WSCALE and length == 3:
+            out.wscale = min(data[at + 2], MAX_WSCALE)  # RFC 7323 §2.3 (7323-2.3): above 14 is 14
+        elif kind == OPT_SACK_OK and length == 2:
             out.sack_ok = True
-        elif kind == OPT_TS and length == 8:
+        elif kind == OPT_TS and length == 10:
             out.has_ts = True
-            out.tsval, out.tsecr = _TS.unpack_from(data, at)
+            out.tsval, out.tsecr = _TS.unpack_from(data, at + 2)
+        at, length = _next_option(data, at + length)
     return out
 
 
@@ -104,6 +113,21 @@ def parse_sack(data: bytes) -> list[tuple[int, int]]:
 
 def pack_syn_options(mss: int, wscale: int, sack_ok: bool, ts: tuple[int, int] | None) -> bytes:
     """Options of a SYN or SYN-ACK, padded with NOP; `wscale` -1 leaves the option out."""
+    if ts is not None and wscale >= 0:  # nearly always
+        return _SYN_OPTIONS.pack(
+            OPT_MSS,
+            4,
+            mss,
+            _SACK_OK if sack_ok else _TWO_NOPS,
+            OPT_TS,
+            10,
+            ts[0],
+            ts[1],
+            OPT_NOP,
+            OPT_WSCALE,
+            3,
+            wscale,
+        )
     out: bytes = _MSS.pack(OPT_MSS, 4, mss)
     if ts is not None:
         out += _SACK_OK if sack_ok else _TWO_NOPS

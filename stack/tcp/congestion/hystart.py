@@ -22,7 +22,7 @@ MIN_RTT_DIVISOR: Final = 8
 N_RTT_SAMPLE: Final = 8
 CSS_GROWTH_DIVISOR: Final = 4
 CSS_ROUNDS: Final = 5
-INFINITE_RTT: Final = 1 << 62
+INFINITE_RTT: Final = (1 << 62) - 1
 
 
 class HyStart:

@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from scapy.layers.inet import ICMP, IP, UDP, IPerror, IPOption
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, IPOption
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
-from stack.wire import arp, ethernet, icmp, ipv4, udp
+from stack.wire import arp, ethernet, icmp, ipv4, tcp, udp
 from stack.wire.addr import parse_addr, parse_mac
 from tests.support.rfc import rfc
 
@@ -187,3 +187,44 @@ def test_quoted_datagrams_are_told_apart():
     assert icmp.parse_quoted(kind, 1, bytes(ours / ICMP(type=0, id=77))) is None  # we made no request there
     later = IP(src="10.0.0.2", dst="10.0.0.9", frag=3, proto=17) / Raw(bytes(8))
     assert icmp.parse_quoted(kind, 1, bytes(later)) is None
+
+
+def by_scapy(mss, wscale, sack_ok, ts):
+    """The same options, in the same order, padded with NOP in the same places."""
+    options = [("MSS", mss)]
+    if sack_ok:
+        options += [("SAckOK", b"")] if ts else [("NOP", None), ("NOP", None), ("SAckOK", b"")]
+    elif ts:
+        options += [("NOP", None), ("NOP", None)]
+    if ts:
+        options.append(("Timestamp", ts))
+    if wscale >= 0:
+        options += [("NOP", None), ("WScale", wscale)]
+    return bytes(TCP(options=options))[20:]
+
+
+@given(ports, st.integers(-1, 14), st.booleans(), st.none() | st.tuples(addresses, addresses))
+def test_the_options_of_a_syn(mss, wscale, sack_ok, ts):
+    made = tcp.pack_syn_options(mss, wscale, sack_ok, ts)
+    assert made == by_scapy(mss, wscale, sack_ok, ts)
+    read = tcp.parse_syn(made)
+    assert (read.mss, read.wscale, read.sack_ok, read.has_ts) == (mss, wscale, sack_ok, ts is not None)
+    assert (read.tsval, read.tsecr) == (ts or (0, 0))
+
+
+@given(st.binary(max_size=tcp.MAX_OPTIONS))
+@example(b"\x02\x04\x05")
+@example(b"\x01\x01\x08")
+@example(b"\x02\x01\x05\xb4")
+@example(b"\x00\x02\x04\x05\xb4")
+def test_any_options_of_a_segment_are_survived_and_lie_within(options):
+    at = 0
+    for kind, value_at, length in tcp.options_of(options):
+        assert value_at - 2 >= at
+        assert not any(options[at : value_at - 2].replace(b"\x01", b""))  # only NOP between them
+        assert (kind, length) == (options[value_at - 2], options[value_at - 1] - 2)
+        at = value_at + length
+        assert at <= len(options)
+    rest = options[at:].lstrip(b"\x01")
+    assert len(rest) < 2 or rest[0] == 0 or rest[1] < 2 or rest[1] > len(rest)
+    tcp.parse_syn(options)
