@@ -235,7 +235,7 @@ class DeviceDriver(Driver):
                 host.receive(ifindex, burst, now)
                 self._tell(now)
                 bursts += 1
-                is_answered = not burst.more or bursts % ANSWER_AFTER == 0
+                is_answered = not (burst.more or self._begins) or bursts % ANSWER_AFTER == 0
                 if is_answered:
                     self._answer(now)
                 if not self._ports:  # closed by a callback
@@ -243,7 +243,7 @@ class DeviceDriver(Driver):
                 if bursts >= MAX_BURSTS:
                     port.on_frames()
                     break
-            if not is_answered:
+            if not is_answered and not self._begins:
                 self._answer(self.now)
         except DeviceGone as exc:
             self._shut_down(exc)

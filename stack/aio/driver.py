@@ -60,7 +60,19 @@ class Startable(Handler, Protocol):
 class Driver(ABC):
     """Drives `host` on `loop`.  All methods are called from the loop's thread."""
 
-    __slots__ = ("_beginning", "_closed", "_idle", "_posted", "handlers", "host", "in_pass", "is_open", "loop", "now")
+    __slots__ = (
+        "_beginning",
+        "_begins",
+        "_closed",
+        "_idle",
+        "_posted",
+        "handlers",
+        "host",
+        "in_pass",
+        "is_open",
+        "loop",
+        "now",
+    )
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop, now: int) -> None:
         self.host = host
@@ -72,6 +84,7 @@ class Driver(ABC):
         self._closed: asyncio.Future[DeviceGone | None] = loop.create_future()
         self._posted: list[tuple[Handler, int]] = []
         self._beginning: list[Startable] = []  # started in this pass
+        self._begins = False  # who started before begins in the loop's next round
         self._idle: asyncio.Future[None] | None = None
 
     @abstractmethod
@@ -167,12 +180,14 @@ class Driver(ABC):
             # now, behind all that the application has asked the loop for when it was told of the connections
             self.loop.call_soon(self._begin, self._beginning)
             self._beginning = []
+            self._begins = True
 
     def _begin(self, started: list[Startable]) -> None:
+        self._begins = False
         for handler in started:
             if events := handler.begin():
                 self._posted.append((handler, events))
-        if self._posted and self.is_open:
+        if self.is_open:
             self.run_pass()
 
     def _dispatch_events(self, endpoints: list[Endpoint]) -> None:
