@@ -101,17 +101,25 @@ class socket(Messages, metaclass=_Meta):  # noqa: N801  (its name in the standar
         assert self._station is not None
         timeout = self.gettimeout()
         outside, inside = make_pair(kind)
+        before = os.dup(self.fileno())
+
+        def begin(*arguments: Any) -> None:
+            self._end = make(*arguments)
+
         try:
             gate = (shut_gate(outside),) if shut else ()
-            end = self._station.run(make, outside, inside, *gate)
-        except BaseException:
-            inside.close()
-            outside.close()
-            raise
-        with outside:
+            # first of all: another thread may use this socket as soon as the peer has answered, and we have not returned
             os.dup2(outside.fileno(), self.fileno(), inheritable=False)
-        self._end = end
-        self.settimeout(timeout)
+            self.settimeout(timeout)
+            self._station.run(begin, outside, inside, *gate)
+        except BaseException:
+            os.dup2(before, self.fileno(), inheritable=False)
+            self.settimeout(timeout)
+            inside.close()
+            raise
+        finally:
+            outside.close()
+            os.close(before)
 
     # -- connecting
 

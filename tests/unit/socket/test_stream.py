@@ -66,6 +66,50 @@ def test_both_ways(station):
         assert got == payload
 
 
+def test_a_thread_may_use_what_another_one_has_not_returned_from_connecting(station, monkeypatch):
+    """As CPython's own testClose does: it accepts, closes, and waits for the end of the stream at the other side."""
+    held, run = threading.Event(), type(station).run
+
+    def slow(self, function, *args):
+        result = run(self, function, *args)
+        if threading.current_thread() is connecting:
+            held.wait(PATIENCE_S)
+        return result
+
+    with socket.socket() as listener, socket.socket() as client:
+        listener.bind((OURS, 0))
+        listener.listen()
+        address = listener.getsockname()
+        monkeypatch.setattr(type(station), "run", slow)
+        connecting = threading.Thread(target=client.connect, args=(address,))
+        connecting.start()
+        try:
+            accepted, peer = listener.accept()
+            with accepted:
+                accepted.sendall(b"x")
+                assert select.select([client], [], [], PATIENCE_S)[0] == [client]
+                assert client.recv(1) == b"x"
+                assert client.getsockname() == peer
+            assert client.recv(1) == b""
+            assert connecting.is_alive()
+        finally:
+            held.set()
+            connecting.join()
+
+
+def test_what_cannot_be_dialled_leaves_the_socket_as_it_was(station):
+    with socket.socket() as sock:
+        sock.settimeout(PATIENCE_S)
+        before = os.fstat(sock.fileno()).st_ino
+        with pytest.raises(OSError, match="refused"):
+            sock.connect((PEER, 0))
+        assert os.fstat(sock.fileno()).st_ino == before
+        assert (sock.gettimeout(), sock.get_inheritable()) == (PATIENCE_S, False)
+        sock.connect((PEER, 7))
+        sock.sendall(b"x")
+        assert sock.recv(1) == b"x"
+
+
 @pytest.mark.parametrize("method", ["connect", "connect_ex", "nonblocking"])
 def test_a_refused_connection(station, method):
     with socket.socket() as sock:
