@@ -108,7 +108,7 @@ class socket(Messages, metaclass=_Meta):  # noqa: N801  (its name in the standar
 
         try:
             gate = (shut_gate(outside),) if shut else ()
-            # first of all: another thread may use this socket as soon as the peer has answered, and we have not returned
+            # first of all: another thread may use this socket as soon as the peer has answered, before we return
             os.dup2(outside.fileno(), self.fileno(), inheritable=False)
             self.settimeout(timeout)
             self._station.run(begin, outside, inside, *gate)
