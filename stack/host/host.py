@@ -173,8 +173,7 @@ class Host:
             if conn.events and not conn.host_evented:
                 conn.host_evented = True
                 tcp.evented.append(conn)
-            entry = conn.host_timer
-            if entry is None or conn.timers.deadline < entry.at:
+            if conn.timers.deadline < conn.host_at:
                 tcp.timers.update(conn)
         ip.end_burst(burst.count)
         self.stats.counts[_IN_SEGS] += segments

@@ -13,7 +13,7 @@ finished leaves the tables there, once its last segment is out.
 from collections import deque
 from typing import Final
 
-from stack.config import HostConfig, Rng, TcpConfig
+from stack.config import NEVER, HostConfig, Rng, TcpConfig
 from stack.errors import (
     AddressInUse,
     AddressNotAvailable,
@@ -319,8 +319,7 @@ class TcpLayer:
             self._lower_mtu(conn, path_size.take_report(conn), now)
         if actions & ADVICE:
             self._ip.negative_advice(conn.path, now)  # type: ignore[arg-type]
-        entry = conn.host_timer
-        if entry is None or conn.timers.deadline < entry.at:
+        if conn.timers.deadline < conn.host_at:
             self.timers.update(conn)
 
     def _accepted(self, conn: Connection, parent: object) -> None:
@@ -520,8 +519,10 @@ class TcpLayer:
 
     def on_timer(self, now: int) -> None:
         """Fire what is due."""
-        while (conn := self.timers.pop_due(now)) is not None:
-            self.after(conn, conn.on_timer(now), now)
+        for conn in self.timers.due(now):
+            if conn.host_at <= now:
+                conn.host_at = NEVER
+                self.after(conn, conn.on_timer(now), now)
         self.time_waits.expire(now)
 
     def poll_transmit(self, now: int) -> bool:
@@ -562,10 +563,8 @@ class TcpLayer:
                 if conn.host_queued:
                     continue  # its last segments first
                 self._retire(conn)
-            else:
-                entry = conn.host_timer
-                if entry is None or conn.timers.deadline < entry.at:
-                    self.timers.update(conn)
+            elif conn.timers.deadline < conn.host_at:
+                self.timers.update(conn)
         if left < PASS_FRAMES:
             self._stats.counts[_OUT_SEGS] += PASS_FRAMES - left
         return bool(ready)

@@ -1,78 +1,83 @@
-"""One queue of deadlines for all connections of a host: a lazy heap.
+"""One queue of deadlines for all connections of a host.
 
-Theory of operation.  A connection has at most one live entry, the HostTimer in its `host_timer` slot.  An
-earlier deadline makes a new entry and empties the old one; a later one changes nothing: the entry fires in
-vain and is made anew.  So a retransmission timer that every ACK pushes out costs nothing here.
+Theory of operation.  A connection is filed under one time, its `host_at`.  An earlier deadline files it anew; a later
+one changes nothing: it is looked at in vain and filed anew then.  So a retransmission timer that every ACK pushes out
+costs nothing here.  `_filed` has who is filed under a time, one connection or several in their order; `_heap` has those
+times, each an int, which is cheap to compare, and perhaps some under which nobody is filed any more.
 """
 
 from heapq import heapify, heappop, heappush
 from typing import Final
 
 from stack.config import NEVER
-from stack.tcp.connection import Connection, HostTimer
+from stack.tcp.connection import Connection
 
-COMPACT_FROM: Final = 1024  # entries, before dead ones are swept out
+COMPACT_FROM: Final = 1024  # times under which nobody is filed, before they are swept out
 
 
 class TimerQueue:
     """Deadlines in microseconds."""
 
-    __slots__ = ("_dead", "_heap", "_serial")
+    __slots__ = ("_filed", "_heap")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, HostTimer]] = []
-        self._serial = 0
-        self._dead = 0
+        self._filed: dict[int, Connection | dict[Connection, None]] = {}
+        self._heap: list[int] = []
 
     def __len__(self) -> int:
         """Return the number of connections with a deadline."""
-        return len(self._heap) - self._dead
+        return sum(len(who) if isinstance(who, dict) else 1 for who in self._filed.values())
 
     @property
     def deadline(self) -> int:
         """When the next connection may be due; NEVER when there is none."""
         heap = self._heap
-        while heap and heap[0][2].conn is None:
+        while heap and heap[0] not in self._filed:
             heappop(heap)
-            self._dead -= 1
-        return heap[0][0] if heap else NEVER
+        return heap[0] if heap else NEVER
 
     def update(self, conn: Connection) -> None:
         """See whether the connection's deadline moved forward."""
         at = conn.timers.deadline
-        entry = conn.host_timer
-        if entry is not None:
-            if entry.at <= at:
-                return
-            entry.conn = None
-            self._dead += 1
-        if at == NEVER:
-            conn.host_timer = None
+        if at >= conn.host_at:
             return
-        self._serial += 1
-        conn.host_timer = entry = HostTimer(at, conn)
-        heappush(self._heap, (at, self._serial, entry))
-        if self._dead > COMPACT_FROM and self._dead * 2 > len(self._heap):
-            self._heap = [e for e in self._heap if e[2].conn is not None]
-            heapify(self._heap)
-            self._dead = 0
+        self.remove(conn)
+        conn.host_at = at
+        who = self._filed.get(at)
+        if isinstance(who, dict):
+            who[conn] = None
+        elif who is not None:
+            self._filed[at] = {who: None, conn: None}
+        else:
+            self._filed[at] = conn
+            heap = self._heap
+            heappush(heap, at)
+            if len(heap) > COMPACT_FROM + 2 * len(self._filed):
+                self._heap = list(self._filed)
+                heapify(self._heap)
 
     def remove(self, conn: Connection) -> None:
-        """Forget a connection that is gone."""
-        entry = conn.host_timer
-        if entry is not None:
-            entry.conn = None
-            self._dead += 1
-            conn.host_timer = None
+        """Forget a connection, which is gone or filed anew."""
+        at = conn.host_at
+        if at == NEVER:
+            return
+        conn.host_at = NEVER
+        who = self._filed.get(at)
+        if who is conn:
+            del self._filed[at]
+        elif isinstance(who, dict):
+            who.pop(conn, None)
+            if not who:
+                del self._filed[at]
 
-    def pop_due(self, now: int) -> Connection | None:
-        """A connection whose entry is due, or None."""
+    def due(self, now: int) -> list[Connection]:
+        """Those whose time has come, in its order.  Until each one's turn `host_at` says that it was not removed."""
+        found: list[Connection] = []
         heap = self._heap
-        while heap and heap[0][0] <= now:
-            conn = heappop(heap)[2].conn
-            if conn is None:
-                self._dead -= 1
-                continue
-            conn.host_timer = None
-            return conn
-        return None
+        while heap and heap[0] <= now:
+            who = self._filed.pop(heappop(heap), None)
+            if isinstance(who, dict):
+                found += who
+            elif who is not None:
+                found.append(who)
+        return found

@@ -55,16 +55,6 @@ NOT_PSH: Final = ~PSH
 HARD_ERRORS: Final = (ErrorKind.PROTOCOL_UNREACHABLE, ErrorKind.PORT_UNREACHABLE)
 
 
-class HostTimer:
-    """When the Host's timer queue looks at a connection; `conn` None: the entry is dead."""
-
-    __slots__ = ("at", "conn")
-
-    def __init__(self, at: int, conn: "Connection") -> None:
-        self.at = at
-        self.conn: Connection | None = conn
-
-
 class Connection:
     """A TCP connection.  `budget` is the memory of its host (None: its own, large enough).
 
@@ -75,8 +65,8 @@ class Connection:
 
     # fmt: off
     __slots__ = (
-        "ack_now", "ack_pending", "challenge_at", "challenges", "config", "error", "events", "host_evented",
-        "host_key", "host_queued", "host_timer", "iss", "keepalive_sent", "last_rx_at", "local_addr", "local_port",
+        "ack_now", "ack_pending", "challenge_at", "challenges", "config", "error", "events", "host_at",
+        "host_evented", "host_key", "host_queued", "iss", "keepalive_sent", "last_rx_at", "local_addr", "local_port",
         "max_gso", "opened_at", "parent", "passive", "path", "path_mss", "path_size", "peer_mss", "peer_wscale",
         "pending_fin", "probe_due", "rcv", "released", "remote_addr", "remote_port", "rst_seq", "sack_ok", "snd",
         "soft_error", "state", "syn_due", "syn_lost", "syn_tries", "time_wait", "timers", "ts_offset", "ts_ok",
@@ -144,7 +134,7 @@ class Connection:
         self.host_key = 0  # remote address << 32 | remote port << 16 | local port
         self.host_queued = False
         self.host_evented = False
-        self.host_timer: HostTimer | None = None
+        self.host_at = NEVER  # when the Host's timer queue looks at it
 
     # -- getters
 
