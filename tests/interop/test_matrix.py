@@ -18,6 +18,7 @@ from tests.support.interop_hosts import assert_went_over, engines_at, hosts_at, 
 from tests.support.interop_peer import PeerCrashed
 
 LIMIT = 60.0  # seconds for each step of a cell; all of it takes one or two
+CRASHES = 6  # times that a foreign process may begin anew
 TO_RUN = [(row, column) for row in ROWS for column in COLUMNS if row.cells.get(column.name) == RUN]
 
 pytestmark = [
@@ -87,13 +88,16 @@ def run_cell(row: Row, column: Column, certificates, request) -> None:
 
 @pytest.mark.parametrize(("row", "column"), list(cells()))
 def test_cell(row, column, certificates, request):
-    try:
-        run_cell(row, column, certificates, request)
-    except PeerCrashed:
-        # pycapnp on plain asyncio jumps to address 0, once in some hundred runs, in a process without code of ours
-        if row.module != "pycapnp_calls":
-            raise
-        run_cell(row, column, certificates, request)
+    for left in reversed(range(CRASHES)):
+        try:
+            run_cell(row, column, certificates, request)
+        except PeerCrashed:
+            # pycapnp jumps to address 0, in a process without code of ours: once in some thirty runs, more often on a
+            # busy machine
+            if row.module != "pycapnp_calls" or not left:
+                raise
+        else:
+            return
 
 
 @pytest.mark.slow
