@@ -18,12 +18,15 @@ A round is the time until everything outstanding at its start is acknowledged; t
 and the last says whether the window was used (RFC 7661 §4.1).
 """
 
+from mypy_extensions import mypyc_attr
+
 from stack.tcp.congestion.base import AckSample, Controller
 from stack.tcp.rtt import RttEstimator
 from stack.tcp.scoreboard import Record
 from stack.wire.seq import HALF, MASK
 
 
+@mypyc_attr(acyclic=True)
 class Delivery:
     """Totals of one connection; bytes and microseconds."""
 

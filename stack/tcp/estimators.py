@@ -12,6 +12,8 @@ sample is taken (RFC 9293 MUST-19); for `karn` that sample is of something sent 
 
 from typing import ClassVar, Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.config import TcpConfig
 from stack.tcp.rtt import RttEstimator
 
@@ -21,6 +23,7 @@ ALPHA_DEN: Final = 8
 BETA: Final = 2
 
 
+@mypyc_attr(acyclic=True)
 class KarnEstimator(RttEstimator):
     """SRTT = alpha SRTT + (1 - alpha) RTT; RTO = beta SRTT within bounds."""
 
@@ -43,6 +46,7 @@ class KarnEstimator(RttEstimator):
         self.rto_us = min(self.rto_max_us, max(self.rto_min_us, BETA * self.srtt_us))
 
 
+@mypyc_attr(acyclic=True)
 class OriginalEstimator(KarnEstimator):
     """As it was before Karn: a sample of a range sent twice counts, from its last transmission."""
 

@@ -20,6 +20,8 @@ Invariant: while `waiting` (something was held back) and there is something to s
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.config import NEVER, TcpConfig
 from stack.tcp.congestion.base import Controller
 from stack.tcp.rtt import RttEstimator
@@ -47,6 +49,7 @@ def from_rtt_us(config: TcpConfig) -> int:
     return PACED_RTT_US if config.pacing == "auto" else 0
 
 
+@mypyc_attr(acyclic=True)
 class Pacer:
     """When the next data may leave; made when something is paced for the first time.
 

@@ -16,6 +16,8 @@ over, it begins anew after `mtu_raise_us`.
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.tcp.receiver import PATH_MTU
 from stack.tcp.scoreboard import LOST
 from stack.tcp.state import ESTABLISHED
@@ -35,6 +37,7 @@ NEAR_ENOUGH: Final = 32  # RFC 4821 §7.6.1: what a further search would gain at
 FOLLOWERS: Final = 4  # segments behind a probe, so that its loss is noticed without a timeout (RFC 4821 §7.4)
 
 
+@mypyc_attr(acyclic=True)
 class PathSize:
     """What is known besides the path MTU of IP."""
 

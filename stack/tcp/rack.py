@@ -11,6 +11,8 @@ when it is marked, and otherwise one of each kind per ACK.
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.config import NEVER
 from stack.tcp.rtt import RttEstimator, is_older_echo
 from stack.tcp.scoreboard import WHY_RACK, Record, Scoreboard
@@ -20,6 +22,7 @@ PERSIST_RECOVERIES: Final = 16  # RFC 8985 §6.2 step 4 (8985-2): what widened t
 MAX_MULT: Final = 255  # far past the bound of one SRTT
 
 
+@mypyc_attr(acyclic=True)
 class Rack:
     """The variables of RFC 8985 §5.3; microseconds."""
 

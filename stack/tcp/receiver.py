@@ -16,6 +16,8 @@ one compare; the out-of-order queue books itself.  When memory is short, text is
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.config import TcpConfig
 from stack.tcp.memory import ESSENTIAL, FREE_BYTES, OVERHEAD_SHIFT, QUANTUM, REPAY_FROM, UNBOOKED, Budget
 from stack.tcp.reassembly import PIECE_BYTES, RUN_BYTES, Reassembly
@@ -42,6 +44,7 @@ SPARE_SEGS: Final = 16  # segments that may come besides what a round trip broug
 SLACK_SHIFT: Final = 4  # rounding of the window may take it past the buffer by a sixteenth, or by its unit
 
 
+@mypyc_attr(acyclic=True)
 class Receiver:
     """RCV.* of RFC 9293 §3.3.1; `limit` is the receive buffer in bytes."""
 

@@ -14,6 +14,8 @@ instead of the other repairs (FRTO_NEW): an ACK of something sent only once tell
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.tcp import path_size
 from stack.tcp.congestion.base import Controller
 from stack.tcp.rack import Rack
@@ -38,6 +40,7 @@ DUP_THRESH: Final = 3  # RFC 5681 §3.2, RFC 6675 §2
 MAX_STEPS: Final = 256  # records that one ACK may have IsLost() look at
 
 
+@mypyc_attr(acyclic=True)
 class Recovery:
     """Phase, duplicate ACKs and the PRR account of one connection."""
 

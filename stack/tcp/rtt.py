@@ -7,6 +7,8 @@ not taken from every ACK at full weight) from ranges that were sent once (Karn),
 
 from typing import ClassVar, Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.config import SECOND, TcpConfig
 
 # RFC 6298 §2: the clock granularity G; our clock ticks in microseconds, deadlines are kept to a millisecond
@@ -20,6 +22,7 @@ def is_older_echo(ts_rtt_us: int, sent_at: int, now: int) -> bool:
     return now // TS_TICK_US - ts_rtt_us // TS_TICK_US < sent_at // TS_TICK_US
 
 
+@mypyc_attr(acyclic=True)
 class RttEstimator:
     """SRTT, RTTVAR and RTO in microseconds; `srtt_us` is 0 before the first sample."""
 

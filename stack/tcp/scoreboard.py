@@ -24,6 +24,8 @@ Records sent once are in the order of their times; `resent` has the others in th
 from collections import deque
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.config import NEVER
 from stack.wire.seq import HALF, MASK
 
@@ -53,6 +55,7 @@ MAX_RECORDS: Final = 8192
 COMPACT_AFTER: Final = 256
 
 
+@mypyc_attr(acyclic=True)
 class Record:
     """One transmitted range: sequence numbers [seq, end), times in microseconds."""
 
@@ -89,6 +92,7 @@ class Record:
         self.app_limited = False
 
 
+@mypyc_attr(acyclic=True)
 class Scoreboard:
     """The transmitted ranges of one connection."""
 

@@ -10,6 +10,8 @@ byte is acknowledged.  The lists of chunks are there while something is held.
 from bisect import bisect_right
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.tcp.memory import FREE_BYTES, OVERHEAD_SHIFT, QUANTUM, REPAY_FROM, UNBOOKED, Budget
 
 SMALL_WRITE: Final = 4096  # below this, writes are gathered
@@ -17,6 +19,7 @@ TAIL_LIMIT: Final = 64 << 10
 COMPACT_AFTER: Final = 64  # chunks released before the lists are shortened
 
 
+@mypyc_attr(acyclic=True)
 class SendBuffer:
     """A queue of bytes with random access; `size` bytes from offset `base` on."""
 

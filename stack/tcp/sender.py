@@ -14,6 +14,8 @@ A sender at rest (`rest`) gives up its scoreboard and its Recovery when they hav
 them next has new ones.
 """
 
+from mypy_extensions import mypyc_attr
+
 from stack.config import NEVER, TcpConfig
 from stack.tcp import persist, sack, tlp
 from stack.tcp import recovery as rec
@@ -33,6 +35,7 @@ from stack.tcp.tlp import Tlp
 from stack.wire.seq import HALF, MASK
 
 
+@mypyc_attr(acyclic=True)
 class Sender:
     """SND.* of RFC 9293 §3.3.1, in bytes and microseconds."""
 

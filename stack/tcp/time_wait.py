@@ -9,6 +9,8 @@ it has waited longest.
 from collections import OrderedDict
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.tcp.segment import ACK, FIN, RST, SYN, Segment
 from stack.wire.seq import HALF, MASK
 
@@ -21,6 +23,7 @@ QUIET_US: Final = 500_000  # between two answers to pure ACKs
 ISS_STEP: Final = 64_000 + 1  # RFC 9293 §3.10.7.4: the new ISS lies beyond the old SND.NXT
 
 
+@mypyc_attr(acyclic=True)
 class TimeWait:
     """What is left of a connection; times in microseconds, sequence numbers modulo 2^32."""
 

@@ -10,6 +10,8 @@ Invariants: `deadline` <= min(at); nothing runs in _AT_REST.
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.config import NEVER
 
 # of slots due at the same time the first goes first: RETRANSMIT is the last resort (RFC 8985 §8)
@@ -43,6 +45,7 @@ NAMES: Final = (
 _AT_REST: Final = [NEVER] * N_SLOTS
 
 
+@mypyc_attr(acyclic=True)
 class TimerTable:
     """`at[slot]` is when the slot fires, in microseconds, or NEVER."""
 

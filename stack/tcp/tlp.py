@@ -11,6 +11,8 @@ sent last.  Behind a single one it starts the timer anew: it no longer has to al
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.config import MS, NEVER, SECOND
 from stack.tcp import recovery as rec
 from stack.tcp.timers import PROBE, RETRANSMIT
@@ -24,6 +26,7 @@ MAX_ACK_DELAY_US: Final = 200 * MS  # RFC 8985 §7.2: TLP.max_ack_delay
 PTO_FLOOR_US: Final = 10 * MS
 
 
+@mypyc_attr(acyclic=True)
 class Tlp:
     """The variables of RFC 8985 §5.3."""
 

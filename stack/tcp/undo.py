@@ -14,12 +14,15 @@ ranges sent once (RFC 8985 §6.2 step 3), and those that were late were all sent
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.tcp.rtt import is_older_echo
 from stack.wire.seq import HALF, MASK
 
 MAX_RANGES: Final = 128
 
 
+@mypyc_attr(acyclic=True)
 class Undo:
     """The evidence about one episode."""
 

@@ -7,6 +7,8 @@ Parsers are total: a bad length ends the scan and what was understood before it 
 from struct import Struct
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 HEADER_LEN: Final = 20
 MAX_OPTIONS: Final = 40
 CSUM_OFFSET: Final = 16
@@ -42,6 +44,7 @@ _SACK_OK: Final = bytes((OPT_SACK_OK, 2))
 _TWO_NOPS: Final = bytes((OPT_NOP, OPT_NOP))
 
 
+@mypyc_attr(acyclic=True)
 class SynOptions:
     """The options of one SYN.  `wscale` is -1 and `mss` 0 when absent."""
 

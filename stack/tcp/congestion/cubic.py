@@ -9,7 +9,7 @@ form needs to be fast.
 
 from typing import ClassVar, Final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from stack.tcp.congestion.base import AckSample
 from stack.tcp.congestion.lossbased import LossBased
@@ -38,6 +38,7 @@ def cube_root(n: int) -> int:
         x = y
 
 
+@mypyc_attr(acyclic=True)
 class Curve:
     """Where W(t) comes from and how far Reno would be; bytes and microseconds."""
 

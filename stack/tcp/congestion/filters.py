@@ -5,7 +5,10 @@ it.  A value that is greater replaces all that it beats; when the best is older 
 place.  The answer is exact for values that rise, and close for those that fall.
 """
 
+from mypy_extensions import mypyc_attr
 
+
+@mypyc_attr(acyclic=True)
 class WindowedMax:
     """The greatest value of a window of virtual time."""
 

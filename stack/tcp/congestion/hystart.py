@@ -13,6 +13,8 @@ never makes it act, as the RFC has it.
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.tcp.congestion.base import AckSample
 
 # RFC 9406 §4.3: the recommended values
@@ -25,6 +27,7 @@ CSS_ROUNDS: Final = 5
 INFINITE_RTT: Final = (1 << 62) - 1
 
 
+@mypyc_attr(acyclic=True)
 class HyStart:
     """The state of one first slow start; times in microseconds."""
 

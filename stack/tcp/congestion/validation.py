@@ -20,6 +20,8 @@ episode.
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from stack.config import MINUTE, SECOND
 from stack.tcp.congestion.base import AckSample
 
@@ -27,6 +29,7 @@ NVP_US: Final = 5 * MINUTE  # RFC 7661 §4.4.3: the non-validated period
 UNDEFINED: Final = -1
 
 
+@mypyc_attr(acyclic=True)
 class Validation:
     """RFC 7661 for one connection: whether its window is validated.  Bytes and microseconds."""
 
