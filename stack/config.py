@@ -133,8 +133,8 @@ class IpConfig:
     arp_probe: bool = True  # RFC 5227: probe before an address is used
     arp_optimistic: bool = True  # use the address while it is being probed (as RFC 4429 does for IPv6)
     arp_entries: int = 4096
-    arp_queue_frames: int = 64  # waiting packets per unresolved neighbour; 45 are one datagram of 65507 bytes
-    arp_queue_bytes: int = 256 << 10
+    arp_queue_frames: int = 1024  # packets that wait for an unresolved neighbour
+    arp_queue_bytes: int = 256 << 10  # of them, each with 512 besides: 450 small ones, or 3 datagrams of 65507 bytes
     arp_reachable_us: int = 30 * SECOND
     arp_retry_us: int = 1 * SECOND  # RFC 1122 §2.3.2.1: at most one request a second
     arp_tries: int = 3

@@ -331,6 +331,8 @@ class DeviceDriver(Driver):
                 self.loop.remove_reader(port.fd)
             else:
                 port.device.on_readable = None
+            if reason is None:
+                port.device.flush()
             port.device.close()
         self._ports.clear()
         if reason is not None:

@@ -45,6 +45,7 @@ ClientConnected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitab
 
 BACKLOG: Final = 100  # as asyncio
 STREAM_LIMIT: Final = 64 << 10  # as asyncio
+LOOK_S: Final = 0.01  # between two looks at what waits for a neighbour
 DRAIN_S: Final = 5.0
 
 
@@ -185,6 +186,7 @@ class AsyncHost:
 
     async def aclose(self, timeout: float = DRAIN_S) -> None:  # noqa: ASYNC109  (no deadline for the caller: what is left is reset)
         """Stop listening, close every connection and give them `timeout` seconds to drain; then reset what is left.
+        Datagrams that wait for the address of a neighbour have the same time.
 
         Devices are closed too.  Safe to call twice.
         """
@@ -196,6 +198,9 @@ class AsyncHost:
             try:
                 async with asyncio.timeout(timeout):
                     await driver.drained()
+                    # the last thing that a program did may have been to send one
+                    while self.host.datagrams_wait() and driver.is_open:  # noqa: ASYNC110  (the sans-I/O host tells nobody)
+                        await asyncio.sleep(LOOK_S)
             except TimeoutError:
                 for handler in list(driver.handlers):
                     handler.abort()

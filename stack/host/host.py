@@ -43,7 +43,7 @@ from stack.wire.burst import (
     ROW_TS,
     Burst,
 )
-from stack.wire.ipv4 import PROTO_TCP
+from stack.wire.ipv4 import PROTO_TCP, PROTO_UDP
 from stack.wire.sink import FrameSink
 from stack.wire.steering import Steering
 
@@ -51,6 +51,7 @@ Endpoint = Connection | Listener | UdpEndpoint | IcmpEcho  # what has events, an
 
 _ODD_IP: Final = ROW_IPOPTS | ROW_LINK_GROUP  # rows that IP must agree to first
 _ODD_TCP: Final = ROW_OPTS | ROW_CE  # rows of which more than the row is needed
+_PROTO_AT: Final = 23  # of a frame: the protocol, in the IPv4 header behind the link header
 _SPECIAL: Final = ACK_NOW | ADVICE
 _OPEN: Final = (state.SYN_SENT, state.ESTABLISHED, state.FIN_WAIT_1, state.FIN_WAIT_2)  # no FIN has come
 # counted per burst: an IntEnum is slow to look up and to index with
@@ -381,6 +382,10 @@ class Host:
     def udp_close(self, endpoint: UdpEndpoint) -> None:
         """Give the port back."""
         self.ip.udp.close(endpoint)
+
+    def datagrams_wait(self) -> bool:
+        """Whether datagrams that were sent wait until it is known where their next hop is."""
+        return any(frames[0][_PROTO_AT] == PROTO_UDP for frames in self.ip.neighbors.waiting())
 
     def icmp_open(self) -> IcmpEcho:
         """An endpoint that sends echo requests."""

@@ -21,6 +21,7 @@ destinations evicts only its like; after those the least recently used one that 
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from typing import Final
 
@@ -37,6 +38,11 @@ FAILED: Final = 5
 STATE_NAMES: Final = ("INCOMPLETE", "REACHABLE", "STALE", "DELAY", "PROBE", "FAILED")
 
 DELAY_US: Final = 5 * SECOND  # RFC 4861 §10, DELAY_FIRST_PROBE_TIME
+PACKET_BYTES: Final = 512  # what a packet that waits counts besides its own bytes: many small ones take memory, too
+
+
+def _cost(frames: list[bytes]) -> int:
+    return PACKET_BYTES + sum(map(len, frames))
 
 
 class Neighbor:
@@ -154,11 +160,16 @@ class NeighborTable:
             self._stats.drops[DropReason.ARP_FAILED] += 1
             return False
         entry.queue.append(frames)
-        entry.queue_bytes += sum(map(len, frames))
+        entry.queue_bytes += _cost(frames)
         while len(entry.queue) > self._config.arp_queue_frames or entry.queue_bytes > self._config.arp_queue_bytes:
-            entry.queue_bytes -= sum(map(len, entry.queue.popleft()))
+            entry.queue_bytes -= _cost(entry.queue.popleft())
             self._stats.drops[DropReason.ARP_QUEUE_FULL] += 1
         return True
+
+    def waiting(self) -> Iterator[list[bytes]]:
+        """The frames of each packet that waits for a neighbour."""
+        for entry in self._entries.values():
+            yield from entry.queue
 
     # --- news ------------------------------------------------------------------------------------------------------
 

@@ -312,6 +312,37 @@ def test_aclose_delivers_what_was_written(run):
     run(main())
 
 
+class Collects(asyncio.DatagramProtocol):
+    def __init__(self):
+        self.got = []
+
+    def datagram_received(self, data, _addr):
+        self.got.append(data)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_aclose_waits_for_what_waits_for_a_neighbour(run, answers):
+    """The last thing that a program did was to send a datagram to one whose link address it did not know."""
+
+    async def main():
+        def slow(device):  # to hear anything
+            return FaultDevice(device, random.Random(7), monotonic_us, inbound=Faults(delay_us=30_000))
+
+        async with StackNet(caps=NO_OFFLOAD, wrap=slow) as net:
+            _, there = await net.server.create_datagram_endpoint(Collects, (SERVER_IP, 9))
+            ours = net.client
+            address = SERVER_IP if answers else SERVER_IP.rsplit(".", 1)[0] + ".77"
+            transport, _ = await ours.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=(address, 9))
+            for n in range(100):
+                transport.sendto(b"%d" % n)
+            await asyncio.sleep(0)
+            assert ours.host.datagrams_wait()
+            await ours.aclose(20 if answers else 0.05)
+            await eventually(lambda: len(there.got) == (100 if answers else 0))
+
+    run(main())
+
+
 def test_aclose_resets_what_does_not_drain(run):
     async def main():
         async with StackNet() as net:

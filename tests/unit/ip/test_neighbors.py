@@ -155,12 +155,26 @@ def test_the_latest_packets_are_kept_and_come_out_in_order():
 
 
 def test_the_queue_is_bounded_in_bytes_too():
-    c = Clocked(arp_queue_bytes=1000)
+    each = 300 + nb.PACKET_BYTES
+    c = Clocked(arp_queue_bytes=3 * each + 100)
     entry = c.use()
     for _ in range(16):
         c.table.enqueue(entry, [bytes(300)])
-    assert entry.queue_bytes <= 1000
+    assert entry.queue_bytes == 3 * each
     assert len(entry.queue) == 3
+    assert len(list(c.table.waiting())) == 3
+
+
+def test_a_first_burst_of_small_datagrams_waits_whole():
+    c = Clocked()
+    entry = c.use()
+    for n in range(400):
+        c.table.enqueue(entry, [b"%d" % n])
+    assert not c.stats.drops[DropReason.ARP_QUEUE_FULL]
+    for n in range(2000):
+        c.table.enqueue(entry, [b"%d" % n])
+    assert entry.queue_bytes <= 256 << 10  # the control: it has a bound
+    assert c.stats.drops[DropReason.ARP_QUEUE_FULL] > 1800
 
 
 @rfc("826", "0", "ARP-1")
