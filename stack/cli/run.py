@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -62,6 +63,8 @@ def run(
     Each Python process of it that runs an asyncio event loop attaches to the daemon and has an address of its own.
     """
     program = _find(command[0])
+    if queues > 1 and not tap:
+        fail("--queues is for a TAP of the program's own: give --tap, too", 2)
     with sentences():
         from stack import app  # noqa: PLC0415  # as in the other commands
         from stack.daemon.attach.server import default_path  # noqa: PLC0415
@@ -79,11 +82,10 @@ def run(
             tap=tap,
             quiet=quiet,
         )
-    if queues > 1 and not tap:
-        fail("--queues is for a TAP of the program's own: give --tap, too", 2)
     _check_python(program, command, None if tap else socks)
     environment = {**os.environ, VARIABLE: options.to_json(), "PYTHONPATH": _python_path()}
     if tap:
+        _check_interpreter(program)
         given = {"TAPSTACK_DEV": "" if dev == "tapstack0" else dev, "TAPSTACK_ADDRESS": address}
         environment |= {name: value for name, value in given.items() if value}
         if address and not {"TAPSTACK_HOST_ADDRESS", "TAPSTACK_CONFIG"} & set(environment):
@@ -144,6 +146,16 @@ def _check_python(program: str, command: tuple[str, ...], socks: int | None) -> 
         fail(f"{command[0]} {flag} leaves out {left_out}: leave {flag} out", 2)
 
 
+def _check_interpreter(program: str) -> None:
+    """End us if a program that shall have a TAP of its own would go on with the kernel's addresses instead."""
+    interpreter = interpreter_of(program)
+    if interpreter and interpreter != sys.executable:
+        command = (interpreter, "-c", "import stack.run_loop")
+        asked = subprocess.run(command, cwd="/", capture_output=True, check=False)  # not from the present folder
+        if asked.returncode:
+            fail(f"{interpreter} has no tapstack, so nothing was started: install it there, or use {sys.executable}", 2)
+
+
 def _kernels_end(address: str) -> dict[str, str]:
     """The first other address of a network that the default one is not in.  What is none, the program says itself."""
     from stack.daemon.settings import Settings  # noqa: PLC0415  # as in `run`
@@ -181,22 +193,28 @@ def _options(command: tuple[str, ...]) -> list[str]:
 
 def is_python(program: str) -> bool:
     """Whether a program is an interpreter of Python, or a script for one."""
+    return bool(interpreter_of(program))
+
+
+def interpreter_of(program: str) -> str:
+    """The interpreter of Python that a program is, or that a script is for; "" of any other program."""
     if _PYTHON.fullmatch(Path(program).name) or _PYTHON.fullmatch(Path(os.path.realpath(program)).name):
-        return True
+        return program
     try:
         with open(program, "rb") as file:  # noqa: PTH123
             head = file.read(_HEAD)
     except OSError:
-        return False
+        return ""
     if not head.startswith(b"#!"):
-        return False
+        return ""
     first, _, rest = head.partition(b"\n")
     words = first[2:].decode("utf-8", "replace").split()
     if words and Path(words[0]).name == "env":
         words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
     if words and Path(words[0]).name == "sh" and rest.startswith(b"'''exec'"):
         words = rest.decode("utf-8", "replace").split()[1:]  # pip, where the path of the interpreter is long
-    return bool(words) and _PYTHON.fullmatch(Path(words[0].strip("'\"")).name) is not None
+    name = words[0].strip("'\"") if words else ""
+    return (shutil.which(name) or name) if _PYTHON.fullmatch(Path(name).name) else ""
 
 
 def _python_path() -> str:

@@ -161,3 +161,26 @@ def test_a_module_that_is_not_there_is_not_found():
         assert finder.find_spec("uvloop") is None
     finally:
         sys.meta_path = meta_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--tap",), "/usr/bin/python3 has no tapstack, so nothing was started"),
+        (("--tap", "--queues", "2"), "/usr/bin/python3 has no tapstack, so nothing was started"),
+        (("--queues", "2"), "give --tap, too"),
+    ],
+)
+@pytest.mark.parametrize("how", ["interpreter", "script"])
+def test_nothing_is_started_that_would_be_on_the_kernel(tmp_path, arguments, told, how):
+    """It would listen on the machine's own addresses."""
+    script = tmp_path / "program"
+    script.write_text("#!/usr/bin/python3\nprint('started')\n")
+    script.chmod(0o755)
+    command = ["/usr/bin/python3", str(script)] if how == "interpreter" else [str(script)]
+    root = Path(__file__).parents[3]
+    environment = {"PATH": "/usr/bin:/bin"}
+    ours = [sys.executable, "-m", "stack.cli", "run", *arguments, "--", *command]
+    done = subprocess.run(ours, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert told in done.stderr
