@@ -451,7 +451,7 @@ def shared_host(
         if share.index:
             config = dataclasses.replace(config, ip=dataclasses.replace(config.ip, arp_probe=False))
         device = wrap_device(device, settings.faults(), seed=settings.fault.seed)
-        host = AsyncHost(config, loop=loop, capture=capture)
+        host = AsyncHost(config, loop=loop, capture=capture, spin_us=settings.spin_us)
         try:
             host.host.share(share.steering(), hand_on)
             host.add_device(device, settings.address, gateway=str(settings.host_interface.ip))
@@ -471,7 +471,7 @@ def tap_host(loop: asyncio.AbstractEventLoop, settings: "Settings", capture: Cap
     try:
         hostside.configure(settings.dev, settings.host_interface, settings.mtu)
         device = wrap_device(device, settings.faults(), seed=settings.fault.seed)
-        host = AsyncHost(settings.host_config(), loop=loop, capture=capture)
+        host = AsyncHost(settings.host_config(), loop=loop, capture=capture, spin_us=settings.spin_us)
         try:
             host.add_device(device, settings.address, gateway=str(settings.host_interface.ip))
         except BaseException:

@@ -27,7 +27,7 @@ from stack.aio.driver import Driver
 from stack.aio.loop import Capture, StackLoop
 from stack.aio.names import Resolver, address_of, check_port, check_resolver, first_of
 from stack.aio.ping import Ping
-from stack.aio.polling import POLL_US
+from stack.aio.polling import MAX_POLL_US, POLL_US
 from stack.aio.server import Listening, StackServer, acceptor
 from stack.aio.sockets import Address
 from stack.config import HostConfig, Rng, TcpConfig
@@ -76,6 +76,8 @@ class AsyncHost:
     ) -> None:
         config = config or HostConfig()
         config.validate()
+        if not 0 <= spin_us <= MAX_POLL_US:
+            raise ConfigError(f"spin_us {spin_us}: use 0 (never) to {MAX_POLL_US} microseconds")
         if loop is None:
             loop = asyncio.get_running_loop()
         host = Host(config, rng or random.SystemRandom(), monotonic_us(), trace)

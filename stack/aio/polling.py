@@ -11,6 +11,7 @@ round makes bursts of one frame each.  A device on which little happens keeps no
 from typing import Final
 
 POLL_US: Final = 100  # at most, unless told otherwise
+MAX_POLL_US: Final = 10_000  # of what may be told: for longer it is sleep that is cheaper, on any machine
 FIRST_US: Final = 12
 
 

@@ -102,7 +102,7 @@ class Daemon:
         settings, loop = self._settings, asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
-        self._host = host = AsyncHost(settings.host_config(), trace=self._trace)
+        self._host = host = AsyncHost(settings.host_config(), trace=self._trace, spin_us=settings.spin_us)
         host.add_device(device, settings.address, gateway=str(settings.host_interface.ip))
         traffic_here = partial(traffic, settings.dev)
         driver = host.open_driver()

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
+from stack.aio.polling import MAX_POLL_US, POLL_US
 from stack.config import HostConfig, IpConfig, TcpConfig
 from stack.daemon.attach.settings import AttachSettings
 from stack.daemon.lookups import make_resolver
@@ -119,6 +120,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     drain_s: float = 5.0
     max_upload: int = 10 << 30
     memory_bytes: int = 512 << 20
+    spin_us: int = POLL_US  # for so long at most the loop stays awake for the next frame
     # "system", "iterative", "off", or addresses of servers; None: whom [dns] asks for others, else "system"
     resolver: str | None = None
     fault: FaultSettings = FaultSettings()
@@ -273,6 +275,8 @@ def check(settings: Settings) -> None:
         raise ConfigError(f"mtu is {settings.mtu}: use {MTU_MIN} to {MTU_MAX}")
     if not 0 <= settings.drain_s <= 300:
         raise ConfigError(f"drain_s is {settings.drain_s}: use 0 to 300 seconds")
+    if not 0 <= settings.spin_us <= MAX_POLL_US:
+        raise ConfigError(f"spin_us is {settings.spin_us}: use 0 (never) to {MAX_POLL_US} microseconds")
     if not 0 <= settings.max_upload <= 1 << 50:
         raise ConfigError(f"max_upload is {settings.max_upload}: use a number of bytes from 0 to {1 << 50}")
     _check_addresses(settings)

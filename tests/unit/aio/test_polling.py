@@ -1,6 +1,12 @@
 """How long a device is polled, on a clock of the test's."""
 
-from stack.aio.polling import FIRST_US, POLL_US, Polling
+import asyncio
+
+import pytest
+
+from stack.aio.network import AsyncHost
+from stack.aio.polling import FIRST_US, MAX_POLL_US, POLL_US, Polling
+from stack.errors import ConfigError
 
 
 class Device:
@@ -63,3 +69,15 @@ def test_a_limit_of_0_keeps_nobody_awake():
     for now in range(100):
         polling.on_frames(now)
         assert not polling.on_dry(now, had_frames=True)
+
+
+@pytest.mark.parametrize("spin_us", [-1, MAX_POLL_US + 1])
+def test_what_cannot_be_meant_is_refused(spin_us):
+    async def main():
+        with pytest.raises(ConfigError, match=f"spin_us {spin_us}: use 0"):
+            AsyncHost(spin_us=spin_us)
+        for fine in (0, MAX_POLL_US):
+            async with AsyncHost(spin_us=fine) as host:
+                assert host.driver.spin_us == fine
+
+    asyncio.run(main())

@@ -81,6 +81,8 @@ def test_faults_in_the_units_of_the_device():
         ("[fault]\nrate_mbit = 1e-9", "fault.rate_mbit is 1e-09: use 0.001 or more"),
         ("drain_s = -1", "drain_s is -1"),
         ("max_upload = -1", "max_upload is -1"),
+        ("spin_us = -5", "spin_us is -5: use 0 (never) to 10000"),
+        ("spin_us = 1_000_000", "spin_us is 1000000: use 0"),
         ("memory_bytes = 1000", "memory_bytes 1000"),
         ("[fault]\nloss = 2.0", "fault.loss is 2.0: use a fraction"),
         ("[fault]\nloss = nan", "fault.loss is nan"),
