@@ -11,6 +11,8 @@ from tools.bench.rows import METRICS, Metric
 from tools.bench.sides import KERNEL, OURS, Sample, loopback
 
 COUNTS = ("rounds", "echoes", "received", "finished", "requests")  # what a sample may have done
+KEPT = ("started", "revision", "machine", "kernel", "python", "congestion", "form")  # with each row of the baseline
+COMPARED = ("form", "python", "machine")  # what has to be the same
 UNDER_LOAD = "~ every sample of this row was taken while others used the machine"
 
 
@@ -145,7 +147,7 @@ def figure(value: float) -> str:
 
 
 def baseline(results: Results, about: dict[str, Any]) -> dict[str, Any]:
-    """What of a run is kept beside the source: medians and ratios, with the machine and the time."""
+    """What of a run is kept beside the source: medians and ratios, each row with the machine, the form and the time."""
     rows = {}
     for metric in results.samples:
         summary = results.summary(metric)
@@ -156,20 +158,24 @@ def baseline(results: Results, about: dict[str, Any]) -> dict[str, Any]:
             rows[metric] |= {"peer": summary.peer, "theirs": summary.theirs.median}
         if not summary.is_quiet:
             rows[metric]["spoilt"] = True
-    kept = ("started", "revision", "machine", "kernel", "python", "congestion", "form")
-    return {name: about[name] for name in kept if name in about} | {"rows": rows}
+        rows[metric] |= {name: about[name] for name in KEPT if name in about}
+    return {"rows": rows}
 
 
-def changes(results: Results, before: dict[str, Any]) -> dict[str, str]:
+def changes(results: Results, before: dict[str, Any], about: dict[str, Any]) -> dict[str, str]:
     """How much better or worse each row is than it was, by its ratio; where there is no peer, by the number itself.
 
-    A slower machine slows the peer, too, so that ratios can be compared where numbers cannot.
+    A slower machine slows the peer, too, so that ratios can be compared where numbers cannot.  What was kept of
+    another form, another Python or another machine says so instead: `about` is of this run.
     """
     found = {}
     for metric in results.samples:
         then = before.get("rows", {}).get(metric)
         summary = results.summary(metric)
         if then is None or summary.ours is None:
+            continue
+        if other := next((what for what in COMPARED if then.get(what) != about.get(what)), ""):
+            found[metric] = f"other {other}"
             continue
         now, old = summary.ours.median, then["tapstack"]
         if summary.ratio is not None and then.get("theirs") and then.get("peer") == summary.peer:

@@ -30,6 +30,7 @@ from rich.table import Table
 
 from stack import _form
 from tools.bench import dns, load
+from tools.bench.arguments import Help, new_file, old_file, seconds, share, whole
 from tools.bench.chart import draw
 from tools.bench.peers.build import CannotBuild
 from tools.bench.results import Results, baseline, changes, figure
@@ -163,18 +164,18 @@ def simulator_table(sample: Sample) -> Table:
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
     parser.add_argument("--only", action="append", choices=(*METRICS, SIM), help="this metric (may be repeated)")
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of a stream")
-    parser.add_argument("--rounds", type=int, default=10_000, help="of ping-pong")
-    parser.add_argument("--idle", type=int, default=100_000, help="connections to hold")
-    parser.add_argument("--retries", type=int, default=3, help="of a sample that others spoilt")
-    parser.add_argument("--max-foreign", type=float, default=load.MAX_FOREIGN, help="share of it, in a good sample")
-    parser.add_argument("--max-stolen", type=float, default=load.MAX_STOLEN, help="the same of the hypervisor")
-    parser.add_argument("--chart", type=Path, metavar="FILE", help="bars with spread: FILE as SVG and PNG")
+    parser.add_argument("--runs", type=whole(1000), default=5, help="of each side")
+    parser.add_argument("--seconds", type=seconds, default=3.0, help="length of a stream")
+    parser.add_argument("--rounds", type=whole(10_000_000), default=10_000, help="of ping-pong")
+    parser.add_argument("--idle", type=whole(1_000_000, 10), default=100_000, help="connections to hold")
+    parser.add_argument("--retries", type=whole(100, 0), default=3, help="of a sample that others spoilt")
+    parser.add_argument("--max-foreign", type=share, default=load.MAX_FOREIGN, help="of others, in a good sample")
+    parser.add_argument("--max-stolen", type=share, default=load.MAX_STOLEN, help="of the hypervisor, in a good sample")
+    parser.add_argument("--chart", type=new_file, metavar="FILE", help="bars with spread: FILE as SVG and PNG")
     parser.add_argument("--write-baseline", action="store_true", help=f"keep medians in {BASELINE.relative_to(ROOT)}")
-    parser.add_argument("--report", type=Path, metavar="JSON", help="table and chart of a run before")
+    parser.add_argument("--report", type=old_file, metavar="JSON", help="table and chart of a run before")
     return parser.parse_args()
 
 
@@ -182,23 +183,20 @@ def report(content: dict[str, Any], options: argparse.Namespace, console: Consol
     """Show a run; 1 when something of it failed."""
     results = Results(content["samples"])
     before = json.loads(BASELINE.read_text(encoding="utf-8")) if BASELINE.exists() else {}
-    console.print(results.table(changes(results, before)))
+    console.print(results.table(changes(results, before, content)))
     if content[SIM]["segments_per_second"]:
         console.print(simulator_table(content[SIM]))
     console.print(f"our TCP core: {content['form']}; congestion control of the kernel: {content['congestion']}")
-    if before:
-        console.print(
-            f"changes since {before['started'][:10]}, {before['revision']}, {before['machine']}", markup=False
-        )
+    if days := sorted({row["started"][:10] for row in before.get("rows", {}).values()}):
+        console.print(f"changes since what {BASELINE.name} has, of {' to '.join(dict.fromkeys((days[0], days[-1])))}")
     if options.chart:
         files = [options.chart.with_suffix(ending) for ending in (".svg", ".png")]
         draw(results, content, *files)
         console.print("chart:", ", ".join(map(str, files)))
     if options.write_baseline:
-        rows = baseline(results, content)
         # of the rows that were left out this time, the old ones stay
-        rows["rows"] = before.get("rows", {}) | rows["rows"]
-        BASELINE.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        rows = before.get("rows", {}) | baseline(results, content)["rows"]
+        BASELINE.write_text(json.dumps({"rows": rows}, indent=1) + "\n", encoding="utf-8")
     for line in results.errors():
         console.print(f"failed: {line}", markup=False)
     return 1 if results.errors() else 0
@@ -209,7 +207,12 @@ def main() -> int:
     options, console = arguments(), Console()
     console.width = max(console.width, 160)  # the table as it is, also into a file
     if options.report:
-        return report(json.loads(options.report.read_text(encoding="utf-8")), options, console)
+        try:
+            content = json.loads(options.report.read_text(encoding="utf-8"))
+            return report(content, options, console)
+        except (ValueError, TypeError, KeyError, UnicodeDecodeError):
+            console.print(f"{options.report} is not what a run of this has written", markup=False)
+            return 2
     if options.only == [SIM]:
         with exclusive():
             console.print(simulator_table(simulator(options.runs)))

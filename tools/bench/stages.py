@@ -19,6 +19,7 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
+from stack import _form
 from stack.config import TcpConfig
 from stack.device.base import Device
 from stack.host.host import Host
@@ -26,9 +27,10 @@ from stack.observe.bus import Topic
 from stack.observe.packets import PacketSource, WatchedDevice, WatchTrace
 from stack.tcp.connection import Connection
 from stack.wire import accel
-from stack.wire.burst import ROW, Burst
+from stack.wire.burst import MAX_FRAMES, ROW, Burst
 from stack.wire.frame import Caps, TxFrame
 from tools.bench import sending
+from tools.bench.arguments import Help, whole
 from tools.bench.pair import MAC_B, Frame, Pair
 
 STAGES = ("C: copy, parse, verify", "unpack rows", "demux and TCP", "events and read", "ACKs out")
@@ -140,17 +142,19 @@ def measure(bursts: int, segments: int, *, watched: bool = False) -> dict[str, l
 
 def main() -> None:
     """Measure and print."""
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("--bursts", type=int, default=300)
-    ap.add_argument("--segments", type=int, default=128)
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    ap.add_argument("--bursts", type=whole(100_000, 2), default=300, help="of the way in")
+    ap.add_argument("--segments", type=whole(MAX_FRAMES), default=128, help="of a burst")
     ap.add_argument("--watched", action="store_true", help="while somebody listens to packets")
     ap.add_argument("--send", action="store_true", help="the way out")
-    ap.add_argument("--rounds", type=int, default=2000, help="of the way out")
+    ap.add_argument("--rounds", type=whole(1_000_000), default=2000, help="of the way out")
     args = ap.parse_args()
     if args.send:
         sending.report(args.rounds)
         return
-    table = Table(title=f"receive path, {accel.backend} backend, us per in-order segment of 1448 bytes")
+    table = Table(
+        title=f"receive path, {_form.running()} core, {accel.backend} backend, us per in-order segment of 1448 bytes"
+    )
     for column in ("stage", "median", "p10", "p90"):
         table.add_column(column, justify="left" if column == "stage" else "right")
     for stage, values in measure(args.bursts, args.segments, watched=args.watched).items():

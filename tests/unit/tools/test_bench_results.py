@@ -66,23 +66,27 @@ def test_a_row_may_be_compared_with_another_row_of_ours(monkeypatch):
 def test_changes_are_of_ratios_and_more_is_better(results):
     then = {
         "rows": {
-            "bulk_rx": {"tapstack": 100.0, "peer": KERNEL, "theirs": 100.0},
-            "tcp_rr": {"tapstack": 60.0, "peer": KERNEL, "theirs": 20.0},
-            "forward": {"tapstack": 4.0, "peer": KERNEL, "theirs": 400.0},
+            "bulk_rx": {"tapstack": 100.0, "peer": KERNEL, "theirs": 100.0, **ABOUT},
+            "tcp_rr": {"tapstack": 60.0, "peer": KERNEL, "theirs": 20.0, **ABOUT},
+            "forward": {"tapstack": 4.0, "peer": KERNEL, "theirs": 400.0, **ABOUT},
         }
     }
-    assert changes(results, then) == {"bulk_rx": "-50%", "tcp_rr": "~+100%", "forward": "+25%"}
-    assert changes(results, {}) == {}
-    assert changes(results, baseline(results, ABOUT)) == {"bulk_rx": "+0%", "tcp_rr": "~+0%", "forward": "+0%"}
+    assert changes(results, then, ABOUT) == {"bulk_rx": "-50%", "tcp_rr": "~+100%", "forward": "+25%"}
+    assert changes(results, {}, ABOUT) == {}
+    same = {"bulk_rx": "+0%", "tcp_rr": "~+0%", "forward": "+0%"}
+    assert changes(results, baseline(results, ABOUT), ABOUT) == same
+    assert changes(results, baseline(results, ABOUT), ABOUT | {"started": "2027", "revision": "def"}) == same
+    for what in ("form", "machine", "python"):
+        told = dict.fromkeys(same, f"other {what}")
+        assert changes(results, baseline(results, ABOUT), ABOUT | {what: "interpreted"}) == told
 
 
 def test_the_baseline_keeps_medians_with_machine_and_time(results):
     kept = baseline(results, ABOUT | {"samples": "not these"})
-    assert kept["machine"] == "2 x CPU"
-    assert "samples" not in kept
-    assert kept["rows"]["bulk_rx"] == {"unit": "Gbit/s", "tapstack": 20, "peer": KERNEL, "theirs": 40}
+    assert list(kept) == ["rows"]
+    assert kept["rows"]["bulk_rx"] == {"unit": "Gbit/s", "tapstack": 20, "peer": KERNEL, "theirs": 40, **ABOUT}
     assert kept["rows"]["tcp_rr"]["spoilt"]
-    assert kept["rows"]["forward"] == {"unit": "frames/s", "tapstack": 5}
+    assert kept["rows"]["forward"] == {"unit": "frames/s", "tapstack": 5, **ABOUT}
 
 
 def test_the_table_says_what_was_taken_under_load(results):

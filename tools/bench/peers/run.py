@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from tools.bench import run as bench
+from tools.bench.arguments import old_file, seconds, whole
 from tools.bench.peers import pages
 from tools.bench.peers.build import BUILDERS, Peer, build
 from tools.bench.peers.ground import Contestant
@@ -104,12 +105,12 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=ROWS, help="this row (may be repeated)")
     parser.add_argument("--peer", action="append", choices=BUILDERS, help="this stack (may be repeated)")
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of a stream")
-    parser.add_argument("--rounds", type=int, default=10_000, help="of ping-pong")
-    parser.add_argument("--retries", type=int, default=3, help="of a sample that others spoilt")
+    parser.add_argument("--runs", type=whole(1000), default=5, help="of each stack")
+    parser.add_argument("--seconds", type=seconds, default=3.0, help="length of a stream")
+    parser.add_argument("--rounds", type=whole(10_000_000), default=10_000, help="of ping-pong")
+    parser.add_argument("--retries", type=whole(100, 0), default=3, help="of a sample that others spoilt")
     parser.add_argument("--build", action="store_true", help="build the peers, and no more")
-    parser.add_argument("--report", type=Path, metavar="JSON", help="table and chart of a run before")
+    parser.add_argument("--report", type=old_file, metavar="JSON", help="table and chart of a run before")
     parser.add_argument("--write", action="store_true", help="put them into the README and docs/benchmarks-peers.md")
     parser.add_argument("--note", default="", help="what readers of the table should know, like what else ran")
     return parser.parse_args()
