@@ -10,6 +10,7 @@ from typing import Any
 
 from tools.bench.results import Results, Spread
 from tools.bench.rows import METRICS
+from tools.bench.sides import OURS
 from tools.netns import ROOT
 
 PAGE = ROOT / "docs/benchmarks.md"
@@ -26,6 +27,13 @@ def ratio(results: Results, metric: str) -> str:
     """Ours as a multiple of the peer's."""
     found = results.summary(metric).ratio if metric in results.samples else None
     return "-" if found is None else f"{found:.2f}"
+
+
+def again(results: Results, metric: str) -> str:
+    """What another run says of a row: the ratio, or the number where there is nothing beside it."""
+    found = ratio(results, metric)
+    ours = results.spread(metric, OURS) if metric in results.samples else None
+    return str(ours) if found == "-" and ours is not None else found
 
 
 def table(runs: list[dict[str, Any]]) -> str:
@@ -48,7 +56,8 @@ def table(runs: list[dict[str, Any]]) -> str:
         summary = measured[0].summary(metric)
         peer = "" if summary.theirs is None else summary.peer
         cells = [f"`{metric}`", METRICS[metric].unit, cell(summary.ours), peer, cell(summary.theirs)]
-        lines.append("| " + " | ".join([*cells, *(ratio(each, metric) for each in measured)]) + " |")
+        cells.append(ratio(measured[0], metric))
+        lines.append("| " + " | ".join([*cells, *(again(each, metric) for each in measured[1:])]) + " |")
     return "\n".join(lines) + "\n"
 
 
