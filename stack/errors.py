@@ -29,9 +29,13 @@ class DeviceError(StackError):
 
 
 class DeviceGone(DeviceError):
-    """The device disappeared while in use."""
+    """The device disappeared while in use (ENODEV); `reason` is the errno that reading it gave, or 0."""
 
     code = errno.ENODEV
+
+    def __init__(self, message: str, reason: int = 0) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class AddressInUse(StackError):

@@ -88,9 +88,9 @@ class PacketDevice(VnetDevice):
         try:
             return super().rx_burst(burst)
         except DeviceGone as exc:
-            if exc.errno == errno.EINVAL:
+            if exc.reason == errno.EINVAL:
                 self.rx_refused += 1
-            elif exc.errno == errno.ENETDOWN:
+            elif exc.reason == errno.ENETDOWN:
                 # The kernel tells once that the interface is down, and not that it has gone afterwards.
                 self.deadline = _AT_ONCE
             else:

@@ -189,7 +189,7 @@ class VnetDevice(Device):
             self._closes.close()
 
     def _gone(self, code: int | None) -> DeviceGone:
-        return DeviceGone(f"{self.name} disappeared ({os.strerror(code or 0)})")
+        return DeviceGone(f"{self.name} disappeared ({os.strerror(code or 0)})", code or 0)
 
     def _bind_burst(self, burst: Burst) -> None:
         # Pointers cost more to make than to use: they are kept for as long as the same burst comes again.
