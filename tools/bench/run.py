@@ -187,7 +187,7 @@ def report(content: dict[str, Any], options: argparse.Namespace, console: Consol
     if content[SIM]["segments_per_second"]:
         console.print(simulator_table(content[SIM]))
     console.print(f"our TCP core: {content['form']}; congestion control of the kernel: {content['congestion']}")
-    if days := sorted({row["started"][:10] for row in before.get("rows", {}).values()}):
+    if days := sorted({row["started"][:10] for row in before.get("rows", {}).values() if "started" in row}):
         console.print(f"changes since what {BASELINE.name} has, of {' to '.join(dict.fromkeys((days[0], days[-1])))}")
     if options.chart:
         files = [options.chart.with_suffix(ending) for ending in (".svg", ".png")]
