@@ -51,7 +51,7 @@ class Namespace:
 
     def __enter__(self) -> Self:
         try:
-            subprocess.run(["ip", "netns", "add", self.name], check=True, timeout=10)
+            _checked("ip", "netns", "add", self.name)
             self.sysctl("net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
             self.ip("link set lo up")
         except BaseException:
@@ -76,7 +76,7 @@ class Namespace:
 
     def ip(self, arguments: str) -> None:
         """`ip ARGUMENTS` in here."""
-        subprocess.run(["ip", "-n", self.name, *arguments.split()], check=True, timeout=10)
+        _checked("ip", "-n", self.name, *arguments.split())
 
     def sysctl(self, *settings: str) -> None:
         """Set `name=value` pairs."""
@@ -161,6 +161,20 @@ class Namespace:
         return sum(step["counter"]["packets"] for step in steps if "counter" in step)
 
 
+def why_none() -> str:
+    """Why no namespace can be made here, for who asked for it: without root, or as root of a container without rights.
+
+    Empty when one can be made: one has been, and is gone again.
+    """
+    if os.geteuid():
+        return "this makes network namespaces: run it as root"
+    try:
+        with Namespace():
+            return ""
+    except CommandFailed as error:
+        return f"this makes network namespaces, which this root may not (CAP_SYS_ADMIN, CAP_NET_ADMIN): {error}"
+
+
 @contextlib.contextmanager
 def inside(name: str) -> Iterator[None]:
     """The calling thread inside a namespace that somebody has made; sockets and devices opened meanwhile stay in it."""
@@ -170,6 +184,12 @@ def inside(name: str) -> Iterator[None]:
             yield
         finally:
             _setns(back.fileno())
+
+
+def _checked(*command: str) -> None:
+    made = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    if made.returncode:
+        raise CommandFailed(f"{' '.join(command)}: {made.stderr.strip()}")
 
 
 def _setns(descriptor: int) -> None:

@@ -36,7 +36,7 @@ from tools.bench.goodput_results import SUBJECTS, Cell, Pair, Results, Sample, m
 from tools.bench.rows import SINK, SOURCE
 from tools.bench.run import OUT, exclusive
 from tools.bench.sides import ADDRESS, CLIENT, CLIENT_CORE, ECHO, PREFIX, SERVER_CORE, awake
-from tools.netns import ROOT, CommandFailed, Namespace, stop, wait_until
+from tools.netns import ROOT, CommandFailed, Namespace, stop, wait_until, why_none
 
 RATE = 100_000_000 // 8  # bytes per second
 PACKET = 1514
@@ -304,8 +304,8 @@ def main() -> int:
     """Command line."""
     options = arguments()
     console = Console()
-    if os.geteuid() != 0:
-        console.print("this makes network namespaces: run it as root")
+    if why := why_none():
+        console.print(why, markup=False)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was made is removed
     prepare()

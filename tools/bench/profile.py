@@ -8,7 +8,6 @@ server for each look, so that what it says are shares and not times.
 """
 
 import argparse
-import os
 import re
 import shutil
 import signal
@@ -26,7 +25,7 @@ from tools.bench.arguments import Help, whole
 from tools.bench.rows import METRICS, Metric
 from tools.bench.run import OUT, allowed_congestion, exclusive
 from tools.bench.sides import OURS, Setting, Side
-from tools.netns import ROOT, CommandFailed, stop
+from tools.netns import ROOT, CommandFailed, stop, why_none
 
 LINES = 40
 KERNEL = re.compile(r"(writev?|readv?|epoll_p?wait\w*|sendmmsg|recvmmsg|ioctl|poll|futex)(@\S+)? \(")
@@ -156,8 +155,8 @@ def main() -> int:
     if len(options.only or []) > 1:
         parser.error("one row at a time can be profiled")
     console = Console()
-    if os.geteuid() != 0:
-        console.print("the benchmarks make network namespaces: run this as root")
+    if why := why_none():
+        console.print(why, markup=False)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     OUT.mkdir(exist_ok=True)

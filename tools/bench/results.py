@@ -166,7 +166,8 @@ def changes(results: Results, before: dict[str, Any], about: dict[str, Any]) -> 
     """How much better or worse each row is than it was, by its ratio; where there is no peer, by the number itself.
 
     A slower machine slows the peer, too, so that ratios can be compared where numbers cannot.  What was kept of
-    another form, another Python or another machine says so instead: `about` is of this run.
+    another form, another Python or another machine says so instead: `about` is of this run.  In parentheses: what was
+    kept lies within the spread of this run.
     """
     found = {}
     for metric in results.samples:
@@ -177,12 +178,18 @@ def changes(results: Results, before: dict[str, Any], about: dict[str, Any]) -> 
         if other := next((what for what in COMPARED if then.get(what) != about.get(what)), ""):
             found[metric] = f"other {other}"
             continue
-        now, old = summary.ours.median, then["tapstack"]
-        if summary.ratio is not None and then.get("theirs") and then.get("peer") == summary.peer:
-            now, old = summary.ratio, old / then["theirs"]
-        if METRICS[metric].is_less_better:
-            now, old = old, now
+        has_peer = bool(then.get("theirs")) and then.get("peer") == summary.peer
+        old = then["tapstack"] / then["theirs"] if has_peer and summary.theirs else then["tapstack"]
+        now, least, most = span(summary.ours, summary.theirs if has_peer else None)
         if now > 0 and old > 0:
+            change = old / now - 1 if METRICS[metric].is_less_better else now / old - 1
             doubt = "" if summary.is_quiet and not then.get("spoilt") else "~"
-            found[metric] = f"{doubt}{now / old - 1:+.0%}"
+            found[metric] = f"({doubt}{change:+.0%})" if least <= old <= most else f"{doubt}{change:+.0%}"
     return found
+
+
+def span(ours: Spread, theirs: Spread | None) -> tuple[float, float, float]:
+    """The median of ours, the least and the most; as multiples of the peer's when there is one with a number."""
+    if theirs is None or not theirs.least:
+        return ours.median, ours.least, ours.most
+    return ours.median / theirs.median, ours.least / theirs.most, ours.most / theirs.least

@@ -41,7 +41,7 @@ from tools.bench.sides import (
     Setting,
     Side,
 )
-from tools.netns import ROOT, CommandFailed
+from tools.netns import ROOT, CommandFailed, why_none
 
 SIM = "sim"  # the one metric without a kernel's number beside it
 OUT = ROOT / "out"
@@ -194,12 +194,18 @@ def report(content: dict[str, Any], options: argparse.Namespace, console: Consol
         draw(results, content, *files)
         console.print("chart:", ", ".join(map(str, files)))
     if options.write_baseline:
-        # of the rows that were left out this time, the old ones stay
-        rows = before.get("rows", {}) | baseline(results, content)["rows"]
-        BASELINE.write_text(json.dumps({"rows": rows}, indent=1) + "\n", encoding="utf-8")
+        keep(baseline(results, content)["rows"], before.get("rows", {}), console)
     for line in results.errors():
         console.print(f"failed: {line}", markup=False)
     return 1 if results.errors() else 0
+
+
+def keep(rows: dict[str, Any], before: dict[str, Any], console: Console) -> None:
+    """Write the baseline; of the rows that were left out this time, the old ones stay."""
+    if not rows:
+        console.print(f"no row has a number: {BASELINE.name} is as it was")
+        return
+    BASELINE.write_text(json.dumps({"rows": before | rows}, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> int:
@@ -217,8 +223,8 @@ def main() -> int:
         with exclusive():
             console.print(simulator_table(simulator(options.runs)))
         return 0
-    if os.geteuid() != 0:
-        console.print("the benchmarks make network namespaces: run them as root")
+    if why := why_none():
+        console.print(why, markup=False)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was made is removed
     OUT.mkdir(exist_ok=True)

@@ -72,8 +72,11 @@ def test_changes_are_of_ratios_and_more_is_better(results):
         }
     }
     assert changes(results, then, ABOUT) == {"bulk_rx": "-50%", "tcp_rr": "~+100%", "forward": "+25%"}
+    then["rows"]["bulk_rx"]["tapstack"] = 70.0  # 0.7, where this run has 0.25 to 0.75
+    then["rows"]["tcp_rr"]["theirs"] = 40.0  # 1.5, which is this run's one value
+    assert changes(results, then, ABOUT) == {"bulk_rx": "(-29%)", "tcp_rr": "(~+0%)", "forward": "+25%"}
     assert changes(results, {}, ABOUT) == {}
-    same = {"bulk_rx": "+0%", "tcp_rr": "~+0%", "forward": "+0%"}
+    same = {"bulk_rx": "(+0%)", "tcp_rr": "(~+0%)", "forward": "(+0%)"}
     assert changes(results, baseline(results, ABOUT), ABOUT) == same
     assert changes(results, baseline(results, ABOUT), ABOUT | {"started": "2027", "revision": "def"}) == same
     for what in ("form", "machine", "python"):

@@ -7,7 +7,6 @@ samples (JSON), the table (Markdown) and the chart (SVG and PNG) of each run.
 
 import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from tools.bench.results import figure
 from tools.bench.rows import METRICS
 from tools.bench.run import Limits
 from tools.bench.sides import Sample, Setting
-from tools.netns import ROOT, CommandFailed
+from tools.netns import ROOT, CommandFailed, why_none
 
 FOLDER = ROOT / "out" / "peers"
 PER_MILLE = 10
@@ -149,8 +148,8 @@ def main() -> int:
         console.print(f"{name} is left out: {why}", markup=False)
     if options.build:
         return 0
-    if os.geteuid() != 0:
-        console.print("the benchmarks make network namespaces: run them as root")
+    if why := why_none():
+        console.print(why, markup=False)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was made is removed
     program = FOLDER / "netbench"
