@@ -414,4 +414,5 @@ class Host:
                 count += 1
                 booked += CONNECTION_BYTES + conn.booked()
         assert count == self.tcp.n_conns
+        self.tcp.budget.spares.check_invariants()
         assert booked == self.tcp.budget.used, f"{booked} bytes are held, {self.tcp.budget.used} booked"

@@ -100,8 +100,8 @@ class Connection:
         self.path_size: PathSize | None = None
         self.max_gso = max_gso
         self.state = CLOSED
-        self.timers = TimerTable()
         budget = budget if budget is not None else Budget(UNLIMITED)
+        self.timers = TimerTable(budget.spares)
         self.snd = Sender(config, iss, self.timers, budget)
         self.rcv = Receiver(config, budget)
         self.rcv.rcv_wscale = output.wscale_for(config)

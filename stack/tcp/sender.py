@@ -96,7 +96,8 @@ class Sender:
         """What is outstanding."""
         board = self._board
         if board is None:
-            board = self._board = Scoreboard()
+            boards = self.buffer.budget.spares.boards
+            board = self._board = boards.pop() if boards else Scoreboard()
             board.tracks_resent = self.by_rack
         return board
 
@@ -565,7 +566,11 @@ class Sender:
         """No timer runs: keep of the past what matters for the next flight."""
         if self.snd_una != self.snd_nxt or self.buffer.end != self.buffer.base:
             return
-        if self._board is not None and self._board.is_blank():
+        board = self._board
+        if board is not None and board.is_blank():
+            spares = self.buffer.budget.spares
+            if len(spares.boards) < spares.limit:
+                spares.boards.append(board)
             self._board = None
         if self._recovery is not None and self._recovery.is_blank(self.iss):
             self._recovery = None

@@ -13,6 +13,7 @@ from typing import Final
 from mypy_extensions import mypyc_attr
 
 from stack.config import NEVER
+from stack.tcp.memory import Spares
 
 # of slots due at the same time the first goes first: RETRANSMIT is the last resort (RFC 8985 §8)
 PROBE: Final = 0
@@ -49,16 +50,18 @@ _AT_REST: Final = [NEVER] * N_SLOTS
 class TimerTable:
     """`at[slot]` is when the slot fires, in microseconds, or NEVER."""
 
-    __slots__ = ("at", "deadline")
+    __slots__ = ("at", "deadline", "spares")
 
-    def __init__(self) -> None:
+    def __init__(self, spares: Spares) -> None:
+        self.spares = spares
         self.at = _AT_REST
         self.deadline = NEVER
 
     def arm(self, slot: int, at: int) -> None:
         """Set `slot` to fire at `at`, replacing what it was set to."""
         if self.at is _AT_REST:
-            self.at = [NEVER] * N_SLOTS
+            tables = self.spares.tables
+            self.at = tables.pop() if tables else [NEVER] * N_SLOTS
         self.at[slot] = at
         if at < self.deadline:
             self.deadline = at
@@ -69,15 +72,25 @@ class TimerTable:
 
     def cancel_all(self) -> None:
         """No slot fires."""
-        self.at = _AT_REST
+        if self.at is not _AT_REST:
+            for slot in range(N_SLOTS):
+                self.at[slot] = NEVER
+            self._rest()
         self.deadline = NEVER
 
     def settle(self) -> int:
         """Make `deadline` exact again; returns it."""
         self.deadline = min(self.at)
         if self.deadline == NEVER:
-            self.at = _AT_REST
+            self._rest()
         return self.deadline
+
+    def _rest(self) -> None:
+        """No timer runs."""
+        spares = self.spares
+        if self.at is not _AT_REST and len(spares.tables) < spares.limit:
+            spares.tables.append(self.at)
+        self.at = _AT_REST
 
     def running(self, slot: int) -> bool:
         """Whether the slot is set."""

@@ -7,6 +7,7 @@ import pytest
 from stack.config import MS, SECOND, TcpConfig
 from stack.errors import ConfigError
 from stack.tcp.congestion.base import Controller
+from stack.tcp.memory import Spares
 from stack.tcp.pacing import CREDIT_US, Pacer
 from stack.tcp.rtt import RttEstimator
 from stack.tcp.timers import PACING, TimerTable
@@ -27,7 +28,7 @@ class Bench:
     def __init__(self, config: TcpConfig | None = None, rate: int = RATE, rtt_us: int = 40 * MS) -> None:
         self.config = config or TcpConfig()
         self.pacer = Pacer(self.config)
-        self.timers = TimerTable()
+        self.timers = TimerTable(Spares())
         self.controller = Paced(MSS, 10 * MSS)
         self.controller.pacing_rate = rate
         self.rtt = RttEstimator(self.config)
